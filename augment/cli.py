@@ -1,0 +1,383 @@
+"""The command line of stage 1. It translates words into calls and results into text; nothing else.
+
+Modules are imported by the command that needs them: `--help` needs none.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from augment import __version__
+from augment.console import HELP, Commands, say
+
+if TYPE_CHECKING:
+    from augment.generate import Execution
+    from augment.importing import ImportOptions
+
+
+class Size(click.ParamType):
+    """`HxW`, or one number for a square."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """(H, W), each from 1 to 4,096."""
+        if isinstance(value, tuple):
+            return value
+        sides = value.lower().split("x")
+        if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= 4096 for side in sides):
+            self.fail(f"{value!r}; expected HxW in pixels, such as 64x64, each side from 1 to 4096", param, ctx)
+        return int(sides[0]), int(sides[-1])
+
+
+def _options(*options: Callable) -> Callable:
+    def decorate(function: Callable) -> Callable:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_sets = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
+_jobs = click.option("--jobs", type=click.IntRange(1), default=None, help="Cores to use.  [default: all]")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+_recipe = click.option("--recipe", default="kanji", metavar="NAME|FILE", help="Built-in recipe, or a TOML file.")
+_seed = click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other distortions.")
+_import_options = _options(
+    click.option("--size", type=Size(), help="Picture size.  [default: the source's own if it has one, else 64x64]"),
+    click.option("--limit", type=click.IntRange(1), help="Take only so many pictures, evenly spaced: a quick trial."),
+    click.option(
+        "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
+        help="Make dark ink on light ground bright on black; auto looks at the pictures, and never inverts colour.",
+    ),
+    click.option(
+        "--colour", type=click.Choice(["auto", "grey", "rgb"]), default="auto", help="Channels; auto looks."
+    ),
+    click.option(
+        "--group-pattern", metavar="REGEX",
+        help="Finds a picture's group (writer, sheet) in its path: the first (...), or the whole match.",
+    ),
+    click.option(
+        "--on-bad", type=click.Choice(["refuse", "skip"]), default="refuse",
+        help="What to do about unreadable pictures; skip leaves them out and records it.",
+    ),
+)  # fmt: skip
+_run_options = _options(
+    _recipe,
+    click.option("--epochs", type=click.IntRange(1), default=5, help="Distorted epochs that the set shall hold."),
+    _seed,
+    _import_options,
+    click.option(
+        "--codec", type=click.Choice(["zstd", "lz4", "gzip", "none"]), default="zstd", help="Compression of new shards."
+    ),
+    click.option("--validation", type=float, default=0.1, help="Fraction held out for validation."),
+    click.option("--test", type=float, default=0.1, help="Fraction held out for the test."),
+    click.option("--shard-size", type=click.IntRange(1), help="Pictures in a shard.  [default: up to 64 MiB]"),
+    click.option("--chunk-size", type=click.IntRange(1), help="Pictures in a chunk.  [default: up to 256 KiB]"),
+    _sets,
+    _jobs,
+)
+
+
+@click.group(cls=Commands, context_settings=HELP)
+@click.version_option(__version__, prog_name="epochbank")
+def main() -> None:
+    """Distort a labelled image set once, overnight, on all cores; train from it as often as you like.
+
+    \b
+    Start here:
+      augment preview digits --out preview.png
+      augment run digits --epochs 5
+      train fit
+    """
+
+
+@main.command()
+@click.argument("source")
+@_run_options
+def run(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
+    """Make the set of SOURCE distorted by a recipe, or what is missing of it.
+
+    SOURCE is `digits`, an .npz or HDF5 file (`images`, `labels`, optional `groups`, `class_names`), a
+    folder with a folder per class, a .zip of one, or a file that `augment import` made. Interrupted,
+    the same command goes on where it was; with more --epochs it adds only those.
+
+    \b
+    Examples:
+      augment run digits --epochs 5
+      augment run photos/ --recipe my.toml --size 64x64 --epochs 20
+      augment run omniglot.zip --group-pattern '_(\\d+)\\.png$'
+    """
+    from augment.generate import generate
+    from augment.info import info, info_lines
+    from augment.recipe import load_recipe
+    from augment.request import Request, prepare_source
+
+    loaded, execution = load_recipe(recipe), _execution(words)
+    file = prepare_source(source, sets, _import_settings(words), words["group_pattern"], execution.jobs)
+    request = Request(file, source, loaded, seed, words["validation"], words["test"])
+    outcome = generate(request, sets, execution)
+    for warning in outcome.warnings:
+        say(warning)
+    if not outcome.written:
+        click.echo(f"{outcome.directory} holds all of it already: nothing to do.")
+        return
+    click.echo("\n".join(info_lines(info(outcome.directory))))
+    click.echo(f"\nNext: train fit {outcome.directory}    (look at it: augment preview {outcome.directory})")
+
+
+@main.command()
+@click.argument("source")
+@_run_options
+def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
+    """Say what `augment run` with the same words would write and how long it would take; writes nothing.
+
+    \b
+    Example:
+      augment plan digits --epochs 20
+    """
+    from augment.forecast import forecast
+    from augment.recipe import load_recipe
+    from augment.request import Request, find_source
+    from augment.store.manifest import read_manifest
+
+    options, execution, loaded = _import_settings(words), _execution(words), load_recipe(recipe)
+    found = find_source(source, sets, options, words["group_pattern"])
+    request = None
+    if found.file is not None:
+        request = Request(found.file, source, loaded, seed, words["validation"], words["test"])
+    reckoned = forecast(
+        found,
+        loaded,
+        options,
+        execution,
+        validation=words["validation"],
+        test=words["test"],
+        published=read_manifest(request.directory(sets)) if request is not None else [],
+    )
+    click.echo(f"set       {request.directory(sets) if request else 'its name is known once the source is imported'}")
+    click.echo("\n".join(reckoned.lines()))
+
+
+@main.command()
+@click.argument("source", metavar="SOURCE|SET")
+@click.option("--out", type=click.Path(path_type=Path), default="preview.png", help="The PNG to write.")
+@_recipe
+@_seed
+@_import_options
+@_sets
+def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words: Any) -> None:
+    """Write a contact sheet: originals beside their distortions, with what was done under each.
+
+    Of a SET it shows what is stored, in as many columns as there are epochs, up to eight.
+
+    \b
+    Examples:
+      augment preview digits --out preview.png
+      augment preview sets/digits-kanji-1f2e3d4c --out stored.png
+    """
+    from augment.preview import preview_set, preview_source
+    from augment.recipe import load_recipe
+    from augment.request import find_source
+
+    directory = next((path for path in (Path(source), sets / source) if (path / "set.json").exists()), None)
+    if directory is not None:
+        sheet = preview_set(directory)
+    else:
+        options = _import_settings(words)
+        found = find_source(source, sets, options, words["group_pattern"])
+        sheet = preview_source(found, load_recipe(recipe), options, seed)
+    _save(sheet, out)
+
+
+@main.command("import")
+@click.argument("source")
+@click.argument("file", type=click.Path(path_type=Path))
+@_import_options
+@_jobs
+def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
+    """Import SOURCE once into the new source FILE, which `augment run` then takes as its SOURCE.
+
+    \b
+    Example:
+      augment import omniglot.zip omniglot.h5 --size 64x64 --group-pattern '_(\\d+)\\.png$'
+    """
+    from augment.errors import EpochbankError
+    from augment.importing import import_source
+    from augment.source_file import open_source_file
+    from augment.sources import open_source
+    from augment.workers import core_count
+
+    if file.exists():
+        raise EpochbankError(f"{file} exists; expected a new file. Remove it, or give another name.")
+    if file.suffix.lower() not in (".h5", ".hdf5"):
+        raise EpochbankError(f"{file}; expected a name that ends in .h5, as `augment run` knows it by.", words=True)
+    options = _import_settings(words)
+    for note in import_source(open_source(source, words["group_pattern"]), file, options, jobs or core_count()):
+        say(note)
+    done = open_source_file(file)
+    click.echo(f"{file}: {done.images:,} pictures, {len(done.class_names):,} classes, digest {done.digest[:16]}")
+    click.echo(f"\nNext: augment run {file}")
+
+
+@main.command("list")
+@_sets
+@_json
+def list_(sets: Path, as_json: bool) -> None:
+    """List the sets, the newest last.
+
+    \b
+    Example:
+      augment list
+    """
+    from augment.info import info
+    from augment.progress import size
+    from augment.store.catalogue import all_sets
+
+    facts = [info(directory) for directory in all_sets(sets)]
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    elif not facts:
+        click.echo(f"There is no set in {sets}/. Make one: augment run digits")
+    for fact in facts if not as_json else []:
+        click.echo(
+            f"{fact['path']}  {fact['images']['train']:,} pictures x {len(fact['epochs'])} epochs, "
+            f"{fact['classes']:,} classes, {size(fact['bytes'])}"
+        )
+
+
+@main.command()
+@click.argument("name", metavar="[SET]", required=False)
+@_sets
+@_json
+def info(name: str | None, sets: Path, as_json: bool) -> None:
+    """Say what SET is and holds; without SET, the newest.
+
+    \b
+    Examples:
+      augment info
+      augment info sets/digits-kanji-1f2e3d4c --json
+    """
+    from augment.info import info as info_of
+    from augment.info import info_lines
+    from augment.store.catalogue import find_set
+
+    facts = info_of(find_set(name, sets))
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(info_lines(facts)))
+
+
+@main.command()
+@click.argument("name", metavar="[SET]", required=False)
+@_sets
+@_jobs
+@_json
+def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> None:
+    """Check every shard of SET (without SET, the newest) against the manifest, down to each picture.
+
+    \b
+    Example:
+      augment verify
+    """
+    from augment.errors import EpochbankError
+    from augment.store.catalogue import find_set
+    from augment.verify import verify as verify_set
+    from augment.workers import core_count
+
+    directory = find_set(name, sets)
+    faults = verify_set(directory, jobs or core_count())
+    if as_json:
+        click.echo(json.dumps({"path": str(directory), "sound": not faults, "faults": faults}, indent=2))
+    if faults:
+        listed = "".join(f"\n  {fault}" for fault in faults)
+        raise EpochbankError(
+            f"{directory} is damaged in {len(faults)} shard(s):{listed}\nDelete these lines of manifest.jsonl, "
+            "then give the same `augment run` again: it makes these shards anew, and no others."
+        )
+    if not as_json:
+        click.echo(f"{directory} is sound.")
+
+
+@main.command()
+@click.argument("name", metavar="SET")
+@click.argument("epoch", type=int)
+@click.argument("position", type=int)
+@click.option("--out", type=click.Path(path_type=Path), help="Write a PNG of the picture before and after.")
+@_sets
+@_json
+def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, as_json: bool) -> None:
+    """Say where the picture at POSITION of stored EPOCH came from and what was done to it.
+
+    \b
+    Example:
+      augment explain sets/digits-kanji-1f2e3d4c 0 17 --out explained.png
+    """
+    from augment.explain import explain as explain_picture
+    from augment.explain import explain_lines, explain_sheet
+    from augment.store.catalogue import find_set
+
+    directory = find_set(name, sets)
+    facts = explain_picture(directory, epoch, position)
+    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(explain_lines(facts)))
+    if out is not None:
+        _save(explain_sheet(directory, facts), out)
+
+
+@main.command()
+@click.argument("name", metavar="[NAME]", required=False)
+def recipes(name: str | None) -> None:
+    """List the built-in recipes; with NAME, print its TOML, to start one of your own from.
+
+    \b
+    Examples:
+      augment recipes
+      augment recipes kanji > my.toml
+    """
+    from augment.recipe import built_in_names, load_recipe, recipe_path
+
+    if name is not None:
+        load_recipe(name)
+        click.echo(recipe_path(name).read_text(encoding="utf-8"), nl=False)
+        return
+    for built_in in built_in_names():
+        click.echo(f"{built_in:14}{load_recipe(built_in).description}")
+
+
+def _import_settings(words: dict[str, Any]) -> "ImportOptions":
+    from augment.importing import ImportOptions
+
+    return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"])
+
+
+def _execution(words: dict[str, Any]) -> "Execution":
+    from augment.generate import Execution
+    from augment.workers import core_count
+
+    return Execution(
+        words["epochs"], words["codec"], words["jobs"] or core_count(), words["shard_size"], words["chunk_size"]
+    )
+
+
+def _save(sheet: Any, out: Path) -> None:
+    """Write a PNG; one that epochbank wrote is replaced, anybody else's file is not."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from augment.errors import EpochbankError
+    from augment.store.atomic import new_file
+
+    if out.suffix.lower() != ".png":
+        raise EpochbankError(f"--out {out}; expected a name that ends in .png.", words=True)
+    if out.exists():
+        with Image.open(out) as old:
+            if old.info.get("Software") != "epochbank":
+                raise EpochbankError(f"{out} exists and is not epochbank's; expected a new name. Give another --out.")
+    mark = PngInfo()
+    mark.add_text("Software", "epochbank")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(out) as temporary:
+        sheet.save(temporary, format="PNG", pnginfo=mark)
+    say(f"{out} written: {sheet.width} x {sheet.height} pixels")

@@ -1,0 +1,36 @@
+"""What both command lines share: faults as messages with exit codes, and words apart from results.
+
+Exit codes: 0, 1 (the data or the machine), 2 (the words), 130 (interrupted).
+"""
+
+import sys
+from typing import Any
+
+import click
+
+from augment.errors import EpochbankError
+
+HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
+"""Context settings of both command lines."""
+
+
+class Commands(click.Group):
+    """A group of commands in which no foreseeable fault ends in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; the one place where faults become messages and exit codes."""
+        try:
+            return super().invoke(ctx)
+        except EpochbankError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except PermissionError as error:
+            raise click.ClickException(f"{error}. Give this user the right to, or choose another place.") from error
+        except KeyboardInterrupt as error:
+            say(f"\nInterrupted. {error}".rstrip())
+            ctx.exit(130)
+
+
+def say(text: str) -> None:
+    """Tell people something, apart from results: on standard error."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,157 @@
+"""Generation: the shards that a request lacks, made on all cores, published one by one."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from augment.content import content_at
+from augment.errors import EpochbankError
+from augment.plan import chunk_images, left_to_do, shard_images
+from augment.progress import Progress
+from augment.recipe import Recipe
+from augment.request import Request
+from augment.source_file import SourceFile
+from augment.split import classes_missing
+from augment.store.atomic import TEMPORARY, publish, sweep
+from augment.store.description import PARTS, Description
+from augment.store.lock import writing
+from augment.store.manifest import Entry, ManifestWriter, read_manifest
+from augment.store.shard import Run, ShardTask, write_shard
+from augment.store.split_file import read_part
+from augment.workers import on_all_cores
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a request is carried out; nothing here changes a pixel."""
+
+    epochs: int
+    codec: str = "zstd"
+    jobs: int = 1
+    shard: int | None = None
+    """Pictures in a shard; None for a size that suits the set."""
+    chunk: int | None = None
+    """Pictures in a chunk; None for a size that suits the pictures."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did."""
+
+    directory: Path
+    description: Description
+    written: int
+    """Shards written by this run; 0 where there was nothing to do."""
+    warnings: list[str]
+    """What people should know of the split, where this run made it."""
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What a worker needs to make one shard: paths and small things, never pictures."""
+
+    directory: Path
+    description: Description
+    recipe: Recipe
+    source: SourceFile
+    task: ShardTask
+
+
+def generate(request: Request, sets: Path, execution: Execution) -> Outcome:
+    """Make the set that answers `request`, or what is missing of it.
+
+    Killed at any moment, the same call goes on where it was. Raises `EpochbankError` where another
+    run writes the set, no space is left, or a worker process dies.
+    """
+    directory = request.directory(sets)
+    description = request.existing(sets)
+    if description is not None and not _left(directory, description, execution):
+        return Outcome(directory, description, 0, [])
+    directory.mkdir(parents=True, exist_ok=True)
+    with writing(directory / ".lock"):
+        sweep(directory)
+        description, warnings = request.existing(sets), []
+        if description is None:
+            description = request.make(sets)
+            labels_of = {part: read_part(directory, part).label for part in PARTS}
+            warnings = classes_missing(labels_of, description.class_names)
+        tasks = _left(directory, description, execution)
+        _write(directory, description, request, tasks, execution.jobs)
+    return Outcome(directory, description, len(tasks), warnings)
+
+
+def _left(directory: Path, description: Description, execution: Execution) -> list[ShardTask]:
+    chunk = execution.chunk or chunk_images(description.shape)
+    return left_to_do(
+        read_manifest(directory),
+        description.images,
+        execution.epochs,
+        shard=execution.shard or shard_images(description.images["train"], description.shape, chunk),
+        chunk=chunk,
+        codec=execution.codec,
+    )
+
+
+def _write(directory: Path, description: Description, request: Request, tasks: list[ShardTask], jobs: int) -> None:
+    """Make the shards of `tasks` and publish each: this process alone renames files and writes the manifest."""
+    for folder in {(directory / task.file).parent for task in tasks}:
+        folder.mkdir(exist_ok=True)
+    work = (ShardJob(directory, description, request.recipe, request.source, task) for task in tasks)
+    manifest, done = ManifestWriter(directory), 0
+    try:
+        with Progress("augment", sum(task.images for task in tasks)) as progress:
+            for _, (temporary, entry) in on_all_cores(make_shard, work, len(tasks), jobs):
+                publish(temporary, directory / entry.file)
+                manifest.append(entry)
+                done += 1
+                progress.advance(entry.images)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_go_on(done, len(tasks))) from None
+    except OSError as error:
+        raise _translated(error, directory, _go_on(done, len(tasks))) from error
+    except RuntimeError as error:
+        if type(error).__name__ not in ("TerminatedWorkerError", "BrokenProcessPool"):
+            raise
+        raise EpochbankError(
+            "a worker process was killed, as the system does when memory runs out. "
+            f"{_go_on(done, len(tasks))} Try fewer at a time with --jobs."
+        ) from error
+    finally:
+        manifest.close()
+
+
+def _go_on(done: int, total: int) -> str:
+    return f"{done} of {total} shards of this run are kept; the same command goes on from there."
+
+
+def _translated(error: OSError, directory: Path, go_on: str) -> EpochbankError:
+    if error.errno == errno.ENOSPC or "No space left" in str(error) or "errno = 28" in str(error):
+        return EpochbankError(f"no space left on the disk that holds {directory}. Free some: {go_on}")
+    return EpochbankError(f"writing to {directory} failed: {error}. {go_on}")
+
+
+def make_shard(job: ShardJob) -> tuple[Path, Entry]:
+    """Write one shard to a temporary file; returns it with the entry to publish it with."""
+    target = job.directory / job.task.file
+    temporary = target.parent / f"{TEMPORARY}{secrets.token_hex(6)}-{target.name}"
+    try:
+        entry = write_shard(temporary, job.task, job.description.shape, job.description.fingerprint, _runs(job))
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # Here, so that no worker waits for another's disk.
+        return temporary, entry
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def _runs(job: ShardJob) -> Iterator[Run]:
+    """The contents of a shard, chunk by chunk."""
+    task = job.task
+    for start in range(task.start, task.stop, task.chunk):
+        stop = min(start + task.chunk, task.stop)
+        yield content_at(job.directory, job.description, job.recipe, job.source, task.part, task.epoch, start, stop)

@@ -1,0 +1,201 @@
+"""Import: a source into a source file, once, on all cores, with memory that does not grow with it."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from augment import source_file
+from augment.errors import EpochbankError
+from augment.picture import BadPicture, Look, Treatment, fit, look_at
+from augment.progress import Progress, size
+from augment.sources import Reader, Scan, Source
+from augment.store.atomic import new_file
+from augment.workers import on_all_cores
+
+SAMPLE = 256
+"""Pictures looked at to decide on colour and inversion."""
+
+DEFAULT_SIZE = (64, 64)
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the user may say about an import; everything here may change a pixel."""
+
+    size: tuple[int, int] | None = None
+    """(H, W); None for the source's own size where all its pictures share one, else 64 x 64."""
+    invert: Literal["auto", "yes", "no"] = "auto"
+    colour: Literal["auto", "grey", "rgb"] = "auto"
+    limit: int | None = None
+    """Only so many pictures, evenly spaced over the source."""
+    on_bad: Literal["refuse", "skip"] = "refuse"
+
+    def settings(self) -> dict:
+        """The options as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One task of the import: which pictures, and where in the file they go."""
+
+    path: Path
+    offset: int
+    indices: np.ndarray
+    reader: Reader
+    treatment: Treatment
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What a task leaves: the digest of its pixels, and the pictures that could not be used."""
+
+    images: int
+    digest: bytes
+    bad: list[tuple[int, str]]
+
+
+def import_source(source: Source, path: Path, options: ImportOptions, jobs: int, *, quiet: bool = False) -> list[str]:
+    """Import `source` into the new file `path`, which appears when it is complete; `quiet` shows no progress.
+
+    Returns what people should know of it, one sentence each. Raises `EpochbankError` for a source
+    that cannot be used, listing every bad picture with its origin unless they are to be skipped.
+    """
+    with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
+        scan = source.scan(Path(workspace))
+        indices = selection(len(scan.labels), options.limit)
+        treatment, decided = decide(scan, indices, options)
+        notes = [*scan.notes, decided]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(path) as temporary:
+            results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
+            bad = [entry for result in results for entry in result.bad]
+            skipped = [(scan.reader.origin(index), reason) for index, reason in bad]
+            if bad:
+                _refuse_or_note(skipped, len(indices), options, notes)
+                temporary.unlink()
+                indices = np.setdiff1d(indices, [index for index, _ in bad])
+                results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
+            labels, class_names = _compact(scan.labels[indices], scan.class_names, notes)
+            source_file.finish(
+                temporary,
+                name=source.name,
+                labels=labels,
+                class_names=class_names,
+                groups=None if scan.groups is None else scan.groups[indices],
+                group_names=scan.group_names,
+                block_digests=(result.digest for result in results),
+                origins=_origins(scan.reader, indices),
+                skipped=skipped,
+                decided=decided,
+            )
+    return notes
+
+
+def selection(count: int, limit: int | None) -> np.ndarray:
+    """Indices (int64, ascending) of all `count` pictures, or of `limit` of them, evenly spaced."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return np.arange(limit) * count // limit
+
+
+def decide(scan: Scan, indices: np.ndarray, options: ImportOptions) -> tuple[Treatment, str]:
+    """The treatment of every picture, from the options and a look at a sample; and a sentence that says why."""
+    sample = indices[selection(len(indices), SAMPLE)]
+    pictures = [picture for picture in scan.reader.read(sample) if isinstance(picture, Image.Image)]
+    look = look_at(pictures)
+    channels = {"grey": 1, "rgb": 3, "auto": scan.channels or (3 if look.colour else 1)}[options.colour]
+    invert = options.invert == "yes" or (options.invert == "auto" and channels == 1 and 2 * look.light > look.images)
+    height, width = options.size or scan.size or DEFAULT_SIZE
+    treatment = Treatment(height, width, channels, invert)
+    return treatment, _decision(treatment, look, options)
+
+
+def _decision(treatment: Treatment, look: Look, options: ImportOptions) -> str:
+    ground = f"the ground is light in {look.light} of {look.images} pictures looked at"
+    if options.invert != "auto":
+        ground = f"--invert {options.invert}"
+    elif treatment.channels == 3:
+        ground = "colour is never inverted unasked"
+    kind = "grey" if treatment.channels == 1 else "RGB"
+    done = "inverted" if treatment.invert else "not inverted"
+    return f"pictures are {kind}, {treatment.height} x {treatment.width}, {done} ({ground})"
+
+
+def _write_pictures(
+    path: Path, scan: Scan, indices: np.ndarray, treatment: Treatment, jobs: int, quiet: bool
+) -> list[BlockResult]:
+    """Create `path` and write the pictures into it, block by block on all cores; results in order of block."""
+    if not len(indices):
+        raise EpochbankError("no picture of the source can be used. See the reasons above, or check the path.")
+    needed, free = len(indices) * int(np.prod(treatment.shape)), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise EpochbankError(
+            f"the source file needs {size(needed)}, and {path.parent} has {size(free)} left. "
+            "Free space, choose another place, or import fewer pictures with --limit."
+        )
+    offset = source_file.create(path, len(indices), treatment.shape)
+    rows, each = source_file.block_rows(treatment.shape), int(np.prod(treatment.shape))
+    starts = range(0, len(indices), rows)
+    blocks = (
+        Block(path, offset + start * each, indices[start : start + rows], scan.reader, treatment) for start in starts
+    )
+    results: list[BlockResult | None] = [None] * len(starts)
+    with Progress("import", len(indices), quiet=quiet) as progress:
+        for number, result in on_all_cores(write_block, blocks, len(starts), jobs):
+            results[number] = result
+            progress.advance(result.images)
+    return [result for result in results if result is not None]
+
+
+def write_block(block: Block) -> BlockResult:
+    """Read, fit and write the pictures of one block; a picture that is bad leaves its place black."""
+    pixels = np.zeros((len(block.indices), *block.treatment.shape), np.uint8)
+    bad: list[tuple[int, str]] = []
+    for number, picture in enumerate(block.reader.read(block.indices)):
+        if isinstance(picture, BadPicture):
+            bad.append((int(block.indices[number]), str(picture)))
+        else:
+            pixels[number] = fit(picture, block.treatment)
+    data, written = pixels.reshape(-1).data, 0
+    descriptor = os.open(block.path, os.O_WRONLY)
+    try:
+        while written < len(data):
+            written += os.pwrite(descriptor, data[written:], block.offset + written)
+    finally:
+        os.close(descriptor)
+    return BlockResult(len(pixels), hashlib.sha256(data).digest(), bad)
+
+
+def _refuse_or_note(skipped: list[tuple[str, str]], total: int, options: ImportOptions, notes: list[str]) -> None:
+    listed = "".join(f"\n  {origin} {reason}" for origin, reason in skipped)
+    if options.on_bad == "refuse":
+        raise EpochbankError(
+            f"{len(skipped):,} of {total:,} pictures cannot be used:{listed}\n"
+            "Mend or remove them, or leave them out with --on-bad skip. Nothing was imported."
+        )
+    notes.append(f"{len(skipped):,} of {total:,} pictures left out, as the source file records:{listed}")
+
+
+def _compact(labels: np.ndarray, class_names: list[str], notes: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Labels and names without the classes that a limit or a skip left empty."""
+    present = np.unique(labels)
+    if len(present) == len(class_names):
+        return labels, class_names
+    notes.append(
+        f"{len(class_names) - len(present):,} of {len(class_names):,} classes have no picture, and are left out"
+    )
+    return np.searchsorted(present, labels).astype(np.int32), [class_names[index] for index in present]
+
+
+def _origins(reader: Reader, indices: np.ndarray) -> Iterator[list[str]]:
+    for start in range(0, len(indices), 4096):
+        yield [reader.origin(int(index)) for index in indices[start : start + 4096]]

@@ -1,0 +1,82 @@
+"""What every operation is: ranges to draw from, a pure draw, and Pillow's own arithmetic."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+Shape = tuple[int, int, int]
+"""(H, W, C) of one picture."""
+
+Range = tuple[float, float]
+"""Lowest and highest value, both included."""
+
+Parameters = dict[str, np.ndarray]
+"""Drawn parameters by name; the first axis of every array runs over pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """A distortion with the ranges that its parameters are drawn from; immutable, and checked when made.
+
+    The fields of a subclass are the keys that a recipe may give. `ValueError` is raised for a field
+    that is not what the operation allows; its text starts with the field's name.
+    """
+
+    name: ClassVar[str]
+    apply: ClassVar[Callable[..., Image.Image]]
+    """`apply(image, **parameters)` distorts one picture (mode L or RGB): same size and mode; deterministic."""
+
+    def uniforms(self, shape: Shape) -> int:
+        """How many uniform numbers in [0, 1) the parameters of one picture take; 0 for an operation without any."""
+        raise NotImplementedError
+
+    def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
+        """Turn `uniform` (float64, (n, uniforms(shape)), in [0, 1)) into the parameters of n pictures."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """The fields as plain JSON values: what a recipe file would say, defaults included."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+
+
+def check_range(operation: Operation, field: str, lowest: float, highest: float) -> None:
+    """Make `field` of a frozen `operation` a pair of floats, or raise `ValueError` saying what is allowed."""
+    value = getattr(operation, field)
+    expected = f"expected [low, high] with {lowest:g} <= low <= high <= {highest:g}"
+    numbers = value if isinstance(value, (list, tuple)) else ()
+    if len(numbers) != 2 or not all(is_number(number) for number in numbers):
+        raise ValueError(f"{field} = {value!r}; {expected}")
+    low, high = float(numbers[0]), float(numbers[1])
+    if low > high:
+        raise ValueError(f"{field} = {value!r} is upside down; {expected}")
+    if low < lowest or high > highest:
+        raise ValueError(f"{field} = {value!r} is out of bounds; {expected}")
+    object.__setattr__(operation, field, (low, high))
+
+
+def check_flag(operation: Operation, field: str) -> None:
+    """Raise `ValueError` unless `field` is true or false."""
+    if not isinstance(getattr(operation, field), bool):
+        raise ValueError(f"{field} = {getattr(operation, field)!r}; expected true or false")
+
+
+def is_number(value: object) -> bool:
+    """True for a finite int or float (bool is none)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def between(uniform: np.ndarray, limits: Range) -> np.ndarray:
+    """Uniform numbers in [0, 1) to `limits`, float64."""
+    low, high = limits
+    return low + uniform * (high - low)
+
+
+def integer_between(uniform: np.ndarray, low: np.ndarray | int, high: np.ndarray | int) -> np.ndarray:
+    """Uniform numbers in [0, 1) to the integers low, ..., high, each equally likely, int64."""
+    span = np.asarray(high, np.int64) - np.asarray(low, np.int64) + 1
+    return np.asarray(low, np.int64) + np.floor(uniform * span).astype(np.int64)

@@ -1,0 +1,157 @@
+"""Operations that move ink: rotate, shear, scale, sine. What moves in from outside is 0."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from augment.operations.base import (
+    Operation,
+    Parameters,
+    Range,
+    Shape,
+    between,
+    check_flag,
+    check_range,
+    integer_between,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotate(Operation):
+    """`Image.rotate(degrees)`: counter-clockwise about the centre, nearest neighbour, size kept."""
+
+    name: ClassVar[str] = "rotate"
+    degrees: Range = (-15.0, 15.0)
+
+    def __post_init__(self) -> None:
+        check_range(self, "degrees", -360, 360)
+
+    def uniforms(self, shape: Shape) -> int:
+        """One: the angle."""
+        return 1
+
+    def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
+        """`degrees` (n,) float64."""
+        return {"degrees": between(uniform[:, 0], self.degrees)}
+
+    def apply(self, image: Image.Image, *, degrees: float) -> Image.Image:
+        """Rotate by `degrees`."""
+        return image.rotate(degrees)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shear(Operation):
+    """`Image.transform(size, AFFINE, (1, x, 0, y, 1, 0))`, nearest neighbour."""
+
+    name: ClassVar[str] = "shear"
+    x: Range = (-0.2, 0.2)
+    y: Range = (-0.2, 0.2)
+
+    def __post_init__(self) -> None:
+        check_range(self, "x", -10, 10)
+        check_range(self, "y", -10, 10)
+
+    def uniforms(self, shape: Shape) -> int:
+        """Two: x and y, independent."""
+        return 2
+
+    def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
+        """`x`, `y` (n,) float64: source columns per row, source rows per column."""
+        return {"x": between(uniform[:, 0], self.x), "y": between(uniform[:, 1], self.y)}
+
+    def apply(self, image: Image.Image, *, x: float, y: float) -> Image.Image:
+        """Shear by `x` and `y`."""
+        return image.transform(image.size, Image.Transform.AFFINE, (1, x, 0, y, 1, 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale(Operation):
+    """`Image.resize((width, height))` pasted at (left, top) on black: scale and translation in one.
+
+    `width` and `height` are drawn independently as whole pixels between fractions of the side;
+    left in [0, W - 1 - width] and top in [0, H - 1 - height], 0 where that is empty.
+    """
+
+    name: ClassVar[str] = "scale"
+    width: Range = (25 / 64, 62 / 64)
+    height: Range = (25 / 64, 62 / 64)
+
+    def __post_init__(self) -> None:
+        check_range(self, "width", 0, 1)
+        check_range(self, "height", 0, 1)
+
+    def uniforms(self, shape: Shape) -> int:
+        """Four: width, height, left, top."""
+        return 4
+
+    def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
+        """`width`, `height`, `left`, `top` (n,) int64, pixels."""
+        width, left = _side(uniform[:, 0], uniform[:, 2], self.width, shape[1])
+        height, top = _side(uniform[:, 1], uniform[:, 3], self.height, shape[0])
+        return {"width": width, "height": height, "left": left, "top": top}
+
+    def apply(self, image: Image.Image, *, width: int, height: int, left: int, top: int) -> Image.Image:
+        """Resize to `width` x `height` with Pillow's default filter and paste at (`left`, `top`)."""
+        canvas = Image.new(image.mode, image.size)
+        canvas.paste(image.resize((width, height)), (left, top))
+        return canvas
+
+
+def _side(
+    size_uniform: np.ndarray, place_uniform: np.ndarray, limits: Range, pixels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Drawn size and offset of one side, in pixels, of a picture whose side has `pixels`."""
+    low, high = (max(1, round(fraction * pixels)) for fraction in limits)
+    size = integer_between(size_uniform, low, high)
+    return size, integer_between(place_uniform, 0, np.maximum(pixels - 1 - size, 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sine(Operation):
+    """Column i is rolled down, wrapping round, by `trunc(s * (H / 3) * sin(-2 pi i (2 / W)))` rows.
+
+    The strength s is drawn once for the picture, or anew for every column (`per_column`: a ragged
+    wave), and its sign too where `random_sign`.
+    """
+
+    name: ClassVar[str] = "sine"
+    strength: Range = (0.15, 0.2)
+    random_sign: bool = True
+    per_column: bool = False
+
+    def __post_init__(self) -> None:
+        check_range(self, "strength", -3, 3)
+        check_flag(self, "random_sign")
+        check_flag(self, "per_column")
+
+    def uniforms(self, shape: Shape) -> int:
+        """One strength and one sign, for the picture or for each of its columns."""
+        return 2 * (shape[1] if self.per_column else 1)
+
+    def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
+        """`shift` (n, W) int64: rows by which each column is rolled down."""
+        height, width, _ = shape
+        half = uniform.shape[1] // 2
+        strength = between(uniform[:, :half], self.strength)
+        if self.random_sign:
+            strength = np.where(uniform[:, half:] < 0.5, -strength, strength)
+        wave = np.array([math.sin(-2 * math.pi * column * (2 / width)) for column in range(width)])
+        return {"shift": np.trunc(strength * (height / 3) * wave).astype(np.int64)}
+
+    def apply(self, image: Image.Image, *, shift: np.ndarray) -> Image.Image:
+        """Roll column i down by `shift[i]` rows; `shift` is any sequence of W integers."""
+        width, height = image.size
+        pixels = np.asarray(image).reshape(height * width, -1)
+        source = _places(height, width) - np.asarray(shift) * width
+        rolled = pixels.take(source, axis=0, mode="wrap")
+        return Image.fromarray(rolled[:, :, 0] if image.mode == "L" else rolled)
+
+
+@lru_cache(maxsize=8)
+def _places(height: int, width: int) -> np.ndarray:
+    """The place of each pixel in the flat picture, int64 (H, W)."""
+    return np.arange(height * width).reshape(height, width)

@@ -1,0 +1,95 @@
+"""An operation of the user's own: a function of a picture and a random generator, by import path."""
+
+import hashlib
+import importlib
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from augment.errors import EpochbankError
+from augment.operations.base import Operation, Parameters, Shape
+
+Function = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""Takes a `uint8` picture (H, W, C) that it must not change; returns a new one of that shape and dtype."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnOperation(Operation):
+    """`module:function`, called as `function(picture, generator)`.
+
+    The source text of the whole module is part of `settings()`, hence of the set's fingerprint: a
+    change in it makes another set. The generator is a function of (set, epoch, position) alone.
+    """
+
+    name: ClassVar[str] = "own"
+    path: str
+
+    def __post_init__(self) -> None:
+        load_function(self.path)
+
+    @cached_property
+    def source_digest(self) -> str:
+        """SHA-256 of the module's source file."""
+        return hashlib.sha256(Path(inspect.getfile(load_function(self.path))).read_bytes()).hexdigest()
+
+    def uniforms(self, shape: Shape) -> int:
+        """None: it draws from a generator of its own."""
+        return 0
+
+    def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
+        """No parameters that we know of."""
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        """The digest of the module's source, which stands for whatever the function does."""
+        return {"source": self.source_digest}
+
+    def apply(self, image: Image.Image, *, generator: np.random.Generator) -> Image.Image:
+        """Call the function, and refuse what is not a picture of the same shape and dtype."""
+        before = np.asarray(image)
+        before = before[:, :, None] if before.ndim == 2 else before
+        try:
+            after = load_function(self.path)(before, generator)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise EpochbankError(
+                f"{self.path} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
+                "Mend the function, then run the same command again.",
+                words=True,
+            ) from error
+        if not isinstance(after, np.ndarray) or after.dtype != np.uint8 or after.shape != before.shape:
+            received = f"{after.dtype} {after.shape}" if isinstance(after, np.ndarray) else type(after).__name__
+            raise EpochbankError(
+                f"{self.path} returned {received}; expected a NumPy array, uint8 {before.shape}, like the picture "
+                "that it was given. Mend the function, then run the same command again.",
+                words=True,
+            )
+        return Image.fromarray(after[:, :, 0] if after.shape[2] == 1 else after)
+
+
+@lru_cache(maxsize=64)
+def load_function(path: str) -> Function:
+    """Import `module:function`; `ValueError` where there is none."""
+    module_name, _, function_name = path.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except ImportError as error:
+        raise ValueError(
+            f"op = {path!r} cannot be imported ({error}); expected module:function, with the module in the "
+            "current directory or installed"
+        ) from error
+    except AttributeError as error:
+        raise ValueError(f"op = {path!r}: module {module_name} has no {function_name!r}") from error
+    if not inspect.isfunction(function):
+        raise ValueError(
+            f"op = {path!r} is a {type(function).__name__}; expected a Python function of (picture, generator), "
+            "whose source goes into the fingerprint"
+        )
+    return function

@@ -1,0 +1,130 @@
+"""Bringing a picture into a set: decode any Pillow mode, invert, fit to the set's size. Pure.
+
+The aspect ratio is kept, shrinking is antialiased (bicubic, with the support widened as Pillow's
+`resize` does, so that one-pixel lines survive), and what is left over is filled with the background.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+LARGEST = 89_478_485
+"""Most pixels of a picture that is accepted: Pillow's own limit against decompression bombs."""
+
+_COLOUR_TOLERANCE = 8
+"""Channels that differ by no more are grey: JPEG rounds a grey picture's colours by a few steps."""
+
+
+class BadPicture(ValueError):
+    """A picture that cannot be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is done to every picture of a source alike."""
+
+    height: int
+    width: int
+    channels: int
+    """1 (grey) or 3 (RGB)."""
+    invert: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every picture after it."""
+        return self.height, self.width, self.channels
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a sample of a source's pictures looks like."""
+
+    images: int
+    colour: int
+    """How many have colour."""
+    light: int
+    """How many are dark ink on light ground: the median of their border is in the upper half."""
+
+
+def decode(image: Image.Image) -> Image.Image:
+    """A picture of any mode as L or RGB, turned upright as its EXIF data say.
+
+    Transparency is laid on the ground that the ink stands out from: black under light ink, white
+    under dark. 16-bit grey keeps its high byte; float grey must lie in [0, 1]. Raises `BadPicture`.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_to_bytes(np.asarray(image)))
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        return _on_ground(image.convert("RGBA"))
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def to_uint8(picture: np.ndarray) -> np.ndarray:
+    """`uint8` as it is, float in [0, 1] scaled to 0 to 255 and rounded. Raises `BadPicture`."""
+    if picture.dtype == np.uint8:
+        return picture
+    low, high = float(picture.min()), float(picture.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise BadPicture("has NaN or infinite values; float pictures must lie in [0, 1]")
+    if low < 0 or high > 1:
+        raise BadPicture(f"has values from {low:g} to {high:g}; float pictures must lie in [0, 1]")
+    return np.round(picture * 255).astype(np.uint8)
+
+
+def look_at(pictures: Sequence[Image.Image]) -> Look:
+    """Judge decoded pictures (L or RGB)."""
+    colour = light = 0
+    for image in pictures:
+        pixels = np.asarray(image).astype(np.int16)
+        colour += pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) > _COLOUR_TOLERANCE
+        light += int(np.median(_border(np.asarray(image.convert("L"))))) > 127
+    return Look(len(pictures), colour, light)
+
+
+def fit(image: Image.Image, treatment: Treatment) -> np.ndarray:
+    """A decoded picture (L or RGB) as `uint8` (H, W, C) of the treatment's shape."""
+    image = image.convert("L" if treatment.channels == 1 else "RGB")
+    if treatment.invert:
+        image = ImageOps.invert(image)
+    size = (treatment.width, treatment.height)
+    if image.size != size:
+        factor = min(size[0] / image.width, size[1] / image.height)
+        inner = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+        background = _background(image)
+        image = image.resize(inner, Image.Resampling.BICUBIC)
+        if inner != size:
+            canvas = Image.new(image.mode, size, background)
+            canvas.paste(image, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+            image = canvas
+    return np.asarray(image).reshape(treatment.shape)
+
+
+def _background(image: Image.Image) -> int | tuple[int, ...]:
+    """The median of the outermost pixels, per channel."""
+    border = _border(np.asarray(image))
+    middle = np.sort(border, axis=0)[len(border) // 2]
+    return int(middle) if border.ndim == 1 else tuple(int(value) for value in middle)
+
+
+def _border(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+
+
+def _to_bytes(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype.kind == "f":
+        return to_uint8(pixels)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise BadPicture(f"has values from {pixels.min()} to {pixels.max()}; 16-bit pictures must lie in [0, 65535]")
+    return (pixels >> 8).astype(np.uint8)
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    alpha = np.asarray(image.getchannel("A"))
+    luminance = np.asarray(image.convert("RGB").convert("L"))
+    opaque = alpha > 127
+    light_ink = bool(opaque.any()) and float(luminance[opaque].mean()) > 127 and not opaque.all()
+    ground = Image.new("RGBA", image.size, (0, 0, 0, 255) if light_ink else (255, 255, 255, 255))
+    return Image.alpha_composite(ground, image).convert("RGB")

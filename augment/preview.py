@@ -1,0 +1,90 @@
+"""A contact sheet that a person can judge a recipe by: originals beside their distortions."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from augment.content import part_of, position_of
+from augment.distort import distort
+from augment.draw import Applied, draw
+from augment.errors import EpochbankError
+from augment.explain import explain, original, stage_text
+from augment.importing import ImportOptions, import_source, selection
+from augment.operations import OwnOperation
+from augment.recipe import Recipe
+from augment.request import FoundSource, recipe_of
+from augment.sheet import Cell, contact_sheet
+from augment.source_file import SourceFile, open_source_file
+from augment.store.description import read_description
+from augment.store.manifest import published_epochs, read_manifest
+from augment.store.shard import read_run
+
+ORIGINALS = 8
+DISTORTIONS = 8
+
+
+def preview_source(found: FoundSource, recipe: Recipe, options: ImportOptions, seed: int) -> Image.Image:
+    """A few pictures of a source, evenly spaced over it, each with distortions by `recipe`."""
+    if found.file is not None:
+        return sheet_of(found.file, recipe, seed)
+    assert found.source is not None
+    few = replace(options, limit=ORIGINALS, on_bad="skip")
+    with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
+        path = Path(workspace) / "sample.h5"
+        import_source(found.source, path, few, jobs=1, quiet=True)
+        return sheet_of(open_source_file(path), recipe, seed)
+
+
+def sheet_of(sample: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
+    """A few pictures of a source file with distortions by `recipe`."""
+    labels = sample.column("label")
+    rows = selection(sample.images, ORIGINALS)
+    grid = []
+    for number, picture in enumerate(sample.read(rows)):
+        drawn = draw(recipe, sample.shape, f"preview/{seed}", number, 0, DISTORTIONS)
+        after = distort(np.repeat(picture[None], DISTORTIONS, 0), recipe, drawn)
+        done = [[stage_text({"op": one.op, **_numbers(one)}) for one in applied] for applied in drawn.applied(recipe)]
+        name = sample.class_names[labels[rows[number]]]
+        grid.append(
+            [Cell(picture, ["original", name], marked=True)]
+            + [Cell(distorted, caption) for distorted, caption in zip(after, done, strict=True)]
+        )
+    return contact_sheet(f"{sample.name}, recipe {recipe.name}", grid)
+
+
+def preview_set(directory: Path) -> Image.Image:
+    """A few pictures of a set, each with what stands for it in the stored epochs."""
+    description, entries = read_description(directory), read_manifest(directory)
+    count = description.images["train"]
+    epochs = [epoch.epoch for epoch in published_epochs(entries, count)][:DISTORTIONS]
+    if not epochs:
+        raise EpochbankError(f"{directory} has no published epoch to show. Give its `augment run` again.")
+    recipe = recipe_of(description)
+    grid = []
+    for picture in np.unique(np.linspace(0, count - 1, ORIGINALS).astype(int)).tolist():
+        row = int(part_of(directory, "train").row[picture])
+        cells = []
+        for epoch in epochs:
+            position = position_of(description, "epoch", epoch, picture)
+            facts = explain(directory, epoch, position)
+            (entry,) = (
+                entry
+                for entry in entries
+                if entry.part == "epoch" and entry.epoch == epoch and entry.start <= position < entry.stop
+            )
+            stored = read_run(directory, entry, position, position + 1)[0][0]
+            cells.append(Cell(stored, [f"epoch {epoch}", *(stage_text(stage) for stage in facts["stages"])]))
+        before = original(directory, description, row)
+        grid.append([Cell(before, ["original", str(facts["class"])], marked=True), *cells])
+    return contact_sheet(f"{description.name}, recipe {recipe.name}", grid)
+
+
+def _numbers(applied: Applied) -> dict:
+    if isinstance(applied.operation, OwnOperation):
+        return {}
+    return {
+        key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in applied.parameters.items()
+    }

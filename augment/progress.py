@@ -1,0 +1,89 @@
+"""Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Counts `unit`s up to `total`; a context manager. Writes to standard error.
+
+    `quiet` shows nothing.
+    """
+
+    def __init__(self, label: str, total: int, unit: str = "pictures", *, quiet: bool = False):
+        self._label, self._total, self._unit, self._done, self._quiet = label, total, unit, 0, quiet
+        self._start = self._last = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty() and not quiet:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task(label, total=total, rate="")
+
+    def advance(self, count: int) -> None:
+        """`count` more are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(self._task, advance=count, rate=f"{self._rate():,.0f} {self._unit}/s")
+        elif not self._quiet and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            left = (self._total - self._done) / max(self._rate(), 1e-9)
+            print(
+                f"{self._label}: {self._done:,} of {self._total:,} {self._unit} "
+                f"({100 * self._done / max(self._total, 1):.0f} %), {self._rate():,.0f}/s, {duration(left)} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _rate(self) -> float:
+        return self._done / max(time.monotonic() - self._start, 1e-9)
+
+    def __enter__(self) -> "Progress":
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif error is None and not self._quiet:
+            seconds = time.monotonic() - self._start
+            print(
+                f"{self._label}: {self._done:,} {self._unit} in {duration(seconds)} ({self._rate():,.0f}/s)",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `4 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1000: `1.8 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,162 @@
+"""A request: a source file, a recipe and what else changes a pixel; and the set that answers it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import augment.source_file as source_file
+import augment.store.description as store
+from augment.console import say
+from augment.errors import EpochbankError
+from augment.importing import ImportOptions, import_source
+from augment.recipe import Recipe, recipe_from_settings
+from augment.source_file import SourceFile, is_source_file, open_source_file
+from augment.sources import Source, open_source
+from augment.split import split_key, split_rows
+from augment.store.description import PARTS, Description, fingerprint_of, read_description, write_description
+from augment.store.split_file import PartRows, write_split
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a set is asked to be; the number of epochs, the codec and the workers are not part of it."""
+
+    source: SourceFile
+    spec: str
+    """The source as the user named it."""
+    recipe: Recipe
+    seed: int = 0
+    validation: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, fraction in (("validation", self.validation), ("test", self.test)):
+            if not 0 <= fraction < 1:
+                raise EpochbankError(f"--{name} {fraction:g}; expected a fraction from 0 to below 1.", words=True)
+        if self.validation + self.test >= 1:
+            raise EpochbankError(
+                f"--validation {self.validation:g} and --test {self.test:g} leave nothing to train on; "
+                "expected a sum below 1.",
+                words=True,
+            )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Whatever changes a pixel, as JSON values: what the fingerprint covers."""
+        return {
+            "format": store.FORMAT,
+            "source": self.source.digest,
+            "split": {"validation": float(self.validation), "test": float(self.test)},
+            "recipe": self.recipe.settings(),
+            "seed": self.seed,
+            "shape": list(self.source.shape),
+        }
+
+    def directory(self, sets: Path) -> Path:
+        """Where the set stands, or will."""
+        return sets / f"{self.source.name}-{self.recipe.name}-{fingerprint_of(self.identity)[:8]}"
+
+    def existing(self, sets: Path) -> Description | None:
+        """The set's description where it has been made already."""
+        directory = self.directory(sets)
+        if not (directory / "set.json").exists():
+            return None
+        description = read_description(directory)
+        if description.identity != self.identity:
+            raise EpochbankError(
+                f"{directory} holds another set, with the fingerprint {description.fingerprint}. Move it away."
+            )
+        return description
+
+    def split(self) -> dict[str, PartRows]:
+        """Rows, labels and groups of each part."""
+        labels = self.source.column("label")
+        groups = self.source.column("group") if self.source.group_names else None
+        rows = split_rows(
+            labels,
+            groups,
+            validation=self.validation,
+            test=self.test,
+            key=split_key(self.source.digest),
+            class_names=self.source.class_names,
+        )
+        return {
+            part: PartRows(rows[part], labels[rows[part]], None if groups is None else groups[rows[part]])
+            for part in PARTS
+        }
+
+    def make(self, sets: Path) -> Description:
+        """Write `split.h5` and `set.json` into the set's directory, which the caller has locked."""
+        directory, parts = self.directory(sets), self.split()
+        description = Description(
+            fingerprint=fingerprint_of(self.identity),
+            identity=self.identity,
+            source={"name": self.source.name, "spec": self.spec, "path": str(self.source.path)},
+            recipe=self.recipe.name,
+            class_names=self.source.class_names,
+            images={part: len(rows.row) for part, rows in parts.items()},
+        )
+        write_split(directory, parts, self.source.group_names)
+        write_description(directory, description)
+        return description
+
+
+@dataclass(frozen=True)
+class FoundSource:
+    """What the user named as SOURCE, and the source file that stands for it."""
+
+    source: Source | None
+    """None where the user named a source file."""
+    path: Path
+    """Where the source file is, or will be."""
+
+    @property
+    def file(self) -> SourceFile | None:
+        """The source file, where it exists."""
+        return open_source_file(self.path) if self.path.exists() else None
+
+
+def find_source(spec: str, sets: Path, options: ImportOptions, group_pattern: str | None) -> FoundSource:
+    """`spec` itself if it is a source file, else the place of one in `sets/sources/`.
+
+    The place is the same as long as the source's files keep their names, sizes and times, and the
+    options stay the same.
+    """
+    if is_source_file(Path(spec)):
+        return FoundSource(None, _own_source_file(Path(spec), options))
+    source = open_source(spec, group_pattern)
+    key = json.dumps([source_file.FORMAT, source.identity(), options.settings()], sort_keys=True)
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    return FoundSource(source, sets / "sources" / f"{source.name}-{digest}.h5")
+
+
+def prepare_source(spec: str, sets: Path, options: ImportOptions, group_pattern: str | None, jobs: int) -> SourceFile:
+    """The source file of `spec`, imported first where that has not been done yet."""
+    found = find_source(spec, sets, options, group_pattern)
+    if found.source is not None and not found.path.exists():
+        for note in import_source(found.source, found.path, options, jobs):
+            say(note)
+    return open_source_file(found.path)
+
+
+def _own_source_file(path: Path, options: ImportOptions) -> Path:
+    source = open_source_file(path)
+    if options.size not in (None, source.shape[:2]) or options.limit is not None:
+        raise EpochbankError(
+            f"{path} is a source file of {source.images:,} pictures of {source.shape[0]} x {source.shape[1]}; --size "
+            "and --limit act when a source is imported. Leave them out, or name the original source.",
+            words=True,
+        )
+    return path
+
+
+def recipe_of(description: Description) -> Recipe:
+    """The recipe that a set was made with; `EpochbankError` where an operation's source has changed since."""
+    try:
+        return recipe_from_settings(description.recipe, description.identity["recipe"])
+    except ValueError as error:
+        raise EpochbankError(
+            f"the recipe of {description.name} cannot be had again: {error}. Restore the module that it was made with."
+        ) from error

@@ -1,0 +1,169 @@
+"""A source file: a source imported once. HDF5, its pictures uncompressed in one piece.
+
+`image` uint8 (N, H, W, C), contiguous, so that any row is one read, and workers write side by side;
+`label` int32 (N,); where there are groups, `group` int32 (N,) and `group_name`; `class_name`;
+`origin`: where each picture came from; `skipped`: what `--on-bad skip` left out, and why.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from augment.errors import EpochbankError
+from augment.operations.base import Shape
+
+FORMAT = 1
+KIND = "epochbank source"
+
+_LARGEST_BLOCK = 4 << 20
+_STRINGS = h5py.string_dtype()
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """What a source file says of itself, and where its pictures lie."""
+
+    path: Path
+    name: str
+    digest: str
+    """SHA-256 of pixels, labels, groups and names, hexadecimal; paths and decisions on the way have no part."""
+    shape: Shape
+    images: int
+    offset: int
+    """Byte at which the pictures begin."""
+    class_names: list[str]
+    group_names: list[str] | None
+    decided: str
+    """What the import decided (colour, inversion), for people."""
+    skipped: int
+    """Bad pictures left out."""
+
+    def column(self, name: str) -> np.ndarray:
+        """`label` or `group`, whole."""
+        with h5py.File(self.path, "r", locking="best-effort") as file:
+            return file[name][()]
+
+    def origin(self, row: int) -> str:
+        """Where a picture came from."""
+        with h5py.File(self.path, "r", locking="best-effort") as file:
+            return file["origin"].asstr()[row]
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Pictures at `rows` (int64 (n,), any order), uint8 (n, H, W, C), around the HDF5 library.
+
+        Raises `EpochbankError` where the file is gone or cut short.
+        """
+        pictures = np.empty((len(rows), *self.shape), np.uint8)
+        each = pictures[0].nbytes if len(rows) else 0
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise EpochbankError(f"the source file {self.path} is gone. Import the source again.") from error
+        try:
+            for picture, row in zip(pictures, rows.tolist(), strict=True):
+                if os.preadv(descriptor, [picture.data], self.offset + row * each) != each:
+                    raise EpochbankError(f"{self.path} is cut short at row {row}. Import the source again.")
+        finally:
+            os.close(descriptor)
+        return pictures
+
+
+def block_rows(shape: Shape) -> int:
+    """Rows of one block of the digest, and of one task of the import: up to 1,024, up to 4 MiB."""
+    return max(1, min(1024, _LARGEST_BLOCK // math.prod(shape)))
+
+
+def create(path: Path, images: int, shape: Shape) -> int:
+    """Make the file with room for its pictures; returns the byte at which they begin."""
+    with h5py.File(path, "x") as file:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_layout(h5py.h5d.CONTIGUOUS)
+        plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple((images, *shape))
+        dataset = h5py.h5d.create(file.id, b"image", h5py.h5t.NATIVE_UINT8, space, plist)
+        return dataset.get_offset()
+
+
+def finish(
+    path: Path,
+    *,
+    name: str,
+    labels: np.ndarray,
+    class_names: list[str],
+    groups: np.ndarray | None,
+    group_names: list[str] | None,
+    block_digests: Iterable[bytes],
+    origins: Iterable[list[str]],
+    skipped: list[tuple[str, str]],
+    decided: str,
+) -> None:
+    """Write everything but the pictures, which lie in the file already, with the digest over all.
+
+    `origins` come in runs, in order of row.
+    """
+    with h5py.File(path, "r+") as file:
+        shape = file["image"].shape[1:]
+        file["label"] = labels
+        file.create_dataset("class_name", data=class_names, dtype=_STRINGS)
+        if groups is not None:
+            file["group"] = groups
+            file.create_dataset("group_name", data=group_names, dtype=_STRINGS)
+        origin = file.create_dataset("origin", (len(labels),), _STRINGS, chunks=(min(len(labels), 4096),))
+        at = 0
+        for run in origins:
+            origin[at : at + len(run)] = run
+            at += len(run)
+        file.create_dataset("skipped", data=np.array(skipped, object).reshape(-1, 2), dtype=_STRINGS)
+        head = {"shape": [int(side) for side in shape], "classes": class_names, "groups": group_names}
+        digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+        digest.update(np.ascontiguousarray(labels, "<i4").data)
+        if groups is not None:
+            digest.update(np.ascontiguousarray(groups, "<i4").data)
+        for block in block_digests:
+            digest.update(block)
+        file.attrs.update(kind=KIND, format=FORMAT, name=name, digest=digest.hexdigest(), decided=decided)
+
+
+def is_source_file(path: Path) -> bool:
+    """True for an HDF5 file that `augment import` made."""
+    if path.suffix.lower() not in (".h5", ".hdf5") or not path.is_file():
+        return False
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            return file.attrs.get("kind") == KIND
+    except OSError:
+        return False  # Not HDF5: what it is instead is told where it is read as arrays.
+
+
+def open_source_file(path: Path) -> SourceFile:
+    """Read what a source file says of itself; `EpochbankError` for a newer format or a damaged file."""
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            if file.attrs["format"] != FORMAT:
+                raise EpochbankError(
+                    f"{path} is a source file of format {file.attrs['format']}; this epochbank reads format {FORMAT}. "
+                    "Upgrade epochbank, or import the source again."
+                )
+            images, *shape = file["image"].shape
+            return SourceFile(
+                path=path.resolve(),
+                name=file.attrs["name"],
+                digest=file.attrs["digest"],
+                shape=(shape[0], shape[1], shape[2]),
+                images=images,
+                offset=file["image"].id.get_offset(),
+                class_names=file["class_name"].asstr()[()].tolist(),
+                group_names=file["group_name"].asstr()[()].tolist() if "group_name" in file else None,
+                decided=file.attrs["decided"],
+                skipped=len(file["skipped"]),
+            )
+    except (OSError, KeyError) as error:
+        raise EpochbankError(f"the source file {path} is damaged ({error}). Import the source again.") from error

@@ -1,0 +1,212 @@
+"""Sources that are arrays: `.npz` and HDF5 files with `images`, `labels` and, optionally, `groups` and
+`class_names`.
+
+`images` is uint8, or float in [0, 1], (N, H, W) or (N, H, W, C) with C = 1 or 3; `labels` and `groups`
+are integers or strings, (N,); where `class_names` is given, labels index it.
+"""
+
+import shutil
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from augment.errors import EpochbankError
+from augment.picture import BadPicture, to_uint8
+from augment.sources.base import Scan, file_identity
+
+
+def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype, columns: dict[str, Any]) -> Scan:
+    """Check arrays that belong together, and make classes and groups of them.
+
+    `columns` maps `labels`, `groups`, `class_names` to arrays or None. Raises `EpochbankError`.
+    """
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise EpochbankError(f"{where}: images is {dtype}; expected uint8, or float in [0, 1]. Convert it.")
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape[1:]:
+        raise EpochbankError(f"{where}: images has shape {shape}; expected (N, H, W) or (N, H, W, C) with C = 1 or 3.")
+    if shape[0] == 0:
+        raise EpochbankError(f"{where}: images is empty; expected at least one picture.")
+    labels, groups = columns["labels"], columns["groups"]
+    if labels is None:
+        raise EpochbankError(f"{where}: there is no array `labels`; expected one label for each picture.")
+    for name, column in (("labels", labels), ("groups", groups)):
+        if column is not None and column.shape != (shape[0],):
+            raise EpochbankError(
+                f"{where}: images has {shape[0]} pictures and {name} has shape {column.shape}; "
+                f"expected ({shape[0]},), one for each picture."
+            )
+        if column is not None and column.dtype.kind not in "iuUST":
+            raise EpochbankError(f"{where}: {name} is {column.dtype}; expected integers or strings.")
+    label_index, class_names = _classes(where, labels, columns["class_names"])
+    group_index, group_names = (None, None) if groups is None else _names(groups)
+    return Scan(
+        reader=reader,
+        labels=label_index,
+        class_names=class_names,
+        groups=group_index,
+        group_names=group_names,
+        size=(shape[1], shape[2]),
+        channels=shape[3] if len(shape) == 4 else 1,
+    )
+
+
+def _classes(where: str, labels: np.ndarray, class_names: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
+    if class_names is None:
+        return _names(labels)
+    names = [str(name) for name in class_names.tolist()]
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(names):
+        received = f"{labels.dtype}" if labels.dtype.kind not in "iu" else f"{labels.min()} to {labels.max()}"
+        raise EpochbankError(
+            f"{where}: labels are {received}; expected integers from 0 to {len(names) - 1}, "
+            f"since class_names has {len(names)} names."
+        )
+    return labels.astype(np.int32), names
+
+
+def _names(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Index of each value among the distinct ones in order, and their names."""
+    distinct, index = np.unique(values, return_inverse=True)
+    return index.astype(np.int32), [
+        value.decode() if isinstance(value, bytes) else str(value) for value in distinct.tolist()
+    ]
+
+
+def _decode_block(block: np.ndarray) -> list[Image.Image | BadPicture]:
+    pictures: list[Image.Image | BadPicture] = []
+    for picture in block.reshape(*block.shape[:3]) if block.ndim == 4 and block.shape[3] == 1 else block:
+        try:
+            pictures.append(Image.fromarray(to_uint8(picture)))
+        except BadPicture as bad:
+            pictures.append(bad)
+    return pictures
+
+
+@dataclass(frozen=True)
+class RawReader:
+    """An array that lies uncompressed in a file."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+    fortran: bool
+
+    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+        """Copied out of a map that lives only as long as this call."""
+        mapped: np.memmap = np.memmap(
+            self.path, self.dtype, "r", self.offset, self.shape, order="F" if self.fortran else "C"
+        )
+        return _decode_block(np.asarray(mapped[indices]))
+
+    def origin(self, index: int) -> str:
+        """Its number in the array."""
+        return f"images[{index}]"
+
+
+class NpzSource:
+    """An `.npz` file, compressed or not."""
+
+    def __init__(self, path: Path, name: str):
+        self.path, self.name = path, name
+
+    def identity(self) -> Any:
+        """Path, bytes and time of change."""
+        return ["npz", *file_identity(self.path)]
+
+    def scan(self, workspace: Path) -> Scan:
+        """Read all but the pictures, which are laid bare in `workspace` where they are compressed."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                if "images.npy" not in archive.namelist():
+                    found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
+                    raise EpochbankError(
+                        f"{self.path}: there is no array `images` (found {found}); "
+                        "expected `images` and `labels`, as np.savez(file, images=..., labels=...) writes them."
+                    )
+                reader = _lay_bare(self.path, archive, workspace)
+            with np.load(self.path, allow_pickle=False) as arrays:
+                columns = {
+                    key: arrays[key] if key in arrays.files else None for key in ("labels", "groups", "class_names")
+                }
+        except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+            raise EpochbankError(f"{self.path} cannot be read as .npz: {error}. Write it again.") from error
+        return scan_arrays(str(self.path), reader, reader.shape, np.dtype(reader.dtype), columns)
+
+
+def _lay_bare(path: Path, archive: zipfile.ZipFile, workspace: Path) -> RawReader:
+    """A reader of the member `images.npy`: in place if it is stored as it is, else from a decompressed copy."""
+    member = archive.getinfo("images.npy")
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+        header_bytes = file.tell()
+    if member.compress_type == zipfile.ZIP_STORED:
+        with open(path, "rb") as file:
+            file.seek(member.header_offset + 26)
+            name_bytes, extra_bytes = struct.unpack("<HH", file.read(4))
+        return RawReader(
+            path, member.header_offset + 30 + name_bytes + extra_bytes + header_bytes, shape, dtype.str, fortran
+        )
+    bare = workspace / "images.npy"
+    with archive.open(member) as packed, open(bare, "wb") as file:
+        shutil.copyfileobj(packed, file, 1 << 20)
+    return RawReader(bare, header_bytes, shape, dtype.str, fortran)
+
+
+@dataclass(frozen=True)
+class Hdf5Reader:
+    """The dataset `images` of an HDF5 file."""
+
+    path: Path
+
+    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+        """Opened anew for each call: a handle must not cross into another process."""
+        import hdf5plugin  # noqa: F401  registers the filters that a file may be compressed with
+
+        with h5py.File(self.path, "r", locking="best-effort") as file:
+            return _decode_block(file["images"][indices])
+
+    def origin(self, index: int) -> str:
+        """Its number in the dataset."""
+        return f"images[{index}]"
+
+
+class Hdf5Source:
+    """An HDF5 file with the same names as datasets."""
+
+    def __init__(self, path: Path, name: str):
+        self.path, self.name = path, name
+
+    def identity(self) -> Any:
+        """Path, bytes and time of change."""
+        return ["hdf5", *file_identity(self.path)]
+
+    def scan(self, workspace: Path) -> Scan:
+        """Read all but the pictures."""
+        try:
+            with h5py.File(self.path, "r", locking="best-effort") as file:
+                if not isinstance(file.get("images"), h5py.Dataset):
+                    raise EpochbankError(
+                        f"{self.path}: there is no dataset `images` (found {', '.join(file) or 'nothing'}); "
+                        "expected datasets `images` and `labels`."
+                    )
+                columns = {key: _column(file.get(key)) for key in ("labels", "groups", "class_names")}
+                shape, dtype = file["images"].shape, file["images"].dtype
+        except OSError as error:
+            raise EpochbankError(f"{self.path} cannot be read as HDF5: {error}. Write it again.") from error
+        return scan_arrays(str(self.path), Hdf5Reader(self.path), shape, dtype, columns)
+
+
+def _column(dataset: h5py.Dataset | None) -> np.ndarray | None:
+    if dataset is None:
+        return None
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        return np.array(dataset.asstr()[()], dtype=np.str_)
+    return dataset[()]

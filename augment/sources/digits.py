@@ -1,0 +1,47 @@
+"""The built-in source: 1,797 real handwritten digits, 8 x 8, that come with scikit-learn."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augment.picture import BadPicture
+from augment.sources.base import Scan
+
+
+class DigitsReader:
+    """Pictures of `sklearn.datasets.load_digits`, their 17 levels of ink stretched to 0 to 255."""
+
+    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+        """8 x 8 pictures, mode L."""
+        from sklearn.datasets import load_digits
+
+        levels = load_digits().images[indices]
+        return [Image.fromarray(picture) for picture in np.round(levels * (255 / 16)).astype(np.uint8)]
+
+    def origin(self, index: int) -> str:
+        """Its number in scikit-learn's array."""
+        return f"load_digits().images[{index}]"
+
+
+class DigitsSource:
+    """The optical recognition of handwritten digits data set (Alpaydin and Kaynak, 1998), test part."""
+
+    name = "digits"
+
+    def identity(self) -> Any:
+        """The same for ever."""
+        return ["digits"]
+
+    def scan(self, workspace: Path) -> Scan:
+        """1,797 pictures of ten classes, to be scaled up to 64 x 64; the writers are not recorded."""
+        from sklearn.datasets import load_digits
+
+        return Scan(
+            reader=DigitsReader(),
+            labels=load_digits().target.astype(np.int32),
+            class_names=[str(digit) for digit in range(10)],
+            size=(64, 64),
+            channels=1,
+        )

@@ -1,0 +1,200 @@
+"""Sources that are files: a folder tree, or a .zip of one, with a folder per class, nested as it may be.
+
+The class of a picture is the folder that it lies in, named by its path below the folder that all
+classes share. Hidden files and files that are no pictures by name are left out, and counted.
+"""
+
+import io
+import os
+import re
+import warnings
+import zipfile
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from augment.errors import EpochbankError
+from augment.picture import LARGEST, BadPicture, decode
+from augment.sources.base import Scan, file_identity
+
+
+@dataclass(frozen=True)
+class PathList:
+    """Paths kept in a file instead of memory: millions of them cost nothing."""
+
+    text: Path
+    """The paths, UTF-8, one after another."""
+    ends: Path
+    """uint64 (N,): where each path ends in `text`."""
+
+    def __getitem__(self, index: int) -> str:
+        with open(self.ends, "rb") as ends, open(self.text, "rb") as text:
+            ends.seek(8 * max(index - 1, 0))
+            bounds = np.frombuffer(ends.read(16 if index else 8), np.uint64).tolist()
+            start, stop = (bounds[0], bounds[1]) if index else (0, bounds[0])
+            text.seek(start)
+            return text.read(stop - start).decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True)
+class FilesReader:
+    """Opens pictures by path, in a folder or in a .zip."""
+
+    root: Path
+    paths: PathList
+
+    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+        """Each picture decoded, or the reason why not."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return [self._read_one(self.paths[int(index)]) for index in indices]
+
+    def origin(self, index: int) -> str:
+        """The path below the folder, or within the .zip."""
+        return self.paths[index]
+
+    def _read_one(self, path: str) -> Image.Image | BadPicture:
+        try:
+            file = io.BytesIO(_archive(self.root).read(path)) if self.root.is_file() else self.root / path
+            with Image.open(file) as image:
+                if image.width * image.height > LARGEST:
+                    return BadPicture(f"is {image.width} x {image.height}; expected at most {LARGEST:,} pixels")
+                return decode(image)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            return BadPicture(f"is absurdly large; expected at most {LARGEST:,} pixels")
+        except BadPicture as bad:
+            return bad
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's decoders raise whatever damaged data leads them to.
+            return BadPicture(f"cannot be read: {error or type(error).__name__}")
+
+
+@lru_cache(maxsize=1)
+def _archive(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+class _FilesSource:
+    """What folders and archives share: classes, groups and the list of paths."""
+
+    def __init__(self, path: Path, name: str, group_pattern: re.Pattern[str] | None):
+        self.path, self.name, self.group_pattern = path, name, group_pattern
+        self.pattern_text = group_pattern.pattern if group_pattern else None
+
+    def walk(self) -> Iterator[str]:
+        """Paths of all files below the root, with '/', in an order that depends on the names alone."""
+        raise NotImplementedError
+
+    def scan(self, workspace: Path) -> Scan:
+        """List the pictures; `EpochbankError` where there are none, or no classes, or a path has no group."""
+        paths = PathList(workspace / "paths", workspace / "path-ends")
+        classes: dict[str, int] = {}
+        groups: dict[str, int] = {}
+        labels, members, foreign, end = array("i"), array("i"), 0, 0
+        ungrouped: list[str] = []
+        suffixes = _picture_suffixes()
+        with open(paths.text, "wb") as text, open(paths.ends, "wb") as ends:
+            for path in self.walk():
+                parts = PurePosixPath(path)
+                hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts.parts)
+                if hidden or parts.suffix.lower() not in suffixes:
+                    foreign += 1
+                    continue
+                labels.append(classes.setdefault(str(parts.parent), len(classes)))
+                if self.group_pattern is not None:
+                    found = self.group_pattern.search(path)
+                    if found is None:
+                        ungrouped.append(path)
+                    else:
+                        group = found.group(1) if self.group_pattern.groups else found.group()
+                        members.append(groups.setdefault(group, len(groups)))
+                encoded = path.encode("utf-8", "surrogateescape")
+                end += len(encoded)
+                text.write(encoded)
+                ends.write(np.uint64(end).tobytes())
+        self._check(labels, classes, ungrouped, foreign)
+        return Scan(
+            reader=FilesReader(self.path, paths),
+            labels=np.array(labels, np.int32),
+            class_names=_below_common(list(classes)),
+            groups=np.array(members, np.int32) if groups else None,
+            group_names=list(groups) if groups else None,
+            notes=[f"{foreign:,} hidden or foreign files left out"] if foreign else [],
+        )
+
+    def _check(self, labels: array, classes: dict[str, int], ungrouped: list[str], foreign: int) -> None:
+        if not labels:
+            raise EpochbankError(
+                f"{self.path} holds no pictures ({foreign:,} other files); expected a folder per class with pictures "
+                "in a format that Pillow opens."
+            )
+        if "." in classes:
+            stray = sum(label == classes["."] for label in labels)
+            raise EpochbankError(
+                f"{self.path}: {stray:,} pictures lie directly in it; expected a folder per class. "
+                "Put the pictures of each class into a folder that bears its name."
+            )
+        if ungrouped:
+            shown = "".join(f"\n  {path}" for path in ungrouped)
+            raise EpochbankError(
+                f"--group-pattern does not match {len(ungrouped):,} of {len(labels):,} paths; expected a group for "
+                f"each picture. Widen the pattern, or move these files away:{shown}",
+                words=True,
+            )
+
+
+class FolderSource(_FilesSource):
+    """A folder tree."""
+
+    def identity(self) -> Any:
+        """Path, bytes and time of change of every file below."""
+        state = [
+            [path, status.st_size, status.st_mtime_ns] for path in self.walk() for status in [(self.path / path).stat()]
+        ]
+        return ["folder", str(self.path.resolve()), state, self.pattern_text]
+
+    def walk(self) -> Iterator[str]:
+        """Depth first, names sorted in each folder."""
+        for directory, folders, files in os.walk(self.path):
+            folders.sort()
+            below = Path(directory).relative_to(self.path).as_posix()
+            for file in sorted(files):
+                yield file if below == "." else f"{below}/{file}"
+
+
+class ZipSource(_FilesSource):
+    """A .zip archive of a folder tree."""
+
+    def identity(self) -> Any:
+        """Path, bytes and time of change of the archive."""
+        return ["zip", *file_identity(self.path), self.pattern_text]
+
+    def walk(self) -> Iterator[str]:
+        """Names sorted."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                names = sorted(member.filename for member in archive.infolist() if not member.is_dir())
+        except zipfile.BadZipFile as error:
+            raise EpochbankError(f"{self.path} cannot be read as .zip: {error}. Fetch or write it again.") from error
+        yield from names
+
+
+@lru_cache(maxsize=1)
+def _picture_suffixes() -> frozenset[str]:
+    return frozenset(Image.registered_extensions())
+
+
+def _below_common(folders: list[str]) -> list[str]:
+    """Class names: the folders without the leading ones that all of them share."""
+    if len(folders) == 1:
+        return [PurePosixPath(folders[0]).name]
+    levels = [folder.split("/") for folder in folders]
+    shared = next((n for n, names in enumerate(zip(*levels, strict=False)) if len(set(names)) > 1), len(min(levels)))
+    return ["/".join(names[shared:]) or "/".join(names) for names in levels]

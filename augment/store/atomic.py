@@ -1,0 +1,59 @@
+"""Publishing a file: a temporary in the same directory, fsync, rename, fsync of the directory."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+"""What the name of every unpublished file starts with."""
+
+
+def temporary_beside(path: Path) -> Path:
+    """A unique name, not yet taken, in the directory of `path`."""
+    return path.parent / f"{TEMPORARY}{secrets.token_hex(6)}-{path.name}"
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Make the closed file `temporary` appear as `path`, durably: wholly there after a power cut, or not at all."""
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Publish `text` (UTF-8) as `path`."""
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a temporary to write to; publish it as `path` on success, remove it on any error."""
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+        publish(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def sweep(directory: Path) -> int:
+    """Remove the temporaries that a killed run left below `directory`; returns how many."""
+    left = [path for path in directory.rglob(f"{TEMPORARY}*") if path.is_file()]
+    for path in left:
+        path.unlink()
+    return len(left)

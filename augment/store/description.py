@@ -1,0 +1,85 @@
+"""`set.json`: what a set is. Written once when the set is made, and never changed."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from augment.errors import EpochbankError
+from augment.store.atomic import write_text
+
+FORMAT = 1
+"""Version of the set on disk; it is in the fingerprint, and a reader refuses a newer one."""
+
+PARTS = ("train", "validation", "test")
+"""The undistorted parts of a set."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a set is, without what it holds so far (that is the manifest's to say)."""
+
+    fingerprint: str
+    """SHA-256 of `identity`, hexadecimal: whatever changes a pixel, and nothing else."""
+    identity: dict[str, Any]
+    """`format`, `source` (digest), `split`, `recipe` (settings), `seed`, `shape`."""
+    source: dict[str, Any]
+    """`name`, `path` (the source file that generation reads) and `spec` (as the user gave it)."""
+    recipe: str
+    """The recipe's name."""
+    class_names: list[str]
+    images: dict[str, int]
+    """Pictures in each part, by name."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of a picture."""
+        height, width, channels = self.identity["shape"]
+        return height, width, channels
+
+    @property
+    def name(self) -> str:
+        """The set's directory name: source, recipe, the fingerprint's first eight digits."""
+        return f"{self.source['name']}-{self.recipe}-{self.fingerprint[:8]}"
+
+
+def fingerprint_of(identity: dict[str, Any]) -> str:
+    """SHA-256 of `identity` as canonical JSON (sorted keys, no spaces), hexadecimal."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_description(directory: Path, description: Description) -> None:
+    """Publish `set.json` in `directory`."""
+    document = {"format": FORMAT, **asdict(description)}
+    write_text(directory / "set.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_description(directory: Path) -> Description:
+    """Read `set.json`; `EpochbankError` where there is no set, a damaged one, or one of a newer format."""
+    path = directory / "set.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found = document.pop("format")
+        if found != FORMAT:
+            raise EpochbankError(
+                f"{directory} is a set of format {found}; this epochbank reads format {FORMAT}. "
+                "Upgrade epochbank, or generate the set again."
+            )
+        description = Description(**document)
+    except FileNotFoundError as error:
+        raise EpochbankError(
+            f"{directory} is not a set: it has no set.json. `augment list` shows the sets there are."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EpochbankError(
+            f"{path} is damaged ({error}); expected the JSON that `augment run` wrote. "
+            "Restore it from a copy, or generate the set again."
+        ) from error
+    if fingerprint_of(description.identity) != description.fingerprint:
+        raise EpochbankError(
+            f"{path} was changed: its contents do not have the fingerprint {description.fingerprint[:8]} that it "
+            "states. Restore it from a copy, or generate the set again."
+        )
+    return description

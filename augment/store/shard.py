@@ -1,0 +1,121 @@
+"""A shard: one HDF5 file with a run of positions. Any HDF5 program with the filter shows what is in it.
+
+`image` uint8 (n, H, W, C) in chunks of whole pictures, `label` int32 (n,), `row` int64 (n,) in the
+source file, `checksum` uint64 (chunks,): XXH3-64 of each stored chunk. Chunks are compressed here,
+outside the HDF5 library and its lock, and stored as they are.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import numpy as np
+import xxhash
+
+from augment.store.codec import encode
+from augment.store.digest import add, digest_of, file_checksum, to_hex
+from augment.store.manifest import Entry
+
+Run = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Pictures uint8 (m, H, W, C), labels int32 (m,), rows int64 (m,), m at most one chunk."""
+
+_FILTERS: dict[str, dict] = {
+    "zstd": dict(hdf5plugin.Zstd(clevel=1)),
+    "lz4": dict(hdf5plugin.LZ4()),
+    "gzip": {"compression": "gzip", "compression_opts": 1},
+    "none": {},
+}
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What one shard is to hold: positions start, ..., start + images - 1 of a part or stored epoch."""
+
+    part: str
+    epoch: int
+    start: int
+    images: int
+    chunk: int
+    codec: str
+
+    @property
+    def stop(self) -> int:
+        """The position after the last."""
+        return self.start + self.images
+
+    @property
+    def file(self) -> str:
+        """Path within the set's directory."""
+        folder = f"epoch-{self.epoch:04d}" if self.part == "epoch" else self.part
+        return f"{folder}/{self.start:010d}.h5"
+
+
+def write_shard(
+    path: Path, task: ShardTask, shape: tuple[int, int, int], fingerprint: str, runs: Iterable[Run]
+) -> Entry:
+    """Write the pictures of `runs`, one chunk each, to the new file `path`; returns the entry to publish it with.
+
+    Memory: one chunk, and 12 bytes a picture. `path` is closed but not yet synced or published.
+    """
+    labels = np.empty(task.images, np.int32)
+    rows = np.empty(task.images, np.int64)
+    chunk = min(task.chunk, task.images)
+    checksums = np.empty(-(-task.images // chunk), np.uint64)
+    digest, filled = 0, 0
+    with h5py.File(path, "x") as file:
+        image = file.create_dataset(
+            "image", (task.images, *shape), np.uint8, chunks=(chunk, *shape), **_FILTERS[task.codec]
+        )
+        for number, (pictures, run_labels, run_rows) in enumerate(runs):
+            count = len(pictures)
+            digest = add(digest, digest_of(task.start + filled, pictures, run_labels, run_rows))
+            labels[filled : filled + count], rows[filled : filled + count] = run_labels, run_rows
+            if count < chunk:  # HDF5 stores whole chunks.
+                pictures = np.concatenate([pictures, np.zeros((chunk - count, *shape), np.uint8)])
+            stored = encode(task.codec, pictures)
+            image.id.write_direct_chunk((filled, 0, 0, 0), stored)
+            checksums[number] = xxhash.xxh3_64_intdigest(stored)
+            filled += count
+        file["label"], file["row"], file["checksum"] = labels, rows, checksums
+        file.attrs.update(_attributes(task, fingerprint, digest))
+        image.attrs["contents"] = "pictures, (position, height, width, channel), ink bright on black"
+        file["label"].attrs["contents"] = "class index of each picture; the names are in set.json"
+        file["row"].attrs["contents"] = "row of each picture in the source file"
+        file["checksum"].attrs["contents"] = "XXH3-64 of each stored chunk of image"
+    return Entry(
+        part=task.part,
+        epoch=task.epoch,
+        start=task.start,
+        images=task.images,
+        chunk=chunk,
+        codec=task.codec,
+        file=task.file,
+        bytes=path.stat().st_size,
+        checksum=file_checksum(path),
+        digest=to_hex(digest),
+    )
+
+
+def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:
+    what = f"stored epoch {task.epoch}, distorted" if task.part == "epoch" else f"{task.part} part, undistorted"
+    return {
+        "about": f"epochbank shard: positions {task.start} to {task.stop - 1} of the {what}",
+        "fingerprint": fingerprint,
+        "part": task.part,
+        "epoch": task.epoch,
+        "start": task.start,
+        "codec": task.codec,
+        "digest": to_hex(digest),
+    }
+
+
+def read_run(directory: Path, entry: Entry, first: int, last: int) -> Run:
+    """Positions `first` to `last` - 1, which `entry` must hold, through the HDF5 library.
+
+    Raises `OSError` (HDF5's own) where the file is missing or damaged.
+    """
+    with h5py.File(directory / entry.file, "r", locking="best-effort") as file:
+        low, high = first - entry.start, last - entry.start
+        return file["image"][low:high], file["label"][low:high], file["row"][low:high]

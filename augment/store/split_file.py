@@ -1,0 +1,62 @@
+"""`split.h5`: which pictures of the source each part holds, and their labels and groups.
+
+`train`, `validation` and `test` each hold `row` int64, `label` int32 and, where the source has groups,
+`group` int32, all (n,); `group_name` at the top. Read through memory maps, so that a worker's memory
+does not grow with the set.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from augment.store.atomic import new_file
+
+NAME = "split.h5"
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """The pictures of one part, in order of row."""
+
+    row: np.ndarray
+    """int64 (n,): row in the source file."""
+    label: np.ndarray
+    """int32 (n,): class index."""
+    group: np.ndarray | None
+    """int32 (n,): index into `group_name`; None where the source has no groups."""
+
+
+def write_split(directory: Path, parts: dict[str, PartRows], group_names: list[str] | None) -> None:
+    """Publish `split.h5` in `directory`."""
+    with new_file(directory / NAME) as temporary, h5py.File(temporary, "x") as file:
+        for name, part in parts.items():
+            group = file.create_group(name)
+            group["row"], group["label"] = part.row.astype(np.int64), part.label.astype(np.int32)
+            if part.group is not None:
+                group["group"] = part.group.astype(np.int32)
+        if group_names is not None:
+            file.create_dataset("group_name", data=group_names, dtype=h5py.string_dtype())
+
+
+@lru_cache(maxsize=16)
+def read_part(directory: Path, part: str) -> PartRows:
+    """The rows, labels and groups of one part, memory-mapped, read-only."""
+    path = directory / NAME
+    with h5py.File(path, "r", locking="best-effort") as file:
+        columns = {name: _mapped(path, dataset) for name, dataset in file[part].items()}
+    return PartRows(columns["row"], columns["label"], columns.get("group"))
+
+
+def group_name(directory: Path, number: int) -> str:
+    """The name of group `number`."""
+    with h5py.File(directory / NAME, "r", locking="best-effort") as file:
+        return file["group_name"].asstr()[number]
+
+
+def _mapped(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    if dataset.size == 0:
+        return np.empty(0, dataset.dtype)
+    return np.memmap(path, dataset.dtype, "r", dataset.id.get_offset(), dataset.shape)

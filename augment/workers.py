@@ -1,0 +1,36 @@
+"""Work on all cores with joblib: tasks in, small results out, as they come."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_all_cores(
+    work: Callable[[Task], Result], tasks: Iterable[Task], count: int, jobs: int
+) -> Iterator[tuple[int, Result]]:
+    """Yield (number of the task, `work(task)`) for each of the `count` tasks, in the order that they end.
+
+    `work` is a module's function and its results are small: nothing holds back a fast worker. One
+    job runs in this process. The first exception of a task is raised here, and the others stop.
+    """
+    jobs = min(jobs, count)
+    if jobs <= 1:
+        for number, task in enumerate(tasks):
+            yield number, work(task)
+        return
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    yield from parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
+
+
+def _numbered(work: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:
+    return number, work(task)
