@@ -48,7 +48,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for sc
 _recipe = click.option("--recipe", default="kanji", metavar="NAME|FILE", help="Built-in recipe, or a TOML file.")
 _seed = click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other distortions.")
 _import_options = _options(
-    click.option("--size", type=Size(), help="Picture size.  [default: the source's own if it has one, else 64x64]"),
+    click.option("--size", type=Size(), metavar="HxW", help="Picture size.  [default: the source's own if it has one, else 64x64]"),
     click.option("--limit", type=click.IntRange(1), help="Take only so many pictures, evenly spaced: a quick trial."),
     click.option(
         "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",

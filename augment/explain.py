@@ -69,12 +69,20 @@ def explain_lines(facts: dict[str, Any]) -> list[str]:
     return lines
 
 
+_IN_WORDS = {
+    "rotate": "rotate {degrees:+.1f}\N{DEGREE SIGN}",
+    "shear": "shear {x:+.2f} {y:+.2f}",
+    "scale": "scale {width}x{height} +{left}+{top}",
+    "blur": "blur {radius:.2f}",
+}
+
+
 def stage_text(stage: dict[str, Any]) -> str:
-    """One stage in a few words: `rotate degrees -3.2`."""
-    if stage["op"] == "sine":
-        return f"sine shift {min(stage['shift'])} to {max(stage['shift'])}"
-    values = (f"{key} {value:.3g}" for key, value in stage.items() if isinstance(value, (int, float)))
-    return " ".join([stage["op"], *values])
+    """One stage in a few words: `rotate -3.2\N{DEGREE SIGN}`."""
+    op = stage["op"]
+    if op == "sine":
+        return f"sine {min(stage['shift'])} to {max(stage['shift'])} rows"
+    return _IN_WORDS[op].format(**stage) if op in _IN_WORDS else op
 
 
 def explain_sheet(directory: Path, facts: dict[str, Any]) -> Image.Image:

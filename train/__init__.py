@@ -1,1 +1,32 @@
-"""Stage 2 of epochbank."""
+"""Stage 2 of epochbank: stream a set into Keras, so that the GPU never waits.
+
+```python
+from train import AugmentedSequence, open_set
+bank = open_set("sets/digits-kanji-1f2e3d4c")
+data = AugmentedSequence(bank, batch_size=256, mix=0.5, seed=1)
+model.fit(data, validation_data=bank.validation(batch_size=256), epochs=100, shuffle=False,
+          callbacks=[data.callback()])
+```
+
+The flow of the data is the file listing: `bank` -> `chunks` -> `order` -> `batches` -> `stream` ->
+`sequence` -> `models` -> `fit` -> `report`. Of `augment` it takes the description of the set on disk
+(`augment.store`) and what both command lines share. Batches are `uint8` (B, H, W, C), `int32` (B,).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from train.bank import Bank, open_set
+
+if TYPE_CHECKING:
+    from train.sequence import AugmentedSequence
+
+__all__ = ["AugmentedSequence", "Bank", "open_set"]
+
+
+def __getattr__(name: str) -> Any:
+    # Keras takes seconds to import: only where a Sequence is wanted.
+    if name == "AugmentedSequence":
+        from train.sequence import AugmentedSequence
+
+        return AugmentedSequence
+    raise AttributeError(f"module 'train' has no attribute {name!r}")

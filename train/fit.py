@@ -1,0 +1,129 @@
+"""Training a model on a set, into a run directory."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from augment.errors import EpochbankError
+from train.bank import Bank
+from train.evaluate import Evaluation, evaluate, load_model
+from train.models import build_model, compile_model
+from train.run import new_run, write_json
+from train.sequence import AugmentedSequence
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What the user may say about a training."""
+
+    model: str = "cnn-small"
+    epochs: int = 20
+    batch_size: int = 256
+    mix: float = 0.5
+    seed: int = 0
+    learning_rate: float = 0.002
+    patience: int = 10
+    """Epochs without a better validation accuracy after which training stops; 0 never stops early."""
+    precision: str = "float32"
+    """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training left."""
+
+    run: Path
+    summary: dict[str, Any]
+    history: dict[str, list[float]]
+    held_out: dict[str, Evaluation]
+    """By part: `test` and `validation`, where the set has them."""
+
+
+def fit(bank: Bank, options: FitOptions, run: Path | None = None) -> Fitted:
+    """Train on `bank` and evaluate the best epoch's model on the held-out parts.
+
+    `EpochbankError` where options cannot be, a model does not fit, a chunk is damaged, or `run` is not
+    empty. Interrupted, the run directory keeps the best model so far.
+    """
+    keras.utils.set_random_seed(options.seed)
+    keras.config.set_dtype_policy(options.precision)
+    model = build_model(options.model, bank.shape, len(bank.class_names))
+    data = AugmentedSequence(bank, options.batch_size, options.mix, options.seed)
+    compile_model(model, learning_rate=options.learning_rate, steps=options.epochs * len(data))
+    directory = new_run(run, bank.description.name)
+    write_json(directory / "config.json", _config(bank, options, model))
+    begun = time.monotonic()
+    history = _train(model, data, bank, options, directory)
+    seconds = time.monotonic() - begun
+    best = load_model(directory, options.model)
+    held_out = {
+        part: evaluate(best, bank.part(part, options.batch_size), len(bank.class_names))
+        for part in ("test", "validation")
+        if bank.images[part]
+    }
+    summary = {
+        "set": {"path": str(bank.path), "fingerprint": bank.description.fingerprint},
+        **{part: result.figures() for part, result in held_out.items()},
+        "epochs": len(history["loss"]),
+        "seconds": round(seconds, 1),
+        "model": options.model,
+        "parameters": model.count_params(),
+        "images_per_second": round(len(history["loss"]) * _images(data) / seconds),
+    }
+    write_json(directory / "summary.json", summary)
+    return Fitted(directory, summary, history, held_out)
+
+
+def _train(
+    model: keras.Model, data: AugmentedSequence, bank: Bank, options: FitOptions, directory: Path
+) -> dict[str, list[float]]:
+    """Run Keras' `fit`; returns its history."""
+    validation = bank.validation(options.batch_size) if bank.images["validation"] else None
+    monitor = "val_accuracy" if validation is not None else "accuracy"
+    callbacks = [
+        data.callback(),
+        keras.callbacks.ModelCheckpoint(directory / "model.keras", monitor, mode="max", save_best_only=True),
+        keras.callbacks.CSVLogger(directory / "metrics.csv"),
+    ]
+    if options.patience:
+        callbacks.append(keras.callbacks.EarlyStopping(monitor, mode="max", patience=options.patience, verbose=1))
+    try:
+        fitted = model.fit(
+            data, validation_data=validation, epochs=options.epochs, shuffle=False, callbacks=callbacks, verbose="auto"
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"The best model so far is in {directory}: `train evaluate {directory}` judges it."
+        ) from None
+    except Exception as error:
+        fault = data.fault or (validation.fault if validation is not None else None)
+        if fault is None or isinstance(error, EpochbankError):
+            raise
+        raise fault from error
+    finally:
+        data.stream.close()
+    return fitted.history
+
+
+def _config(bank: Bank, options: FitOptions, model: keras.Model) -> dict[str, Any]:
+    return {
+        "set": {"path": str(bank.path.resolve()), "fingerprint": bank.description.fingerprint},
+        "stored_epochs": list(bank.epochs),
+        "classes": len(bank.class_names),
+        "shape": list(bank.shape),
+        **asdict(options),
+        "parameters": model.count_params(),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+    }
+
+
+def _images(data: AugmentedSequence) -> int:
+    """Pictures that one epoch shows, originals included."""
+    batches = data.stream.batches
+    return sum(
+        segment.stop - segment.start for number in range(len(batches)) for segment in batches.segments(0, number)
+    )

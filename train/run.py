@@ -1,0 +1,54 @@
+"""The run directory: what one training leaves behind.
+
+`config.json`, `metrics.csv` (a line an epoch), `model.keras` (the best), `summary.json`, and the pictures
+`learning-curves.png`, `mistakes.png`, `confusions.png`.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from augment.errors import EpochbankError
+from augment.store.atomic import write_text
+
+
+def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path:
+    """Make the directory of a new run: `path`, or one in `runs` named by set and time.
+
+    `EpochbankError` where `path` has something in it.
+    """
+    if path is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        names = [f"{set_name}-{stamp}", *(f"{set_name}-{stamp}-{number}" for number in range(2, 100))]
+        path = next(runs / name for name in names if not (runs / name).exists())
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise EpochbankError(f"{path} exists; expected a new run directory. Give another --run.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def find_run(path: Path | None, runs: Path = Path("runs")) -> Path:
+    """`path`, or the newest run in `runs`; `EpochbankError` where there is none."""
+    if path is not None:
+        if (path / "config.json").exists():
+            return path
+        raise EpochbankError(f"{path} is not a run directory: it has no config.json. `train fit` makes one.")
+    found = sorted(runs.glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
+    if not found:
+        raise EpochbankError(f"there is no run in {runs}/. Make one: train fit")
+    return found[-1].parent
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Publish a JSON file."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """`config.json` of a run; `EpochbankError` where it is damaged."""
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        return {"set": {"path": config["set"]["path"], "fingerprint": config["set"]["fingerprint"]}, **config}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EpochbankError(f"{run / 'config.json'} is damaged: {error}. Train again.") from error
