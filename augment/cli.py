@@ -48,7 +48,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for sc
 _recipe = click.option("--recipe", default="kanji", metavar="NAME|FILE", help="Built-in recipe, or a TOML file.")
 _seed = click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other distortions.")
 _import_options = _options(
-    click.option("--size", type=Size(), metavar="HxW", help="Picture size.  [default: the source's own if it has one, else 64x64]"),
+    click.option(
+        "--size", type=Size(), metavar="HxW",
+        help="Picture size.  [default: the source's own if it has one, else 64x64]",
+    ),
     click.option("--limit", type=click.IntRange(1), help="Take only so many pictures, evenly spaced: a quick trial."),
     click.option(
         "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
@@ -72,7 +75,9 @@ _run_options = _options(
     _seed,
     _import_options,
     click.option(
-        "--codec", type=click.Choice(["zstd", "lz4", "gzip", "none"]), default="zstd", help="Compression of new shards."
+        "--codec",
+        type=click.Choice(["zstd", "lz4", "gzip", "none"]),
+        help="Compression of new shards.  [default: the set's, or zstd]",
     ),
     click.option("--validation", type=float, default=0.1, help="Fraction held out for validation."),
     click.option("--test", type=float, default=0.1, help="Fraction held out for the test."),
@@ -99,7 +104,8 @@ def main() -> None:
 @main.command()
 @click.argument("source")
 @_run_options
-def run(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
+@click.option("--print-path", is_flag=True, help="Print nothing but the set's path, for scripts.")
+def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **words: Any) -> None:
     """Make the set of SOURCE distorted by a recipe, or what is missing of it.
 
     SOURCE is `digits`, an .npz or HDF5 file (`images`, `labels`, optional `groups`, `class_names`), a
@@ -123,6 +129,9 @@ def run(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     outcome = generate(request, sets, execution)
     for warning in outcome.warnings:
         say(warning)
+    if print_path:
+        click.echo(outcome.directory)
+        return
     if not outcome.written:
         click.echo(f"{outcome.directory} holds all of it already: nothing to do.")
         return

@@ -9,7 +9,7 @@ import numpy as np
 
 from augment.distort import distort
 from augment.draw import draw
-from augment.generate import Execution
+from augment.generate import Execution, usual_codec
 from augment.importing import ImportOptions, import_source, selection
 from augment.plan import chunk_images, left_to_do, shard_images
 from augment.progress import duration, size
@@ -89,11 +89,12 @@ def forecast(
     shape = look.pictures.shape[1:]
     chunk = execution.chunk or chunk_images(shape)
     shard = execution.shard or shard_images(images["train"], shape, chunk)
-    tasks = left_to_do(published, images, execution.epochs, shard=shard, chunk=chunk, codec=execution.codec)
+    codec = execution.codec or usual_codec(published)
+    tasks = left_to_do(published, images, execution.epochs, shard=shard, chunk=chunk, codec=codec)
     clean = sum(task.images for task in tasks if task.part != "epoch")
     distorted = sum(task.images for task in tasks) - clean
-    plain_seconds, plain_bytes = _measure(look.pictures, None, execution.codec, chunk)
-    seconds, stored = _measure(look.pictures, recipe, execution.codec, chunk)
+    plain_seconds, plain_bytes = _measure(look.pictures, None, codec, chunk)
+    seconds, stored = _measure(look.pictures, recipe, codec, chunk)
     total = sum(images.values())
     return Forecast(
         images=images,

@@ -30,7 +30,8 @@ class Execution:
     """How a request is carried out; nothing here changes a pixel."""
 
     epochs: int
-    codec: str = "zstd"
+    codec: str | None = None
+    """Of new shards; None for that of the shards there are, or zstd."""
     jobs: int = 1
     shard: int | None = None
     """Pictures in a shard; None for a size that suits the set."""
@@ -85,15 +86,20 @@ def generate(request: Request, sets: Path, execution: Execution) -> Outcome:
 
 
 def _left(directory: Path, description: Description, execution: Execution) -> list[ShardTask]:
-    chunk = execution.chunk or chunk_images(description.shape)
+    chunk, published = execution.chunk or chunk_images(description.shape), read_manifest(directory)
     return left_to_do(
-        read_manifest(directory),
+        published,
         description.images,
         execution.epochs,
         shard=execution.shard or shard_images(description.images["train"], description.shape, chunk),
         chunk=chunk,
-        codec=execution.codec,
+        codec=execution.codec or usual_codec(published),
     )
+
+
+def usual_codec(published: list[Entry]) -> str:
+    """The codec of new shards unless the user names one."""
+    return published[-1].codec if published else "zstd"
 
 
 def _write(directory: Path, description: Description, request: Request, tasks: list[ShardTask], jobs: int) -> None:

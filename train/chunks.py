@@ -98,7 +98,7 @@ def _of_shard(directory: Path, number: int, entry: Entry) -> np.ndarray:
     rows = np.zeros(-(-entry.images // entry.chunk), _COLUMNS)
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            found = []
+            found: list[h5py.h5d.StoreInfo] = []
             file["image"].id.chunk_iter(found.append)
             if len(found) != len(rows) or any(chunk.filter_mask for chunk in found):
                 raise OSError(f"it has {len(found)} chunks as written by epochbank; expected {len(rows)}")

@@ -65,8 +65,8 @@ def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Eval
         log_p = np.log(np.clip(outputs, 1e-7, 1)) if probabilities_given else _log_softmax(outputs)
         predicted = log_p.argmax(1)
         loss -= float(log_p[np.arange(len(labels)), labels].sum())
-        np.add.at(per_class, (labels, 1), 1)
-        np.add.at(per_class, (labels[predicted == labels], 0), 1)
+        per_class[:, 1] += np.bincount(labels, minlength=classes)
+        per_class[:, 0] += np.bincount(labels[predicted == labels], minlength=classes)
         for at in np.flatnonzero(predicted != labels).tolist():
             true, wrong = int(labels[at]), int(predicted[at])
             confusions[true, wrong] += 1

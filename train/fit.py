@@ -1,5 +1,6 @@
 """Training a model on a set, into a run directory."""
 
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class FitOptions:
     seed: int = 0
     learning_rate: float = 0.002
     patience: int = 10
-    """Epochs without a better validation accuracy after which training stops; 0 never stops early."""
+    """Epochs without a lower validation loss after which training stops; 0 never stops early."""
     precision: str = "float32"
     """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
 
@@ -82,17 +83,22 @@ def _train(
 ) -> dict[str, list[float]]:
     """Run Keras' `fit`; returns its history."""
     validation = bank.validation(options.batch_size) if bank.images["validation"] else None
-    monitor = "val_accuracy" if validation is not None else "accuracy"
+    monitor = "val_loss" if validation is not None else "loss"
     callbacks = [
         data.callback(),
-        keras.callbacks.ModelCheckpoint(directory / "model.keras", monitor, mode="max", save_best_only=True),
+        keras.callbacks.ModelCheckpoint(directory / "model.keras", monitor, mode="min", save_best_only=True),
         keras.callbacks.CSVLogger(directory / "metrics.csv"),
     ]
     if options.patience:
-        callbacks.append(keras.callbacks.EarlyStopping(monitor, mode="max", patience=options.patience, verbose=1))
+        callbacks.append(keras.callbacks.EarlyStopping(monitor, mode="min", patience=options.patience, verbose=1))
     try:
         fitted = model.fit(
-            data, validation_data=validation, epochs=options.epochs, shuffle=False, callbacks=callbacks, verbose="auto"
+            data,
+            validation_data=validation,
+            epochs=options.epochs,
+            shuffle=False,
+            callbacks=callbacks,
+            verbose=1 if sys.stdout.isatty() else 2,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(

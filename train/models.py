@@ -45,7 +45,7 @@ def cnn(shape: Shape, classes: int) -> keras.Model:
 
 def _convolution(x: keras.KerasTensor, width: int, stride: int = 1, *, kernel: int = 3) -> keras.KerasTensor:
     x = layers.Conv2D(width, kernel, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-    return layers.Activation("relu")(layers.BatchNormalization()(x))
+    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
 
 
 def _head(inputs: keras.KerasTensor, x: keras.KerasTensor, classes: int, *, dropout: float, name: str) -> keras.Model:
@@ -74,9 +74,7 @@ def build_model(name: str, shape: Shape, classes: int) -> keras.Model:
             words=True,
         )
     expected = model.input_shape
-    if len(expected) != 4 or any(
-        want not in (None, have) for want, have in zip(expected[1:], shape, strict=True)
-    ):
+    if len(expected) != 4 or any(want not in (None, have) for want, have in zip(expected[1:], shape, strict=True)):
         raise EpochbankError(
             f"model {name}: its input has shape {expected}; expected (None, {', '.join(map(str, shape))}), the "
             "pictures of the set. Let the function use the shape that it is called with.",

@@ -1,0 +1,68 @@
+# epochbank: `make` shows what there is. Everything runs in .venv, made on first use.
+PYTHON ?= python3
+VENV   ?= .venv
+SOURCE ?= digits
+RECIPE ?= kanji
+EPOCHS ?= 5
+SETS   ?= sets
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+# More words for `augment run` and `train fit`, such as AUGMENT="--size 64x64" or TRAIN="--model cnn".
+AUGMENT ?=
+TRAIN   ?= --batch-size 64
+
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup augment train preview test test-long check format bench docs clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo "  SOURCE=$(SOURCE) RECIPE=$(RECIPE) EPOCHS=$(EPOCHS) SETS=$(SETS) JOBS=$(JOBS) AUGMENT=\"$(AUGMENT)\" TRAIN=\"$(TRAIN)\""
+
+setup: $(READY) ## Make .venv and install what is needed, pinned
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"$(PYTHON) is Python {v[0]}.{v[1]}; expected 3.11 to 3.13. Name another: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	@touch $(READY)
+
+RUN = $(BIN)/augment run $(SOURCE) --recipe $(RECIPE) --epochs $(EPOCHS) --sets $(SETS) --jobs $(JOBS) $(AUGMENT)
+
+augment: $(READY) ## Stage 1: distort SOURCE into a set (nothing to do if it is there)
+	$(RUN)
+
+train: $(READY) ## Stage 1, then stage 2: train on the set and judge it
+	set=$$($(RUN) --print-path) && $(BIN)/train fit "$$set" $(TRAIN)
+
+preview: $(READY) ## preview.png: originals of SOURCE beside their distortions
+	$(BIN)/augment preview $(SOURCE) --recipe $(RECIPE) --sets $(SETS) --out preview.png
+
+test: $(READY) ## The tests, in a few minutes
+	$(BIN)/python -m pytest
+
+test-long: $(READY) ## Longer campaigns: many kills, many drawn parameters
+	$(BIN)/python -m pytest -m long
+
+check: $(READY) ## Formatting, lint and types; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## The benchmarks: generation, streaming, memory
+	$(BIN)/python benchmarks/generate.py
+	$(BIN)/train bench --sets $(SETS)
+	$(BIN)/python benchmarks/memory.py
+
+docs: $(READY) ## docs/cli.md anew, from the help texts
+	$(BIN)/python docs/make_cli.py
+
+clean: ## Remove .venv and caches; sets and runs stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
