@@ -4,8 +4,6 @@ Modules are imported by the command that needs them: `--help` needs none.
 """
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import click
@@ -59,10 +57,11 @@ def fit(name: str | None, run: Path | None, sets: Path, **words: object) -> None
       train fit sets/digits-kanji-1f2e3d4c --model cnn --epochs 50 --batch-size 512
       train fit --model my_models:wide --mix 0.25
     """
+    from train.backend import start_backend
     from train.bank import open_set
 
     bank = open_set(name, sets)
-    _quiet_backend()
+    say(start_backend())
     from train.fit import FitOptions
     from train.fit import fit as fit_model
     from train.report import write_report
@@ -92,10 +91,11 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
       train evaluate
       train evaluate runs/digits-kanji-1f2e3d4c-20260101-120000 --split validation --json
     """
+    from train.backend import start_backend
     from train.run import find_run
 
     directory = find_run(run)
-    _quiet_backend()
+    start_backend()
     from train.evaluate import evaluate_run
 
     bank, result = evaluate_run(directory, split, batch_size)
@@ -126,27 +126,12 @@ def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads
       train bench
       train bench --model cnn --batch-size 1024
     """
+    from train.backend import start_backend
     from train.bank import open_set
     from train.bench import step_time, stream_rate
 
     bank = open_set(name, sets)
     click.echo("\n".join(stream_rate(bank, batch_size, mix, seconds, threads).lines()))
     if model is not None:
-        _quiet_backend()
+        say(start_backend())
         click.echo("\n".join(step_time(bank, model, batch_size, mix, steps).lines()))
-
-
-def _quiet_backend() -> None:
-    """Import Keras without TensorFlow's start-up chatter; say what is missing where it is not installed."""
-    from augment.errors import EpochbankError
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # for models of the user's own
-    try:
-        import keras  # noqa: F401
-    except ImportError as error:
-        raise EpochbankError(
-            f"Keras cannot be imported ({error}); training needs it and one of its backends. "
-            "Install them: pip install 'epochbank[train]', or 'epochbank[train-cuda]' for an NVIDIA GPU."
-        ) from error

@@ -93,15 +93,16 @@ def confusions(result: Evaluation, part: str, names: list[str]) -> Figure:
         involved[predicted] += count
     if not involved:
         return _message(f"{part}: no class was confused with another, in {result.images:,} pictures.")
-    shown = sorted(number for number, _ in involved.most_common(_CONFUSED_CLASSES))
+    most = [number for number, _ in involved.most_common(_CONFUSED_CLASSES)]
+    shown = list(range(len(names))) if len(names) <= _CONFUSED_CLASSES else sorted(most)
     counts = np.array([[result.per_class[a, 0] if a == b else result.confusions[a, b] for b in shown] for a in shown])
     figure = Figure((0.42 * len(shown) + 3.2, 0.42 * len(shown) + 2.4), layout="constrained")
     axes = figure.subplots()
     mistakes = counts * (1 - np.eye(len(shown), dtype=int))
-    axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(1, mistakes.max()))
+    axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(5, mistakes.max()))
     for y, x in np.ndindex(counts.shape):
         if counts[y, x]:
-            dark = x != y and mistakes[y, x] > 0.6 * mistakes.max()
+            dark = x != y and mistakes[y, x] > 0.6 * max(5, mistakes.max())
             colour = _GREY if x == y else "white" if dark else "#222222"
             axes.text(x, y, f"{counts[y, x]}", ha="center", va="center", fontsize=8, color=colour)
     labels = [display(names[number]) for number in shown]
