@@ -7,15 +7,13 @@ its distributions is not.
 """
 
 import hashlib
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from augment.operations import Operation, OwnOperation, Parameters
-from augment.operations.base import Shape
+from augment.operations.base import Shape, by_picture
 from augment.recipe import Recipe, Stage
 
 
@@ -25,7 +23,7 @@ class Applied(NamedTuple):
     op: str
     operation: Operation
     parameters: dict[str, Any]
-    """Python numbers, and arrays without the picture axis; an own operation has its `generator`."""
+    """Python numbers, and arrays without the picture axis; an own operation has a `generator`."""
 
 
 @dataclass(frozen=True)
@@ -40,43 +38,29 @@ class StageDraw:
 
 @dataclass(frozen=True)
 class Draw:
-    """What a recipe does to the pictures at positions start, ..., start + n - 1 of an epoch."""
+    """What a recipe does to a run of n pictures of an epoch."""
 
-    start: int
     stages: tuple[StageDraw, ...]
-    own_keys: tuple[int, ...]
-    """Per stage, the Philox key of the generators that own operations are given."""
 
     def applied(self, recipe: Recipe) -> list[list[Applied]]:
         """For each of the n pictures, the operations applied to it, in order."""
         pictures: list[list[Applied]] = [[] for _ in range(len(self.stages[0].choice))]
-        for level, stage in enumerate(self.stages):
-            choices = recipe.stages[level].choices
-            parameters = [_by_picture(columns) for columns in stage.parameters]
-            for number, picked in enumerate(stage.choice.tolist()):
-                if picked < 0:
-                    continue
-                one = next(parameters[picked])
-                if isinstance(choices[picked].operation, OwnOperation):
-                    one["generator"] = self.generator(level, number)
-                pictures[number].append(Applied(choices[picked].op, choices[picked].operation, one))
+        for stage, drawn in zip(recipe.stages, self.stages, strict=True):
+            for picked, choice in enumerate(stage.choices):
+                members = np.flatnonzero(drawn.choice == picked).tolist()
+                for number, one in zip(members, by_picture(drawn.parameters[picked], len(members)), strict=True):
+                    pictures[number].append(Applied(choice.op, choice.operation, one))
         return pictures
-
-    def generator(self, stage: int, number: int) -> np.random.Generator:
-        """The generator that an own operation gets for picture `number` of the run."""
-        # The position sits in the second counter word: no two positions ever share a block.
-        counter = (self.start + number) << 64
-        return np.random.Generator(np.random.Philox(key=self.own_keys[stage], counter=counter))
 
 
 def draw(recipe: Recipe, shape: Shape, fingerprint: str, epoch: int, start: int, stop: int) -> Draw:
     """Draw what happens to positions `start` to `stop` - 1 of stored epoch `epoch`, pictures of `shape`."""
-    stages = tuple(
-        _draw_stage(stage, shape, _key(fingerprint, "draw", epoch, level), start, stop)
-        for level, stage in enumerate(recipe.stages)
+    return Draw(
+        tuple(
+            _draw_stage(stage, shape, _key(fingerprint, "draw", epoch, level), start, stop)
+            for level, stage in enumerate(recipe.stages)
+        )
     )
-    own_keys = tuple(_key(fingerprint, "own", epoch, level) for level in range(len(recipe.stages)))
-    return Draw(start, stages, own_keys)
 
 
 def _draw_stage(stage: Stage, shape: Shape, key: int, start: int, stop: int) -> StageDraw:
@@ -85,19 +69,23 @@ def _draw_stage(stage: Stage, shape: Shape, key: int, start: int, stop: int) -> 
     edges = np.cumsum([choice.weight for choice in stage.choices])
     choice = np.searchsorted(edges / edges[-1], uniform[:, 1], side="right")
     choice[uniform[:, 0] >= stage.probability] = -1
-    parameters = tuple(
-        item.operation.parameters(uniform[choice == number, 2 : 2 + item.operation.uniforms(shape)], shape)
-        for number, item in enumerate(stage.choices)
-    )
-    return StageDraw(choice, parameters)
+    parameters = []
+    for number, item in enumerate(stage.choices):
+        members = np.flatnonzero(choice == number)
+        own = uniform[members, 2 : 2 + item.operation.uniforms(shape)]
+        parameters.append(item.operation.parameters(own, shape))
+        if isinstance(item.operation, OwnOperation):
+            parameters[-1]["generator"] = _generators(key, start + members)
+    return StageDraw(choice, tuple(parameters))
 
 
-def _by_picture(columns: Parameters) -> Iterator[dict[str, Any]]:
-    """The parameters of one picture after another; endless empty ones where there are none."""
-    if not columns:
-        return ({} for _ in itertools.count())
-    values = [column.tolist() if column.ndim == 1 else column for column in columns.values()]
-    return (dict(zip(columns, one, strict=True)) for one in zip(*values, strict=True))
+def _generators(key: int, positions: np.ndarray) -> np.ndarray:
+    """A generator for each position, in the half of the key's counters that no uniform is drawn from."""
+    generators = np.empty(len(positions), object)
+    for number, position in enumerate(positions.tolist()):
+        # The position sits above a word of its own: no two positions ever share a block.
+        generators[number] = np.random.Generator(np.random.Philox(key=key, counter=1 << 255 | position << 64))
+    return generators
 
 
 def _uniforms(key: int, start: int, stop: int, columns: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.distort import to_image
+from augment.operations.base import to_image
 
 _PAPER, _INK, _FAINT, _ACCENT = (250, 250, 248), (30, 30, 30), (110, 110, 110), (196, 78, 30)
 _FONT_SIZE, _LINE, _GAP, _MARGIN = 12, 15, 10, 18

@@ -1,7 +1,7 @@
 """What every operation is: ranges to draw from, a pure draw, and Pillow's own arithmetic."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -38,10 +38,33 @@ class Operation:
         """Turn `uniform` (float64, (n, uniforms(shape)), in [0, 1)) into the parameters of n pictures."""
         raise NotImplementedError
 
+    def apply_many(self, pictures: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """`apply` for pictures uint8 (n, H, W, C), each with parameters of its own; a new array."""
+        result = np.empty_like(pictures)
+        for number, one in enumerate(by_picture(parameters, len(pictures))):
+            image = self.apply(to_image(pictures[number]), **one)
+            result[number] = np.frombuffer(image.tobytes(), np.uint8).reshape(pictures.shape[1:])
+        return result
+
     def settings(self) -> dict[str, Any]:
         """The fields as plain JSON values: what a recipe file would say, defaults included."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+
+
+def to_image(picture: np.ndarray) -> Image.Image:
+    """A contiguous uint8 (H, W, C) picture as a Pillow image, mode L or RGB, that shares its memory."""
+    height, width, channels = picture.shape
+    mode = "L" if channels == 1 else "RGB"
+    return Image.frombuffer(mode, (width, height), picture, "raw", mode, 0, 1)
+
+
+def by_picture(parameters: Parameters, count: int) -> Iterator[dict[str, Any]]:
+    """The parameters of each of `count` pictures, numbers as Python's own."""
+    if not parameters:
+        return iter([{}] * count)
+    values = [column.tolist() if column.ndim == 1 else column for column in parameters.values()]
+    return (dict(zip(parameters, one, strict=True)) for one in zip(*values, strict=True))
 
 
 def check_range(operation: Operation, field: str, lowest: float, highest: float) -> None:
