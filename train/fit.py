@@ -84,10 +84,11 @@ def _train(
     """Run Keras' `fit`; returns its history."""
     validation = bank.validation(options.batch_size) if bank.images["validation"] else None
     monitor = "val_loss" if validation is not None else "loss"
+    metrics = keras.callbacks.CSVLogger(directory / "metrics.csv")
     callbacks = [
         data.callback(),
         keras.callbacks.ModelCheckpoint(directory / "model.keras", monitor, mode="min", save_best_only=True),
-        keras.callbacks.CSVLogger(directory / "metrics.csv"),
+        metrics,
     ]
     if options.patience:
         callbacks.append(keras.callbacks.EarlyStopping(monitor, mode="min", patience=options.patience, verbose=1))
@@ -111,6 +112,8 @@ def _train(
         raise fault from error
     finally:
         data.stream.close()
+        if metrics.csv_file is not None:
+            metrics.csv_file.close()
     return fitted.history
 
 

@@ -1,0 +1,643 @@
+"""Import: what a source file holds and what its identity covers; what is decided, left out and left behind."""
+
+import os
+import signal
+import tempfile
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from augment.cli import main
+from augment.errors import EpochbankError
+from augment.importing import ImportOptions, import_source
+from augment.picture import BadPicture
+from augment.recipe import load_recipe
+from augment.request import Request, prepare_source
+from augment.source_file import SourceFile, open_source_file
+from augment.sources import Scan, open_source
+from augment.store.description import fingerprint_of, read_description
+
+
+def noise(*shape: int, seed: int = 0, lowest: int = 0, highest: int = 100) -> np.ndarray:
+    """Random pictures on a dark ground, which the import leaves as they are."""
+    return np.random.default_rng(seed).integers(lowest, highest, shape, dtype=np.uint8)
+
+
+def arrays(count: int = 24, size: int = 6) -> dict[str, np.ndarray]:
+    """A small source: three classes, four groups, labels and groups out of step."""
+    return {
+        "images": noise(count, size, size),
+        "labels": np.array([7, 1, 3])[np.arange(count) * 5 % 3],
+        "groups": np.array(["Ann", "Bob", "Cyd", "Dan"])[np.arange(count) // 3 % 4],
+    }
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def write_hdf5(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array.astype(object) if array.dtype.kind == "U" else array
+    return path
+
+
+def write_tree(root: Path, pictures: dict[str, np.ndarray]) -> Path:
+    for name, pixels in pictures.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / name)
+    return root
+
+
+def import_to(path: Path, spec: object, pattern: str | None = None, jobs: int = 1, **options: Any) -> SourceFile:
+    import_source(open_source(str(spec), pattern), path, ImportOptions(**options), jobs, quiet=True)
+    return open_source_file(path)
+
+
+def pictures_of(file: SourceFile) -> np.ndarray:
+    return file.read(np.arange(file.images))
+
+
+def origins_of(file: SourceFile) -> list[str]:
+    return [file.origin(row) for row in range(file.images)]
+
+
+def classes_of(file: SourceFile) -> list[str]:
+    """The class name of every picture."""
+    return [file.class_names[label] for label in file.column("label")]
+
+
+def groups_of(file: SourceFile) -> list[str]:
+    """The group name of every picture."""
+    assert file.group_names is not None
+    return [file.group_names[group] for group in file.column("group")]
+
+
+def files_below(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def augment(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+# What a source file holds
+
+
+@pytest.mark.parametrize("write", [write_npz, write_hdf5])
+def test_arrays_are_imported_as_they_are(tmp_path: Path, write: Any) -> None:
+    """Pixels, labels, groups and origins of every row are those of the arrays."""
+    given = arrays()
+    file = import_to(tmp_path / "o.h5", write(tmp_path / ("a.npz" if write is write_npz else "a.h5"), given))
+    np.testing.assert_array_equal(pictures_of(file)[..., 0], given["images"])
+    assert file.images == 24
+    assert file.shape == (6, 6, 1)
+    assert classes_of(file) == [str(label) for label in given["labels"]]
+    assert groups_of(file) == given["groups"].tolist()
+    assert origins_of(file) == [f"images[{index}]" for index in range(24)]
+    assert file.skipped == 0
+
+
+def test_a_folder_is_imported_as_it_is(tmp_path: Path) -> None:
+    """Pixels, class, group and origin of every row are those of the file that the origin names."""
+    pictures = {
+        f"{alphabet}/{letter}/s{sheet}-{number}.png": noise(64, 64, seed=number)
+        for number, (alphabet, letter, sheet) in enumerate(
+            (alphabet, letter, sheet) for alphabet in ("kana", "Ω") for letter in ("あ", "b") for sheet in (3, 1, 2)
+        )
+    }
+    file = import_to(tmp_path / "o.h5", write_tree(tmp_path / "t", pictures), r"/s(\d)-")
+    assert sorted(origins_of(file)) == sorted(pictures)
+    for row, (origin, name, group) in enumerate(zip(origins_of(file), classes_of(file), groups_of(file), strict=True)):
+        np.testing.assert_array_equal(file.read(np.array([row]))[0, :, :, 0], pictures[origin])
+        assert name == origin.rpartition("/")[0]
+        assert f"/s{group}-" in origin
+
+
+def test_rows_are_read_in_any_order(tmp_path: Path) -> None:
+    """A source file gives the rows that it is asked for, in that order, repeated ones too."""
+    given = arrays()
+    file = import_to(tmp_path / "o.h5", write_npz(tmp_path / "a.npz", given))
+    rows = np.array([23, 0, 7, 7, 1])
+    np.testing.assert_array_equal(file.read(rows)[..., 0], given["images"][rows])
+
+
+def test_plain_h5py_shows_all_of_it(tmp_path: Path) -> None:
+    """A source file opens in h5py alone, with names that speak for themselves and what the import decided."""
+    given = arrays()
+    import_to(tmp_path / "o.h5", write_npz(tmp_path / "a.npz", given))
+    with h5py.File(tmp_path / "o.h5", "r") as file:
+        assert {"image", "label", "group", "group_name", "class_name", "origin"} <= set(file)
+        assert file["image"].dtype == np.uint8
+        assert file["image"].shape == (24, 6, 6, 1)
+        np.testing.assert_array_equal(file["image"][..., 0], given["images"])
+        names = file["class_name"].asstr()[()]
+        assert names[file["label"][()]].tolist() == [str(label) for label in given["labels"]]
+        assert file["group_name"].asstr()[()][file["group"][()]].tolist() == given["groups"].tolist()
+        assert file["origin"].asstr()[5] == "images[5]"
+        assert len(file.attrs["digest"]) == 64
+        assert "grey" in file.attrs["decided"]
+        assert "epochbank" in file.attrs["kind"]
+
+
+def test_a_source_without_groups_has_none(tmp_path: Path) -> None:
+    """Where the source has no groups, neither has the source file."""
+    given = arrays()
+    del given["groups"]
+    assert import_to(tmp_path / "o.h5", write_npz(tmp_path / "a.npz", given)).group_names is None
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 16), (48, 80), (5, 20)])
+def test_pictures_are_fitted_to_the_size(tmp_path: Path, height: int, width: int) -> None:
+    """The aspect ratio is kept, the picture is centred, and what is left over has the colour of its border."""
+    pixels = np.full((height, width), 20, np.uint8)
+    pixels[height // 4 : height - height // 4, width // 4 : width - width // 4] = 90
+    root = write_tree(tmp_path / "t", {"a/1.png": pixels, "b/1.png": pixels})
+    found = pictures_of(import_to(tmp_path / "o.h5", root, size=(24, 40)))[0, :, :, 0].astype(int)
+    factor = min(24 / height, 40 / width)
+    high, wide = round(height * factor), round(width * factor)
+    top, left = (24 - high) // 2, (40 - wide) // 2
+    outside = np.ones((24, 40), bool)
+    outside[top : top + high, left : left + wide] = False
+    assert (found[outside] == 20).all()
+    assert abs(found[24 // 2, 40 // 2] - 90) <= 10  # Bicubic filters overshoot a little.
+    ys, xs = np.nonzero(found > 55)
+    assert abs(ys.min() - (top + (height // 4) * factor)) <= 1
+    assert abs(ys.max() + 1 - (top + (height - height // 4) * factor)) <= 1
+    assert abs(xs.min() - (left + (width // 4) * factor)) <= 1
+    assert abs(xs.max() + 1 - (left + (width - width // 4) * factor)) <= 1
+
+
+def test_thin_lines_survive_shrinking(tmp_path: Path) -> None:
+    """A line of one pixel is thinned out by shrinking to a third, but not lost, wherever it lies."""
+    pictures = {}
+    for column in range(40, 50):
+        pixels = np.zeros((96, 96), np.uint8)
+        pixels[:, column] = 255
+        pictures[f"a/{column}.png"] = pixels
+    found = pictures_of(import_to(tmp_path / "o.h5", write_tree(tmp_path / "t", pictures), size=(32, 32)))
+    across = found[..., 0].astype(float).sum(axis=2)
+    assert across.min() > 255 / 3 * 0.7
+    assert across.max() < 255 / 3 * 1.4
+
+
+def test_many_blocks_are_put_in_their_places(tmp_path: Path) -> None:
+    """A source of several blocks of work keeps every picture in its row."""
+    images = noise(2_500, 4, 4)
+    path = write_npz(tmp_path / "a.npz", {"images": images, "labels": np.arange(2_500) % 7})
+    file = import_to(tmp_path / "o.h5", path)
+    np.testing.assert_array_equal(pictures_of(file)[..., 0], images)
+    assert classes_of(file) == [str(label % 7) for label in range(2_500)]
+
+
+# Identity
+
+
+def test_the_number_of_jobs_changes_nothing(tmp_path: Path) -> None:
+    """One process or two: the same digest, and the same pixels, labels, groups and origins."""
+    given = arrays(2_200, 8)
+    path = write_npz(tmp_path / "a.npz", given)
+    one, two = import_to(tmp_path / "1.h5", path, jobs=1), import_to(tmp_path / "2.h5", path, jobs=2)
+    assert one.digest == two.digest
+    np.testing.assert_array_equal(pictures_of(two)[..., 0], given["images"])
+    np.testing.assert_array_equal(one.column("label"), two.column("label"))
+    np.testing.assert_array_equal(one.column("group"), two.column("group"))
+    assert origins_of(one)[::97] == origins_of(two)[::97]
+
+
+def test_the_digest_does_not_depend_on_kind_name_or_place(tmp_path: Path) -> None:
+    """The same pictures, labels and groups have one digest: as .npz, compressed, as HDF5, as floats, elsewhere."""
+    given = arrays()
+    (tmp_path / "else where").mkdir()
+    sources = [
+        write_npz(tmp_path / "a.npz", given),
+        write_npz(tmp_path / "else where" / "b.npz", given),
+        write_hdf5(tmp_path / "a.h5", given),
+        write_npz(tmp_path / "float.npz", {**given, "images": (given["images"] / 255).astype(np.float32)}),
+        write_npz(tmp_path / "axis.npz", {**given, "images": given["images"][..., None]}),
+        write_npz(tmp_path / "fortran.npz", {**given, "images": np.asfortranarray(given["images"])}),
+    ]
+    np.savez_compressed(tmp_path / "packed.npz", **given)  # type: ignore[arg-type]
+    sources.append(tmp_path / "packed.npz")
+    digests = {import_to(tmp_path / f"o{number}.h5", path).digest for number, path in enumerate(sources)}
+    assert len(digests) == 1
+
+
+def test_a_folder_and_arrays_of_the_same_have_the_same_digest(tmp_path: Path) -> None:
+    """Pictures in a folder, in a .zip and in an array are the same source where all else is the same."""
+    images = noise(6, 64, 64)
+    root = write_tree(tmp_path / "t", {f"{'xyz'[k // 2]}/s{k % 2}.png": images[k] for k in range(6)})
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        for file in sorted(root.rglob("*.png")):
+            archive.write(file, file.relative_to(root))
+    same = {"images": images, "labels": np.array(list("xxyyzz")), "groups": np.array(["s0", "s1"] * 3)}
+    digests = {
+        import_to(tmp_path / "1.h5", root, r"s\d").digest,
+        import_to(tmp_path / "2.h5", tmp_path / "t.zip", r"s\d").digest,
+        import_to(tmp_path / "3.h5", write_npz(tmp_path / "a.npz", same)).digest,
+    }
+    assert len(digests) == 1
+
+
+def _one_pixel(given: dict[str, np.ndarray]) -> None:
+    given["images"][-1, -1, -1] ^= 1
+
+
+def _one_label(given: dict[str, np.ndarray]) -> None:
+    given["labels"][11] = next(label for label in (1, 3, 7) if label != given["labels"][11])
+
+
+def _one_group(given: dict[str, np.ndarray]) -> None:
+    given["groups"][11] = next(group for group in ("Ann", "Bob") if group != given["groups"][11])
+
+
+def _class_name(given: dict[str, np.ndarray]) -> None:
+    given["labels"][given["labels"] == 7] = 8
+
+
+def _group_name(given: dict[str, np.ndarray]) -> None:
+    given["groups"][given["groups"] == "Dan"] = "Dav"
+
+
+def _no_groups(given: dict[str, np.ndarray]) -> None:
+    del given["groups"]
+
+
+def _another_order(given: dict[str, np.ndarray]) -> None:
+    for name in given:
+        given[name] = given[name][::-1]
+
+
+def _one_less(given: dict[str, np.ndarray]) -> None:
+    for name in given:
+        given[name] = given[name][:-1]
+
+
+def _another_shape(given: dict[str, np.ndarray]) -> None:
+    given["images"] = given["images"].reshape(24, 4, 9)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_one_pixel, _one_label, _one_group, _class_name, _group_name, _no_groups, _another_order, _one_less,
+     _another_shape],
+)  # fmt: skip
+def test_the_digest_changes_with_the_content(tmp_path: Path, change: Any) -> None:
+    """A pixel, a label, a group, a name, the order, the number or the shape of pictures: each is another source."""
+    before = import_to(tmp_path / "before.h5", write_npz(tmp_path / "a.npz", arrays())).digest
+    given = arrays()
+    change(given)
+    assert import_to(tmp_path / "after.h5", write_npz(tmp_path / "b.npz", given)).digest != before
+
+
+def test_the_digest_changes_with_what_is_done_to_the_pixels(tmp_path: Path) -> None:
+    """Another size, inversion or colour is another source; the default, said in full, is the same."""
+    path = write_npz(tmp_path / "a.npz", arrays())
+    options: list[dict[str, Any]] = [{}, {"size": (8, 8)}, {"invert": "yes"}, {"colour": "rgb"}]
+    digests = [import_to(tmp_path / f"o{n}.h5", path, **each).digest for n, each in enumerate(options)]
+    assert len(set(digests)) == 4
+    said = import_to(tmp_path / "said.h5", path, size=(6, 6), invert="no", colour="grey")
+    assert said.digest == digests[0]
+
+
+def test_an_imported_source_file_makes_the_same_set(tmp_path: Path) -> None:
+    """`run` on an imported source file asks for the same set as `run` on the original, down to the stored digests."""
+    path = write_npz(tmp_path / "a.npz", arrays(40))
+    assert augment("import", path, tmp_path / "kept.h5", "--jobs", 1).exit_code == 0
+    results = [
+        augment("run", spec, "--epochs", 1, "--jobs", 1, "--sets", tmp_path / sets, "--print-path")
+        for spec, sets in ((path, "s1"), (tmp_path / "kept.h5", "s2"))
+    ]
+    directories = [Path(result.stdout.strip()) for result in results]
+    first, second = (read_description(directory) for directory in directories)
+    assert first.fingerprint == second.fingerprint
+    assert directories[0].name == directories[1].name
+    assert files_below(tmp_path / "s2" / "sources") == []  # Nothing is imported a second time.
+    assert (directories[0] / "manifest.jsonl").read_bytes() == (directories[1] / "manifest.jsonl").read_bytes()
+
+
+# Found again
+
+
+def test_an_unchanged_source_is_not_imported_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The source file of a source is found again, untouched, as long as the source's files do not change."""
+    write_tree(tmp_path / "t", {f"{c}/{n}.png": noise(8, 8, seed=n) for c in "ab" for n in range(3)})
+    first = prepare_source(str(tmp_path / "t"), tmp_path / "sets", ImportOptions(), None, 1)
+    assert "import" in capsys.readouterr().err
+    state = first.path.stat()
+    second = prepare_source(str(tmp_path / "t"), tmp_path / "sets", ImportOptions(), None, 1)
+    assert second == first
+    assert capsys.readouterr().err == ""
+    assert (second.path.stat().st_ino, second.path.stat().st_mtime_ns) == (state.st_ino, state.st_mtime_ns)
+
+
+def test_the_source_is_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source named by another path to the same place is the same source."""
+    path = write_npz(tmp_path / "a.npz", arrays())
+    first = prepare_source(str(path), tmp_path / "sets", ImportOptions(), None, 1)
+    monkeypatch.chdir(tmp_path)
+    assert prepare_source("a.npz", tmp_path / "sets", ImportOptions(), None, 1).path.samefile(first.path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "npz"])
+def test_a_changed_source_is_imported_again(tmp_path: Path, kind: str) -> None:
+    """Where a file of the source changes, the next run sees the new pixels; the old source file stays as it is."""
+    spec = str(_write_kind(tmp_path, kind, 0))
+    before = prepare_source(spec, tmp_path / "sets", ImportOptions(), None, 1)
+    kept = pictures_of(before)
+    np.testing.assert_array_equal(kept[0, :, :, 0], noise(64, 64, seed=0))
+    _write_kind(tmp_path, kind, 5)
+    after = prepare_source(spec, tmp_path / "sets", ImportOptions(), None, 1)
+    np.testing.assert_array_equal(pictures_of(after)[0, :, :, 0], noise(64, 64, seed=5))
+    assert after.digest != before.digest
+    np.testing.assert_array_equal(pictures_of(before), kept)
+    recipe = load_recipe("kanji")
+    identities = [Request(file, "x", recipe).identity for file in (before, after)]
+    assert fingerprint_of(identities[0]) != fingerprint_of(identities[1])
+
+
+def _write_kind(tmp_path: Path, kind: str, seed: int) -> Path:
+    """A source of two pictures; another seed changes the first."""
+    first, second = noise(64, 64, seed=seed), noise(64, 64, seed=99)
+    if kind == "npz":
+        return write_npz(tmp_path / "a.npz", {"images": np.stack([first, second]), "labels": np.arange(2)})
+    root = write_tree(tmp_path / "t", {"a/1.png": first, "b/1.png": second})
+    os.utime(root / "a" / "1.png", ns=(seed, seed))
+    if kind == "folder":
+        return root
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        for name in ("a/1.png", "b/1.png"):
+            archive.writestr(name, (root / name).read_bytes() + bytes(seed))  # What follows a PNG is ignored.
+    return tmp_path / "t.zip"
+
+
+def test_other_options_are_another_source_file(tmp_path: Path) -> None:
+    """Options that change a pixel, and the group pattern, lead to source files of their own, side by side."""
+    root = write_tree(tmp_path / "t", {f"{c}/{n}.png": noise(8, 8, seed=n) for c in "ab" for n in range(3)})
+    base = ImportOptions()
+    variants = [base, replace(base, size=(9, 9)), replace(base, invert="yes"), replace(base, colour="rgb"),
+                replace(base, limit=4)]  # fmt: skip
+    paths = {prepare_source(str(root), tmp_path / "sets", options, None, 1).path for options in variants}
+    paths.add(prepare_source(str(root), tmp_path / "sets", base, r"(\d)\.png", 1).path)
+    assert len(paths) == len(variants) + 1
+    assert all(path.exists() for path in paths)
+
+
+# What is decided
+
+
+def pages(light: int, dark: int, *, colour: bool = False) -> np.ndarray:
+    """Pictures of a stroke: dark on light paper, and light on a dark ground."""
+    paper = np.full((8, 8), 230, np.uint8)
+    paper[2:6, 3] = 10
+    pictures = np.stack([paper] * light + [255 - paper] * dark)
+    if not colour:
+        return pictures
+    tinted = np.stack([pictures] * 3, axis=-1)
+    tinted[..., 0] //= 2
+    return tinted
+
+
+@pytest.mark.parametrize(
+    ("light", "dark", "invert", "inverted"),
+    [(6, 0, "auto", True), (0, 6, "auto", False), (4, 2, "auto", True), (2, 4, "auto", False),
+     (0, 6, "yes", True), (6, 0, "no", False)],
+)  # fmt: skip
+def test_inversion(tmp_path: Path, light: int, dark: int, invert: str, inverted: bool) -> None:
+    """Dark ink on light ground is inverted where most pictures show it, or as --invert says; the output says which."""
+    pictures = pages(light, dark)
+    path = write_npz(tmp_path / "a.npz", {"images": pictures, "labels": np.arange(6)})
+    result = augment("import", path, tmp_path / "o.h5", "--invert", invert, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    file = open_source_file(tmp_path / "o.h5")
+    np.testing.assert_array_equal(pictures_of(file)[..., 0], 255 - pictures if inverted else pictures)
+    for told in (result.stderr, file.decided):
+        assert ("not inverted" in told) is not inverted
+        assert "inverted" in told
+        assert (f"--invert {invert}" if invert != "auto" else f"{light} of 6") in told
+
+
+@pytest.mark.parametrize(
+    ("coloured", "option", "channels"),
+    [(True, "auto", 3), (True, "grey", 1), (False, "auto", 1), (False, "rgb", 3)],
+)
+def test_colour(tmp_path: Path, coloured: bool, option: str, channels: int) -> None:
+    """Pictures in a folder become RGB where there is colour, else grey, or as --colour says; the output says which."""
+    pictures = pages(0, 4, colour=True) if coloured else pages(0, 4)
+    root = write_tree(tmp_path / "t", {f"{k % 2}/{k}.png": picture for k, picture in enumerate(pictures)})
+    result = augment("import", root, tmp_path / "o.h5", "--colour", option, "--size", "8x8", "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    file = open_source_file(tmp_path / "o.h5")
+    assert file.shape == (8, 8, channels)
+    assert ("RGB" if channels == 3 else "grey") in result.stderr
+    expected = pages(0, 1, colour=coloured)[0]
+    if channels == 1 and coloured:
+        expected = np.asarray(Image.fromarray(expected).convert("L"))
+    elif not coloured:
+        expected = np.stack([expected] * channels, axis=-1)
+    np.testing.assert_array_equal(pictures_of(file)[0], expected.reshape(8, 8, channels))
+
+
+def test_colour_is_never_inverted_unasked(tmp_path: Path) -> None:
+    """Colour pictures on light ground stay as they are, and the output says so; --invert yes inverts them."""
+    pictures = pages(4, 0, colour=True)
+    path = write_npz(tmp_path / "a.npz", {"images": pictures, "labels": np.arange(4)})
+    result = augment("import", path, tmp_path / "o.h5", "--jobs", 1)
+    np.testing.assert_array_equal(pictures_of(open_source_file(tmp_path / "o.h5")), pictures)
+    assert "not inverted" in result.stderr
+    inverted = import_to(tmp_path / "i.h5", path, invert="yes")
+    np.testing.assert_array_equal(pictures_of(inverted), 255 - pictures)
+
+
+def test_grey_pictures_stored_as_rgb_are_grey(tmp_path: Path) -> None:
+    """Pictures whose three channels are the same become grey."""
+    pictures = np.stack([pages(0, 4)] * 3, axis=-1)
+    root = write_tree(tmp_path / "t", {f"{k % 2}/{k}.png": picture for k, picture in enumerate(pictures)})
+    file = import_to(tmp_path / "o.h5", root, size=(8, 8))
+    np.testing.assert_array_equal(pictures_of(file), pictures[..., :1])
+
+
+@pytest.mark.parametrize(
+    ("spec", "size"),
+    [("a.npz", (5, 9, 1)), ("t", (64, 64, 1)), ("digits", (64, 64, 1))],
+    ids=["npz", "folder", "digits"],
+)
+def test_the_size_where_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, size: tuple[int, int, int]
+) -> None:
+    """Arrays keep their size; pictures in files, and the small digits, are brought to 64 x 64."""
+    monkeypatch.chdir(tmp_path)
+    write_npz(tmp_path / "a.npz", {"images": noise(4, 5, 9), "labels": np.arange(4)})
+    write_tree(tmp_path / "t", {"a/1.png": noise(5, 9), "b/1.png": noise(30, 20)})
+    assert import_to(tmp_path / "o.h5", spec, limit=20).shape == size
+
+
+# Bad pictures
+
+
+def a_folder_with_bad_ones(root: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Twelve pictures of three classes by two writers, and four files among them that are none."""
+    good = {f"{'abc'[k % 3]}/w{k % 2}-{k:02d}.png": noise(64, 64, seed=k) for k in range(12)}
+    write_tree(root, good)
+    whole = (root / "a" / "w0-00.png").read_bytes()
+    (root / "a" / "w0-99.png").write_bytes(whole[: len(whole) // 2])
+    (root / "b" / "w1-00.png").write_bytes(b"no picture")
+    (root / "b" / "w1-05.png").write_bytes(b"")
+    (root / "d").mkdir()
+    (root / "d" / "w9-00.jpg").write_bytes(b"\xff\xd8\xff")  # The only picture of its class and writer.
+    return good, {"a/w0-99.png": "a", "b/w1-00.png": "b", "b/w1-05.png": "b", "d/w9-00.jpg": "d"}
+
+
+def test_skipping_leaves_the_rest_right(tmp_path: Path) -> None:
+    """--on-bad skip leaves out the bad pictures alone: pixels, classes, groups and origins of the rest stay aligned."""
+    good, bad = a_folder_with_bad_ones(tmp_path / "t")
+    file = import_to(tmp_path / "o.h5", tmp_path / "t", r"/(w\d)-", on_bad="skip")
+    assert sorted(origins_of(file)) == sorted(good)
+    assert file.class_names == ["a", "b", "c"]
+    assert file.skipped == len(bad)
+    for row, (origin, name, group) in enumerate(zip(origins_of(file), classes_of(file), groups_of(file), strict=True)):
+        np.testing.assert_array_equal(file.read(np.array([row]))[0, :, :, 0], good[origin])
+        assert origin.startswith(f"{name}/{group}-")
+
+
+def test_skipping_is_recorded_and_told(tmp_path: Path) -> None:
+    """What is left out is told, with paths and reasons, and stands in the source file."""
+    _, bad = a_folder_with_bad_ones(tmp_path / "t")
+    result = augment("import", tmp_path / "t", tmp_path / "o.h5", "--on-bad", "skip", "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "4 of 16" in result.stderr
+    with h5py.File(tmp_path / "o.h5", "r") as file:
+        recorded = dict(file["skipped"].asstr()[()].tolist())
+    assert recorded.keys() == bad.keys()
+    for origin, reason in recorded.items():
+        assert reason
+        assert f"{origin} {reason}" in result.stderr
+
+
+def test_skipping_is_as_if_the_bad_ones_had_never_been(tmp_path: Path) -> None:
+    """Leaving out the bad pictures and removing their files give the same source."""
+    _, bad = a_folder_with_bad_ones(tmp_path / "t")
+    skipped = import_to(tmp_path / "skip.h5", tmp_path / "t", r"/(w\d)-", on_bad="skip")
+    for name in bad:
+        (tmp_path / "t" / name).unlink()
+    clean = import_to(tmp_path / "clean.h5", tmp_path / "t", r"/(w\d)-")
+    assert skipped.digest == clean.digest
+
+
+def test_bad_pictures_of_arrays_are_skipped_in_every_block(tmp_path: Path) -> None:
+    """Bad pictures in several blocks, at both ends too: the rest closes up in order, whatever the number of jobs."""
+    images = noise(2_300, 4, 4).astype(np.float64) / 255
+    bad = [0, 1, 1_023, 1_024, 1_500, 2_299]
+    images[bad, 1, 2] = [np.nan, 2, -1, np.inf, np.nan, 1.001]
+    path = write_npz(tmp_path / "a.npz", {"images": images, "labels": np.arange(2_300) % 9,
+                                          "groups": np.arange(2_300) // 7})  # fmt: skip
+    kept = np.setdiff1d(np.arange(2_300), bad)
+    for jobs in (1, 2):
+        file = import_to(tmp_path / f"{jobs}.h5", path, jobs=jobs, on_bad="skip")
+        np.testing.assert_array_equal(pictures_of(file)[..., 0], np.round(images[kept] * 255))
+        assert classes_of(file) == [str(index % 9) for index in kept]
+        assert groups_of(file) == [str(index // 7) for index in kept]
+        assert origins_of(file)[::50] == [f"images[{index}]" for index in kept[::50]]
+        assert file.skipped == len(bad)
+
+
+def test_skipping_where_nothing_is_bad_changes_nothing(tmp_path: Path) -> None:
+    """--on-bad skip of a sound source gives the same source, with nothing recorded as left out."""
+    path = write_npz(tmp_path / "a.npz", arrays())
+    skipping, refusing = import_to(tmp_path / "1.h5", path, on_bad="skip"), import_to(tmp_path / "2.h5", path)
+    assert skipping.digest == refusing.digest
+    assert skipping.skipped == 0
+
+
+# What is left behind
+
+
+@dataclass(frozen=True)
+class FaultyReader:
+    """A reader that does something terrible at one picture."""
+
+    fault: str
+
+    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+        if len(indices) > 256:  # A look at a sample is not yet the import.
+            if self.fault == "interrupt":
+                raise KeyboardInterrupt
+            if self.fault == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise OSError(5, "Input/output error", "some.file")
+        return [Image.new("L", (4, 4)) for _ in indices]
+
+    def origin(self, index: int) -> str:
+        return str(index)
+
+
+class FaultySource:
+    name = "faulty"
+
+    def __init__(self, fault: str):
+        self.fault = fault
+
+    def identity(self) -> Any:
+        return [self.fault]
+
+    def scan(self, workspace: Path) -> Scan:
+        (workspace / "listing").write_text("something large")
+        return Scan(FaultyReader(self.fault), np.zeros(3_000, np.int32), ["a"])
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of temporary files, for this test alone."""
+    directory = tmp_path / "scratch"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    return directory
+
+
+def test_a_refusal_leaves_nothing(tmp_path: Path, scratch: Path) -> None:
+    """A refused import leaves no source file, no temporary beside it and none elsewhere."""
+    a_folder_with_bad_ones(tmp_path / "t")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(EpochbankError, match="4 of 16"):
+        import_to(tmp_path / "out" / "o.h5", tmp_path / "t")
+    assert files_below(tmp_path / "out") == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_completed_import_leaves_the_source_file_alone(tmp_path: Path, scratch: Path) -> None:
+    """A completed import leaves one file, also where it laid a compressed array bare on the way."""
+    np.savez_compressed(tmp_path / "a.npz", **arrays())  # type: ignore[arg-type]
+    import_to(tmp_path / "out" / "o.h5", tmp_path / "a.npz")
+    assert files_below(tmp_path / "out") == ["o.h5"]
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["interrupt", "error"])
+def test_a_broken_off_import_leaves_nothing(tmp_path: Path, scratch: Path, fault: str) -> None:
+    """An import that is interrupted, or meets a fault of the machine, leaves no file behind."""
+    with pytest.raises((KeyboardInterrupt, OSError, EpochbankError)):
+        import_source(FaultySource(fault), tmp_path / "out" / "o.h5", ImportOptions(), 1, quiet=True)
+    assert files_below(tmp_path / "out") == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_fault_of_the_machine_is_told(tmp_path: Path) -> None:
+    """A source that cannot be read in the middle of the import is a refusal that says so, not a traceback."""
+    with pytest.raises(EpochbankError, match="Input/output error"):
+        import_source(FaultySource("error"), tmp_path / "o.h5", ImportOptions(), 1, quiet=True)
+
+
+def test_a_killed_worker_is_told(tmp_path: Path) -> None:
+    """A worker process that the system kills during an import is a refusal with a remedy, and leaves nothing."""
+    with pytest.raises(EpochbankError, match="--jobs"):
+        import_source(FaultySource("kill"), tmp_path / "out" / "o.h5", ImportOptions(), 2, quiet=True)
+    assert files_below(tmp_path / "out") == []

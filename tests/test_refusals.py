@@ -1,0 +1,1039 @@
+"""Refusals, through the real command lines: each bad input is told clearly, and nothing is half done or lost.
+
+A refusal says what was refused, what was received, what is expected, and the remedy; its exit code is
+1 (the data or the machine) or 2 (the words); no file is changed, and no temporary is left.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import click
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from augment.cli import main as augment
+from augment.store.manifest import Entry, read_manifest
+from train.cli import main as train
+
+IMPORTED = "sets/sources/*.h5"
+"""What a refusal may leave that comes after a completed import."""
+LOCK = "sets/*/.lock"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test stands in a directory of its own: `sets/` and all that is written belong to it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    return tmp_path
+
+
+def call(program: click.Command, *words: object) -> Result:
+    """Run a command; whatever happens, it must not end in a traceback."""
+    result = CliRunner().invoke(program, [str(word) for word in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        pytest.fail(f"{words} ended in a traceback: {result.exception!r}\n{result.output}")
+    assert "Traceback" not in result.output
+    return result
+
+
+def done(program: click.Command, *words: object) -> str:
+    """Run a command that succeeds; returns all that it says."""
+    result = call(program, *words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def state() -> dict[str, bytes]:
+    """Every file below the current directory, and what is in it."""
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+def refused(
+    program: click.Command, code: int, words: tuple[object, ...], *told: str, leaves: tuple[str, ...] = ()
+) -> str:
+    """Run a command that is refused with exit code `code`, saying all of `told`; returns what it says.
+
+    No file is changed or gone, and new ones match `leaves` alone.
+    """
+    before = state()
+    result = call(program, *words)
+    assert result.exit_code == code, result.output
+    _says(result.stderr, *told)
+    _untouched(before, leaves)
+    return result.stderr
+
+
+def _says(text: str, *told: str) -> None:
+    assert "Error: " in text
+    for part in told:
+        assert part in text, f"{part!r} is not in: {text}"
+
+
+def _untouched(before: dict[str, bytes], leaves: tuple[str, ...] = ()) -> None:
+    after = state()
+    locks = {path for path in before if path.endswith(".lock")}
+    assert {path for path in before if after.get(path) != before[path]} - locks == set()
+    new = [path for path in after if path not in before]
+    assert [path for path in new if not any(fnmatch(path, pattern) for pattern in leaves)] == []
+    assert not [path for path in after if ".tmp-" in path]
+
+
+# Things to refuse
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 100, shape, dtype=np.uint8)
+
+
+def write_arrays(path: str, **arrays: Any) -> str:
+    """An .npz or HDF5 file of 12 pictures of three classes, or of what is said instead; None: without it."""
+    arrays = {"images": noise(12, 8, 8), "labels": np.arange(12) % 3} | arrays
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    if path.endswith(".npz"):
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    return path
+
+
+def write_tree(root: str, *names: str) -> Path:
+    for number, name in enumerate(names):
+        path = Path(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(16, 16, seed=number)).save(path)
+    return Path(root)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a grey PNG of that size; some dozens of bytes."""
+
+    def piece(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + piece(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+        + piece(b"IDAT", zlib.compress(bytes(1_000)))
+        + piece(b"IEND", b"")
+    )
+
+
+def write_recipe(path: str, operation: str) -> str:
+    Path(path).write_text(f"[[stage]]\noperation = [{operation}]\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source file `kept.h5` of 60 pictures, and a set of it in `sets/`, with one epoch."""
+    directory = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        write_arrays("a.npz", images=noise(60, 8, 8), labels=np.arange(60) % 3)
+        done(augment, "import", "a.npz", "kept.h5", "--jobs", 1)
+        done(augment, *RUN)
+    return directory
+
+
+RUN = ("run", "kept.h5", "--epochs", 1, "--jobs", 1, "--chunk-size", 8)
+"""What made the set: given again, there is nothing to do."""
+
+
+@pytest.fixture
+def made(made_once: Path, here: Path) -> Path:
+    """A copy of `kept.h5` and of the set in the current directory; returns the set's path."""
+    shutil.copytree(made_once, here, dirs_exist_ok=True)
+    (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
+    return directory
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def epoch_entry(directory: Path) -> Entry:
+    (entry,) = (entry for entry in read_manifest(directory) if entry.part == "epoch")
+    return entry
+
+
+def damage_a_chunk(directory: Path) -> Path:
+    """Flip a bit in the stored pictures of epoch 0; returns the shard."""
+    shard = directory / epoch_entry(directory).file
+    with h5py.File(shard, "r") as file:
+        at = file["image"].id.get_chunk_info(1).byte_offset + 20
+    data = bytearray(shard.read_bytes())
+    data[at] ^= 1
+    shard.write_bytes(data)
+    return shard
+
+
+# Sources that are not there, or are none
+
+
+@pytest.mark.parametrize("words", [("run", "nowhere"), ("plan", "nowhere"), ("preview", "nowhere"),
+                                   ("import", "nowhere", "o.h5"), ("run", "npz:nowhere")], ids=str)  # fmt: skip
+def test_missing_source(words: tuple[str, ...]) -> None:
+    """A source that does not exist is refused by every command that takes one."""
+    refused(augment, 1, words, words[1], "does not exist", "expected", "Check the path")
+
+
+def test_unknown_kind() -> None:
+    """A file whose name does not tell its kind is refused, with the ways to say it."""
+    Path("pictures.dat").write_bytes(b"?")
+    refused(augment, 2, ("run", "pictures.dat"), "pictures.dat", "kind", "expected", "npz:", "hdf5:", "zip:")
+
+
+@pytest.mark.parametrize("foreign", [(), ("a/readme.txt", ".hidden/1.png")])
+def test_empty_folder(foreign: tuple[str, ...]) -> None:
+    """A folder without pictures is refused, with the number of other files in it."""
+    Path("t").mkdir()
+    for name in foreign:
+        Path("t", name).parent.mkdir(exist_ok=True)
+        Path("t", name).write_text("x")
+    for words in (("run", "t"), ("import", "t", "o.h5")):
+        refused(
+            augment, 1, words, "t holds no pictures", f"({len(foreign)} other files)", "expected a folder per class"
+        )
+
+
+def test_pictures_directly_in_the_folder() -> None:
+    """Pictures that lie in no class's folder are refused, and counted."""
+    write_tree("t", "1.png", "2.png", "a/3.png")
+    refused(
+        augment, 1, ("run", "t"), "2 pictures lie directly in it", "expected a folder per class", "Put the pictures"
+    )
+
+
+def test_an_archive_that_is_none() -> None:
+    """A .zip that is no archive is refused."""
+    Path("t.zip").write_bytes(b"PK\x03\x04 and no more")
+    refused(augment, 1, ("run", "t.zip"), "t.zip cannot be read as .zip", "again")
+
+
+def test_a_link_to_nowhere() -> None:
+    """A picture that is a link to nowhere is listed as one that cannot be read."""
+    write_tree("t", "a/1.png", "b/1.png")
+    Path("t/a/2.png").symlink_to("gone.png")
+    refused(augment, 1, ("run", "t", "--jobs", 1), "1 of 3 pictures", "a/2.png", "cannot be read", "--on-bad skip")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+@pytest.mark.parametrize("name", [b"t/b/\xe9t\xe9.png", b"t/\xe9t\xe9/1.png"], ids=["file", "folder"])
+def test_a_name_that_is_no_unicode(name: bytes) -> None:
+    """A file or folder name in another encoding than UTF-8 is imported or refused by name, with no traceback."""
+    write_tree("t", "a/1.png", "b/1.png")
+    Path(os.fsdecode(name)).parent.mkdir(exist_ok=True)
+    Path("t/b/1.png").rename(os.fsdecode(name))
+    result = call(augment, "import", "t", "o.h5", "--jobs", 1)
+    if result.exit_code:
+        assert result.exit_code == 1
+        _says(result.stderr, "UTF-8")
+    assert Path("o.h5").exists() == (result.exit_code == 0)
+
+
+# Arrays that are none
+
+
+def _empty(path: str) -> None:
+    if path.endswith(".npz"):
+        np.savez(path)
+    else:
+        h5py.File(path, "w").close()
+
+
+def _no_images(path: str) -> None:
+    write_arrays(path, images=None, pictures=noise(3, 4, 4))
+
+
+@pytest.mark.parametrize("path", ["a.npz", "a.h5"])
+@pytest.mark.parametrize(("write", "found"), [(_empty, "nothing"), (_no_images, "pictures")])
+def test_arrays_without_images(path: str, write: Any, found: str) -> None:
+    """A file without `images`, or with nothing at all, is refused, with what was found in it."""
+    write(path)
+    for words in (("run", path), ("import", path, "o.h5")):
+        refused(augment, 1, words, path, "no ", "`images`", "found ", found, "expected", "`labels`")
+
+
+@pytest.mark.parametrize("path", ["a.npz", "a.h5"])
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"labels": None}, ("`labels`", "expected one label for each picture")),
+        ({"images": np.zeros((0, 8, 8), np.uint8), "labels": np.zeros(0, int)}, ("empty", "expected at least one")),
+        ({"labels": np.arange(11)}, ("12 pictures", "labels has shape (11,)", "expected (12,)")),
+        ({"labels": np.zeros((12, 1), int)}, ("12 pictures", "labels has shape (12, 1)", "expected (12,)")),
+        ({"groups": np.arange(13)}, ("12 pictures", "groups has shape (13,)", "expected (12,)")),
+        ({"labels": np.arange(12.0)}, ("labels is float64", "expected integers or strings")),
+        ({"images": np.zeros((12, 8, 8), np.int64)}, ("images is int64", "expected uint8, or float in [0, 1]")),
+        ({"images": np.zeros((12, 64), np.uint8)}, ("(12, 64)", "expected (N, H, W)")),
+        ({"images": np.zeros((12, 8, 8, 4), np.uint8)}, ("(12, 8, 8, 4)", "C = 1 or 3")),
+        ({"class_names": np.array([b"x", b"y"])}, ("labels are 0 to 2", "expected integers from 0 to 1", "2 names")),
+        ({"labels": np.arange(12) - 1, "class_names": np.array([b"x"] * 12)}, ("labels are -1 to 10", "0 to 11")),
+    ],
+    ids=["no labels", "no pictures", "few labels", "flat labels", "many groups", "float labels", "int64 images",
+         "flat images", "four channels", "few class names", "negative labels"],
+)  # fmt: skip
+def test_arrays_that_do_not_fit_together(path: str, arrays: dict[str, Any], told: tuple[str, ...]) -> None:
+    """Arrays missing, of another length, shape or type than expected are refused by name, with both."""
+    write_arrays(path, **arrays)
+    refused(augment, 1, ("run", path, "--jobs", 1), path, *told)
+
+
+@pytest.mark.parametrize(("path", "as_what"), [("a.npz", "as .npz"), ("a.h5", "as HDF5")])
+@pytest.mark.parametrize("damage", ["empty", "text", "truncated"])
+def test_files_that_cannot_be_read(path: str, as_what: str, damage: str) -> None:
+    """A file that is empty, is something else or is cut short is refused, with the remedy to write it again."""
+    whole = Path(write_arrays(path)).read_bytes()
+    Path(path).write_bytes({"empty": b"", "text": b"pictures\n" * 99, "truncated": whole[: len(whole) // 2]}[damage])
+    refused(augment, 1, ("run", path), f"{path} cannot be read {as_what}", "Write it again")
+
+
+def test_damaged_compressed_npz() -> None:
+    """A compressed .npz whose pictures are damaged is refused."""
+    np.savez_compressed("a.npz", images=noise(200, 8, 8), labels=np.arange(200) % 3)
+    data = bytearray(Path("a.npz").read_bytes())
+    data[2_000:2_100] = bytes(100)
+    Path("a.npz").write_bytes(data)
+    refused(augment, 1, ("run", "a.npz"), "a.npz cannot be read as .npz", "Write it again")
+
+
+def test_damaged_hdf5_chunk() -> None:
+    """An HDF5 file in which a chunk of the pictures is damaged is refused, not met with a traceback."""
+    with h5py.File("a.h5", "w") as file:
+        file.create_dataset("images", data=noise(600, 8, 8), chunks=(10, 8, 8), compression="gzip")
+        file["labels"] = np.arange(600) % 3
+        at = file["images"].id.get_chunk_info(45).byte_offset
+    data = bytearray(Path("a.h5").read_bytes())
+    data[at + 5 : at + 60] = bytes(55)
+    Path("a.h5").write_bytes(data)
+    refused(augment, 1, ("import", "a.h5", "o.h5", "--jobs", 1), "a.h5", "read")
+
+
+def test_labels_that_are_no_text() -> None:
+    """Labels of bytes that are no UTF-8 are refused by name."""
+    write_arrays("a.npz", labels=np.array([b"\xe9", b"a", b"b"] * 4))
+    refused(augment, 1, ("run", "a.npz"), "a.npz", "labels", "UTF-8")
+
+
+def test_labels_that_are_no_dataset() -> None:
+    """A group of an HDF5 file where the labels should be is refused by name."""
+    with h5py.File("a.h5", "w") as file:
+        file["images"] = noise(12, 8, 8)
+        file.create_group("labels")
+    refused(augment, 1, ("run", "a.h5"), "a.h5", "labels", "expected")
+
+
+# Pictures that cannot be used
+
+
+@pytest.mark.parametrize("words", [("import", "a.npz", "o.h5"), ("run", "a.npz")], ids=["import", "run"])
+def test_float_pictures_out_of_range(words: tuple[str, ...]) -> None:
+    """Float pictures outside [0, 1], with NaN or infinity, are all listed with what is wrong with each."""
+    images = np.full((300, 8, 8), 0.5, np.float32)
+    images[2, 1, 1], images[3, 0, 0], images[150, 7, 7], images[299, 3, 3] = np.nan, 1.5, -0.25, np.inf
+    write_arrays("a.npz", images=images, labels=np.arange(300) % 3)
+    text = refused(augment, 1, (*words, "--jobs", 1), "4 of 300 pictures cannot be used", "images[2] ", "images[3] ",
+                   "images[150] ", "images[299] ", "[0, 1]", "--on-bad skip", "Nothing was imported")  # fmt: skip
+    lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  images[")}
+    assert len(lines) == 4
+    assert "NaN" in lines["images[2]"]
+    assert "1.5" in lines["images[3]"]
+    assert "-0.25" in lines["images[150]"]
+
+
+BAD = {
+    "a/short.png": "cannot be read",
+    "a/short.jpg": "cannot be read",
+    "b/empty.png": "cannot be read",
+    "b/text.png": "cannot be read",
+    "c/huge.png": "large",
+    "c/wide.png": "large",
+    "c/range.tif": "[0, 1]",
+}
+
+
+def write_bad_pictures() -> None:
+    """Six good pictures of three classes, and seven that cannot be used."""
+    root = write_tree("t", *(f"{folder}/{number}.png" for folder in "abc" for number in (1, 2)))
+    Image.fromarray(noise(64, 64)).save("whole.png")
+    Image.fromarray(noise(64, 64)).save("whole.jpg")
+    for suffix in ("png", "jpg"):
+        whole = Path(f"whole.{suffix}").read_bytes()
+        (root / "a" / f"short.{suffix}").write_bytes(whole[: len(whole) // 2])
+    (root / "b" / "empty.png").write_bytes(b"")
+    (root / "b" / "text.png").write_text("This is no picture.")
+    (root / "c" / "huge.png").write_bytes(png_header(50_000, 50_000))
+    (root / "c" / "wide.png").write_bytes(png_header(1_000_000, 100))
+    Image.fromarray(np.full((4, 4), 7, np.float32)).save(root / "c" / "range.tif")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+@pytest.mark.parametrize("command", ["import", "run"])
+def test_bad_pictures_are_all_listed(kind: str, command: str) -> None:
+    """Truncated, unreadable, foreign and absurdly large pictures are all listed in one message, each with its path."""
+    write_bad_pictures()
+    spec = "t" if kind == "folder" else shutil.make_archive("t", "zip", "t")
+    words = (command, spec, *(["o.h5"] if command == "import" else []), "--jobs", 1)
+    text = refused(augment, 1, words, "7 of 13 pictures cannot be used", "Mend or remove", "--on-bad skip", "Nothing")
+    lines = dict(line.strip().split(" ", 1) for line in text.splitlines() if line.startswith("  "))
+    assert lines.keys() == BAD.keys()
+    for path, reason in BAD.items():
+        assert reason in lines[path]
+
+
+def test_bad_pictures_are_skipped_when_asked() -> None:
+    """With --on-bad skip the run goes through, and lists what it left out."""
+    write_bad_pictures()
+    text = done(augment, "run", "t", "--on-bad", "skip", "--epochs", 1, "--jobs", 1, "--test", 0, "--validation", 0)
+    assert "7 of 13 pictures left out" in text
+    assert all(path in text for path in BAD)
+    assert "6 training" in text
+
+
+@pytest.mark.parametrize("command", ["import", "preview"])
+def test_nothing_but_bad_pictures(command: str) -> None:
+    """Where --on-bad skip would leave nothing, that is refused, with the reasons."""
+    for name in ("a", "b"):
+        Path("t", name).mkdir(parents=True)
+        Path("t", name, "1.png").write_text("no picture")
+    words = ("import", "t", "o.h5", "--on-bad", "skip", "--jobs", 1) if command == "import" else ("preview", "t")
+    refused(augment, 1, words, "no picture", "a/1.png", "b/1.png", "cannot be read")
+
+
+# Groups, parts, sizes and other words
+
+
+def test_group_pattern_that_misses() -> None:
+    """A group pattern that misses pictures is refused, with all of them."""
+    write_tree("t", "a/x_1.png", "a/y.png", "b/x_2.png", "b/z.png")
+    refused(augment, 2, ("run", "t", "--group-pattern", r"_(\d)"), "--group-pattern", "2 of 4", "a/y.png", "b/z.png",
+            "expected a group for each picture", "Widen the pattern")  # fmt: skip
+
+
+def test_group_pattern_that_is_none() -> None:
+    """A group pattern that is no regular expression is refused, with an example."""
+    write_tree("t", "a/1.png", "b/1.png")
+    refused(augment, 2, ("run", "t", "--group-pattern", "(_"), "'(_'", "no regular expression", "Example")
+
+
+@pytest.mark.parametrize("spec", ["a.npz", "a.h5", "digits"])
+def test_group_pattern_where_there_are_no_paths(spec: str) -> None:
+    """A group pattern for a source without paths is refused rather than ignored."""
+    if spec != "digits":
+        write_arrays(spec)
+    refused(augment, 2, ("import", spec, "o.h5", "--group-pattern", "x", "--jobs", 1), "--group-pattern", spec)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--size", "9x9"), ("--limit", "5"), ("--invert", "yes"), ("--colour", "rgb"), ("--group-pattern", "x")],
+    ids=lambda option: option[0],
+)
+def test_import_options_for_a_source_file(made: Path, option: tuple[str, str]) -> None:
+    """What acts when a source is imported is refused rather than ignored where the source is a source file."""
+    refused(augment, 2, (*RUN, *option), "kept.h5", option[0], "imported")
+
+
+def test_a_class_with_too_few_pictures() -> None:
+    """A class too small to be split is refused by name, with the number that it takes and the ways out."""
+    write_arrays("a.npz", labels=np.array(["big"] * 10 + ["small"] * 2))
+    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "1 of 2 classes", "fewer than 3", ": small", "more pictures",
+            "--validation 0", "--test 0", leaves=(IMPORTED, LOCK))  # fmt: skip
+    assert "There is no set" in done(augment, "list")
+    done(augment, "run", "a.npz", "--jobs", 1, "--epochs", 1, "--test", 0)
+
+
+def test_too_few_groups() -> None:
+    """Fewer groups than parts are refused, with both numbers and the ways out."""
+    write_arrays("a.npz", groups=np.arange(12) // 6)
+    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "2 group(s)", "expected at least 3", "never torn apart",
+            "--validation 0", leaves=(IMPORTED, LOCK))  # fmt: skip
+    done(augment, "run", "a.npz", "--jobs", 1, "--epochs", 1, "--test", 0)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--validation", 0.6, "--test", 0.4), ("0.6", "0.4", "nothing to train on", "expected a sum below 1")),
+        (("--validation", 0.6, "--test", 0.5), ("0.6", "0.5", "nothing to train on", "expected a sum below 1")),
+        (("--validation", 1), ("--validation 1", "expected a fraction from 0 to below 1")),
+        (("--test", -0.1), ("--test -0.1", "expected a fraction from 0 to below 1")),
+        (("--test", "nan"), ("--test nan", "expected a fraction from 0 to below 1")),
+    ],
+)
+def test_fractions_that_cannot_be(command: str, words: tuple[object, ...], told: tuple[str, ...]) -> None:
+    """Fractions that leave nothing to train on, or are none, are refused before anything is imported."""
+    write_arrays("a.npz")
+    arguments = (command, "a.npz", "--jobs", 1, *words)
+    refused(augment, 2, arguments, *told)
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "preview", "import"])
+@pytest.mark.parametrize("size", ["0x8", "8x8x8", "x", "large", "-3", "8x5000"])
+def test_sizes_that_are_none(command: str, size: str) -> None:
+    """A --size that is none is refused, with what was received and an example."""
+    write_arrays("a.npz")
+    words = (command, "a.npz", *(["o.h5"] if command == "import" else []), "--size", size)
+    refused(augment, 2, words, "--size", size, "HxW", "64x64")
+
+
+@pytest.mark.parametrize("words", [("--epochs", 0), ("--jobs", 0), ("--limit", 0), ("--seed", -1), ("--codec", "rar"),
+                                   ("--invert", "maybe"), ("--shard-size", 0), ("--chunk-size", -1)], ids=str)  # fmt: skip
+def test_words_that_cannot_be_meant(words: tuple[str, object]) -> None:
+    """Numbers and names outside what an option allows are refused by option, before anything is done."""
+    write_arrays("a.npz")
+    refused(augment, 2, ("run", "a.npz", *words), words[0], str(words[1]))
+
+
+# Recipes
+
+
+def test_unknown_recipe() -> None:
+    """A recipe that is neither built in nor a file is refused, with the built-in ones, before anything is imported."""
+    write_arrays("a.npz")
+    for command in ("run", "plan", "preview"):
+        refused(augment, 2, (command, "a.npz", "--recipe", "kanij"), "'kanij'", "kanji, ", "TOML", "augment recipes")
+    refused(augment, 2, ("recipes", "kanij"), "'kanij'", "kanji, ")
+
+
+@pytest.mark.parametrize(
+    ("operation", "told"),
+    [
+        ('{ op = "spin" }', ("op = 'spin' is unknown", "rotate", "blur", "module:function")),
+        ('{ op = "rotate", degrees = [15, -15] }', ("degrees = [15, -15]", "upside down", "low <= high")),
+        ('{ op = "rotate", degrees = [0, 999] }', ("degrees = [0, 999]", "out of bounds", "<= 360")),
+        ('{ op = "rotate", degrees = "many" }', ("degrees = 'many'", "[low, high]")),
+        ('{ op = "rotate", angle = [1, 2] }', ("angle", "unknown key", "expected degrees")),
+        ('{ op = "blur", weight = -1 }', ("weight = -1", "0 or more")),
+        ('{ op = "nowhere_to_be_found:spin" }', ("nowhere_to_be_found", "cannot be imported", "module:function")),
+        ('{ op = "json:spin" }', ("json", "no 'spin'")),
+        ('{ op = "blur" ', ("not a TOML file", "line 2")),
+    ],
+    ids=["unknown", "upside down", "out of bounds", "no range", "unknown key", "weight", "no module", "no function",
+         "no TOML"],
+)  # fmt: skip
+def test_operations_that_cannot_be(operation: str, told: tuple[str, ...]) -> None:
+    """A fault in a recipe is refused by file and key, with what is allowed there, before anything is imported."""
+    write_arrays("a.npz")
+    write_recipe("mine.toml", operation)
+    refused(augment, 2, ("run", "a.npz", "--recipe", "mine.toml"), "mine.toml: ", *told)
+
+
+OWN = """
+import os
+from pathlib import Path
+
+def fails(picture, generator):
+    raise LookupError("no ink")
+
+def shrinks(picture, generator):
+    return picture[:2]
+
+def killed_once(picture, generator):
+    if Path("memory-is-short").exists():
+        os.kill(os.getpid(), 9)
+    return picture.copy()
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [("fails", ("raised LookupError: no ink", "line 6")), ("shrinks", ("returned uint8 (2, 8, 1)", "uint8 (8, 8, 1)"))],
+)
+def test_own_operation_at_fault(
+    here: Path, monkeypatch: pytest.MonkeyPatch, function: str, told: tuple[str, ...]
+) -> None:
+    """A function of the user's own that fails, or returns no such picture, is named with what it did."""
+    Path("own_at_fault.py").write_text(OWN)
+    monkeypatch.syspath_prepend(here)
+    write_arrays("a.npz")
+    write_recipe("mine.toml", f'{{ op = "own_at_fault:{function}" }}')
+    before = state()
+    result = call(augment, "run", "a.npz", "--recipe", "mine.toml", "--epochs", 1, "--jobs", 1)
+    assert result.exit_code == 2
+    _says(result.stderr, f"own_at_fault:{function}", *told, "Mend the function")
+    (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
+    _untouched(before, (IMPORTED, LOCK, f"{directory}/*"))
+    assert not [entry for entry in read_manifest(directory) if entry.part == "epoch"]
+
+
+def console(*words: object) -> subprocess.CompletedProcess[str]:
+    """The installed command, in a process of its own."""
+    script = Path(sys.executable).with_name("augment")
+    if not script.exists():
+        pytest.skip(f"{script} is not installed")
+    return subprocess.run([script, *map(str, words)], capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_own_operation_beside_the_recipe() -> None:
+    """The installed command finds a module of the user's in the current directory; two workers do, too."""
+    Path("own_beside.py").write_text("def same(picture, generator):\n    return picture.copy()\n")
+    write_arrays("a.npz")
+    write_recipe("mine.toml", '{ op = "own_beside:same" }')
+    result = console("run", "a.npz", "--recipe", "mine.toml", "--epochs", 1, "--jobs", 2)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_killed_worker() -> None:
+    """A worker that the system kills is told, with a remedy; what is published is whole, and the run can go on."""
+    Path("own_killed.py").write_text(OWN)
+    Path("memory-is-short").touch()
+    write_arrays("a.npz", images=noise(60, 8, 8), labels=np.arange(60) % 3)
+    write_recipe("mine.toml", '{ op = "own_killed:killed_once" }')
+    words = ("run", "a.npz", "--recipe", "mine.toml", "--epochs", 2, "--jobs", 2)
+    # `python -m` finds modules in the current directory.
+    command = [sys.executable, "-m", "augment", *map(str, words)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    _says(result.stderr, "worker", "killed", "memory", "shards of this run are kept", "same command", "--jobs")
+    (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
+    assert "is sound" in done(augment, "verify", directory, "--jobs", 1)
+    Path("memory-is-short").unlink()
+    words = (*words[:-1], 1)
+    command = [sys.executable, "-m", "augment", *map(str, words)]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert again.returncode == 0, again.stderr
+    assert not [path for path in state() if ".tmp-" in path]
+    assert len(json.loads(done(augment, "info", directory, "--json"))["epochs"]) == 2
+
+
+# Sets and source files that are not what they should be
+
+
+COMMANDS_ON_A_SET: list[tuple[click.Command, tuple[object, ...]]] = [
+    (augment, ("info", "SET")),
+    (augment, ("info",)),
+    (augment, ("verify", "SET", "--jobs", 1)),
+    (augment, ("preview", "SET")),
+    (augment, ("explain", "SET", 0, 0)),
+    (augment, (*RUN[:3], 2, *RUN[4:])),
+    (train, ("fit", "SET", "--run", "r")),
+    (train, ("fit", "--run", "r")),
+    (train, ("bench", "SET", "--seconds", 0)),
+]
+on_a_set = pytest.mark.parametrize(
+    ("program", "words"), COMMANDS_ON_A_SET, ids=lambda value: str(value[0]) if isinstance(value, tuple) else value.name
+)
+
+
+def _on(words: tuple[object, ...], directory: Path) -> tuple[object, ...]:
+    return tuple(directory if word == "SET" else word for word in words)
+
+
+@on_a_set
+def test_a_set_of_a_newer_format(made: Path, program: click.Command, words: tuple[object, ...]) -> None:
+    """A set of a newer format is refused by every command, with both versions and the remedy."""
+    edit_json(made / "set.json", format=2)
+    refused(program, 1, _on(words, made), str(made), "format 2", "reads format 1", "Upgrade epochbank")
+
+
+@on_a_set
+def test_a_tampered_set(made: Path, program: click.Command, words: tuple[object, ...]) -> None:
+    """A set.json whose contents were changed is refused by every command."""
+    identity = json.loads((made / "set.json").read_text(encoding="utf-8"))["identity"]
+    edit_json(made / "set.json", identity=identity | {"seed": 9})
+    refused(program, 1, _on(words, made), f"{made}/set.json", "changed", "fingerprint", "Restore it", "again")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '"set"', "\x00"])
+def test_a_damaged_set(made: Path, text: str) -> None:
+    """A set.json that is no description of a set is refused as damaged."""
+    (made / "set.json").write_text(text)
+    for words in (("info", made), ("verify", made), RUN):
+        refused(augment, 1, words, f"{made}/set.json is damaged", "expected", "Restore it")
+
+
+def test_a_damaged_set_does_not_hide_the_others(made: Path) -> None:
+    """`augment list` shows the sound sets, and names the one that it cannot read."""
+    other = done(augment, "run", "kept.h5", "--seed", 1, "--epochs", 1, "--jobs", 1, "--print-path").splitlines()[-1]
+    edit_json(made / "set.json", format=2)
+    text = call(augment, "list").output
+    assert Path(other).name in text
+    assert made.name in text
+    assert "format 2" in text
+
+
+def test_a_damaged_manifest(made: Path) -> None:
+    """A line of the manifest that is none is refused by number, not skipped."""
+    lines = (made / "manifest.jsonl").read_text().splitlines()
+    (made / "manifest.jsonl").write_text("\n".join([lines[0], "{" + lines[1][2:], *lines[2:]]) + "\n")
+    for program, words in ((augment, ("info", made)), (augment, RUN), (train, ("fit", made, "--run", "r"))):
+        refused(program, 1, words, "manifest.jsonl, line 2 is damaged", "expected one JSON object a line", "again")
+
+
+def test_no_set_at_all() -> None:
+    """Without any set, every command that would take the newest says so, and how to make one."""
+    for program, word in ((augment, "info"), (augment, "verify"), (train, "fit"), (train, "bench")):
+        refused(program, 1, (word,), "there is no set in sets/", "augment run")
+    assert "There is no set" in done(augment, "list")
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [(augment, ("info", "typo")), (augment, ("verify", "typo")), (augment, ("explain", "typo", 0, 0)),
+     (train, ("fit", "typo")), (train, ("bench", "typo"))],
+    ids=lambda value: str(value[0]) if isinstance(value, tuple) else value.name,
+)  # fmt: skip
+def test_an_unknown_set(made: Path, program: click.Command, words: tuple[object, ...]) -> None:
+    """A set that is not there is refused, with the sets that are."""
+    refused(program, 1, words, "'typo'", made.name, "augment list")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_source_file_of_a_newer_format(made: Path, epochs: int) -> None:
+    """A source file of a newer format is refused, with both versions and the remedy."""
+    with h5py.File("kept.h5", "r+") as file:
+        file.attrs["format"] = 2
+    for command in ("run", "plan"):
+        words = (command, "kept.h5", "--epochs", epochs, "--jobs", 1)
+        refused(augment, 1, words, "kept.h5", "format 2", "reads format 1", "Upgrade epochbank")
+
+
+def test_a_source_file_without_its_parts(made: Path) -> None:
+    """A source file that lacks something is refused as damaged, by path."""
+    with h5py.File("kept.h5", "r+") as file:
+        del file["class_name"]
+    refused(augment, 1, RUN, "kept.h5 is damaged", "Import the source again")
+
+
+def test_a_set_that_another_run_writes(made: Path) -> None:
+    """A set that is being written by another run is refused, with who writes it; afterwards it can be had."""
+    words = (*RUN[:3], 2, *RUN[4:])
+    with open(made / ".lock", "r+", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.truncate(0)
+        lock.write("process 4711 on elsewhere")
+        lock.flush()
+        refused(augment, 1, words, str(made), "being written by another run", "process 4711 on elsewhere", "Wait")
+        assert "nothing to do" in done(augment, *RUN)  # What is there is there.
+    done(augment, *words)
+
+
+# A machine that fails
+
+
+def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told with a remedy, keeps what is published, leaves no temporary; the same command goes on."""
+    import augment.generate
+
+    write_shard, calls = augment.generate.write_shard, []  # type: ignore[attr-defined]
+
+    def full(path: Path, *rest: Any) -> Any:
+        calls.append(path)
+        if len(calls) == 2:
+            path.write_bytes(b"half a shard")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_shard(path, *rest)
+
+    words = (*RUN[:3], 4, *RUN[4:])
+    before = state()
+    with monkeypatch.context() as patch:
+        patch.setattr("augment.generate.write_shard", full)
+        result = call(globals()["augment"], *words)
+    assert result.exit_code == 1
+    _says(result.stderr, "no space left", str(made), "1 of 3 shards", "kept", "same command")
+    manifest = str(made / "manifest.jsonl")
+    assert state()[manifest].startswith(before.pop(manifest))
+    _untouched(before, (manifest, f"{made}/epoch-0001/*.h5"))
+    result = call(globals()["augment"], *words)
+    assert result.exit_code == 0
+    assert "is sound" in done(globals()["augment"], "verify", made, "--jobs", 1)
+
+
+def _full(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("what", ["augment.request.write_split", "augment.request.write_description"])
+def test_no_space_for_the_beginning_of_a_set(made: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """A disk that is full when the set is begun is told like any other; there is no set, and no temporary."""
+    monkeypatch.setattr(what, _full)
+    words = ("run", "kept.h5", "--seed", 5, "--jobs", 1)
+    refused(augment, 1, words, "o space left", "sets", leaves=(LOCK, "sets/*/split.h5"))
+
+
+def test_no_space_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full in the middle of an import is told; no source file and no temporary is left."""
+    write_arrays("a.npz")
+    monkeypatch.setattr(os, "pwrite", _full)
+    refused(augment, 1, ("import", "a.npz", "o.h5", "--jobs", 1), "o space left", "o.h5")
+
+
+def test_too_little_space_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that the disk cannot hold is refused before it begins, with both sizes and the ways out."""
+    write_arrays("a.npz")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 500, 500))  # type: ignore[attr-defined]
+    refused(augment, 1, ("import", "a.npz", "o.h5", "--jobs", 1), "needs 768 bytes", "has 500 bytes left", "--limit")
+
+
+@pytest.mark.parametrize("words", [("run", "a.npz", "--sets", "file"), ("import", "a.npz", "file/o.h5")], ids=str)
+def test_a_file_where_a_directory_should_be(words: tuple[str, ...]) -> None:
+    """Where a file stands in the place of the directory to write to, that is told, by path."""
+    write_arrays("a.npz")
+    Path("file").write_text("mine")
+    refused(augment, 1, (*words, "--jobs", 1), "file", "irectory")
+
+
+# Nobody's file is overwritten
+
+
+def test_import_onto_a_file(made: Path) -> None:
+    """`import` onto a file that exists is refused, whatever the file is."""
+    write_arrays("a.npz")
+    Path("notes.h5").write_text("mine")
+    for file in ("kept.h5", "notes.h5"):
+        refused(augment, 1, ("import", "a.npz", file), file, "exists", "expected a new file", "another name")
+    refused(augment, 2, ("import", "a.npz", "o.dat"), "o.dat", "expected a name that ends in .h5")
+
+
+def _their_png(path: Path) -> None:
+    Image.new("L", (3, 3)).save(path)
+
+
+def _their_text(path: Path) -> None:
+    path.write_text("mine, for all its name")
+
+
+def _their_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "x.txt").write_text("mine")
+
+
+@pytest.mark.parametrize("theirs", [_their_png, _their_text, _their_folder])
+@pytest.mark.parametrize("words", [("preview", "SET"), ("preview", "kept.h5"), ("explain", "SET", 0, 1)], ids=str)
+def test_a_sheet_onto_a_file(made: Path, words: tuple[object, ...], theirs: Any) -> None:
+    """A contact sheet is not written onto anybody's file or folder, whatever it is."""
+    theirs(Path("out.png"))
+    refused(augment, 1, (*_on(words, made), "--out", "out.png"), "out.png", "exists", "Give another --out")
+
+
+def test_a_sheet_onto_a_sheet(made: Path) -> None:
+    """A contact sheet that epochbank wrote is replaced; a name that is no PNG's is refused."""
+    done(augment, "preview", made, "--out", "out.png")
+    first = Path("out.png").read_bytes()
+    done(augment, "explain", made, 0, 1, "--out", "out.png")
+    assert Path("out.png").read_bytes() != first
+    refused(augment, 2, ("preview", made, "--out", "out.jpg"), "out.jpg", "expected a name that ends in .png")
+
+
+@pytest.mark.parametrize(("epoch", "position"), [(0, 48), (0, 10**9), (0, -1), (-1, 0)])
+def test_explain_out_of_range(made: Path, epoch: int, position: int) -> None:
+    """A position or epoch that cannot be is refused, with the range that can."""
+    words = ("explain", made, "--", epoch, position)
+    refused(augment, 2, words, f"position {position} in epoch {epoch}", str(made), "from 0 to 47")
+
+
+# Damage in a set
+
+
+def test_verify_finds_damage_and_the_remedy_mends_it(made: Path) -> None:
+    """`verify` names each damaged shard, its line and what is wrong; what it says to do makes the set sound again."""
+    whole = state()
+    flipped = damage_a_chunk(made)
+    short, gone = (made / entry.file for entry in read_manifest(made) if entry.part in ("train", "test"))
+    short.write_bytes(short.read_bytes()[:-9])
+    gone.unlink()
+    text = refused(augment, 1, ("verify", made, "--jobs", 1), f"{made} is damaged in 3 shard(s)", "checksum",
+                   f"bytes; expected {len(whole[str(short)]):,}", "missing", "manifest.jsonl", "augment run")  # fmt: skip
+    entries = [entry.file for entry in read_manifest(made)]
+    for shard in (flipped, short, gone):
+        number = entries.index(str(shard.relative_to(made))) + 1
+        assert any(str(shard) in line and f"line {number};" in line for line in text.splitlines())
+    result = call(augment, "verify", made, "--jobs", 1, "--json")
+    assert result.exit_code == 1
+    facts = json.loads(result.stdout)
+    assert (facts["sound"], len(facts["faults"])) == (False, 3)
+
+    bad = {str(shard.relative_to(made)) for shard in (flipped, short, gone)}
+    lines = (made / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (made / "manifest.jsonl").write_text("".join(line for line in lines if json.loads(line)["file"] not in bad))
+    done(augment, *RUN)
+    assert "is sound" in done(augment, "verify", made, "--jobs", 1)
+    assert {path: state()[path] for path in whole if path.endswith(".h5")} == {
+        path: data for path, data in whole.items() if path.endswith(".h5")
+    }
+
+
+@pytest.mark.parametrize("program", ["fit", "bench"])
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_a_damaged_shard_stops_training(made: Path, program: str, damage: str) -> None:
+    """A damaged shard ends a training with its path and the remedy; there is no model and no summary of it."""
+    shard = damage_a_chunk(made)
+    if damage == "gone":
+        shard.unlink()
+    words = ("fit", made, "--run", "r", "--epochs", 1, "--batch-size", 16) if program == "fit" else (
+        "bench", made, "--seconds", 0, "--batch-size", 16)  # fmt: skip
+    told = ("positions 8 to 15", "checksum") if damage == "flipped" else ("No such file",)
+    refused(train, 1, words, str(shard), "cannot be read", *told, "augment verify", leaves=("r/config.json",))
+
+
+# Training
+
+
+def test_a_set_without_a_published_epoch(made: Path) -> None:
+    """Training on a set whose first epoch is unfinished is refused, with the way to finish it."""
+    lines = (made / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (made / "manifest.jsonl").write_text("".join(line for line in lines if json.loads(line)["part"] != "epoch"))
+    for words in (("fit", made, "--run", "r"), ("bench", made)):
+        refused(train, 1, words, f"{made} has no published epoch", "augment run", "goes on")
+    refused(augment, 1, ("preview", made), f"{made} has no published epoch", "augment run")
+
+
+MODELS = """
+import keras
+from keras import layers
+
+VALUE = 3
+
+def few(shape, classes):
+    return keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(2)])
+
+def map_of(shape, classes):
+    return keras.Sequential([keras.Input(shape), layers.Conv2D(classes, 3)])
+
+def large(shape, classes):
+    return keras.Sequential([keras.Input((99, 99, 1)), layers.Flatten(), layers.Dense(classes)])
+
+def nothing(shape, classes):
+    pass
+
+def fails(shape, classes):
+    raise LookupError("no layers left")
+
+def open_ended(shape, classes):
+    return keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(classes)])
+"""
+
+
+@pytest.fixture
+def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules `refused_models` and `refused_syntax` in the current directory, where `train` looks."""
+    Path("refused_models.py").write_text(MODELS)
+    Path("refused_syntax.py").write_text("def (:\n")
+    monkeypatch.syspath_prepend(here)  # Also puts the path back that `train` adds to.
+    for name in ("refused_models", "refused_syntax"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("refused_models:few", ("output", "(None, 2)", "expected (None, 3)", "number of classes")),
+        ("refused_models:map_of", ("output", "(None, 6, 6, 3)", "expected (None, 3)")),
+        ("refused_models:large", ("input", "(None, 99, 99, 1)", "expected (None, 8, 8, 1)", "shape")),
+        ("refused_models:nothing", ("NoneType", "expected a Keras model")),
+        ("refused_models:fails", ("LookupError", "no layers left")),
+        ("refused_models:VALUE", ("expected", "function")),
+        ("refused_models:gone", ("cannot be imported", "'gone'", "cnn-small", "module:function")),
+        ("refused_nowhere:few", ("cannot be imported", "refused_nowhere", "cnn-small", "module:function")),
+        ("refused_syntax:few", ("cannot be imported", "syntax", "module:function")),
+        ("resnet", ("unknown", "expected", "cnn-small, cnn", "module:function")),
+        (":few", ("expected", "cnn-small", "module:function")),
+    ],
+)
+def test_models_that_do_not_fit(made: Path, model: str, told: tuple[str, ...]) -> None:
+    """A model that is unknown, fails, or does not fit the pictures or classes is refused before a run is begun."""
+    refused(train, 2, ("fit", made, "--model", model, "--run", "r", "--epochs", 1), model, *told)
+    assert not Path("r").exists()
+
+
+@pytest.mark.usefixtures("models")
+def test_a_model_that_does_not_tell_its_shape(made: Path) -> None:
+    """A model without an Input is built or refused, with no traceback and no half-done run."""
+    result = call(train, "fit", made, "--model", "refused_models:open_ended", "--run", "r", "--epochs", 1)
+    if result.exit_code:
+        assert result.exit_code == 2
+        _says(result.stderr, "refused_models:open_ended", "Input")
+    assert Path("r/summary.json").exists() == (result.exit_code == 0)
+    assert Path("r").exists() == (result.exit_code == 0)
+
+
+def test_a_run_directory_that_is_not_empty(made: Path) -> None:
+    """A run directory with something in it, or a file in its place, is refused and stays as it is."""
+    Path("r").mkdir()
+    Path("r/notes.txt").write_text("mine")
+    Path("f").write_text("mine")
+    for run in ("r", "f"):
+        words = ("fit", made, "--run", run, "--epochs", 1)
+        refused(train, 1, words, f"{run} exists", "expected a new run directory", "another --run")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--mix", 0.01, "--batch-size", 8), ("mix 0.01", "batch of 8", "expected at least one", "larger")),
+        (("--mix", 1.5), ("--mix", "1.5", "0<=x<=1")),
+        (("--batch-size", 0), ("--batch-size", "0")),
+        (("--learning-rate", 0), ("--learning-rate", "0")),
+        (("--precision", "float8"), ("--precision", "float8", "float32")),
+    ],
+    ids=str,
+)
+def test_training_words_that_cannot_be_meant(made: Path, words: tuple[object, ...], told: tuple[str, ...]) -> None:
+    """Training options that cannot be are refused by name, before a run is begun."""
+    refused(train, 2, ("fit", made, "--run", "r", "--epochs", 1, *words), *told)
+    assert not Path("r").exists()
+
+
+def test_evaluating_a_run_that_is_none() -> None:
+    """A run that is not there, or none, is refused; so is `evaluate` where there is no run at all."""
+    refused(train, 1, ("evaluate", "typo"), "typo is not a run directory", "config.json", "train fit")
+    refused(train, 1, ("evaluate",), "no run in runs/", "train fit")
+    Path("r").mkdir()
+    refused(train, 1, ("evaluate", "r"), "r is not a run directory", "config.json", "train fit")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"set": "x"}'])
+def test_evaluating_a_run_with_a_damaged_configuration(text: str) -> None:
+    """A config.json that is none of a run is refused as damaged."""
+    Path("r").mkdir()
+    Path("r/config.json").write_text(text)
+    refused(train, 1, ("evaluate", "r"), "r/config.json is damaged", "again")
+
+
+def begin_run(directory: Path, **changes: Any) -> None:
+    """A run directory as it stands before the first epoch has ended."""
+    fingerprint = json.loads((directory / "set.json").read_text(encoding="utf-8"))["fingerprint"]
+    config = {"set": {"path": str(directory.resolve()), "fingerprint": fingerprint}, "model": "cnn-small"} | changes
+    Path("r").mkdir()
+    Path("r/config.json").write_text(json.dumps(config))
+
+
+def test_evaluating_an_unfinished_run(made: Path) -> None:
+    """A run that was stopped before its first epoch ended has no model, which is told."""
+    begin_run(made)
+    refused(train, 1, ("evaluate", "r"), "r has no model.keras", "never ended an epoch", "Train again")
+
+
+def test_evaluating_a_run_with_a_damaged_model(made: Path) -> None:
+    """A model file that is none is refused by path."""
+    begin_run(made)
+    Path("r/model.keras").write_text("no model")
+    refused(train, 1, ("evaluate", "r"), "r/model.keras", "again")
+
+
+def test_evaluating_a_run_whose_set_is_another(made: Path) -> None:
+    """A run whose set is gone, or is another by now, is refused rather than judged on other pictures."""
+    begin_run(made, set={"path": str(made.resolve()), "fingerprint": "0" * 64})
+    refused(train, 1, ("evaluate", "r"), str(made), "another set", "00000000", "trained on", "Put that set back")
+    edit_json(Path("r/config.json"), set={"path": "sets/gone", "fingerprint": "0" * 64})
+    refused(train, 1, ("evaluate", "r"), "sets/gone", "no set")

@@ -1,0 +1,275 @@
+"""The stream: what comes out of a set, whatever asks for it and in whichever order."""
+
+import gc
+import json
+import os
+import pickle
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import numbers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augment.cli import main
+from augment.errors import EpochbankError
+from train.bank import Bank, open_set
+from train.batches import EvaluationBatches, TrainingBatches
+from train.chunks import chunk_table
+from train.order import windows, within
+from train.stream import Stream, aligned
+
+
+def make(source: Path, recipe: Path, sets: Path, *words: str) -> Bank:
+    """A set of numbered pictures, opened."""
+    command = ["run", str(source), "--recipe", str(recipe), "--sets", str(sets), "--jobs", "1", "--epochs", "2"]
+    made = CliRunner().invoke(main, [*command, "--shard-size", "150", "--chunk-size", "16", *words])
+    assert made.exit_code == 0, made.output
+    return open_set(None, sets)
+
+
+@pytest.fixture
+def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> Bank:
+    return make(numbered_npz, nothing_recipe, tmp_path / "sets")
+
+
+def training(bank: Bank, mix: float = 0.5, size: int = 64) -> TrainingBatches:
+    return TrainingBatches(bank.images["train"], bank.epochs, size, mix)
+
+
+def epoch_of(stream: Stream, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """All numbers and labels of a training epoch, in order."""
+    parts = [stream.batch(epoch, number) for number in range(len(stream.batches))]
+    return np.concatenate([numbers(pictures) for pictures, _ in parts]), np.concatenate([labels for _, labels in parts])
+
+
+def train_numbers(bank: Bank) -> list[int]:
+    """The numbers of the training pictures, ascending, from the clean part."""
+    batches = EvaluationBatches("train", bank.images["train"], 100)
+    return sorted(epoch_of(Stream(bank, batches, seed=None), 0)[0])
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4", "gzip", "none"])
+def test_a_batch_is_what_was_stored(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path, codec: str) -> None:
+    """Every codec: pictures and labels belong together and are the source's."""
+    bank = make(numbered_npz, nothing_recipe, tmp_path, "--codec", codec)
+    pictures, labels = Stream(bank, training(bank), seed=0).batch(0, 3)
+    assert (pictures.dtype, pictures.shape, labels.dtype, labels.shape) == (np.uint8, (64, 4, 4, 1), np.int32, (64,))
+    assert np.array_equal(labels, numbers(pictures) % 5)
+
+
+def test_each_epoch_every_picture_once_distorted_and_once_as_it_is(bank: Bank) -> None:
+    """At mix 0.5 an epoch shows every training picture twice; at 0, and at 1, once."""
+    expected = train_numbers(bank)
+    for epoch in range(4):
+        assert sorted(epoch_of(Stream(bank, training(bank, 0), seed=3), epoch)[0]) == expected
+        assert sorted(epoch_of(Stream(bank, training(bank, 1), seed=3), epoch)[0]) == expected
+        assert sorted(epoch_of(Stream(bank, training(bank), seed=3), epoch)[0]) == sorted(expected * 2)
+
+
+def test_any_share_of_originals_goes_through_all_of_them_again_and_again(bank: Bank) -> None:
+    """At mix 0.25 three epochs of originals together show every training picture exactly once."""
+    stream = Stream(bank, training(bank, 0.25), seed=1)
+    seen: Counter[int] = Counter()
+    for epoch in range(3):
+        seen.update(epoch_of(stream, epoch)[0].tolist())
+    total = bank.images["train"]
+    assert set(seen) == set(train_numbers(bank))
+    assert sum(seen.values()) == 3 * total + 3 * (total // 3)
+    assert set(seen.values()) <= {3, 4}
+
+
+def test_distorted_and_original_come_from_where_they_should(npz: Path, tmp_path: Path) -> None:
+    """At mix 1 pictures are undistorted; at 0 they are what the stored epochs hold, epoch e showing e mod N."""
+    with np.load(npz) as arrays:
+        originals = {picture.tobytes() for picture in arrays["images"]}
+    made = CliRunner().invoke(main, ["run", str(npz), "--sets", str(tmp_path / "g"), "--jobs", "1", "--epochs", "2"])
+    assert made.exit_code == 0
+    bank = open_set(None, tmp_path / "g")
+    shown = {}
+    for mix in (0, 1):
+        stream = Stream(bank, training(bank, mix, 32), seed=0)
+        for epoch in range(3):
+            batches = [stream.batch(epoch, number)[0] for number in range(len(stream.batches))]
+            shown[mix, epoch] = {picture.tobytes() for picture in np.concatenate(batches)}
+    assert all(shown[1, epoch] <= originals for epoch in range(3))
+    assert len(shown[0, 0] & originals) < len(shown[0, 0]) / 20
+    assert shown[0, 0] == shown[0, 2] != shown[0, 1]
+
+
+def test_reuse_reshuffles(bank: Bank) -> None:
+    """A stored epoch that is shown again comes in another order, and so do originals; another seed, another order."""
+    for mix in (0, 1):
+        stream = Stream(bank, training(bank, mix), seed=0)
+        orders = [epoch_of(stream, epoch)[0].tolist() for epoch in (0, 2, 4)]
+        orders.append(epoch_of(Stream(bank, training(bank, mix), seed=1), 0)[0].tolist())
+        assert len({tuple(order) for order in orders}) == 4
+
+
+def test_a_batch_depends_on_seed_epoch_and_number_alone(bank: Bank) -> None:
+    """From many threads, in any order, with any number of threads, pickled or not: the same batches."""
+    batches = training(bank)
+    wanted = [(epoch, number) for epoch in range(3) for number in range(len(batches))]
+    plain = {key: Stream(bank, batches, seed=5, threads=1, ahead=0).batch(*key) for key in wanted[::7]}
+    stream = pickle.loads(pickle.dumps(Stream(bank, batches, seed=5, threads=3)))
+    shuffled = np.random.default_rng(0).permutation(len(wanted))
+    with ThreadPoolExecutor(4) as pool:
+        got = dict(zip(wanted, pool.map(lambda at: stream.batch(*wanted[at]), range(len(wanted))), strict=True))
+    for at in shuffled[:20]:
+        got[wanted[at]] = stream.batch(*wanted[at])
+    for key, (pictures, labels) in plain.items():
+        assert np.array_equal(got[key][0], pictures)
+        assert np.array_equal(got[key][1], labels)
+
+
+def test_a_batch_is_the_callers_own(bank: Bank) -> None:
+    """Arrays are new each time, aligned to 64 bytes, and writing to one changes no later batch."""
+    stream = Stream(bank, training(bank), seed=0)
+    first, _ = stream.batch(0, 0)
+    kept = first.copy()
+    first[:] = 255
+    again, _ = stream.batch(0, 0)
+    assert np.array_equal(again, kept)
+    assert first.ctypes.data % 64 == again.ctypes.data % 64 == aligned((3, 5, 7, 1)).ctypes.data % 64 == 0
+
+
+def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
+    """Over hundreds of epochs neither decoded windows, nor open files, nor threads grow in number."""
+    stream = Stream(bank, training(bank), seed=0)
+    counts = []
+    for epoch in range(200):
+        for number in range(0, len(stream.batches), 5):
+            stream.batch(epoch, number)
+        if epoch >= 20:
+            counts.append((len(os.listdir("/proc/self/fd")), threading.active_count()))
+            assert len(stream._decoded) < 40
+            assert len(stream._passes) < 10
+    assert max(counts) <= (counts[0][0] + 3, counts[0][1])
+    stream.close()
+
+
+def test_outside_the_epoch_is_an_index_error(bank: Bank) -> None:
+    """`batch(e, n)` with n outside raises, as a sequence should."""
+    stream = Stream(bank, training(bank), seed=0)
+    for number in (-1, len(stream.batches)):
+        with pytest.raises(IndexError, match=f"batch {number}; expected 0 to"):
+            stream.batch(0, number)
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4", "gzip", "none"])
+def test_a_damaged_chunk_is_named_not_served(
+    numbered_npz: Path, nothing_recipe: Path, tmp_path: Path, codec: str
+) -> None:
+    """One flipped bit anywhere in a chunk: an error with file, positions and remedy, in the thread that asked."""
+    bank = make(numbered_npz, nothing_recipe, tmp_path, "--codec", codec)
+    chunk = bank.table("epoch", 1).chunks[4]
+    path = bank.table("epoch", 1).shards[chunk["shard"]][0]
+    data = bytearray(path.read_bytes())
+    data[int(chunk["offset"] + chunk["size"] // 2)] ^= 1
+    path.write_bytes(data)
+    stream = Stream(bank, training(bank, 0), seed=0)
+    epoch_of(stream, 0)
+    message = rf"{path.name}, positions 64 to 79 .* cannot be read: .*`augment verify` lists"
+    with pytest.raises(EpochbankError, match=message):
+        epoch_of(stream, 1)
+
+
+def test_the_chunk_table_reads_what_h5py_reads(bank: Bank) -> None:
+    """Read around the HDF5 library and through it: the same pictures and labels."""
+    import h5py
+    import hdf5plugin  # noqa: F401
+
+    entries = [entry for entry in bank.entries if entry.part == "epoch" and entry.epoch == 0]
+    table = chunk_table(bank.path, entries, bank.shape)
+    through = [h5py.File(bank.path / entry.file) for entry in sorted(entries, key=lambda entry: entry.start)]
+    expected = np.concatenate([file["image"][()] for file in through])
+    labels = np.concatenate([file["label"][()] for file in through])
+    for file in through:
+        file.close()
+    at = 0
+    for number, count in enumerate(table.images.tolist()):
+        pictures, names = np.empty((count, *bank.shape), np.uint8), np.empty(count, np.int32)
+        table.read(number, pictures, names)
+        assert np.array_equal(pictures, expected[at : at + count])
+        assert np.array_equal(names, labels[at : at + count])
+        at += count
+    assert at == len(expected)
+
+
+def test_what_is_not_in_the_manifest_does_not_exist(bank: Bank) -> None:
+    """An epoch with a shard less is not published; training on the others goes on, on it alone is refused."""
+    manifest = bank.path / "manifest.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join(line for line in lines if json.loads(line)["start"] != 150 or '"epoch":1' not in line))
+    assert open_set(bank.path).epochs == (0,)
+    manifest.write_text("".join(line for line in lines if '"part":"epoch"' not in line))
+    with pytest.raises(EpochbankError, match="no published epoch"):
+        open_set(bank.path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    images=st.integers(1, 400),
+    size=st.integers(1, 70),
+    mix=st.sampled_from([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1]),
+    epochs=st.integers(1, 3),
+)
+def test_batches_of_an_epoch_cover_it(images: int, size: int, mix: float, epochs: int) -> None:
+    """Whatever the sizes: leading pictures once each, originals without a gap over epochs, full batches full."""
+    try:
+        batches = TrainingBatches(images, tuple(range(epochs)), size, mix)
+    except EpochbankError:
+        assert 0 < mix < 1
+        assert round(size * mix) in (0, size)
+        return
+    endless = 0
+    for epoch in range(3):
+        leading = []
+        for number in range(len(batches)):
+            first, *originals = batches.segments(epoch, number)
+            leading += range(first.start, first.stop)
+            for segment in originals:
+                assert segment.passing * images + segment.start == endless
+                endless += segment.stop - segment.start
+            if number < len(batches) - 1:
+                assert sum(segment.stop - segment.start for segment in (first, *originals)) == size
+        assert leading == list(range(images))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    chunks=st.lists(st.integers(1, 300), min_size=1, max_size=50),
+    chunk_bytes=st.sampled_from([1, 1 << 18, 1 << 22, 1 << 25]),
+    key=st.one_of(st.none(), st.integers(0, 2**128 - 1)),
+)
+def test_windows_hold_every_chunk_once(chunks: list[int], chunk_bytes: int, key: int | None) -> None:
+    """Any chunks: each is read once in a pass, windows join without a gap, and their inside is a permutation."""
+    parted = windows(np.array(chunks), chunk_bytes, key)
+    count = len(parted.starts) - 1
+    read = np.concatenate([parted.chunks_of(window) for window in range(count)])
+    assert sorted(read.tolist()) == list(range(len(chunks)))
+    held = [sum(chunks[chunk] for chunk in parted.chunks_of(window)) for window in range(count)]
+    assert np.array_equal(np.diff(parted.starts), held)
+    assert sorted(within(0, held[0], 7).tolist()) == list(range(held[0]))
+    total = sum(chunks)
+    assert list(parted.covering(0, total)) == list(range(count))
+    assert list(parted.covering(total - 1, total)) == [count - 1]
+
+
+def test_a_dropped_stream_lets_go_of_its_threads(bank: Bank) -> None:
+    """Without `close`, threads end with the stream that started them."""
+    before = threading.active_count()
+    stream = Stream(bank, training(bank), seed=0, threads=2)
+    stream.batch(0, 0)
+    assert threading.active_count() > before
+    del stream
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("epochbank-decode"):
+            thread.join(10)
+    assert threading.active_count() <= before
