@@ -106,7 +106,9 @@ def main() -> None:
 @_run_options
 @click.option("--print-path", is_flag=True, help="Print nothing but the set's path, for scripts.")
 def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **words: Any) -> None:
-    """Make the set of SOURCE distorted by a recipe, or what is missing of it.
+    """Make a set, or what is missing of it.
+
+    The set holds SOURCE, split, and its training part distorted by a recipe, epoch after epoch.
 
     SOURCE is `digits`, an .npz or HDF5 file (`images`, `labels`, optional `groups`, `class_names`), a
     folder with a folder per class, a .zip of one, or a file that `augment import` made. Interrupted,
@@ -143,7 +145,10 @@ def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **wor
 @click.argument("source")
 @_run_options
 def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
-    """Say what `augment run` with the same words would write and how long it would take; writes nothing.
+    """Forecast pictures, bytes and hours.
+
+    It says what `augment run` with the same words would write and how long it would take on this
+    machine, from a sample; it writes nothing.
 
     \b
     Example:
@@ -180,9 +185,10 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
 @_import_options
 @_sets
 def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words: Any) -> None:
-    """Write a contact sheet: originals beside their distortions, with what was done under each.
+    """Draw originals beside their distortions.
 
-    Of a SET it shows what is stored, in as many columns as there are epochs, up to eight.
+    The contact sheet, a PNG, says under each picture what was done. Of a SET it shows what is
+    stored, in as many columns as there are epochs, up to eight.
 
     \b
     Examples:
@@ -209,7 +215,10 @@ def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words:
 @_import_options
 @_jobs
 def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
-    """Import SOURCE once into the new source FILE, which `augment run` then takes as its SOURCE.
+    """Import a source once, into a file.
+
+    `augment run` takes the source FILE as its SOURCE, on any machine. Without this command it imports
+    by itself, into sets/sources/.
 
     \b
     Example:
@@ -264,7 +273,9 @@ def list_(sets: Path, as_json: bool) -> None:
 @_sets
 @_json
 def info(name: str | None, sets: Path, as_json: bool) -> None:
-    """Say what SET is and holds; without SET, the newest.
+    """Say what a set is and holds.
+
+    Without SET, the newest.
 
     \b
     Examples:
@@ -285,7 +296,9 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
 @_jobs
 @_json
 def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> None:
-    """Check every shard of SET (without SET, the newest) against the manifest, down to each picture.
+    """Check a set, down to each picture.
+
+    Every shard is held against the manifest. Without SET, the newest.
 
     \b
     Example:
@@ -318,7 +331,10 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
 @_sets
 @_json
 def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, as_json: bool) -> None:
-    """Say where the picture at POSITION of stored EPOCH came from and what was done to it.
+    """Say how a stored picture was made.
+
+    Where the picture at POSITION of stored EPOCH came from and what was done to it, with every
+    parameter. The epoch need not be generated yet.
 
     \b
     Example:
@@ -338,7 +354,9 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
 @main.command()
 @click.argument("name", metavar="[NAME]", required=False)
 def recipes(name: str | None) -> None:
-    """List the built-in recipes; with NAME, print its TOML, to start one of your own from.
+    """List the built-in recipes, or print one.
+
+    With NAME its TOML is printed, to start one of your own from.
 
     \b
     Examples:

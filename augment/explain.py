@@ -52,7 +52,7 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
         "label": label,
         "class": description.class_names[label],
         "group": None if rows.group is None else group_name(directory, int(rows.group[picture])),
-        "origin": _origin(description, row),
+        "origin": _origin(description.source_path(directory), row),
         "stages": stages,
     }
 
@@ -111,8 +111,7 @@ def original(directory: Path, description: Description, row: int) -> np.ndarray:
     )
 
 
-def _origin(description: Description, row: int) -> str | None:
-    path = Path(description.source["path"])
+def _origin(path: Path, row: int) -> str | None:
     return open_source_file(path).origin(row) if path.exists() else None
 
 

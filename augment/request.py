@@ -18,6 +18,9 @@ from augment.split import split_key, split_rows
 from augment.store.description import PARTS, Description, fingerprint_of, read_description, write_description
 from augment.store.split_file import PartRows, write_split
 
+SOURCES = "sources"
+"""Where source files are kept among the sets."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -93,7 +96,7 @@ class Request:
         description = Description(
             fingerprint=fingerprint_of(self.identity),
             identity=self.identity,
-            source={"name": self.source.name, "spec": self.spec, "path": str(self.source.path)},
+            source={"name": self.source.name, "spec": self.spec, "path": self._source_path(sets)},
             recipe=self.recipe.name,
             class_names=self.source.class_names,
             images={part: len(rows.row) for part, rows in parts.items()},
@@ -101,6 +104,11 @@ class Request:
         write_split(directory, parts, self.source.group_names)
         write_description(directory, description)
         return description
+
+    def _source_path(self, sets: Path) -> str:
+        sources = (sets / SOURCES).resolve()
+        inside = self.source.path.parent == sources
+        return f"../{SOURCES}/{self.source.path.name}" if inside else str(self.source.path)
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def find_source(spec: str, sets: Path, options: ImportOptions, group_pattern: st
     source = open_source(spec, group_pattern)
     key = json.dumps([source_file.FORMAT, source.identity(), options.settings()], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return FoundSource(source, sets / "sources" / f"{source.name}-{digest}.h5")
+    return FoundSource(source, sets / SOURCES / f"{source.name}-{digest}.h5")
 
 
 def prepare_source(spec: str, sets: Path, options: ImportOptions, group_pattern: str | None, jobs: int) -> SourceFile:

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import pickle
 import threading
 from collections import Counter
@@ -146,7 +145,7 @@ def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
         for number in range(0, len(stream.batches), 5):
             stream.batch(epoch, number)
         if epoch >= 20:
-            counts.append((len(os.listdir("/proc/self/fd")), threading.active_count()))
+            counts.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
             assert len(stream._decoded) < 40
             assert len(stream._passes) < 10
     assert max(counts) <= (counts[0][0] + 3, counts[0][1])

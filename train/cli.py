@@ -49,7 +49,9 @@ def main() -> None:
 @click.option("--run", type=click.Path(path_type=Path), help="New run directory.  [default: one in runs/]")
 @_sets
 def fit(name: str | None, run: Path | None, sets: Path, **words: object) -> None:
-    """Train a model on SET (without SET, the newest) and judge it on the held-out parts.
+    """Train a model on a set and judge it.
+
+    Without SET, the newest. The run directory keeps the best model, the metrics and the pictures.
 
     \b
     Examples:
@@ -84,7 +86,9 @@ def fit(name: str | None, run: Path | None, sets: Path, **words: object) -> None
 @_batch_size
 @_json
 def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> None:
-    """Judge the best model of RUN (without RUN, the newest) on a held-out part, batch by batch.
+    """Judge a run's best model.
+
+    On a held-out part, batch by batch. Without RUN, the newest in runs/.
 
     \b
     Examples:
@@ -119,7 +123,9 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 @_sets
 def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads: int | None,
           model: str | None, steps: int, sets: Path) -> None:  # fmt: skip
-    """Measure how fast SET (without SET, the newest) streams; with --model, how long a step waits for it.
+    """Measure how fast a set streams.
+
+    With --model, also how long a training step waits for it. Without SET, the newest.
 
     \b
     Examples:

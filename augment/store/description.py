@@ -25,7 +25,8 @@ class Description:
     identity: dict[str, Any]
     """`format`, `source` (digest), `split`, `recipe` (settings), `seed`, `shape`."""
     source: dict[str, Any]
-    """`name`, `path` (the source file that generation reads) and `spec` (as the user gave it)."""
+    """`name`, `spec` (as the user gave it) and `path` of the source file: from the set's directory if it is
+    in `sets/sources/`, so that the two can be moved together."""
     recipe: str
     """The recipe's name."""
     class_names: list[str]
@@ -37,6 +38,10 @@ class Description:
         """(H, W, C) of a picture."""
         height, width, channels = self.identity["shape"]
         return height, width, channels
+
+    def source_path(self, directory: Path) -> Path:
+        """The source file that the set in `directory` was made from, which may be gone."""
+        return directory / self.source["path"]
 
     @property
     def name(self) -> str:

@@ -1,0 +1,32 @@
+"""Write docs/cli.md from the help texts of both command lines; `--print` prints it instead."""
+
+import sys
+from pathlib import Path
+
+import click
+
+import augment.cli
+import train.cli
+
+
+def reference() -> str:
+    """The whole reference, Markdown."""
+    parts = ["# Command line\n\nMade from the help texts by `make docs`; do not edit.\n"]
+    for name, group in (("augment", augment.cli.main), ("train", train.cli.main)):
+        parts.append(f"## {name}\n\n{_help(group, name)}")
+        parts += [
+            f"### {name} {sub}\n\n{_help(group.commands[sub], f'{name} {sub}')}" for sub in sorted(group.commands)
+        ]
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, name: str) -> str:
+    settings = {**augment.cli.HELP, "terminal_width": 100}
+    return f"```\n{command.get_help(click.Context(command, info_name=name, **settings))}\n```\n"
+
+
+if __name__ == "__main__":
+    if "--print" in sys.argv:
+        print(reference(), end="")
+    else:
+        Path(__file__).with_name("cli.md").write_text(reference())

@@ -1,0 +1,86 @@
+"""Sets of every format version so far: read for ever, and made again to the last pixel."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from augment.cli import main
+from train.bank import open_set
+from train.batches import TrainingBatches
+from train.stream import Stream
+
+GOLDEN = Path(__file__).parent / "golden" / "format-1"
+FINGERPRINT = "49c2f4b3d241181c8033c543531842fe17b4d21c83704172d32a31bb9c2f92a6"
+DIGESTS = [
+    "5e53ed6d499c3dfd28a855035d3b932c",
+    "021daea8b8d6a413a800b62e1270444a",
+    "88bec31ef05542da8706638f69de4d57",
+    "57aeea25cd4b121b03bd8a0454ab905a",
+]
+PIXELS = ["cfbe1e122496c4e1", "800eb6bebd83ec57", "6888622659575187", "91ce21f69130f926"]
+ORDER = [38, 27, 10, 35, 30, 6, 36, 9, 31, 32, 22, 18, 20, 26, 19, 25, 17, 16, 7, 37, 11, 28, 8, 21, 23, 39, 29, 33, 24,
+         4, 5, 34]  # fmt: skip
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> Path:
+    """A copy, so that no test can write to the golden files."""
+    return Path(shutil.copytree(GOLDEN, tmp_path / "sets"))
+
+
+def asked(*words: str) -> dict:
+    answer = CliRunner().invoke(main, list(words))
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+def test_a_golden_set_is_what_it_was(sets: Path) -> None:
+    """Fingerprint, digests and counts are read, and every shard of every codec verifies."""
+    facts = asked("info", "--sets", str(sets), "--json")
+    assert facts["fingerprint"] == FINGERPRINT
+    assert [epoch["digest"] for epoch in facts["epochs"]] == DIGESTS
+    assert facts["images"] == {"train": 32, "validation": 4, "test": 4}
+    assert asked("verify", "--sets", str(sets), "--json", "--jobs", "1")["sound"]
+
+
+def test_a_golden_set_streams_its_pixels(sets: Path) -> None:
+    """Decoded around the HDF5 library, each stored epoch has the pixels that it had."""
+    bank = open_set(None, sets)
+    for epoch, digest in enumerate(PIXELS):
+        table = bank.table("epoch", epoch)
+        pictures, labels = np.empty((32, 12, 10, 1), np.uint8), np.empty(32, np.int32)
+        for number, first in enumerate(table.chunks["first"].tolist()):
+            stop = first + int(table.images[number])
+            table.read(number, pictures[first:stop], labels[first:stop])
+        assert hashlib.sha256(pictures.tobytes()).hexdigest()[:16] == digest
+    assert labels.tolist() == [row % 4 for row in rows_of(bank.path, 3)]
+    assert len(Stream(bank, TrainingBatches(32, bank.epochs, 8, 0.5), seed=0).batch(0, 7)[1]) == 8
+
+
+def rows_of(directory: Path, epoch: int) -> list[int]:
+    return [asked("explain", str(directory), str(epoch), str(at), "--json")["row"] for at in range(32)]
+
+
+def test_a_golden_picture_is_explained_as_it_was(sets: Path) -> None:
+    """Order and parameters of a stored epoch are what they were when it was made."""
+    directory = sets / "golden-kanji-49c2f4b3"
+    assert rows_of(directory, 2) == ORDER
+    told = asked("explain", str(directory), "2", "5", "--json")
+    assert (told["class"], told["group"], told["origin"]) == ("b", "1", "images[6]")
+    assert told["stages"] == [{"op": "shear", "x": -0.13729665575116878, "y": 0.017071598134143218}, {"op": "sharpen"}]
+
+
+def test_a_golden_set_is_made_again_from_its_source(tmp_path: Path) -> None:
+    """The same request to this epochbank: the same fingerprint, digests and class names."""
+    words = ["--epochs", "4", "--seed", "3", "--jobs", "1", "--sets", str(tmp_path)]
+    made = CliRunner().invoke(main, ["run", str(GOLDEN / "golden.npz"), *words])
+    assert made.exit_code == 0, made.output
+    facts = asked("info", "--sets", str(tmp_path), "--json")
+    assert facts["fingerprint"] == FINGERPRINT
+    assert [epoch["digest"] for epoch in facts["epochs"]] == DIGESTS
+    assert open_set(None, tmp_path).class_names == ["ア", "イ", "b", "c"]
