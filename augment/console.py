@@ -3,6 +3,7 @@
 Exit codes: 0, 1 (the data or the machine), 2 (the words), 130 (interrupted).
 """
 
+import errno
 import sys
 from typing import Any
 
@@ -12,6 +13,12 @@ from augment.errors import EpochbankError
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 """Context settings of both command lines."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Nothing half-written is left. Free some space, then give the same command again.",
+    errno.EACCES: "Give this user the right to, or choose another place.",
+}
 
 
 class Commands(click.Group):
@@ -24,10 +31,14 @@ class Commands(click.Group):
         except EpochbankError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except PermissionError as error:
-            raise click.ClickException(f"{error}. Give this user the right to, or choose another place.") from error
+        except OSError as error:
+            if error.errno is None:
+                raise
+            remedy = _REMEDIES.get(error.errno, "Mend it, or choose another place; then give the same command again.")
+            click.echo(f"Error: {error}. {remedy}", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt as error:
-            say(f"\nInterrupted. {error}".rstrip())
+            say(f"\nInterrupted. {error or 'Nothing half-done is left; give the same command again.'}")
             ctx.exit(130)
 
 

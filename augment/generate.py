@@ -111,7 +111,7 @@ def _write(
     """Make the shards of `tasks` and publish each: this process alone renames files and writes the manifest."""
     for folder in {(directory / task.file).parent for task in tasks}:
         folder.mkdir(exist_ok=True)
-    work = (ShardJob(directory, description, request.recipe, request.source, task) for task in tasks)
+    work = (ShardJob(directory.absolute(), description, request.recipe, request.source, task) for task in tasks)
     manifest, done = ManifestWriter(directory), 0
     try:
         with Progress("augment", sum(task.images for task in tasks), quiet=quiet) as progress:

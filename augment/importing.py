@@ -146,7 +146,8 @@ def _write_pictures(
     rows, each = source_file.block_rows(treatment.shape), int(np.prod(treatment.shape))
     starts = range(0, len(indices), rows)
     blocks = (
-        Block(path, offset + start * each, indices[start : start + rows], scan.reader, treatment) for start in starts
+        Block(path.absolute(), offset + start * each, indices[start : start + rows], scan.reader, treatment)
+        for start in starts
     )
     results: list[BlockResult | None] = [None] * len(starts)
     with Progress("import", len(indices), quiet=quiet) as progress:

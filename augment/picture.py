@@ -57,7 +57,7 @@ def decode(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_to_bytes(np.asarray(image)))
-    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+    if image.has_transparency_data or "transparency" in image.info:
         return _on_ground(image.convert("RGBA"))
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 

@@ -151,7 +151,7 @@ def _parse_choice(table: dict[str, Any], where: str) -> Choice:
         if isinstance(op, str) and ":" in op:
             _check_keys(settings, set(), "")
             return Choice(op, OwnOperation(path=op), float(weight))
-        if op not in BUILT_IN:
+        if not isinstance(op, str) or op not in BUILT_IN:
             allowed = ", ".join(BUILT_IN)
             raise ValueError(f"op = {op!r} is unknown; expected one of {allowed}, or module:function")
         kind = BUILT_IN[op]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from augment.recipe import Recipe, recipe_from_settings
 from augment.source_file import SourceFile, is_source_file, open_source_file
 from augment.sources import Source, open_source
 from augment.split import split_key, split_rows
+from augment.store.atomic import sweep
 from augment.store.description import PARTS, Description, fingerprint_of, read_description, write_description
+from augment.store.lock import writing
 from augment.store.split_file import PartRows, write_split
 
 SOURCES = "sources"
@@ -133,7 +135,7 @@ def find_source(spec: str, sets: Path, options: ImportOptions, group_pattern: st
     options stay the same.
     """
     if is_source_file(Path(spec)):
-        return FoundSource(None, _own_source_file(Path(spec), options))
+        return FoundSource(None, _own_source_file(Path(spec), options, group_pattern))
     source = open_source(spec, group_pattern)
     key = json.dumps([source_file.FORMAT, source.identity(), options.settings()], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -144,17 +146,22 @@ def prepare_source(spec: str, sets: Path, options: ImportOptions, group_pattern:
     """The source file of `spec`, imported first where that has not been done yet."""
     found = find_source(spec, sets, options, group_pattern)
     if found.source is not None and not found.path.exists():
-        for note in import_source(found.source, found.path, options, jobs):
-            say(note)
+        found.path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(found.path.parent / ".lock"):
+            sweep(found.path.parent)
+            for note in import_source(found.source, found.path, options, jobs):
+                say(note)
     return open_source_file(found.path)
 
 
-def _own_source_file(path: Path, options: ImportOptions) -> Path:
+def _own_source_file(path: Path, options: ImportOptions, group_pattern: str | None) -> Path:
     source = open_source_file(path)
-    if options.size not in (None, source.shape[:2]) or options.limit is not None:
+    same = replace(options, on_bad="refuse", size=None if options.size == source.shape[:2] else options.size)
+    if same != ImportOptions() or group_pattern is not None:
         raise EpochbankError(
-            f"{path} is a source file of {source.images:,} pictures of {source.shape[0]} x {source.shape[1]}; --size "
-            "and --limit act when a source is imported. Leave them out, or name the original source.",
+            f"{path} is a source file of {source.images:,} pictures of {source.shape[0]} x {source.shape[1]}; --size, "
+            "--limit, --invert, --colour and --group-pattern act when a source is imported. Leave them out, or name "
+            "the original source.",
             words=True,
         )
     return path

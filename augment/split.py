@@ -65,7 +65,7 @@ def _by_class(labels: np.ndarray, wanted: dict[str, float], key: int, class_name
 
 
 def _by_group(groups: np.ndarray, wanted: dict[str, float], key: int) -> np.ndarray:
-    """Part number of every row: groups in a keyed order, as long as each brings the part nearer to its fraction."""
+    """Part number of every row: groups in a keyed order, each that brings the part nearer to its fraction."""
     names, sizes = np.unique(groups, return_counts=True)
     if len(names) < len(wanted) + 1:
         raise EpochbankError(
@@ -77,12 +77,15 @@ def _by_group(groups: np.ndarray, wanted: dict[str, float], key: int) -> np.ndar
     remaining = list(np.argsort(_noise(len(names), key), kind="stable"))
     for still, (part, fraction) in zip(range(len(wanted), 0, -1), wanted.items(), strict=True):
         target, held = fraction * len(groups), 0
-        while len(remaining) > still:
-            size = sizes[remaining[0]]
-            if held and abs(held + size - target) >= abs(held - target):
-                break
-            part_of_group[remaining.pop(0)] = PARTS.index(part)
-            held += size
+        taken: list[int] = []
+        for group in remaining:
+            spare = len(remaining) - len(taken) > still  # Leave one for each part to come.
+            if spare and abs(held + sizes[group] - target) < abs(held - target):
+                taken.append(group)
+                held += sizes[group]
+        taken = taken or [min(remaining, key=lambda group: abs(sizes[group] - target))]
+        part_of_group[taken] = PARTS.index(part)
+        remaining = [group for group in remaining if group not in set(taken)]
     return part_of_group[np.searchsorted(names, groups)]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hdf5plugin  # noqa: F401  registers the filters that shards are compressed with
 
+from augment.errors import EpochbankError
 from augment.progress import Progress
 from augment.store.description import Description, read_description
 from augment.store.digest import add, digest_of, file_checksum, to_hex
@@ -60,8 +61,8 @@ def check_shard(check: Check) -> str:
             if pictures.shape[1:] != check.description.shape:
                 return f"pictures have shape {pictures.shape[1:]}; expected {check.description.shape}"
             digest = add(digest, digest_of(start, pictures, labels, rows))
-    except (OSError, KeyError) as error:
-        return f"the file cannot be read: {error}"
+    except EpochbankError as error:
+        return str(error.__cause__)
     return "" if to_hex(digest) == entry.digest else "the pictures, labels or rows are not what was written"
 
 

@@ -68,7 +68,8 @@ def test_execution_changes_no_pixel(npz: Path, tmp_path: Path, words: list[str])
 
 
 @pytest.mark.parametrize(
-    "words", [["--seed", "1"], ["--recipe", "kanji-strong"], ["--test", "0.2"], ["--size", "16x16"], ["--invert", "yes"]]
+    "words",
+    [["--seed", "1"], ["--recipe", "kanji-strong"], ["--test", "0.2"], ["--size", "16x16"], ["--invert", "yes"]],
 )
 def test_what_changes_a_pixel_makes_another_set(npz: Path, tmp_path: Path, words: list[str]) -> None:
     """Seed, recipe, split, size and the source's pixels are in the fingerprint."""
@@ -156,7 +157,9 @@ def test_stored_pictures_can_be_made_again_from_explain(tmp_path: Path, recipe: 
     """For every position: row, class and group are right, and Pillow alone makes the stored pixels again."""
     pictures = glyphs(40, shape)
     names = np.array(["a", "b"])
-    np.savez(tmp_path / "s.npz", images=pictures, labels=np.arange(40) % 2, class_names=names, groups=np.arange(40) // 4)
+    np.savez(
+        tmp_path / "s.npz", images=pictures, labels=np.arange(40) % 2, class_names=names, groups=np.arange(40) // 4
+    )
     facts = run(tmp_path / "s.npz", tmp_path / "sets", "--recipe", recipe, "--epochs", "2")
     held = stored(tmp_path / "sets", "epoch-0001")
     for position in range(facts["images"]["train"]):

@@ -527,6 +527,21 @@ def test_decorated_own_operation_has_its_own_source(write_module: Callable[[str]
     assert digests[0] != digests[1]
 
 
+def test_re_exported_own_operation_has_its_own_source(write_module: Callable[[str], str], tmp_path: Path) -> None:
+    """A function that the named package only re-exports counts by the file that it is written in, too."""
+    digests = []
+    for number in (2, 3):
+        package = tmp_path / f"own_package_{next(NUMBERS)}"
+        package.mkdir()
+        (package / "__init__.py").write_text("from .inner import change as change\n", encoding="utf-8")
+        (package / "inner.py").write_text(
+            f"def change(picture, generator):\n    return picture // {number}\n", encoding="utf-8"
+        )
+        importlib.invalidate_caches()
+        digests.append(own_recipe(package.name).settings()["stages"][0]["operations"][0]["source"])
+    assert digests[0] != digests[1]
+
+
 def test_own_source_changed_since_is_noticed(write_module: Callable[[str], str], tmp_path: Path) -> None:
     """A recipe whose module has changed since its settings were written cannot be had again."""
     module = write_module(NOISE)

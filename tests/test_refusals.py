@@ -15,6 +15,7 @@ import sys
 import zlib
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from augment import generate as generation
 from augment.cli import main as augment
 from augment.store.manifest import Entry, read_manifest
 from train.cli import main as train
@@ -38,6 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Each test stands in a directory of its own: `sets/` and all that is written belong to it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setattr(sys, "path", sys.path.copy())  # `train` adds the current directory to it.
     return tmp_path
 
 
@@ -233,6 +236,30 @@ def test_a_link_to_nowhere() -> None:
     refused(augment, 1, ("run", "t", "--jobs", 1), "1 of 3 pictures", "a/2.png", "cannot be read", "--on-bad skip")
 
 
+def test_a_folder_that_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class whose folder may not be read is refused by path, rather than silently missing from the source."""
+    write_tree("t", "a/1.png", "b/1.png", "c/1.png")
+    scandir = os.scandir
+
+    def guarded(path: Any = ".") -> Any:
+        if not isinstance(path, int) and Path(os.fsdecode(path)).name == "b":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fsdecode(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    for words in (("run", "t"), ("import", "t", "o.h5")):
+        refused(augment, 1, (*words, "--jobs", 1), "t/b", "Permission denied")
+
+
+def test_a_folder_that_is_a_link() -> None:
+    """A class's folder that is a link is imported, or it is told that it is not; it is never silently missing."""
+    write_tree("t", "a/1.png", "b/1.png")
+    write_tree("elsewhere", "1.png")
+    Path("t/c").symlink_to("../elsewhere")
+    text = done(augment, "import", "t", "o.h5", "--jobs", 1)
+    assert "3 pictures, 3 classes" in text or "link" in text
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
 @pytest.mark.parametrize("name", [b"t/b/\xe9t\xe9.png", b"t/\xe9t\xe9/1.png"], ids=["file", "folder"])
 def test_a_name_that_is_no_unicode(name: bytes) -> None:
@@ -283,11 +310,12 @@ def test_arrays_without_images(path: str, write: Any, found: str) -> None:
         ({"images": np.zeros((12, 8, 8), np.int64)}, ("images is int64", "expected uint8, or float in [0, 1]")),
         ({"images": np.zeros((12, 64), np.uint8)}, ("(12, 64)", "expected (N, H, W)")),
         ({"images": np.zeros((12, 8, 8, 4), np.uint8)}, ("(12, 8, 8, 4)", "C = 1 or 3")),
+        ({"class_names": np.array(b"xyz")}, ("class_names has shape ()", "expected")),
         ({"class_names": np.array([b"x", b"y"])}, ("labels are 0 to 2", "expected integers from 0 to 1", "2 names")),
         ({"labels": np.arange(12) - 1, "class_names": np.array([b"x"] * 12)}, ("labels are -1 to 10", "0 to 11")),
     ],
     ids=["no labels", "no pictures", "few labels", "flat labels", "many groups", "float labels", "int64 images",
-         "flat images", "four channels", "few class names", "negative labels"],
+         "flat images", "four channels", "one class name", "few class names", "negative labels"],
 )  # fmt: skip
 def test_arrays_that_do_not_fit_together(path: str, arrays: dict[str, Any], told: tuple[str, ...]) -> None:
     """Arrays missing, of another length, shape or type than expected are refused by name, with both."""
@@ -329,6 +357,12 @@ def test_labels_that_are_no_text() -> None:
     """Labels of bytes that are no UTF-8 are refused by name."""
     write_arrays("a.npz", labels=np.array([b"\xe9", b"a", b"b"] * 4))
     refused(augment, 1, ("run", "a.npz"), "a.npz", "labels", "UTF-8")
+
+
+def test_labels_that_are_objects() -> None:
+    """Labels of NumPy objects, as pandas makes them of strings, are refused by name, with what is expected."""
+    write_arrays("a.npz", labels=np.array(["x", "y", "z"] * 4, dtype=object))
+    refused(augment, 1, ("run", "a.npz"), "a.npz", "labels", "expected integers or strings")
 
 
 def test_labels_that_are_no_dataset() -> None:
@@ -494,8 +528,12 @@ def test_sizes_that_are_none(command: str, size: str) -> None:
     refused(augment, 2, words, "--size", size, "HxW", "64x64")
 
 
-@pytest.mark.parametrize("words", [("--epochs", 0), ("--jobs", 0), ("--limit", 0), ("--seed", -1), ("--codec", "rar"),
-                                   ("--invert", "maybe"), ("--shard-size", 0), ("--chunk-size", -1)], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [("--epochs", 0), ("--jobs", 0), ("--limit", 0), ("--seed", -1), ("--codec", "rar"), ("--invert", "maybe"),
+     ("--shard-size", 0), ("--chunk-size", -1)],
+    ids=str,
+)  # fmt: skip
 def test_words_that_cannot_be_meant(words: tuple[str, object]) -> None:
     """Numbers and names outside what an option allows are refused by option, before anything is done."""
     write_arrays("a.npz")
@@ -653,6 +691,18 @@ def test_a_tampered_set(made: Path, program: click.Command, words: tuple[object,
     refused(program, 1, _on(words, made), f"{made}/set.json", "changed", "fingerprint", "Restore it", "again")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"class_names": ["c", "b", "a"]}, {"images": {"train": 3, "validation": 6, "test": 6}}],
+    ids=["class_names", "images"],
+)
+def test_a_tampered_set_outside_its_fingerprint(made: Path, change: dict[str, Any]) -> None:
+    """What set.json says beside the fingerprinted identity is not believed either where it was changed."""
+    edit_json(made / "set.json", **change)
+    for words in (("verify", made, "--jobs", 1), ("info", made)):
+        refused(augment, 1, words, f"{made}/set.json", "Restore it", "again")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '"set"', "\x00"])
 def test_a_damaged_set(made: Path, text: str) -> None:
     """A set.json that is no description of a set is refused as damaged."""
@@ -732,9 +782,7 @@ def test_a_set_that_another_run_writes(made: Path) -> None:
 
 def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is told with a remedy, keeps what is published, leaves no temporary; the same command goes on."""
-    import augment.generate
-
-    write_shard, calls = augment.generate.write_shard, []  # type: ignore[attr-defined]
+    write_shard, calls = generation.write_shard, []
 
     def full(path: Path, *rest: Any) -> Any:
         calls.append(path)
@@ -747,15 +795,15 @@ def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> No
     before = state()
     with monkeypatch.context() as patch:
         patch.setattr("augment.generate.write_shard", full)
-        result = call(globals()["augment"], *words)
+        result = call(augment, *words)
     assert result.exit_code == 1
     _says(result.stderr, "no space left", str(made), "1 of 3 shards", "kept", "same command")
     manifest = str(made / "manifest.jsonl")
     assert state()[manifest].startswith(before.pop(manifest))
     _untouched(before, (manifest, f"{made}/epoch-0001/*.h5"))
-    result = call(globals()["augment"], *words)
+    result = call(augment, *words)
     assert result.exit_code == 0
-    assert "is sound" in done(globals()["augment"], "verify", made, "--jobs", 1)
+    assert "is sound" in done(augment, "verify", made, "--jobs", 1)
 
 
 def _full(*_: Any, **__: Any) -> Any:
@@ -780,7 +828,7 @@ def test_no_space_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_little_space_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
     """An import that the disk cannot hold is refused before it begins, with both sizes and the ways out."""
     write_arrays("a.npz")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 500, 500))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500))
     refused(augment, 1, ("import", "a.npz", "o.h5", "--jobs", 1), "needs 768 bytes", "has 500 bytes left", "--limit")
 
 
@@ -851,8 +899,8 @@ def test_verify_finds_damage_and_the_remedy_mends_it(made: Path) -> None:
     short, gone = (made / entry.file for entry in read_manifest(made) if entry.part in ("train", "test"))
     short.write_bytes(short.read_bytes()[:-9])
     gone.unlink()
-    text = refused(augment, 1, ("verify", made, "--jobs", 1), f"{made} is damaged in 3 shard(s)", "checksum",
-                   f"bytes; expected {len(whole[str(short)]):,}", "missing", "manifest.jsonl", "augment run")  # fmt: skip
+    text = refused(augment, 1, ("verify", made, "--jobs", 1), f"{made} is damaged in 3 shard(s)", "checksum", "missing",
+                   f"bytes; expected {len(whole[str(short)]):,}", "manifest.jsonl", "augment run")  # fmt: skip
     entries = [entry.file for entry in read_manifest(made)]
     for shard in (flipped, short, gone):
         number = entries.index(str(shard.relative_to(made))) + 1
@@ -928,7 +976,7 @@ def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules `refused_models` and `refused_syntax` in the current directory, where `train` looks."""
     Path("refused_models.py").write_text(MODELS)
     Path("refused_syntax.py").write_text("def (:\n")
-    monkeypatch.syspath_prepend(here)  # Also puts the path back that `train` adds to.
+    monkeypatch.syspath_prepend(here)
     for name in ("refused_models", "refused_syntax"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 

@@ -133,6 +133,13 @@ def test_floats_in_unit_range_become_bytes(tmp_path: Path, dtype: str, suffix: s
     np.testing.assert_array_equal(pixels_of(scan_of(path, tmp_path / "w")), every_byte)
 
 
+def test_floats_are_rounded_to_the_nearest_byte(tmp_path: Path) -> None:
+    """A float between two byte values becomes the nearer one."""
+    between = np.array([[0.0, 0.3, 0.7, 1.2], [99.6, 100.4, 254.4, 254.6]])
+    path = write_npz(tmp_path / "a.npz", images=between[None] / 255, labels=np.zeros(1, int))
+    assert pixels_of(scan_of(path, tmp_path / "w"))[0].tolist() == [[0, 0, 1, 1], [100, 100, 254, 255]]
+
+
 @pytest.mark.parametrize("write", [write_npz, write_hdf5])
 @pytest.mark.parametrize(
     ("labels", "class_names", "expected"),

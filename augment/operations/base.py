@@ -90,7 +90,12 @@ def check_flag(operation: Operation, field: str) -> None:
 
 def is_number(value: object) -> bool:
     """True for a finite int or float (bool is none)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def between(uniform: np.ndarray, limits: Range) -> np.ndarray:

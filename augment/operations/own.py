@@ -1,8 +1,10 @@
 """An operation of the user's own: a function of a picture and a random generator, by import path."""
 
+import copy
 import hashlib
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,8 +38,10 @@ class OwnOperation(Operation):
 
     @cached_property
     def source_digest(self) -> str:
-        """SHA-256 of the module's source file."""
-        return hashlib.sha256(Path(inspect.getfile(load_function(self.path))).read_bytes()).hexdigest()
+        """SHA-256 of the named module's source file, and of the function's where that is another."""
+        function, module = load_function(self.path), importlib.import_module(self.path.partition(":")[0])
+        files = {inspect.getfile(module), inspect.getfile(inspect.unwrap(function))}
+        return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
 
     def uniforms(self, shape: Shape) -> int:
         """None: it draws from a generator of its own."""
@@ -55,6 +59,8 @@ class OwnOperation(Operation):
         """Call the function, and refuse what is not a picture of the same shape and dtype."""
         before = np.asarray(image)
         before = before[:, :, None] if before.ndim == 2 else before
+        # A copy: the same draw applied again draws the same.
+        generator = np.random.Generator(copy.deepcopy(generator.bit_generator))
         try:
             after = load_function(self.path)(before, generator)
         except Exception as error:
@@ -78,15 +84,18 @@ class OwnOperation(Operation):
 def load_function(path: str) -> Function:
     """Import `module:function`; `ValueError` where there is none."""
     module_name, _, function_name = path.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except ImportError as error:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # The user's own module may raise anything.
         raise ValueError(
-            f"op = {path!r} cannot be imported ({error}); expected module:function, with the module in the "
-            "current directory or installed"
+            f"op = {path!r} cannot be imported ({type(error).__name__}: {error}); expected module:function, with the "
+            "module in the current directory or installed"
         ) from error
-    except AttributeError as error:
-        raise ValueError(f"op = {path!r}: module {module_name} has no {function_name!r}") from error
+    function = getattr(module, function_name, None)
+    if function is None:
+        raise ValueError(f"op = {path!r}: module {module_name} has no {function_name!r}")
     if not inspect.isfunction(function):
         raise ValueError(
             f"op = {path!r} is a {type(function).__name__}; expected a Python function of (picture, generator), "

@@ -20,7 +20,7 @@ def open_source(spec: str, group_pattern: str | None = None) -> Source:
     kind, separator, rest = spec.partition(":")
     if not separator or kind not in KINDS:
         kind, rest = "", spec
-    path = Path(rest).expanduser()
+    path = Path(rest).expanduser().absolute()  # for workers, wherever they were started
     if not path.exists():
         raise EpochbankError(
             f"source {spec!r} does not exist; expected `digits`, an .npz or HDF5 file, a folder with a folder per "

@@ -43,6 +43,8 @@ def decode(codec: str, stored: bytes | bytearray, out: np.ndarray) -> None:
     `stored` is damaged or of another size.
     """
     if codec == "zstd":
+        if (found := _zstd_bytes(stored)) != out.nbytes:
+            raise ValueError(f"zstd chunk holds {found} bytes, not {out.nbytes}")
         numcodecs.zstd.decompress(stored, out)
     elif codec == "lz4":
         _decode_lz4(stored, out)
@@ -50,6 +52,15 @@ def decode(codec: str, stored: bytes | bytearray, out: np.ndarray) -> None:
         _fill(out, _inflate(stored))
     else:
         _fill(out, stored)
+
+
+def _zstd_bytes(stored: bytes | bytearray) -> int:
+    """The decoded size that a frame's header states (RFC 8878, 3.1.1.1)."""
+    flags = stored[4] if len(stored) > 4 else 0
+    single = flags >> 5 & 1
+    at = 5 + (1 - single) + (0, 1, 2, 4)[flags & 3]
+    size = (single, 2, 4, 8)[flags >> 6]
+    return int.from_bytes(stored[at : at + size], "little") + (256 if size == 2 else 0)
 
 
 def _decode_lz4(stored: bytes | bytearray, out: np.ndarray) -> None:
@@ -65,6 +76,8 @@ def _decode_lz4(stored: bytes | bytearray, out: np.ndarray) -> None:
     target, offset, at = out.reshape(-1).data.cast("B"), 12, 0
     while at < total:
         size = min(block_size, total - at)
+        if offset + 4 > len(stored):
+            raise ValueError("LZ4 chunk is truncated")
         (length,) = struct.unpack_from(">I", stored, offset)
         block = stored[offset + 4 : offset + 4 + length]
         whole = block if length == size else numcodecs.lz4.decompress(struct.pack("<I", size) + block)

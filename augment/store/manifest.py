@@ -84,8 +84,15 @@ class ManifestWriter:
 
     def append(self, entry: Entry) -> None:
         """Write one line and wait until it is on disk."""
-        self._file.write((json.dumps(asdict(entry), separators=(",", ":")) + "\n").encode())
-        os.fsync(self._file.fileno())
+        line = (json.dumps(asdict(entry), separators=(",", ":")) + "\n").encode()
+        before, written = os.fstat(self._file.fileno()).st_size, 0
+        try:
+            while written < len(line):  # A full disk takes a part of it without a word.
+                written += self._file.write(line[written:])
+            os.fsync(self._file.fileno())
+        except BaseException:
+            self._file.truncate(before)
+            raise
 
     def close(self) -> None:
         """Close the file."""

@@ -14,6 +14,7 @@ import hdf5plugin
 import numpy as np
 import xxhash
 
+from augment.errors import EpochbankError
 from augment.store.codec import encode
 from augment.store.digest import add, digest_of, file_checksum, to_hex
 from augment.store.manifest import Entry
@@ -114,8 +115,15 @@ def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:
 def read_run(directory: Path, entry: Entry, first: int, last: int) -> Run:
     """Positions `first` to `last` - 1, which `entry` must hold, through the HDF5 library.
 
-    Raises `OSError` (HDF5's own) where the file is missing or damaged.
+    Raises `EpochbankError` where the file is missing or damaged.
     """
-    with h5py.File(directory / entry.file, "r", locking="best-effort") as file:
-        low, high = first - entry.start, last - entry.start
-        return file["image"][low:high], file["label"][low:high], file["row"][low:high]
+    path = directory / entry.file
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            low, high = first - entry.start, last - entry.start
+            return file["image"][low:high], file["label"][low:high], file["row"][low:high]
+    except (OSError, KeyError) as error:
+        raise EpochbankError(
+            f"{path} cannot be read: {error}. `augment verify` lists all damaged shards and says how to have them "
+            "made again."
+        ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from augment.errors import EpochbankError
 from augment.store.atomic import new_file
 
 NAME = "split.h5"
@@ -43,11 +44,16 @@ def write_split(directory: Path, parts: dict[str, PartRows], group_names: list[s
 
 @lru_cache(maxsize=16)
 def read_part(directory: Path, part: str) -> PartRows:
-    """The rows, labels and groups of one part, memory-mapped, read-only."""
+    """The rows, labels and groups of one part, memory-mapped, read-only; `EpochbankError` for a damaged file."""
     path = directory / NAME
-    with h5py.File(path, "r", locking="best-effort") as file:
-        columns = {name: _mapped(path, dataset) for name, dataset in file[part].items()}
-    return PartRows(columns["row"], columns["label"], columns.get("group"))
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            columns = {name: _mapped(path, dataset) for name, dataset in file[part].items()}
+        return PartRows(columns["row"], columns["label"], columns.get("group"))
+    except (OSError, KeyError) as error:
+        raise EpochbankError(
+            f"{path} cannot be read: {error}. Restore it from a copy, or generate the set again."
+        ) from error
 
 
 def group_name(directory: Path, number: int) -> str:

@@ -1,0 +1,312 @@
+"""The split: whole groups at a time, else class by class; a function of its arguments alone."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from augment.errors import EpochbankError
+from augment.split import classes_missing, split_key, split_rows
+
+few = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+
+PARTS = ("train", "validation", "test")
+keys = st.integers(0, 2**60 - 1)
+fractions = st.sampled_from([0.0, 0.01, 0.1, 0.15, 0.2, 1 / 3, 0.45])
+seeds = st.integers(0, 2**32 - 1)
+
+
+def names_of(count: int) -> list[str]:
+    return [f"class {number}" for number in range(count)]
+
+
+def split(labels: np.ndarray, groups: np.ndarray | None = None, **arguments: Any) -> dict[str, np.ndarray]:
+    arguments = {"validation": 0.1, "test": 0.1, "key": 1, "class_names": names_of(int(labels.max()) + 1), **arguments}
+    return split_rows(labels, groups, **arguments)
+
+
+def assert_every_row_once(parts: dict[str, np.ndarray], count: int) -> None:
+    assert tuple(parts) == PARTS
+    for rows in parts.values():
+        assert rows.dtype == np.int64
+        assert np.all(np.diff(rows) > 0)
+    assert np.array_equal(np.sort(np.concatenate(list(parts.values()))), np.arange(count))
+
+
+def sizes(parts: dict[str, np.ndarray]) -> dict[str, int]:
+    return {part: len(rows) for part, rows in parts.items()}
+
+
+# --- Class by class -----------------------------------------------------------------------------------
+
+
+@few
+@given(
+    counts=st.lists(st.integers(3, 60), min_size=1, max_size=12),
+    validation=fractions,
+    test=fractions,
+    key=keys,
+    seed=seeds,
+)
+def test_each_class_is_split_by_its_fractions(
+    counts: list[int], validation: float, test: float, key: int, seed: int
+) -> None:
+    """Every row comes once; of every class each part gets its fraction to within a half, and never none if asked."""
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    parts = split(labels, validation=validation, test=test, key=key)
+    assert_every_row_once(parts, len(labels))
+    for label, count in enumerate(counts):
+        got = {part: int((labels[rows] == label).sum()) for part, rows in parts.items()}
+        assert got["train"] >= 1
+        for part, fraction in (("validation", validation), ("test", test)):
+            if fraction == 0:
+                assert got[part] == 0
+            else:
+                # A half, except where a part gets its one picture, or leaves the others theirs.
+                assert got[part] == 1 or got["train"] == 1 or abs(got[part] - fraction * count) <= 0.5
+                assert got[part] >= 1
+
+
+def test_many_classes_keep_their_fractions() -> None:
+    """Of 100 classes of 50, a tenth each is held out of every single class."""
+    labels = np.tile(np.arange(100), 50)
+    parts = split(labels)
+    for part, each in (("train", 40), ("validation", 5), ("test", 5)):
+        assert np.array_equal(np.bincount(labels[parts[part]], minlength=100), np.full(100, each))
+
+
+def test_smallest_classes_give_one_to_each_part() -> None:
+    """A class of three pictures gives one to each part; of four, two stay for training; however large the fraction."""
+    labels = np.array([0] * 3 + [1] * 4)
+    for fraction in (0.01, 0.4):
+        parts = split(labels, validation=fraction, test=fraction)
+        assert np.bincount(labels[parts["test"]]).tolist() in ([1, 1], [1, 2])
+        assert all(set(labels[rows]) == {0, 1} for rows in parts.values())
+        assert [int((labels[parts[part]] == 0).sum()) for part in PARTS] == [1, 1, 1]
+
+
+def test_held_out_rows_are_scattered() -> None:
+    """What is held out lies all over a class, not at its beginning."""
+    labels = np.zeros(10_000, np.int64)
+    for part in ("validation", "test"):
+        rows = split(labels)[part]
+        assert len(rows) == 1000
+        counts = np.bincount(rows // 1000, minlength=10)
+        assert counts.min() > 50
+        assert counts.max() < 150
+
+
+def test_sorted_or_mixed_classes_are_no_matter() -> None:
+    """Classes may stand in any order and be of any integer type; an int32 column as a source file has it is fine."""
+    for labels in (np.repeat(np.arange(5), 20), np.tile(np.arange(5), 20)):
+        for kind in (np.int32, np.int64, np.int8):
+            parts = split(labels.astype(kind))
+            assert_every_row_once(parts, 100)
+            assert sizes(parts) == {"train": 80, "validation": 10, "test": 10}
+
+
+@pytest.mark.parametrize("zero", [{"validation": 0.0}, {"test": 0.0}, {"validation": 0.0, "test": 0.0}])
+def test_fraction_of_nothing_leaves_the_part_empty(zero: dict[str, float]) -> None:
+    """A part that is not asked for is empty, with groups and without, and no picture is lost by it."""
+    labels = np.tile(np.arange(4), 30)
+    for groups in (None, np.arange(120) // 12):
+        parts = split(labels, groups, **zero)
+        assert_every_row_once(parts, 120)
+        for part in ("validation", "test"):
+            assert len(parts[part]) == (0 if part in zero else 12)
+
+
+def test_class_of_one_stays_for_training_where_nothing_is_asked() -> None:
+    """Without validation and test part, a class may have a single picture."""
+    parts = split(np.array([0, 1, 1]), validation=0, test=0)
+    assert parts["train"].tolist() == [0, 1, 2]
+
+
+def test_too_few_pictures_are_refused() -> None:
+    """A class too small for the parts asked for is refused by name, with the numbers and the remedy."""
+    labels = np.array([0] * 10 + [1] * 2 + [2] * 5 + [3])
+    with pytest.raises(EpochbankError) as caught:
+        split(labels, class_names=["many", "two", "five", "one"])
+    message = str(caught.value)
+    assert message.startswith("2 of 4 classes have fewer than 3 picture(s)")
+    assert "test and validation: two, one." in message
+    assert "--validation 0" in message
+    assert "--test 0" in message
+    with pytest.raises(EpochbankError, match=r"1 of 4 classes have fewer than 2 .* split off validation: one\."):
+        split(labels, test=0, class_names=["many", "two", "five", "one"])
+    parts = split(labels[:-1], test=0, class_names=["many", "two", "five"])
+    assert np.bincount(labels[parts["validation"]]).tolist() == [1, 1, 1]
+
+
+def test_too_few_pictures_of_very_many_classes_are_told_briefly() -> None:
+    """Of thousands of classes too small, ten are named and the rest counted."""
+    with pytest.raises(EpochbankError, match=r"^3000 of 3000 classes .*class 0, .*class 9 and 2990 more\. Give them"):
+        split(np.arange(3000))
+
+
+# --- Whole groups ----------------------------------------------------------------------------------------
+
+
+@few
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=3, max_size=40),
+    validation=fractions,
+    test=fractions,
+    key=keys,
+    seed=seeds,
+)
+def test_no_group_is_torn_apart(counts: list[int], validation: float, test: float, key: int, seed: int) -> None:
+    """Every row comes once, no group is in two parts, and each part asked for has at least one."""
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+    parts = split(np.zeros(len(groups), np.int64), groups, validation=validation, test=test, key=key)
+    assert_every_row_once(parts, len(groups))
+    within = {part: set(groups[rows].tolist()) for part, rows in parts.items()}
+    assert sum(len(held) for held in within.values()) == len(counts)
+    assert within["train"]
+    assert bool(within["validation"]) == (validation > 0)
+    assert bool(within["test"]) == (test > 0)
+
+
+@few
+@given(
+    counts=st.lists(st.integers(1, 30), min_size=25, max_size=60),
+    validation=st.sampled_from([0.1, 0.2, 1 / 3]),
+    test=st.sampled_from([0.1, 0.2, 1 / 3]),
+    key=keys,
+)
+def test_parts_of_whole_groups_come_near_their_fractions(
+    counts: list[int], validation: float, test: float, key: int
+) -> None:
+    """With plenty of groups, a part misses its fraction by less than the largest group."""
+    groups = np.repeat(np.arange(len(counts)), counts)
+    parts = split(np.zeros(len(groups), np.int64), groups, validation=validation, test=test, key=key)
+    for part, fraction in (("validation", validation), ("test", test)):
+        assert abs(len(parts[part]) - fraction * len(groups)) < max(counts)
+
+
+@pytest.mark.parametrize("key", range(20))
+def test_groups_of_one_size_meet_the_fraction(key: int) -> None:
+    """Where all groups are of one size, each part gets the nearest number of them."""
+    groups = np.repeat(np.arange(50), 7)
+    for fraction, expected in ((0.1, 5), (0.11, 5), (0.2, 10), (0.005, 1)):
+        parts = split(np.zeros(350, np.int64), groups, validation=fraction, test=fraction, key=key)
+        assert sizes(parts) == {"train": 350 - 14 * expected, "validation": 7 * expected, "test": 7 * expected}
+
+
+def test_one_huge_group_does_not_swallow_the_held_out_parts() -> None:
+    """Each part comes as near its fraction as whole groups allow: a huge group among small ones stays in training."""
+    groups = np.concatenate([np.zeros(900, np.int64), np.repeat(np.arange(1, 101), 10)])
+    for key in range(200):
+        parts = split(np.zeros(len(groups), np.int64), groups, key=key)
+        assert abs(len(parts["test"]) - 190) <= 10, key
+        assert abs(len(parts["validation"]) - 190) <= 10, key
+
+
+def test_group_numbers_need_not_be_dense() -> None:
+    """Group numbers may have gaps, as they do after some pictures were left out."""
+    groups = np.array([5, 5, 900, 7, 900, 7, 31, 31], np.int32)
+    parts = split(np.zeros(8, np.int64), groups, validation=0.25, test=0.25)
+    assert_every_row_once(parts, 8)
+    assert sizes(parts) == {"train": 4, "validation": 2, "test": 2}
+
+
+def test_as_few_groups_as_parts() -> None:
+    """Three groups go one to each part, however small they are."""
+    for key in range(10):
+        groups = np.array([0] * 100 + [1] + [2])
+        parts = split(np.zeros(102, np.int64), groups, key=key)
+        assert sorted(len(set(groups[rows].tolist())) for rows in parts.values()) == [1, 1, 1]
+
+
+def test_too_few_groups_are_refused() -> None:
+    """Fewer groups than parts asked for are refused, with the numbers and the remedy."""
+    groups = np.array([0, 0, 1, 1])
+    with pytest.raises(EpochbankError) as caught:
+        split(np.zeros(4, np.int64), groups)
+    message = str(caught.value)
+    assert message.startswith("the source has 2 group(s); expected at least 3")
+    assert "each of test and validation" in message
+    assert "--validation 0 or --test 0" in message
+    with pytest.raises(EpochbankError, match=r"has 1 group\(s\); expected at least 2.*each of validation"):
+        split(np.zeros(4, np.int64), np.zeros(4, np.int64), test=0)
+    assert sizes(split(np.zeros(4, np.int64), groups, test=0)) == {"train": 2, "validation": 2, "test": 0}
+
+
+def test_which_groups_are_held_out_is_up_to_the_key() -> None:
+    """Over many keys, every group is held out about as often as any other."""
+    groups = np.repeat(np.arange(10), 4)
+    counts = np.zeros(10)
+    for key in range(1000):
+        held = split(np.zeros(40, np.int64), groups, validation=0, test=0.2, key=split_key(f"{key:064x}"[::-1]))
+        counts += np.bincount(groups[held["test"]], minlength=10) / 4
+    assert counts.sum() == 2000
+    # 200 each, with a standard deviation of 12.6.
+    assert counts.min() > 130
+    assert counts.max() < 270
+
+
+# --- What it depends on ------------------------------------------------------------------------------------
+
+
+@few
+@given(key=keys, seed=seeds, grouped=st.booleans())
+def test_depends_on_its_arguments_alone(key: int, seed: int, grouped: bool) -> None:
+    """Asked twice it is the same, whatever global generators say; and the arguments are left as they were."""
+    labels = np.random.default_rng(seed).integers(0, 4, 200)
+    assume(np.bincount(labels, minlength=4).min() >= 3)
+    groups = np.arange(200) // 5 if grouped else None
+    before = labels.copy(), None if groups is None else groups.copy()
+    state = random.getstate(), np.random.get_state()
+    first = split(labels, groups, key=key)
+    random.seed(seed)
+    np.random.seed(seed)
+    second = split(labels.astype(np.int32), groups, key=key)
+    random.setstate(state[0])
+    np.random.set_state(state[1])
+    assert all(np.array_equal(first[part], second[part]) for part in PARTS)
+    assert np.array_equal(labels, before[0])
+    assert groups is None or np.array_equal(groups, before[1])
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_another_key_is_another_split(grouped: bool) -> None:
+    """Sources with different digests are split differently."""
+    labels, groups = np.zeros(500, np.int64), np.arange(500) // 5 if grouped else None
+    held = {split(labels, groups, key=key)["test"].tobytes() for key in range(50)}
+    assert len(held) == 50
+
+
+def test_key_is_taken_from_the_digest() -> None:
+    """The key is the head of the hexadecimal digest, below 2^60."""
+    assert split_key("ff" * 32) == 2**60 - 1
+    assert split_key("00" * 32) == 0
+    assert split_key("123456789abcdef0" + "0" * 48) == 0x123456789ABCDEF
+
+
+def test_golden() -> None:
+    """The split of a stored set stays what it is: literals that no change may alter."""
+    labels = np.tile(np.arange(2), 10)
+    parts = split(labels, validation=0.2, test=0.1, key=0xABCDEF)
+    assert (parts["validation"].tolist(), parts["test"].tolist()) == ([5, 6, 7, 8], [0, 17])
+    parts = split(labels, np.arange(20) // 2, validation=0.2, test=0.1, key=0xABCDEF)
+    assert (parts["validation"].tolist(), parts["test"].tolist()) == ([10, 11, 12, 13], [0, 1])
+
+
+# --- A part that lacks classes ----------------------------------------------------------------------------
+
+
+def test_missing_classes_are_told() -> None:
+    """A part with pictures but without some classes is told, by names and numbers; an empty part is not."""
+    names = names_of(8)
+    parts = {"train": np.arange(8), "validation": np.array([0, 1, 1, 7]), "test": np.empty(0, np.int64)}
+    assert classes_missing(parts, names) == [
+        "the validation part lacks 5 of 8 classes: class 2, class 3, class 4, class 5, class 6"
+    ]
+    parts["test"] = np.array([3])
+    assert classes_missing(parts, names)[1] == (
+        "the test part lacks 7 of 8 classes: class 0, class 1, class 2, class 4, class 5, ..."
+    )
+    assert classes_missing({"train": np.arange(8)}, names) == []
