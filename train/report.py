@@ -65,8 +65,9 @@ def mistakes_sheet(result: Evaluation, part: str, names: list[str]) -> Figure:
         return _message(f"{title}\nNothing to show.")
     rows = -(-len(result.worst) // _COLUMNS)
     columns = min(_COLUMNS, len(result.worst))
-    figure = Figure((max(1.55 * columns, 6), 2.05 * rows + 0.7), layout="constrained")
-    figure.suptitle(f"{title}; the most confident ones" if wrong > len(result.worst) else title, fontsize=12)
+    figure = Figure((max(1.8 * columns, 6.5), 2.2 * rows + 0.9), layout="constrained")
+    most = "; the most confident ones" if wrong > len(result.worst) else ""
+    figure.suptitle(f"{title}{most}\ntrue class → what it was taken for, and how surely", fontsize=11)
     for axes in np.atleast_1d(figure.subplots(rows, columns)).ravel():
         axes.axis("off")
     for axes, mistake in zip(figure.axes, result.worst, strict=False):
@@ -78,23 +79,17 @@ def _show(axes, mistake: Mistake, names: list[str]) -> None:  # type: ignore[no-
     picture = mistake.picture
     axes.imshow(picture[:, :, 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=255)
     axes.set_title(
-        f"is {display(names[mistake.true])}\ntaken for {display(names[mistake.predicted])}\n"
-        f"with {100 * mistake.confidence:.0f} %",
-        fontsize=8,
+        f"{display(names[mistake.true])}\n→ {display(names[mistake.predicted])}  {100 * mistake.confidence:.0f} %",
+        fontsize=7.5,
         color="#222222",
     )
 
 
 def confusions(result: Evaluation, part: str, names: list[str]) -> Figure:
     """How often the classes most confused were taken for one another; right answers on the diagonal."""
-    involved: Counter[int] = Counter()
-    for (true, predicted), count in result.confusions.items():
-        involved[true] += count
-        involved[predicted] += count
-    if not involved:
+    if not result.confusions:
         return _message(f"{part}: no class was confused with another, in {result.images:,} pictures.")
-    most = [number for number, _ in involved.most_common(_CONFUSED_CLASSES)]
-    shown = list(range(len(names))) if len(names) <= _CONFUSED_CLASSES else sorted(most)
+    shown = sorted(range(len(names)) if len(names) <= _CONFUSED_CLASSES else _most_confused(result.confusions))
     counts = np.array([[result.per_class[a, 0] if a == b else result.confusions[a, b] for b in shown] for a in shown])
     figure = Figure((0.42 * len(shown) + 3.2, 0.42 * len(shown) + 2.4), layout="constrained")
     axes = figure.subplots()
@@ -115,9 +110,22 @@ def confusions(result: Evaluation, part: str, names: list[str]) -> Figure:
     return figure
 
 
+def _most_confused(confusions: Counter[tuple[int, int]]) -> set[int]:
+    """Up to `_CONFUSED_CLASSES` classes, pair by pair, the pairs most often confused either way first."""
+    pairs: Counter[tuple[int, int]] = Counter()
+    for (true, predicted), count in confusions.items():
+        pairs[min(true, predicted), max(true, predicted)] += count
+    shown: set[int] = set()
+    for pair, _ in pairs.most_common():
+        if len(shown | set(pair)) <= _CONFUSED_CLASSES:
+            shown.update(pair)
+    return shown
+
+
 def display(name: str) -> str:
-    """A class name that fits under a picture: the end of a long path; code points where no font has the letter."""
-    short = name if len(name) <= 18 else "…" + name[-17:]
+    """A class name that fits over a picture: the end of a long path; code points where no font has the letter."""
+    tail = "/".join(name.split("/")[-2:])
+    short = tail if len(tail) <= 22 else "…" + tail[-21:]
     return "".join(letter if _has_glyph(letter) else f"U+{ord(letter):04X}" for letter in short).replace("$", r"\$")
 
 
