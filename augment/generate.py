@@ -122,15 +122,10 @@ def _write(
                 progress.advance(entry.images)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_go_on(done, len(tasks))) from None
+    except EpochbankError as error:
+        raise EpochbankError(f"{error} {_go_on(done, len(tasks))}", words=error.exit_code == 2) from error
     except OSError as error:
         raise _translated(error, directory, _go_on(done, len(tasks))) from error
-    except RuntimeError as error:
-        if type(error).__name__ not in ("TerminatedWorkerError", "BrokenProcessPool"):
-            raise
-        raise EpochbankError(
-            "a worker process was killed, as the system does when memory runs out. "
-            f"{_go_on(done, len(tasks))} Try fewer at a time with --jobs."
-        ) from error
     finally:
         manifest.close()
 

@@ -84,14 +84,20 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
                 temporary.unlink()
                 indices = np.setdiff1d(indices, [index for index, _ in bad])
                 results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
-            labels, class_names = _compact(scan.labels[indices], scan.class_names, notes)
+            labels, class_names = _compact(scan.labels[indices], scan.class_names)
+            if len(class_names) < len(scan.class_names):
+                gone = len(scan.class_names) - len(class_names)
+                notes.append(f"{gone:,} of {len(scan.class_names):,} classes have no picture, and are left out")
+            groups, group_names = None, None
+            if scan.groups is not None and scan.group_names is not None:
+                groups, group_names = _compact(scan.groups[indices], scan.group_names)
             source_file.finish(
                 temporary,
                 name=source.name,
                 labels=labels,
                 class_names=class_names,
-                groups=None if scan.groups is None else scan.groups[indices],
-                group_names=scan.group_names,
+                groups=groups,
+                group_names=group_names,
                 block_digests=(result.digest for result in results),
                 origins=_origins(scan.reader, indices),
                 skipped=skipped,
@@ -150,10 +156,16 @@ def _write_pictures(
         for start in starts
     )
     results: list[BlockResult | None] = [None] * len(starts)
-    with Progress("import", len(indices), quiet=quiet) as progress:
-        for number, result in on_all_cores(write_block, blocks, len(starts), jobs):
-            results[number] = result
-            progress.advance(result.images)
+    try:
+        with Progress("import", len(indices), quiet=quiet) as progress:
+            for number, result in on_all_cores(write_block, blocks, len(starts), jobs):
+                results[number] = result
+                progress.advance(result.images)
+    except OSError as error:
+        raise EpochbankError(
+            f"the import into {path.parent} failed: {error}. Nothing half-written is left; mend it, then give the same "
+            "command again."
+        ) from error
     return [result for result in results if result is not None]
 
 
@@ -186,15 +198,12 @@ def _refuse_or_note(skipped: list[tuple[str, str]], total: int, options: ImportO
     notes.append(f"{len(skipped):,} of {total:,} pictures left out, as the source file records:{listed}")
 
 
-def _compact(labels: np.ndarray, class_names: list[str], notes: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Labels and names without the classes that a limit or a skip left empty."""
-    present = np.unique(labels)
-    if len(present) == len(class_names):
-        return labels, class_names
-    notes.append(
-        f"{len(class_names) - len(present):,} of {len(class_names):,} classes have no picture, and are left out"
-    )
-    return np.searchsorted(present, labels).astype(np.int32), [class_names[index] for index in present]
+def _compact(numbers: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Numbers and names without the names that a limit or a skip left without a picture."""
+    present = np.unique(numbers)
+    if len(present) == len(names):
+        return numbers, names
+    return np.searchsorted(present, numbers).astype(np.int32), [names[number] for number in present]
 
 
 def _origins(reader: Reader, indices: np.ndarray) -> Iterator[list[str]]:

@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from typing import TypeVar
+
+from augment.errors import EpochbankError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -19,7 +22,8 @@ def on_all_cores(
     """Yield (number of the task, `work(task)`) for each of the `count` tasks, in the order that they end.
 
     `work` is a module's function and its results are small: nothing holds back a fast worker. One
-    job runs in this process. The first exception of a task is raised here, and the others stop.
+    job runs in this process. The first exception of a task is raised here, and the others stop;
+    `EpochbankError` where a worker process was killed.
     """
     jobs = min(jobs, count)
     if jobs <= 1:
@@ -29,7 +33,12 @@ def on_all_cores(
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    yield from parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
+    try:
+        yield from parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
+    except BrokenExecutor as error:
+        raise EpochbankError(
+            "a worker process was killed, as the system does when memory runs out. Try fewer at a time with --jobs."
+        ) from error
 
 
 def _numbered(work: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:

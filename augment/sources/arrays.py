@@ -59,7 +59,13 @@ def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype
 def _classes(where: str, labels: np.ndarray, class_names: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
     if class_names is None:
         return _names(labels)
-    names = [str(name) for name in class_names.tolist()]
+    names = [_text(name) for name in class_names.ravel().tolist()]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise EpochbankError(
+            f"{where}: class_names has {', '.join(map(repr, twice[:5]))} more than once; "
+            "expected a name of its own for each class."
+        )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(names):
         received = f"{labels.dtype}" if labels.dtype.kind not in "iu" else f"{labels.min()} to {labels.max()}"
         raise EpochbankError(
@@ -72,9 +78,11 @@ def _classes(where: str, labels: np.ndarray, class_names: np.ndarray | None) -> 
 def _names(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Index of each value among the distinct ones in order, and their names."""
     distinct, index = np.unique(values, return_inverse=True)
-    return index.astype(np.int32), [
-        value.decode() if isinstance(value, bytes) else str(value) for value in distinct.tolist()
-    ]
+    return index.astype(np.int32), [_text(value) for value in distinct.tolist()]
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _decode_block(block: np.ndarray) -> list[Image.Image | BadPicture]:

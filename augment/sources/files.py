@@ -59,9 +59,18 @@ class FilesReader:
         """The path below the folder, or within the .zip."""
         return self.paths[index]
 
+    def _file(self, path: str) -> Path | io.BytesIO:
+        if self.root.is_dir():
+            return self.root / path
+        return io.BytesIO(_archive(self.root, self.root.stat().st_mtime_ns).read(path))
+
     def _read_one(self, path: str) -> Image.Image | BadPicture:
         try:
-            file = io.BytesIO(_archive(self.root).read(path)) if self.root.is_file() else self.root / path
+            file = (
+                io.BytesIO(_archive(self.root, self.root.stat().st_mtime_ns).read(path))
+                if self.root.is_file()
+                else self.root / path
+            )
             with Image.open(file) as image:
                 if image.width * image.height > LARGEST:
                     return BadPicture(f"is {image.width} x {image.height}; expected at most {LARGEST:,} pixels")
@@ -77,7 +86,8 @@ class FilesReader:
 
 
 @lru_cache(maxsize=1)
-def _archive(path: Path) -> zipfile.ZipFile:
+def _archive(path: Path, changed: int) -> zipfile.ZipFile:
+    """The open archive, anew where it has `changed` (ns): its directory takes long to read."""
     return zipfile.ZipFile(path)
 
 
@@ -110,10 +120,10 @@ class _FilesSource:
                 labels.append(classes.setdefault(str(parts.parent), len(classes)))
                 if self.group_pattern is not None:
                     found = self.group_pattern.search(path)
-                    if found is None:
+                    group = found and found.group(1 if self.group_pattern.groups else 0)
+                    if group is None:
                         ungrouped.append(path)
                     else:
-                        group = found.group(1) if self.group_pattern.groups else found.group()
                         members.append(groups.setdefault(group, len(groups)))
                 encoded = path.encode("utf-8", "surrogateescape")
                 end += len(encoded)
@@ -177,24 +187,30 @@ class ZipSource(_FilesSource):
         return ["zip", *file_identity(self.path), self.pattern_text]
 
     def walk(self) -> Iterator[str]:
-        """Names sorted."""
+        """In the order of a walk through the folders."""
         try:
             with zipfile.ZipFile(self.path) as archive:
-                names = sorted(member.filename for member in archive.infolist() if not member.is_dir())
+                names = [member.filename for member in archive.infolist() if not member.is_dir()]
         except zipfile.BadZipFile as error:
             raise EpochbankError(f"{self.path} cannot be read as .zip: {error}. Fetch or write it again.") from error
-        yield from names
+        yield from sorted(names, key=_depth_first)
+
+
+def _depth_first(path: str) -> list[tuple[int, str]]:
+    """Sorts paths as a walk through folders meets them: in each, files by name, then folders by name."""
+    *folders, file = path.split("/")
+    return [*((1, folder) for folder in folders), (0, file)]
 
 
 @lru_cache(maxsize=1)
 def _picture_suffixes() -> frozenset[str]:
-    return frozenset(Image.registered_extensions())
+    readable = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, kind in readable if kind in Image.OPEN)
 
 
 def _below_common(folders: list[str]) -> list[str]:
-    """Class names: the folders without the leading ones that all of them share."""
-    if len(folders) == 1:
-        return [PurePosixPath(folders[0]).name]
+    """Class names: the folders without the leading ones that all of them lie in."""
     levels = [folder.split("/") for folder in folders]
-    shared = next((n for n, names in enumerate(zip(*levels, strict=False)) if len(set(names)) > 1), len(min(levels)))
-    return ["/".join(names[shared:]) or "/".join(names) for names in levels]
+    most = min(map(len, levels)) - 1
+    shared = next((n for n in range(most) if len({names[n] for names in levels}) > 1), most)
+    return ["/".join(names[shared:]) for names in levels]
