@@ -124,10 +124,11 @@ def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **wor
     from augment.info import info, info_lines
     from augment.recipe import load_recipe
     from augment.request import Request, prepare_source
+    from augment.split import HeldOut
 
-    loaded, execution = load_recipe(recipe), _execution(words)
+    loaded, execution, held_out = load_recipe(recipe), _execution(words), HeldOut(words["validation"], words["test"])
     file = prepare_source(source, sets, _import_settings(words), words["group_pattern"], execution.jobs)
-    request = Request(file, source, loaded, seed, words["validation"], words["test"])
+    request = Request(file, source, loaded, seed, held_out)
     outcome = generate(request, sets, execution)
     for warning in outcome.warnings:
         say(warning)
@@ -157,20 +158,21 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     from augment.forecast import forecast
     from augment.recipe import load_recipe
     from augment.request import Request, find_source
+    from augment.split import HeldOut
     from augment.store.manifest import read_manifest
 
     options, execution, loaded = _import_settings(words), _execution(words), load_recipe(recipe)
+    held_out = HeldOut(words["validation"], words["test"])
     found = find_source(source, sets, options, words["group_pattern"])
     request = None
     if found.file is not None:
-        request = Request(found.file, source, loaded, seed, words["validation"], words["test"])
+        request = Request(found.file, source, loaded, seed, held_out)
     reckoned = forecast(
         found,
         loaded,
         options,
         execution,
-        validation=words["validation"],
-        test=words["test"],
+        held_out,
         published=read_manifest(request.directory(sets)) if request is not None else [],
     )
     click.echo(f"set       {request.directory(sets) if request else 'its name is known once the source is imported'}")
@@ -252,20 +254,28 @@ def list_(sets: Path, as_json: bool) -> None:
     Example:
       augment list
     """
+    from augment.errors import EpochbankError
     from augment.info import info
     from augment.progress import size
     from augment.store.catalogue import all_sets
 
-    facts = [info(directory) for directory in all_sets(sets)]
+    facts, faults = [], []
+    for directory in all_sets(sets):
+        try:
+            facts.append(info(directory))
+        except EpochbankError as fault:
+            faults.append(str(fault))
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-    elif not facts:
+    elif not facts and not faults:
         click.echo(f"There is no set in {sets}/. Make one: augment run digits")
     for fact in facts if not as_json else []:
         click.echo(
             f"{fact['path']}  {fact['images']['train']:,} pictures x {len(fact['epochs'])} epochs, "
             f"{fact['classes']:,} classes, {size(fact['bytes'])}"
         )
+    if faults:
+        raise EpochbankError("\n".join(faults))
 
 
 @main.command()
@@ -390,21 +400,31 @@ def _execution(words: dict[str, Any]) -> "Execution":
 
 def _save(sheet: Any, out: Path) -> None:
     """Write a PNG; one that epochbank wrote is replaced, anybody else's file is not."""
-    from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     from augment.errors import EpochbankError
-    from augment.store.atomic import new_file
+    from augment.store.atomic import make_directory, new_file
 
     if out.suffix.lower() != ".png":
         raise EpochbankError(f"--out {out}; expected a name that ends in .png.", words=True)
-    if out.exists():
-        with Image.open(out) as old:
-            if old.info.get("Software") != "epochbank":
-                raise EpochbankError(f"{out} exists and is not epochbank's; expected a new name. Give another --out.")
+    if out.exists() and not _is_ours(out):
+        raise EpochbankError(f"{out} exists and is not epochbank's; expected a new name. Give another --out.")
     mark = PngInfo()
     mark.add_text("Software", "epochbank")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(out.parent)
     with new_file(out) as temporary:
         sheet.save(temporary, format="PNG", pnginfo=mark)
     say(f"{out} written: {sheet.width} x {sheet.height} pixels")
+
+
+def _is_ours(picture: Path) -> bool:
+    """True for a PNG that `_save` wrote."""
+    from PIL import Image
+
+    if not picture.is_file():
+        return False
+    try:
+        with Image.open(picture) as old:
+            return old.info.get("Software") == "epochbank"
+    except OSError:
+        return False  # Whatever it is, it is somebody's.

@@ -17,7 +17,7 @@ from augment.recipe import Recipe
 from augment.request import FoundSource
 from augment.source_file import SourceFile, open_source_file
 from augment.sources import Source
-from augment.split import split_key, split_rows
+from augment.split import HeldOut, split_key, split_rows
 from augment.store.codec import encode
 from augment.store.description import PARTS
 from augment.store.manifest import Entry
@@ -72,9 +72,8 @@ def forecast(
     recipe: Recipe,
     options: ImportOptions,
     execution: Execution,
+    held_out: HeldOut,
     *,
-    validation: float,
-    test: float,
     published: list[Entry],
 ) -> Forecast:
     """Scan the source, time a sample, and reckon; nothing is left on disk.
@@ -82,9 +81,7 @@ def forecast(
     `published` are the set's shards where it exists.
     """
     look = _look_at_file(found.file) if found.file is not None else _look_at_source(found.source, options)
-    rows = split_rows(
-        look.labels, look.groups, validation=validation, test=test, key=look.key, class_names=look.class_names
-    )
+    rows = split_rows(look.labels, look.groups, held_out, key=look.key, class_names=look.class_names)
     images = {part: len(rows[part]) for part in PARTS}
     shape = look.pictures.shape[1:]
     chunk = execution.chunk or chunk_images(shape)

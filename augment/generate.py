@@ -17,7 +17,7 @@ from augment.recipe import Recipe
 from augment.request import Request
 from augment.source_file import SourceFile
 from augment.split import classes_missing
-from augment.store.atomic import TEMPORARY, publish, sweep
+from augment.store.atomic import TEMPORARY, make_directory, publish, sweep
 from augment.store.description import PARTS, Description
 from augment.store.lock import writing
 from augment.store.manifest import Entry, ManifestWriter, read_manifest
@@ -75,12 +75,17 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
     description = request.existing(sets)
     if description is not None and not _left(directory, description, execution):
         return Outcome(directory, description, 0, [])
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     with writing(directory / ".lock"):
         sweep(directory)
         description, warnings = request.existing(sets), []
         if description is None:
-            description = request.make(sets)
+            try:
+                description = request.make(sets)
+            except OSError as error:
+                raise _translated(
+                    error, directory, "Nothing half-written is left; give the same command again."
+                ) from error
             labels_of = {part: read_part(directory, part).label for part in PARTS}
             warnings = classes_missing(labels_of, description.class_names)
         tasks = _left(directory, description, execution)
@@ -136,7 +141,7 @@ def _go_on(done: int, total: int) -> str:
 
 def _translated(error: OSError, directory: Path, go_on: str) -> EpochbankError:
     if error.errno == errno.ENOSPC or "No space left" in str(error) or "errno = 28" in str(error):
-        return EpochbankError(f"no space left on the disk that holds {directory}. Free some: {go_on}")
+        return EpochbankError(f"no space left on the disk that holds {directory}. Free some. {go_on}")
     return EpochbankError(f"writing to {directory} failed: {error}. {go_on}")
 
 

@@ -17,7 +17,7 @@ from augment.errors import EpochbankError
 from augment.picture import BadPicture, Look, Treatment, fit, look_at
 from augment.progress import Progress, size
 from augment.sources import Reader, Scan, Source
-from augment.store.atomic import new_file
+from augment.store.atomic import make_directory, new_file
 from augment.workers import on_all_cores
 
 SAMPLE = 256
@@ -67,14 +67,25 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
     """Import `source` into the new file `path`, which appears when it is complete; `quiet` shows no progress.
 
     Returns what people should know of it, one sentence each. Raises `EpochbankError` for a source
-    that cannot be used, listing every bad picture with its origin unless they are to be skipped.
+    that cannot be used, listing every bad picture with its origin unless they are to be skipped, and
+    where the machine is in the way.
     """
+    make_directory(path.parent)
+    try:
+        return _import(source, path, options, jobs, quiet)
+    except OSError as error:
+        raise EpochbankError(
+            f"the import into {path} failed: {error}. Nothing half-written is left; mend it, then give the same "
+            "command again."
+        ) from error
+
+
+def _import(source: Source, path: Path, options: ImportOptions, jobs: int, quiet: bool) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
         scan = source.scan(Path(workspace))
         indices = selection(len(scan.labels), options.limit)
         treatment, decided = decide(scan, indices, options)
         notes = [*scan.notes, decided]
-        path.parent.mkdir(parents=True, exist_ok=True)
         with new_file(path) as temporary:
             results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
             bad = [entry for result in results for entry in result.bad]
@@ -140,8 +151,6 @@ def _write_pictures(
     path: Path, scan: Scan, indices: np.ndarray, treatment: Treatment, jobs: int, quiet: bool
 ) -> list[BlockResult]:
     """Create `path` and write the pictures into it, block by block on all cores; results in order of block."""
-    if not len(indices):
-        raise EpochbankError("no picture of the source can be used. See the reasons above, or check the path.")
     needed, free = len(indices) * int(np.prod(treatment.shape)), shutil.disk_usage(path.parent).free
     if needed > free:
         raise EpochbankError(
@@ -156,16 +165,10 @@ def _write_pictures(
         for start in starts
     )
     results: list[BlockResult | None] = [None] * len(starts)
-    try:
-        with Progress("import", len(indices), quiet=quiet) as progress:
-            for number, result in on_all_cores(write_block, blocks, len(starts), jobs):
-                results[number] = result
-                progress.advance(result.images)
-    except OSError as error:
-        raise EpochbankError(
-            f"the import into {path.parent} failed: {error}. Nothing half-written is left; mend it, then give the same "
-            "command again."
-        ) from error
+    with Progress("import", len(indices), quiet=quiet) as progress:
+        for number, result in on_all_cores(write_block, blocks, len(starts), jobs):
+            results[number] = result
+            progress.advance(result.images)
     return [result for result in results if result is not None]
 
 
@@ -190,6 +193,8 @@ def write_block(block: Block) -> BlockResult:
 
 def _refuse_or_note(skipped: list[tuple[str, str]], total: int, options: ImportOptions, notes: list[str]) -> None:
     listed = "".join(f"\n  {origin} {reason}" for origin, reason in skipped)
+    if len(skipped) == total:
+        raise EpochbankError(f"no picture of the source can be used:{listed}\nNothing was imported.")
     if options.on_bad == "refuse":
         raise EpochbankError(
             f"{len(skipped):,} of {total:,} pictures cannot be used:{listed}\n"

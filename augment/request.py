@@ -2,21 +2,23 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import augment.source_file as source_file
 import augment.store.description as store
+import augment.store.split_file as split_file
 from augment.console import say
 from augment.errors import EpochbankError
 from augment.importing import ImportOptions, import_source
 from augment.recipe import Recipe, recipe_from_settings
 from augment.source_file import SourceFile, is_source_file, open_source_file
 from augment.sources import Source, open_source
-from augment.split import split_key, split_rows
-from augment.store.atomic import sweep
+from augment.split import HeldOut, split_key, split_rows
+from augment.store.atomic import make_directory, sweep
 from augment.store.description import PARTS, Description, fingerprint_of, read_description, write_description
+from augment.store.digest import file_checksum
 from augment.store.lock import writing
 from augment.store.split_file import PartRows, write_split
 
@@ -33,19 +35,7 @@ class Request:
     """The source as the user named it."""
     recipe: Recipe
     seed: int = 0
-    validation: float = 0.1
-    test: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name, fraction in (("validation", self.validation), ("test", self.test)):
-            if not 0 <= fraction < 1:
-                raise EpochbankError(f"--{name} {fraction:g}; expected a fraction from 0 to below 1.", words=True)
-        if self.validation + self.test >= 1:
-            raise EpochbankError(
-                f"--validation {self.validation:g} and --test {self.test:g} leave nothing to train on; "
-                "expected a sum below 1.",
-                words=True,
-            )
+    held_out: HeldOut = field(default_factory=HeldOut)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -53,7 +43,7 @@ class Request:
         return {
             "format": store.FORMAT,
             "source": self.source.digest,
-            "split": {"validation": float(self.validation), "test": float(self.test)},
+            "split": {"validation": float(self.held_out.validation), "test": float(self.held_out.test)},
             "recipe": self.recipe.settings(),
             "seed": self.seed,
             "shape": list(self.source.shape),
@@ -82,8 +72,7 @@ class Request:
         rows = split_rows(
             labels,
             groups,
-            validation=self.validation,
-            test=self.test,
+            self.held_out,
             key=split_key(self.source.digest),
             class_names=self.source.class_names,
         )
@@ -95,6 +84,7 @@ class Request:
     def make(self, sets: Path) -> Description:
         """Write `split.h5` and `set.json` into the set's directory, which the caller has locked."""
         directory, parts = self.directory(sets), self.split()
+        write_split(directory, parts, self.source.group_names)
         description = Description(
             fingerprint=fingerprint_of(self.identity),
             identity=self.identity,
@@ -102,8 +92,8 @@ class Request:
             recipe=self.recipe.name,
             class_names=self.source.class_names,
             images={part: len(rows.row) for part, rows in parts.items()},
+            split_checksum=file_checksum(directory / split_file.NAME),
         )
-        write_split(directory, parts, self.source.group_names)
         write_description(directory, description)
         return description
 
@@ -146,8 +136,8 @@ def prepare_source(spec: str, sets: Path, options: ImportOptions, group_pattern:
     """The source file of `spec`, imported first where that has not been done yet."""
     found = find_source(spec, sets, options, group_pattern)
     if found.source is not None and not found.path.exists():
-        found.path.parent.mkdir(parents=True, exist_ok=True)
-        with writing(found.path.parent / ".lock"):
+        make_directory(found.path.parent)
+        with writing(found.path.parent):
             sweep(found.path.parent)
             for note in import_source(found.source, found.path, options, jobs):
                 say(note)

@@ -4,6 +4,8 @@ A pure function of labels, groups, fractions and a key: the seed of the distorti
 that experiments with several seeds and recipes are judged on the same test part.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from augment.errors import EpochbankError
@@ -16,23 +18,41 @@ def split_key(digest: str) -> int:
     return int(digest[:15], 16)
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Which fractions of the pictures are held out: each in [0, 1), their sum below 1; else `EpochbankError`."""
+
+    validation: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, fraction in (("validation", self.validation), ("test", self.test)):
+            if not 0 <= fraction < 1:
+                raise EpochbankError(f"--{name} {fraction:g}; expected a fraction from 0 to below 1.", words=True)
+        if self.validation + self.test >= 1:
+            raise EpochbankError(
+                f"--validation {self.validation:g} and --test {self.test:g} leave nothing to train on; "
+                "expected a sum below 1.",
+                words=True,
+            )
+
+
 def split_rows(
     labels: np.ndarray,
     groups: np.ndarray | None,
+    held_out: HeldOut,
     *,
-    validation: float,
-    test: float,
     key: int,
     class_names: list[str],
 ) -> dict[str, np.ndarray]:
     """Rows (int64, ascending) of each part, by name; together every row once.
 
-    `validation` and `test` are fractions in [0, 1) with a sum under 1. With `groups` (int32 (N,)) no
+    With `groups` (int32 (N,)) no
     group is on both sides, and each part comes as near to its fraction of the pictures as whole
     groups allow; without, each class is split by itself. A part asked for gets at least one group, or
     one picture of every class. `EpochbankError` where there are too few.
     """
-    fractions = {"test": test, "validation": validation}
+    fractions = {"test": held_out.test, "validation": held_out.validation}
     wanted = {part: fraction for part, fraction in fractions.items() if fraction > 0}
     part_of = _by_class(labels, wanted, key, class_names) if groups is None else _by_group(groups, wanted, key)
     return {part: np.flatnonzero(part_of == number) for number, part in enumerate(PARTS)}

@@ -24,6 +24,7 @@ from augment.recipe import load_recipe
 from augment.request import Request
 from augment.source_file import SourceFile, open_source_file
 from augment.sources import open_source
+from augment.split import HeldOut
 
 
 @click.command()
@@ -66,7 +67,7 @@ def _plain(count: int) -> float:
 
 def _generated(source: SourceFile, sets: Path, jobs: int, seed: int) -> float:
     """Pictures per second of one distorted epoch; the undistorted parts are made before the clock starts."""
-    request = Request(source, "glyphs", load_recipe("kanji"), seed, validation=0, test=0)
+    request = Request(source, "glyphs", load_recipe("kanji"), seed, HeldOut(0, 0))
     generate(request, sets, Execution(1, jobs=jobs), quiet=True)
     begun = time.perf_counter()
     outcome = generate(request, sets, Execution(2, jobs=jobs), quiet=True)

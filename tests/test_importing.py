@@ -458,6 +458,13 @@ def test_colour_is_never_inverted_unasked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pictures_of(inverted), 255 - pictures)
 
 
+def test_an_array_keeps_its_channels(tmp_path: Path) -> None:
+    """An array of three channels stays RGB even where they are the same, since its author chose its shape."""
+    pictures = np.stack([pages(0, 4)] * 3, axis=-1)
+    path = write_npz(tmp_path / "a.npz", {"images": pictures, "labels": np.arange(4)})
+    np.testing.assert_array_equal(pictures_of(import_to(tmp_path / "o.h5", path)), pictures)
+
+
 def test_grey_pictures_stored_as_rgb_are_grey(tmp_path: Path) -> None:
     """Pictures whose three channels are the same become grey."""
     pictures = np.stack([pages(0, 4)] * 3, axis=-1)

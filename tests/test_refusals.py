@@ -27,6 +27,7 @@ from PIL import Image
 
 from augment import generate as generation
 from augment.cli import main as augment
+from augment.store.lock import writing
 from augment.store.manifest import Entry, read_manifest
 from train.cli import main as train
 
@@ -774,6 +775,8 @@ def test_a_set_that_another_run_writes(made: Path) -> None:
         lock.flush()
         refused(augment, 1, words, str(made), "being written by another run", "process 4711 on elsewhere", "Wait")
         assert "nothing to do" in done(augment, *RUN)  # What is there is there.
+    with writing(made / ".lock"):
+        refused(augment, 1, words, "being written by another run", f"process {os.getpid()} on ")
     done(augment, *words)
 
 

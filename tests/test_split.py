@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from augment.errors import EpochbankError
-from augment.split import classes_missing, split_key, split_rows
+from augment.split import HeldOut, classes_missing, split_key, split_rows
 
 few = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
@@ -25,7 +25,8 @@ def names_of(count: int) -> list[str]:
 
 def split(labels: np.ndarray, groups: np.ndarray | None = None, **arguments: Any) -> dict[str, np.ndarray]:
     arguments = {"validation": 0.1, "test": 0.1, "key": 1, "class_names": names_of(int(labels.max()) + 1), **arguments}
-    return split_rows(labels, groups, **arguments)
+    held_out = HeldOut(arguments.pop("validation"), arguments.pop("test"))
+    return split_rows(labels, groups, held_out, **arguments)
 
 
 def assert_every_row_once(parts: dict[str, np.ndarray], count: int) -> None:

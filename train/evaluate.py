@@ -99,7 +99,10 @@ def load_model(run: Path, name: str) -> keras.Model:
         raise EpochbankError(f"{run} has no model.keras: its training never ended an epoch. Train again.")
     if name not in BUILT_IN:
         load_function(name)
-    return keras.saving.load_model(path)
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EpochbankError(f"{path} cannot be loaded: {error}. Train again, or restore it from a copy.") from error
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -65,9 +65,20 @@ def build_model(name: str, shape: Shape, classes: int) -> keras.Model:
 
     `EpochbankError` where there is none, or where it does not take such pictures or tell such classes apart.
     """
-    model = (BUILT_IN[name] if name in BUILT_IN else load_function(name))(shape, classes)
+    build = BUILT_IN[name] if name in BUILT_IN else load_function(name)
+    try:
+        model = build(shape, classes)
+    except Exception as error:  # The user's own function may raise anything.
+        raise EpochbankError(
+            f"model {name}: called with {shape} and {classes}, it raised {type(error).__name__}: {error}. Mend it.",
+            words=True,
+        ) from error
     if not isinstance(model, keras.Model):
         raise EpochbankError(f"model {name}: it returned {type(model).__name__}; expected a Keras model.", words=True)
+    if not model.built:
+        raise EpochbankError(
+            f"model {name}: its shapes are not known; expected a model that begins with keras.Input(shape).", words=True
+        )
     output = model.output_shape
     if not isinstance(output, tuple) or output[1:] != (classes,):
         raise EpochbankError(
@@ -92,9 +103,13 @@ def load_function(name: str) -> Callable[[Shape, int], keras.Model]:
     if not separator:
         raise EpochbankError(f"model {name!r} is unknown; {remedy}", words=True)
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise EpochbankError(f"model {name!r} cannot be imported ({error}); {remedy}", words=True) from error
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # The user's own module may raise anything.
+        text = f"{type(error).__name__}: {error}"
+        raise EpochbankError(f"model {name!r} cannot be imported ({text}); {remedy}", words=True) from error
+    if not callable(found):
+        raise EpochbankError(f"model {name!r} is a {type(found).__name__}, not a function; {remedy}", words=True)
+    return found
 
 
 def compile_model(model: keras.Model, *, learning_rate: float, steps: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import EpochbankError
-from augment.store.atomic import write_text
+from augment.store.atomic import make_directory, write_text
 
 
 def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path:
@@ -24,7 +24,7 @@ def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path
         path = next(runs / name for name in names if not (runs / name).exists())
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise EpochbankError(f"{path} exists; expected a new run directory. Give another --run.")
-    path.mkdir(parents=True, exist_ok=True)
+    make_directory(path)
     return path
 
 

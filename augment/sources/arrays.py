@@ -44,7 +44,7 @@ def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype
         if column is not None and column.dtype.kind not in "iuUST":
             raise EpochbankError(f"{where}: {name} is {column.dtype}; expected integers or strings.")
     label_index, class_names = _classes(where, labels, columns["class_names"])
-    group_index, group_names = (None, None) if groups is None else _names(groups)
+    group_index, group_names = (None, None) if groups is None else _names(where, "groups", groups)
     return Scan(
         reader=reader,
         labels=label_index,
@@ -58,31 +58,36 @@ def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype
 
 def _classes(where: str, labels: np.ndarray, class_names: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
     if class_names is None:
-        return _names(labels)
-    names = [_text(name) for name in class_names.ravel().tolist()]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise EpochbankError(
-            f"{where}: class_names has {', '.join(map(repr, twice[:5]))} more than once; "
-            "expected a name of its own for each class."
-        )
+        return _names(where, "labels", labels)
+    if class_names.ndim != 1:
+        raise EpochbankError(f"{where}: class_names has shape {class_names.shape}; expected (K,), a name a class.")
+    names = [_text(where, "class_names", name) for name in class_names.tolist()]
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(names):
         received = f"{labels.dtype}" if labels.dtype.kind not in "iu" else f"{labels.min()} to {labels.max()}"
         raise EpochbankError(
             f"{where}: labels are {received}; expected integers from 0 to {len(names) - 1}, "
             f"since class_names has {len(names)} names."
         )
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise EpochbankError(
+            f"{where}: class_names has {', '.join(map(repr, twice[:5]))} more than once; "
+            "expected a name of its own for each class."
+        )
     return labels.astype(np.int32), names
 
 
-def _names(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _names(where: str, column: str, values: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Index of each value among the distinct ones in order, and their names."""
     distinct, index = np.unique(values, return_inverse=True)
-    return index.astype(np.int32), [_text(value) for value in distinct.tolist()]
+    return index.astype(np.int32), [_text(where, column, value) for value in distinct.tolist()]
 
 
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _text(where: str, column: str, value: object) -> str:
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError as error:
+        raise EpochbankError(f"{where}: {column} holds {value!r}; expected text in UTF-8. Write it as text.") from error
 
 
 def _decode_block(block: np.ndarray) -> list[Image.Image | BadPicture]:
@@ -139,12 +144,19 @@ class NpzSource:
                     )
                 reader = _lay_bare(self.path, archive, workspace)
             with np.load(self.path, allow_pickle=False) as arrays:
-                columns = {
-                    key: arrays[key] if key in arrays.files else None for key in ("labels", "groups", "class_names")
-                }
+                columns = {key: _member(self.path, arrays, key) for key in ("labels", "groups", "class_names")}
         except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
             raise EpochbankError(f"{self.path} cannot be read as .npz: {error}. Write it again.") from error
         return scan_arrays(str(self.path), reader, reader.shape, np.dtype(reader.dtype), columns)
+
+
+def _member(path: Path, arrays: Any, key: str) -> np.ndarray | None:
+    try:
+        return arrays[key] if key in arrays.files else None
+    except ValueError as error:
+        raise EpochbankError(
+            f"{path}: {key} cannot be read ({error}); expected integers or strings. Write it as np.array([...], str)."
+        ) from error
 
 
 def _lay_bare(path: Path, archive: zipfile.ZipFile, workspace: Path) -> RawReader:
@@ -178,8 +190,11 @@ class Hdf5Reader:
         """Opened anew for each call: a handle must not cross into another process."""
         import hdf5plugin  # noqa: F401  registers the filters that a file may be compressed with
 
-        with h5py.File(self.path, "r", locking="best-effort") as file:
-            return _decode_block(file["images"][indices])
+        try:
+            with h5py.File(self.path, "r", locking="best-effort") as file:
+                return _decode_block(file["images"][indices])
+        except OSError as error:
+            raise EpochbankError(f"{self.path}: images cannot be read: {error}. Write the file again.") from error
 
     def origin(self, index: int) -> str:
         """Its number in the dataset."""
@@ -205,16 +220,22 @@ class Hdf5Source:
                         f"{self.path}: there is no dataset `images` (found {', '.join(file) or 'nothing'}); "
                         "expected datasets `images` and `labels`."
                     )
-                columns = {key: _column(file.get(key)) for key in ("labels", "groups", "class_names")}
+                columns = {key: _column(self.path, file, key) for key in ("labels", "groups", "class_names")}
                 shape, dtype = file["images"].shape, file["images"].dtype
         except OSError as error:
             raise EpochbankError(f"{self.path} cannot be read as HDF5: {error}. Write it again.") from error
         return scan_arrays(str(self.path), Hdf5Reader(self.path), shape, dtype, columns)
 
 
-def _column(dataset: h5py.Dataset | None) -> np.ndarray | None:
+def _column(path: Path, file: h5py.File, key: str) -> np.ndarray | None:
+    dataset = file.get(key)
     if dataset is None:
         return None
-    if h5py.check_string_dtype(dataset.dtype) is not None:
+    if not isinstance(dataset, h5py.Dataset):
+        raise EpochbankError(f"{path}: {key} is a group; expected a dataset of integers or strings.")
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        return dataset[()]
+    try:
         return np.array(dataset.asstr()[()], dtype=np.str_)
-    return dataset[()]
+    except UnicodeDecodeError as error:
+        raise EpochbankError(f"{path}: {key} is not text in UTF-8: {error}. Write it as text.") from error

@@ -39,7 +39,7 @@ class PathList:
             bounds = np.frombuffer(ends.read(16 if index else 8), np.uint64).tolist()
             start, stop = (bounds[0], bounds[1]) if index else (0, bounds[0])
             text.seek(start)
-            return text.read(stop - start).decode("utf-8", "surrogateescape")
+            return os.fsdecode(text.read(stop - start))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class FilesReader:
 
     def origin(self, index: int) -> str:
         """The path below the folder, or within the .zip."""
-        return self.paths[index]
+        return _text(self.paths[index])
 
     def _file(self, path: str) -> Path | io.BytesIO:
         if self.root.is_dir():
@@ -121,11 +121,12 @@ class _FilesSource:
                 if self.group_pattern is not None:
                     found = self.group_pattern.search(path)
                     group = found and found.group(1 if self.group_pattern.groups else 0)
+                    group = group and _text(group)
                     if group is None:
                         ungrouped.append(path)
                     else:
                         members.append(groups.setdefault(group, len(groups)))
-                encoded = path.encode("utf-8", "surrogateescape")
+                encoded = os.fsencode(path)
                 end += len(encoded)
                 text.write(encoded)
                 ends.write(np.uint64(end).tobytes())
@@ -133,7 +134,7 @@ class _FilesSource:
         return Scan(
             reader=FilesReader(self.path, paths),
             labels=np.array(labels, np.int32),
-            class_names=_below_common(list(classes)),
+            class_names=[_text(name) for name in _below_common(list(classes))],
             groups=np.array(members, np.int32) if groups else None,
             group_names=list(groups) if groups else None,
             notes=[f"{foreign:,} hidden or foreign files left out"] if foreign else [],
@@ -166,13 +167,20 @@ class FolderSource(_FilesSource):
     def identity(self) -> Any:
         """Path, bytes and time of change of every file below."""
         state = [
-            [path, status.st_size, status.st_mtime_ns] for path in self.walk() for status in [(self.path / path).stat()]
+            [path, status.st_size, status.st_mtime_ns] for path in self.walk() for status in [_status(self.path / path)]
         ]
         return ["folder", str(self.path.resolve()), state, self.pattern_text]
 
     def walk(self) -> Iterator[str]:
         """Depth first, names sorted in each folder."""
-        for directory, folders, files in os.walk(self.path):
+        walked: set[tuple[int, int]] = set()
+        for directory, folders, files in os.walk(self.path, onerror=_raise, followlinks=True):
+            # A folder that links lead to twice, or round in a circle, is walked through once.
+            here = Path(directory).stat()
+            if (here.st_dev, here.st_ino) in walked:
+                folders.clear()
+                continue
+            walked.add((here.st_dev, here.st_ino))
             folders.sort()
             below = Path(directory).relative_to(self.path).as_posix()
             for file in sorted(files):
@@ -194,6 +202,20 @@ class ZipSource(_FilesSource):
         except zipfile.BadZipFile as error:
             raise EpochbankError(f"{self.path} cannot be read as .zip: {error}. Fetch or write it again.") from error
         yield from sorted(names, key=_depth_first)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _status(path: Path) -> os.stat_result:
+    """Of the file; of the link where it leads nowhere, which is told when the picture is read."""
+    return path.stat() if path.exists() else path.lstat()
+
+
+def _text(name: str) -> str:
+    """A name that is no UTF-8 with its odd bytes as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _depth_first(path: str) -> list[tuple[int, str]]:

@@ -16,6 +16,8 @@ _SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "zip"}
 def open_source(spec: str, group_pattern: str | None = None) -> Source:
     """The source that `spec` names; `EpochbankError` where there is none of that name or kind."""
     if spec == "digits":
+        if group_pattern is not None:
+            raise _no_paths(spec)
         return DigitsSource()
     kind, separator, rest = spec.partition(":")
     if not separator or kind not in KINDS:
@@ -45,12 +47,16 @@ def open_source(spec: str, group_pattern: str | None = None) -> Source:
     if kind in ("folder", "zip"):
         return KINDS[kind](path, name, _compile(group_pattern))
     if group_pattern is not None:
-        raise EpochbankError(
-            f"--group-pattern needs paths, and {spec!r} has none; expected a folder or a .zip. "
-            "Give the groups as an array `groups` in the file.",
-            words=True,
-        )
+        raise _no_paths(spec)
     return KINDS[kind](path, name)
+
+
+def _no_paths(spec: str) -> EpochbankError:
+    return EpochbankError(
+        f"--group-pattern needs paths, and {spec!r} has none; expected a folder or a .zip. "
+        "Give the groups of arrays as an array `groups` in the file.",
+        words=True,
+    )
 
 
 def _compile(group_pattern: str | None) -> re.Pattern[str] | None:

@@ -6,8 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from augment.errors import EpochbankError
+
 TEMPORARY = ".tmp-"
 """What the name of every unpublished file starts with."""
+
+
+def make_directory(directory: Path) -> None:
+    """Make `directory` and what it lies in, where they are not there; `EpochbankError` where a file is in the way."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise EpochbankError(
+            f"{directory} cannot be made: {error.filename} is a file; expected a directory. Choose another place."
+        ) from error
 
 
 def temporary_beside(path: Path) -> Path:

@@ -32,6 +32,8 @@ class Description:
     class_names: list[str]
     images: dict[str, int]
     """Pictures in each part, by name."""
+    split_checksum: str
+    """XXH3-128 of `split.h5`, hexadecimal."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -49,15 +51,16 @@ class Description:
         return f"{self.source['name']}-{self.recipe}-{self.fingerprint[:8]}"
 
 
-def fingerprint_of(identity: dict[str, Any]) -> str:
-    """SHA-256 of `identity` as canonical JSON (sorted keys, no spaces), hexadecimal."""
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+def fingerprint_of(document: dict[str, Any]) -> str:
+    """SHA-256 of `document` as canonical JSON (sorted keys, no spaces), hexadecimal."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_description(directory: Path, description: Description) -> None:
     """Publish `set.json` in `directory`."""
     document = {"format": FORMAT, **asdict(description)}
+    document["checksum"] = fingerprint_of(document)
     write_text(directory / "set.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -66,13 +69,19 @@ def read_description(directory: Path) -> Description:
     path = directory / "set.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found = document.pop("format")
+        found = document["format"]
         if found != FORMAT:
             raise EpochbankError(
                 f"{directory} is a set of format {found}; this epochbank reads format {FORMAT}. "
                 "Upgrade epochbank, or generate the set again."
             )
-        description = Description(**document)
+        if document.pop("checksum") != fingerprint_of(document):
+            raise EpochbankError(
+                f"{path} was changed: its contents do not have the checksum that it states, so that its fingerprint "
+                "cannot be relied on. Restore it from a copy, or generate the set again."
+            )
+        del document["format"]
+        return Description(**document)
     except FileNotFoundError as error:
         raise EpochbankError(
             f"{directory} is not a set: it has no set.json. `augment list` shows the sets there are."
@@ -82,9 +91,3 @@ def read_description(directory: Path) -> Description:
             f"{path} is damaged ({error}); expected the JSON that `augment run` wrote. "
             "Restore it from a copy, or generate the set again."
         ) from error
-    if fingerprint_of(description.identity) != description.fingerprint:
-        raise EpochbankError(
-            f"{path} was changed: its contents do not have the fingerprint {description.fingerprint[:8]} that it "
-            "states. Restore it from a copy, or generate the set again."
-        )
-    return description

@@ -12,17 +12,23 @@ from augment.errors import EpochbankError
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; `EpochbankError` says who holds it where another run does."""
-    with open(path, "a+", encoding="utf-8") as file:
+    """Hold `path`, a directory, or a file in one that is made and says who holds it.
+
+    `EpochbankError` where another run holds it.
+    """
+    whole = path if path.is_dir() else path.parent
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            file.seek(0)
+            holder = "" if path.is_dir() else f" ({path.read_text().strip() or 'unknown'})"
             raise EpochbankError(
-                f"{path.parent} is being written by another run ({file.read().strip() or 'unknown'}). "
+                f"{whole} is being written by another run{holder}. "
                 "Wait until it has ended, or stop it; then give the same command again."
             ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        if not path.is_dir():
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
+    finally:
+        os.close(descriptor)
