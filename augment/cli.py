@@ -4,87 +4,23 @@ Modules are imported by the command that needs them: `--help` needs none.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from augment import __version__
 from augment.console import HELP, Commands, say
-
-if TYPE_CHECKING:
-    from augment.generate import Execution
-    from augment.importing import ImportOptions
-
-
-class Size(click.ParamType):
-    """`HxW`, or one number for a square."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """(H, W), each from 1 to 4,096."""
-        if isinstance(value, tuple):
-            return value
-        sides = value.lower().split("x")
-        if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= 4096 for side in sides):
-            self.fail(f"{value!r}; expected HxW in pixels, such as 64x64, each side from 1 to 4096", param, ctx)
-        return int(sides[0]), int(sides[-1])
-
-
-def _options(*options: Callable) -> Callable:
-    def decorate(function: Callable) -> Callable:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-_sets = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
-_jobs = click.option("--jobs", type=click.IntRange(1), default=None, help="Cores to use.  [default: all]")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-_recipe = click.option("--recipe", default="kanji", metavar="NAME|FILE", help="Built-in recipe, or a TOML file.")
-_seed = click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other distortions.")
-_import_options = _options(
-    click.option(
-        "--size", type=Size(), metavar="HxW",
-        help="Picture size.  [default: the source's own if it has one, else 64x64]",
-    ),
-    click.option("--limit", type=click.IntRange(1), help="Take only so many pictures, evenly spaced: a quick trial."),
-    click.option(
-        "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
-        help="Make dark ink on light ground bright on black; auto looks at the pictures, and never inverts colour.",
-    ),
-    click.option(
-        "--colour", type=click.Choice(["auto", "grey", "rgb"]), default="auto", help="Channels; auto looks."
-    ),
-    click.option(
-        "--group-pattern", metavar="REGEX",
-        help="Finds a picture's group (writer, sheet) in its path: the first (...), or the whole match.",
-    ),
-    click.option(
-        "--on-bad", type=click.Choice(["refuse", "skip"]), default="refuse",
-        help="What to do about unreadable pictures; skip leaves them out and records it.",
-    ),
-)  # fmt: skip
-_run_options = _options(
-    _recipe,
-    click.option("--epochs", type=click.IntRange(1), default=5, help="Distorted epochs that the set shall hold."),
-    _seed,
-    _import_options,
-    click.option(
-        "--codec",
-        type=click.Choice(["zstd", "lz4", "gzip", "none"]),
-        help="Compression of new shards.  [default: the set's, or zstd]",
-    ),
-    click.option("--validation", type=float, default=0.1, help="Fraction held out for validation."),
-    click.option("--test", type=float, default=0.1, help="Fraction held out for the test."),
-    click.option("--shard-size", type=click.IntRange(1), help="Pictures in a shard.  [default: up to 64 MiB]"),
-    click.option("--chunk-size", type=click.IntRange(1), help="Pictures in a chunk.  [default: up to 256 KiB]"),
-    _sets,
-    _jobs,
+from augment.options import (
+    execution_of,
+    import_options,
+    import_settings,
+    jobs_option,
+    json_option,
+    recipe_option,
+    run_options,
+    seed_option,
+    sets_option,
 )
 
 
@@ -103,7 +39,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("source")
-@_run_options
+@run_options
 @click.option("--print-path", is_flag=True, help="Print nothing but the set's path, for scripts.")
 def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **words: Any) -> None:
     """Make a set, or what is missing of it.
@@ -126,8 +62,8 @@ def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **wor
     from augment.request import Request, prepare_source
     from augment.split import HeldOut
 
-    loaded, execution, held_out = load_recipe(recipe), _execution(words), HeldOut(words["validation"], words["test"])
-    file = prepare_source(source, sets, _import_settings(words), words["group_pattern"], execution.jobs)
+    loaded, execution, held_out = load_recipe(recipe), execution_of(words), HeldOut(words["validation"], words["test"])
+    file = prepare_source(source, sets, import_settings(words), words["group_pattern"], execution.jobs)
     request = Request(file, source, loaded, seed, held_out)
     outcome = generate(request, sets, execution)
     for warning in outcome.warnings:
@@ -144,7 +80,7 @@ def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **wor
 
 @main.command()
 @click.argument("source")
-@_run_options
+@run_options
 def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     """Forecast pictures, bytes and hours.
 
@@ -161,7 +97,7 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     from augment.split import HeldOut
     from augment.store.manifest import read_manifest
 
-    options, execution, loaded = _import_settings(words), _execution(words), load_recipe(recipe)
+    options, execution, loaded = import_settings(words), execution_of(words), load_recipe(recipe)
     held_out = HeldOut(words["validation"], words["test"])
     found = find_source(source, sets, options, words["group_pattern"])
     request = None
@@ -182,10 +118,10 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
 @main.command()
 @click.argument("source", metavar="SOURCE|SET")
 @click.option("--out", type=click.Path(path_type=Path), default="preview.png", help="The PNG to write.")
-@_recipe
-@_seed
-@_import_options
-@_sets
+@recipe_option
+@seed_option
+@import_options
+@sets_option
 def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     """Draw originals beside their distortions.
 
@@ -200,22 +136,23 @@ def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words:
     from augment.preview import preview_set, preview_source
     from augment.recipe import load_recipe
     from augment.request import find_source
+    from augment.sheet import save
 
     directory = next((path for path in (Path(source), sets / source) if (path / "set.json").exists()), None)
     if directory is not None:
         sheet = preview_set(directory)
     else:
-        options = _import_settings(words)
+        options = import_settings(words)
         found = find_source(source, sets, options, words["group_pattern"])
         sheet = preview_source(found, load_recipe(recipe), options, seed)
-    _save(sheet, out)
+    save(sheet, out)
 
 
 @main.command("import")
 @click.argument("source")
 @click.argument("file", type=click.Path(path_type=Path))
-@_import_options
-@_jobs
+@import_options
+@jobs_option
 def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
     """Import a source once, into a file.
 
@@ -236,7 +173,7 @@ def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
         raise EpochbankError(f"{file} exists; expected a new file. Remove it, or give another name.")
     if file.suffix.lower() not in (".h5", ".hdf5"):
         raise EpochbankError(f"{file}; expected a name that ends in .h5, as `augment run` knows it by.", words=True)
-    options = _import_settings(words)
+    options = import_settings(words)
     for note in import_source(open_source(source, words["group_pattern"]), file, options, jobs or core_count()):
         say(note)
     done = open_source_file(file)
@@ -245,8 +182,8 @@ def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
 
 
 @main.command("list")
-@_sets
-@_json
+@sets_option
+@json_option
 def list_(sets: Path, as_json: bool) -> None:
     """List the sets, the newest last.
 
@@ -280,8 +217,8 @@ def list_(sets: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False)
-@_sets
-@_json
+@sets_option
+@json_option
 def info(name: str | None, sets: Path, as_json: bool) -> None:
     """Say what a set is and holds.
 
@@ -302,9 +239,9 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False)
-@_sets
-@_jobs
-@_json
+@sets_option
+@jobs_option
+@json_option
 def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> None:
     """Check a set, down to each picture.
 
@@ -338,8 +275,8 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
 @click.argument("epoch", type=int)
 @click.argument("position", type=int)
 @click.option("--out", type=click.Path(path_type=Path), help="Write a PNG of the picture before and after.")
-@_sets
-@_json
+@sets_option
+@json_option
 def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, as_json: bool) -> None:
     """Say how a stored picture was made.
 
@@ -352,13 +289,14 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
     """
     from augment.explain import explain as explain_picture
     from augment.explain import explain_lines, explain_sheet
+    from augment.sheet import save
     from augment.store.catalogue import find_set
 
     directory = find_set(name, sets)
     facts = explain_picture(directory, epoch, position)
     click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(explain_lines(facts)))
     if out is not None:
-        _save(explain_sheet(directory, facts), out)
+        save(explain_sheet(directory, facts), out)
 
 
 @main.command()
@@ -381,50 +319,3 @@ def recipes(name: str | None) -> None:
         return
     for built_in in built_in_names():
         click.echo(f"{built_in:14}{load_recipe(built_in).description}")
-
-
-def _import_settings(words: dict[str, Any]) -> "ImportOptions":
-    from augment.importing import ImportOptions
-
-    return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"])
-
-
-def _execution(words: dict[str, Any]) -> "Execution":
-    from augment.generate import Execution
-    from augment.workers import core_count
-
-    return Execution(
-        words["epochs"], words["codec"], words["jobs"] or core_count(), words["shard_size"], words["chunk_size"]
-    )
-
-
-def _save(sheet: Any, out: Path) -> None:
-    """Write a PNG; one that epochbank wrote is replaced, anybody else's file is not."""
-    from PIL.PngImagePlugin import PngInfo
-
-    from augment.errors import EpochbankError
-    from augment.store.atomic import make_directory, new_file
-
-    if out.suffix.lower() != ".png":
-        raise EpochbankError(f"--out {out}; expected a name that ends in .png.", words=True)
-    if out.exists() and not _is_ours(out):
-        raise EpochbankError(f"{out} exists and is not epochbank's; expected a new name. Give another --out.")
-    mark = PngInfo()
-    mark.add_text("Software", "epochbank")
-    make_directory(out.parent)
-    with new_file(out) as temporary:
-        sheet.save(temporary, format="PNG", pnginfo=mark)
-    say(f"{out} written: {sheet.width} x {sheet.height} pixels")
-
-
-def _is_ours(picture: Path) -> bool:
-    """True for a PNG that `_save` wrote."""
-    from PIL import Image
-
-    if not picture.is_file():
-        return False
-    try:
-        with Image.open(picture) as old:
-            return old.info.get("Software") == "epochbank"
-    except OSError:
-        return False  # Whatever it is, it is somebody's.

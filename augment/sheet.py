@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
+from augment.console import say
+from augment.errors import EpochbankError
 from augment.operations.base import to_image
+from augment.store.atomic import make_directory, new_file
 
 _PAPER, _INK, _FAINT, _ACCENT = (250, 250, 248), (30, 30, 30), (110, 110, 110), (196, 78, 30)
 _FONT_SIZE, _LINE, _GAP, _MARGIN = 12, 15, 10, 18
@@ -75,3 +80,28 @@ def _shortened(text: str, pixels: int) -> str:
     while text and _font().getlength("..." + text) > pixels:
         text = text[1:]
     return "..." + text
+
+
+def save(sheet: Image.Image, out: Path) -> None:
+    """Write a PNG; one that epochbank wrote is replaced, anybody else's file is not."""
+    if out.suffix.lower() != ".png":
+        raise EpochbankError(f"--out {out}; expected a name that ends in .png.", words=True)
+    if out.exists() and not _is_ours(out):
+        raise EpochbankError(f"{out} exists and is not epochbank's; expected a new name. Give another --out.")
+    mark = PngInfo()
+    mark.add_text("Software", "epochbank")
+    make_directory(out.parent)
+    with new_file(out) as temporary:
+        sheet.save(temporary, format="PNG", pnginfo=mark)
+    say(f"{out} written: {sheet.width} x {sheet.height} pixels")
+
+
+def _is_ours(picture: Path) -> bool:
+    """True for a PNG that `save` wrote."""
+    if not picture.is_file():
+        return False
+    try:
+        with Image.open(picture) as old:
+            return old.info.get("Software") == "epochbank"
+    except OSError:
+        return False  # Whatever it is, it is somebody's.

@@ -704,6 +704,21 @@ def test_a_tampered_set_outside_its_fingerprint(made: Path, change: dict[str, An
         refused(augment, 1, words, f"{made}/set.json", "Restore it", "again")
 
 
+@pytest.mark.parametrize("damage", ["another row", "cut short", "gone"])
+def test_a_damaged_split(made: Path, damage: str) -> None:
+    """Where split.h5 is not what was written, it is told, and no epoch is made of the wrong pictures."""
+    path = made / "split.h5"
+    if damage == "another row":
+        with h5py.File(path, "r+") as file:
+            file["train/row"][0] = file["train/row"][1]
+    elif damage == "cut short":
+        path.write_bytes(path.read_bytes()[:1_000])
+    else:
+        path.unlink()
+    for words in (("verify", made, "--jobs", 1), (*RUN[:3], 2, *RUN[4:])):
+        refused(augment, 1, words, f"{made}/split.h5", "Restore it", "again")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '"set"', "\x00"])
 def test_a_damaged_set(made: Path, text: str) -> None:
     """A set.json that is no description of a set is refused as damaged."""

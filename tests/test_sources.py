@@ -359,6 +359,14 @@ def test_zip_gives_what_the_folder_gives(tmp_path: Path, folder: str) -> None:
     np.testing.assert_array_equal(pixels_of(zipped), pixels_of(scan))
 
 
+def test_links_that_lead_round_in_a_circle_end(tmp_path: Path) -> None:
+    """A link to a folder above is not followed for ever, and no picture is lost or doubled by it."""
+    root = write_tree(tmp_path / "t", "a/1.png", "b/1.png")
+    (root / "a" / "up").symlink_to("..")
+    (root / "b" / "self").symlink_to(".")
+    assert origins_of(scan_of(root, tmp_path / "w")) == ["a/1.png", "b/1.png"]
+
+
 def test_the_order_of_a_folder_depends_on_the_names_alone(tmp_path: Path) -> None:
     """The same files, made in another order, are scanned in the same order."""
     names = [f"{folder}/{number}.png" for folder in ("b", "a", "c/d") for number in (3, 1, 2)]
