@@ -28,6 +28,7 @@ class Size(click.ParamType):
 
 def _options(*options: Callable) -> Callable:
     def decorate(function: Callable) -> Callable:
+        """Give `function` these options; help lists them in this order."""
         for option in reversed(options):
             function = option(function)
         return function
