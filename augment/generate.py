@@ -22,7 +22,7 @@ from augment.store.description import PARTS, Description
 from augment.store.lock import writing
 from augment.store.manifest import Entry, ManifestWriter, read_manifest
 from augment.store.shard import Run, ShardTask, write_shard
-from augment.store.split_file import read_part
+from augment.store.split_file import check_split, read_part
 from augment.workers import on_all_cores
 
 _BLOCK_BYTES = 2 << 20
@@ -88,6 +88,7 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
                 ) from error
             labels_of = {part: read_part(directory, part).label for part in PARTS}
             warnings = classes_missing(labels_of, description.class_names)
+        check_split(directory, description.split_checksum)
         tasks = _left(directory, description, execution)
         _write(directory, description, request, tasks, execution.jobs, quiet)
     return Outcome(directory, description, len(tasks), warnings)
@@ -128,15 +129,19 @@ def _write(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_go_on(done, len(tasks))) from None
     except EpochbankError as error:
-        raise EpochbankError(f"{error} {_go_on(done, len(tasks))}", words=error.exit_code == 2) from error
+        raise EpochbankError(f"{error} {_kept(done, len(tasks))}.", words=error.exit_code == 2) from error
     except OSError as error:
         raise _translated(error, directory, _go_on(done, len(tasks))) from error
     finally:
         manifest.close()
 
 
+def _kept(done: int, total: int) -> str:
+    return f"{done} of {total} shards of this run are kept"
+
+
 def _go_on(done: int, total: int) -> str:
-    return f"{done} of {total} shards of this run are kept; the same command goes on from there."
+    return f"{_kept(done, total)}; the same command goes on from there."
 
 
 def _translated(error: OSError, directory: Path, go_on: str) -> EpochbankError:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import hdf5plugin  # noqa: F401  registers the filters that shards are compressed with
 
-import augment.store.split_file as split_file
 from augment.errors import EpochbankError
 from augment.progress import Progress
 from augment.store.description import Description, read_description
 from augment.store.digest import add, digest_of, file_checksum, to_hex
 from augment.store.manifest import Entry, read_manifest
 from augment.store.shard import read_run
+from augment.store.split_file import check_split
 from augment.workers import on_all_cores
 
 _READ_IMAGES = 1024
@@ -33,7 +33,7 @@ def verify(directory: Path, jobs: int) -> list[str]:
     `EpochbankError` where `set.json`, `split.h5` or the manifest itself is damaged.
     """
     description, entries = read_description(directory), read_manifest(directory)
-    _check_split(directory, description)
+    check_split(directory, description.split_checksum)
     checks = (Check(directory, entry, description) for entry in entries)
     faults: dict[int, str] = {}
     with Progress("verify", sum(entry.images for entry in entries)) as progress:
@@ -45,15 +45,6 @@ def verify(directory: Path, jobs: int) -> list[str]:
         f"{directory / entries[number].file} (manifest.jsonl, line {number + 1}; {_where(entries[number])}): {fault}"
         for number, fault in sorted(faults.items())
     ]
-
-
-def _check_split(directory: Path, description: Description) -> None:
-    path = directory / split_file.NAME
-    if not path.exists() or file_checksum(path) != description.split_checksum:
-        raise EpochbankError(
-            f"{path} is {'not what was written (another checksum)' if path.exists() else 'missing'}. "
-            "Restore it from a copy, or generate the set again."
-        )
 
 
 def check_shard(check: Check) -> str:

@@ -37,7 +37,8 @@ def on_all_cores(
         yield from parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
     except BrokenExecutor as error:
         raise EpochbankError(
-            "a worker process was killed, as the system does when memory runs out. Try fewer at a time with --jobs."
+            "a worker process was killed, as the system does when memory runs out. Give the same command again, with "
+            "fewer --jobs."
         ) from error
 
 

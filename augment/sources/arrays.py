@@ -85,7 +85,10 @@ def _names(where: str, column: str, values: np.ndarray) -> tuple[np.ndarray, lis
 
 def _text(where: str, column: str, value: object) -> str:
     try:
-        return value.decode() if isinstance(value, bytes) else str(value)
+        text = value.decode() if isinstance(value, bytes) else str(value)
+        if "\0" in text:
+            raise EpochbankError(f"{where}: {column} holds {text!r}; expected text without NUL. Mend the name.")
+        return text
     except UnicodeDecodeError as error:
         raise EpochbankError(f"{where}: {column} holds {value!r}; expected text in UTF-8. Write it as text.") from error
 

@@ -4,6 +4,7 @@ The class of a picture is the folder that it lies in, named by its path below th
 classes share. Hidden files and files that are no pictures by name are left out, and counted.
 """
 
+import hashlib
 import io
 import os
 import re
@@ -66,12 +67,7 @@ class FilesReader:
 
     def _read_one(self, path: str) -> Image.Image | BadPicture:
         try:
-            file = (
-                io.BytesIO(_archive(self.root, self.root.stat().st_mtime_ns).read(path))
-                if self.root.is_file()
-                else self.root / path
-            )
-            with Image.open(file) as image:
+            with Image.open(self._file(path)) as image:
                 if image.width * image.height > LARGEST:
                     return BadPicture(f"is {image.width} x {image.height}; expected at most {LARGEST:,} pixels")
                 return decode(image)
@@ -109,15 +105,12 @@ class _FilesSource:
         groups: dict[str, int] = {}
         labels, members, foreign, end = array("i"), array("i"), 0, 0
         ungrouped: list[str] = []
-        suffixes = _picture_suffixes()
         with open(paths.text, "wb") as text, open(paths.ends, "wb") as ends:
             for path in self.walk():
-                parts = PurePosixPath(path)
-                hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts.parts)
-                if hidden or parts.suffix.lower() not in suffixes:
+                if not _is_picture(path):
                     foreign += 1
                     continue
-                labels.append(classes.setdefault(str(parts.parent), len(classes)))
+                labels.append(classes.setdefault(str(PurePosixPath(path).parent), len(classes)))
                 if self.group_pattern is not None:
                     found = self.group_pattern.search(path)
                     group = found and found.group(1 if self.group_pattern.groups else 0)
@@ -131,12 +124,14 @@ class _FilesSource:
                 text.write(encoded)
                 ends.write(np.uint64(end).tobytes())
         self._check(labels, classes, ungrouped, foreign)
+        label, class_names = _sorted([_text(name) for name in _below_common(list(classes))], labels)
+        group, group_names = _sorted(list(groups), members)
         return Scan(
             reader=FilesReader(self.path, paths),
-            labels=np.array(labels, np.int32),
-            class_names=[_text(name) for name in _below_common(list(classes))],
-            groups=np.array(members, np.int32) if groups else None,
-            group_names=list(groups) if groups else None,
+            labels=label,
+            class_names=class_names,
+            groups=group if groups else None,
+            group_names=group_names if groups else None,
             notes=[f"{foreign:,} hidden or foreign files left out"] if foreign else [],
         )
 
@@ -165,26 +160,31 @@ class FolderSource(_FilesSource):
     """A folder tree."""
 
     def identity(self) -> Any:
-        """Path, bytes and time of change of every file below."""
-        state = [
-            [path, status.st_size, status.st_mtime_ns] for path in self.walk() for status in [_status(self.path / path)]
-        ]
-        return ["folder", str(self.path.resolve()), state, self.pattern_text]
+        """Path, and a digest of path, bytes and time of change of every picture below."""
+        digest = hashlib.sha256()
+        for path in self.walk():
+            if _is_picture(path):
+                status = _status(self.path / path)
+                digest.update(os.fsencode(f"{path}/{status.st_size}/{status.st_mtime_ns}/"))
+        return ["folder", str(self.path.resolve()), digest.hexdigest(), self.pattern_text]
 
     def walk(self) -> Iterator[str]:
-        """Depth first, names sorted in each folder."""
-        walked: set[tuple[int, int]] = set()
-        for directory, folders, files in os.walk(self.path, onerror=_raise, followlinks=True):
-            # A folder that links lead to twice, or round in a circle, is walked through once.
-            here = Path(directory).stat()
-            if (here.st_dev, here.st_ino) in walked:
-                folders.clear()
-                continue
-            walked.add((here.st_dev, here.st_ino))
-            folders.sort()
-            below = Path(directory).relative_to(self.path).as_posix()
-            for file in sorted(files):
-                yield file if below == "." else f"{below}/{file}"
+        """Depth first: in each folder its files by name, then its folders by name. Links are followed."""
+        return self._below(self.path, "", ())
+
+    def _below(self, directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+        """Paths below `directory`; `above` identifies the folders on the way to it, into which no link leads back."""
+        status = directory.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=lambda entry: (entry.is_dir(), entry.name))
+        for entry in entries:
+            if entry.is_dir():
+                yield from self._below(directory / entry.name, f"{prefix}{entry.name}/", (*above, here))
+            else:
+                yield prefix + entry.name
 
 
 class ZipSource(_FilesSource):
@@ -204,10 +204,6 @@ class ZipSource(_FilesSource):
         yield from sorted(names, key=_depth_first)
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
 def _status(path: Path) -> os.stat_result:
     """Of the file; of the link where it leads nowhere, which is told when the picture is read."""
     return path.stat() if path.exists() else path.lstat()
@@ -222,6 +218,21 @@ def _depth_first(path: str) -> list[tuple[int, str]]:
     """Sorts paths as a walk through folders meets them: in each, files by name, then folders by name."""
     *folders, file = path.split("/")
     return [*((1, folder) for folder in folders), (0, file)]
+
+
+def _is_picture(path: str) -> bool:
+    """True for what is a picture by its name, and not hidden."""
+    parts = PurePosixPath(path)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts.parts)
+    return not hidden and parts.suffix.lower() in _picture_suffixes()
+
+
+def _sorted(names: list[str], numbers: array) -> tuple[np.ndarray, list[str]]:
+    """`numbers` (indices into `names`) and `names`, renumbered so that the names are in order."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = np.empty(len(names), np.int32)
+    place[order] = np.arange(len(names))
+    return place[np.array(numbers, np.int32)], [names[number] for number in order]
 
 
 @lru_cache(maxsize=1)

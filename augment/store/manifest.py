@@ -89,10 +89,11 @@ class ManifestWriter:
         try:
             while written < len(line):  # A full disk takes a part of it without a word.
                 written += self._file.write(line[written:])
-            os.fsync(self._file.fileno())
         except BaseException:
-            self._file.truncate(before)
+            if written < len(line):  # A whole line may have been read already: it stays.
+                self._file.truncate(before)
             raise
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from augment.errors import EpochbankError
 from augment.store.atomic import new_file
+from augment.store.digest import file_checksum
 
 NAME = "split.h5"
 
@@ -40,6 +41,16 @@ def write_split(directory: Path, parts: dict[str, PartRows], group_names: list[s
                 group["group"] = part.group.astype(np.int32)
         if group_names is not None:
             file.create_dataset("group_name", data=group_names, dtype=h5py.string_dtype())
+
+
+def check_split(directory: Path, checksum: str) -> None:
+    """`EpochbankError` unless `split.h5` is there and has this checksum (XXH3-128, hexadecimal)."""
+    path = directory / NAME
+    if not path.exists() or file_checksum(path) != checksum:
+        raise EpochbankError(
+            f"{path} is {'not what was written (another checksum)' if path.exists() else 'missing'}. "
+            "Restore it from a copy, or generate the set again."
+        )
 
 
 @lru_cache(maxsize=16)
