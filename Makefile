@@ -6,9 +6,11 @@ RECIPE ?= kanji
 EPOCHS ?= 5
 SETS   ?= sets
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
-# More words for `augment run` and `train fit`, such as AUGMENT="--size 64x64" or TRAIN="--model cnn".
+# More words for `augment run` and for `train fit`, such as AUGMENT="--size 64x64", TRAIN="--model cnn";
+# PREVIEW takes those for `augment preview`.
 AUGMENT ?=
-TRAIN   ?= --batch-size 64
+TRAIN   ?=
+PREVIEW ?=
 
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -30,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	@touch $(READY)
 
-RUN = $(BIN)/augment run $(SOURCE) --recipe $(RECIPE) --epochs $(EPOCHS) --sets $(SETS) --jobs $(JOBS) $(AUGMENT)
+RUN = $(BIN)/augment run "$(SOURCE)" --recipe "$(RECIPE)" --epochs $(EPOCHS) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT)
 
 augment: $(READY) ## Stage 1: distort SOURCE into a set (nothing to do if it is there)
 	$(RUN)
@@ -39,7 +41,7 @@ train: $(READY) ## Stage 1, then stage 2: train on the set and judge it
 	set=$$($(RUN) --print-path) && $(BIN)/train fit "$$set" $(TRAIN)
 
 preview: $(READY) ## preview.png: originals of SOURCE beside their distortions
-	$(BIN)/augment preview $(SOURCE) --recipe $(RECIPE) --sets $(SETS) --out preview.png
+	$(BIN)/augment preview "$(SOURCE)" --recipe "$(RECIPE)" --sets "$(SETS)" --out preview.png $(PREVIEW)
 
 test: $(READY) ## The tests, in a few minutes
 	$(BIN)/python -m pytest
@@ -58,7 +60,7 @@ format: $(READY) ## Format and fix what can be fixed
 
 bench: $(READY) ## The benchmarks: generation, streaming, memory
 	$(BIN)/python benchmarks/generate.py
-	$(BIN)/train bench --sets $(SETS)
+	set=$$($(RUN) --print-path) && $(BIN)/train bench "$$set"
 	$(BIN)/python benchmarks/memory.py
 
 docs: $(READY) ## docs/cli.md anew, from the help texts

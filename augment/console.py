@@ -32,9 +32,9 @@ class Commands(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if error.errno is None:
-                raise
-            remedy = _REMEDIES.get(error.errno, "Mend it, or choose another place; then give the same command again.")
+            remedy = _REMEDIES.get(
+                error.errno or 0, "Mend it, or choose another place; then give the same command again."
+            )
             click.echo(f"Error: {error}. {remedy}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:

@@ -10,7 +10,7 @@ import numpy as np
 from augment.distort import distort
 from augment.draw import draw
 from augment.generate import Execution, usual_codec
-from augment.importing import ImportOptions, import_source, selection
+from augment.importing import ImportOptions, import_scanned, selection
 from augment.plan import chunk_images, left_to_do, shard_images
 from augment.progress import duration, size
 from augment.recipe import Recipe
@@ -134,9 +134,9 @@ def _look_at_source(source: Source | None, options: ImportOptions) -> _Look:
         scan = source.scan(Path(workspace))
         indices = selection(len(scan.labels), options.limit)
         path = Path(workspace) / "sample.h5"
-        begun = time.perf_counter()
         few = replace(options, limit=min(SAMPLE, len(indices)), on_bad="skip")
-        import_source(source, path, few, jobs=1, quiet=True)
+        begun = time.perf_counter()
+        import_scanned(scan, source.name, path, few, jobs=1, quiet=True)
         sample = open_source_file(path)
         each = (time.perf_counter() - begun) / sample.images
         pictures = sample.read(np.arange(sample.images))

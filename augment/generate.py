@@ -3,7 +3,6 @@
 import errno
 import math
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,20 +11,21 @@ from pathlib import Path
 from augment.content import content_at
 from augment.errors import EpochbankError
 from augment.plan import chunk_images, left_to_do, shard_images
-from augment.progress import Progress
+from augment.progress import Progress, size
 from augment.recipe import Recipe
 from augment.request import Request
 from augment.source_file import SourceFile
 from augment.split import classes_missing
-from augment.store.atomic import TEMPORARY, make_directory, publish, sweep
-from augment.store.description import PARTS, Description
+from augment.store.atomic import make_directory, publish, sweep, temporary_beside
+from augment.store.description import Description
 from augment.store.lock import writing
 from augment.store.manifest import Entry, ManifestWriter, read_manifest
 from augment.store.shard import Run, ShardTask, write_shard
-from augment.store.split_file import check_split, read_part
+from augment.store.split_file import check_split
 from augment.workers import on_all_cores
 
 _BLOCK_BYTES = 2 << 20
+_LARGEST_CHUNK = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -75,27 +75,35 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
     description = request.existing(sets)
     if description is not None and not _left(directory, description, execution):
         return Outcome(directory, description, 0, [])
+    parts = request.split() if description is None else {}
     make_directory(directory)
     with writing(directory / ".lock"):
         sweep(directory)
         description, warnings = request.existing(sets), []
         if description is None:
             try:
-                description = request.make(sets)
+                description = request.make(sets, parts)
             except OSError as error:
-                raise _translated(
-                    error, directory, "Nothing half-written is left; give the same command again."
-                ) from error
-            labels_of = {part: read_part(directory, part).label for part in PARTS}
+                raise _translated(error, directory, "Then give the same command again.") from error
+            labels_of = {part: rows.label for part, rows in parts.items()}
             warnings = classes_missing(labels_of, description.class_names)
         check_split(directory, description.split_checksum)
         tasks = _left(directory, description, execution)
-        _write(directory, description, request, tasks, execution.jobs, quiet)
+        try:
+            _write(directory, description, request, tasks, execution.jobs, quiet)
+        finally:
+            sweep(directory)
     return Outcome(directory, description, len(tasks), warnings)
 
 
 def _left(directory: Path, description: Description, execution: Execution) -> list[ShardTask]:
     chunk, published = execution.chunk or chunk_images(description.shape), read_manifest(directory)
+    if chunk * math.prod(description.shape) > _LARGEST_CHUNK:
+        raise EpochbankError(
+            f"--chunk-size {chunk} makes chunks of {size(chunk * math.prod(description.shape))} decoded; "
+            f"expected at most {size(_LARGEST_CHUNK)}.",
+            words=True,
+        )
     return left_to_do(
         published,
         description.images,
@@ -153,7 +161,9 @@ def _translated(error: OSError, directory: Path, go_on: str) -> EpochbankError:
 def make_shard(job: ShardJob) -> tuple[Path, Entry]:
     """Write one shard to a temporary file; returns it with the entry to publish it with."""
     target = job.directory / job.task.file
-    temporary = target.parent / f"{TEMPORARY}{secrets.token_hex(6)}-{target.name}"
+    temporary = temporary_beside(target)
+    if job.recipe.settings() != job.description.identity["recipe"]:
+        raise EpochbankError("the source of an operation of one's own changed during the run.", words=True)
     try:
         entry = write_shard(temporary, job.task, job.description.shape, job.description.fingerprint, _runs(job))
         with open(temporary, "rb+") as file:

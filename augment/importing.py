@@ -17,7 +17,7 @@ from augment.errors import EpochbankError
 from augment.picture import BadPicture, Look, Treatment, fit, look_at
 from augment.progress import Progress, size
 from augment.sources import Reader, Scan, Source
-from augment.store.atomic import make_directory, new_file
+from augment.store.atomic import TEMPORARY, make_directory, new_file, remove
 from augment.workers import on_all_cores
 
 SAMPLE = 256
@@ -71,8 +71,11 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
     where the machine is in the way.
     """
     make_directory(path.parent)
+    for left in path.parent.glob(f"{TEMPORARY}*-{path.name}"):
+        remove(left)  # of an import that was killed
     try:
-        return _import(source, path, options, jobs, quiet)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent) as workspace:
+            return import_scanned(source.scan(Path(workspace)), source.name, path, options, jobs, quiet=quiet)
     except OSError as error:
         raise EpochbankError(
             f"the import into {path} failed: {error}. Nothing half-written is left; mend it, then give the same "
@@ -80,40 +83,43 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
         ) from error
 
 
-def _import(source: Source, path: Path, options: ImportOptions, jobs: int, quiet: bool) -> list[str]:
-    with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
-        scan = source.scan(Path(workspace))
-        indices = selection(len(scan.labels), options.limit)
-        treatment, decided = decide(scan, indices, options)
-        notes = [*scan.notes, decided]
-        with new_file(path) as temporary:
+def import_scanned(
+    scan: Scan, name: str, path: Path, options: ImportOptions, jobs: int, *, quiet: bool = False
+) -> list[str]:
+    """`import_source` for a source that is scanned already."""
+    indices = selection(len(scan.labels), options.limit)
+    treatment, decided = decide(scan, indices, options)
+    notes = [*scan.notes, decided]
+    with new_file(path) as temporary:
+        results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
+        bad = [entry for result in results for entry in result.bad]
+        skipped = [(scan.reader.origin(index), reason) for index, reason in bad]
+        if bad:
+            _refuse_or_note(skipped, len(indices), options, notes)
+            temporary.unlink()
+            indices = np.setdiff1d(indices, [index for index, _ in bad])
             results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
-            bad = [entry for result in results for entry in result.bad]
-            skipped = [(scan.reader.origin(index), reason) for index, reason in bad]
-            if bad:
-                _refuse_or_note(skipped, len(indices), options, notes)
-                temporary.unlink()
-                indices = np.setdiff1d(indices, [index for index, _ in bad])
-                results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
-            labels, class_names = _compact(scan.labels[indices], scan.class_names)
-            if len(class_names) < len(scan.class_names):
-                gone = len(scan.class_names) - len(class_names)
-                notes.append(f"{gone:,} of {len(scan.class_names):,} classes have no picture, and are left out")
-            groups, group_names = None, None
-            if scan.groups is not None and scan.group_names is not None:
-                groups, group_names = _compact(scan.groups[indices], scan.group_names)
-            source_file.finish(
-                temporary,
-                name=source.name,
-                labels=labels,
-                class_names=class_names,
-                groups=groups,
-                group_names=group_names,
-                block_digests=(result.digest for result in results),
-                origins=_origins(scan.reader, indices),
-                skipped=skipped,
-                decided=decided,
-            )
+            if any(result.bad for result in results):
+                raise EpochbankError("the source changed while it was imported. Give the same command again.")
+        labels, class_names = _compact(scan.labels[indices], scan.class_names)
+        if len(class_names) < len(scan.class_names):
+            gone = len(scan.class_names) - len(class_names)
+            notes.append(f"{gone:,} of {len(scan.class_names):,} classes have no picture, and are left out")
+        groups, group_names = None, None
+        if scan.groups is not None and scan.group_names is not None:
+            groups, group_names = _compact(scan.groups[indices], scan.group_names)
+        source_file.finish(
+            temporary,
+            name=name,
+            labels=labels,
+            class_names=class_names,
+            groups=groups,
+            group_names=group_names,
+            block_digests=(result.digest for result in results),
+            origins=_origins(scan.reader, indices),
+            skipped=skipped,
+            decided=decided,
+        )
     return notes
 
 
@@ -127,8 +133,7 @@ def selection(count: int, limit: int | None) -> np.ndarray:
 def decide(scan: Scan, indices: np.ndarray, options: ImportOptions) -> tuple[Treatment, str]:
     """The treatment of every picture, from the options and a look at a sample; and a sentence that says why."""
     sample = indices[selection(len(indices), SAMPLE)]
-    pictures = [picture for picture in scan.reader.read(sample) if isinstance(picture, Image.Image)]
-    look = look_at(pictures)
+    look = look_at(picture for picture in scan.reader.read(sample) if isinstance(picture, Image.Image))
     channels = {"grey": 1, "rgb": 3, "auto": scan.channels or (3 if look.colour else 1)}[options.colour]
     invert = options.invert == "yes" or (options.invert == "auto" and channels == 1 and 2 * look.light > look.images)
     height, width = options.size or scan.size or DEFAULT_SIZE

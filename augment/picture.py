@@ -4,7 +4,7 @@ The aspect ratio is kept, shrinking is antialiased (bicubic, with the support wi
 `resize` does, so that one-pixel lines survive), and what is left over is filled with the background.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from PIL import Image, ImageOps
 
 LARGEST = 89_478_485
 """Most pixels of a picture that is accepted: Pillow's own limit against decompression bombs."""
+
+_LOOKED_AT = 512
+"""Largest side, in pixels, of what `look_at` judges."""
 
 _COLOUR_TOLERANCE = 8
 """Channels that differ by no more are grey: JPEG rounds a grey picture's colours by a few steps."""
@@ -74,14 +77,17 @@ def to_uint8(picture: np.ndarray) -> np.ndarray:
     return np.round(picture * 255).astype(np.uint8)
 
 
-def look_at(pictures: Sequence[Image.Image]) -> Look:
-    """Judge decoded pictures (L or RGB)."""
-    colour = light = 0
+def look_at(pictures: Iterable[Image.Image]) -> Look:
+    """Judge decoded pictures (L or RGB), one by one; large ones by a smaller copy."""
+    images = colour = light = 0
     for image in pictures:
+        images += 1
+        if max(image.size) > _LOOKED_AT:
+            image = image.reduce(-(-max(image.size) // _LOOKED_AT))
         pixels = np.asarray(image).astype(np.int16)
         colour += pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) > _COLOUR_TOLERANCE
         light += int(np.median(_border(np.asarray(image.convert("L"))))) > 127
-    return Look(len(pictures), colour, light)
+    return Look(images, colour, light)
 
 
 def fit(image: Image.Image, treatment: Treatment) -> np.ndarray:

@@ -50,8 +50,11 @@ class Request:
         }
 
     def directory(self, sets: Path) -> Path:
-        """Where the set stands, or will."""
-        return sets / f"{self.source.name}-{self.recipe.name}-{fingerprint_of(self.identity)[:8]}"
+        """Where the set stands, or will; a set of this fingerprint is found under any name."""
+        fingerprint = fingerprint_of(self.identity)
+        for found in sorted(sets.glob(f"*-{fingerprint[:8]}/set.json")):
+            return found.parent
+        return sets / f"{self.source.name}-{self.recipe.name}-{fingerprint[:8]}"
 
     def existing(self, sets: Path) -> Description | None:
         """The set's description where it has been made already."""
@@ -81,9 +84,9 @@ class Request:
             for part in PARTS
         }
 
-    def make(self, sets: Path) -> Description:
-        """Write `split.h5` and `set.json` into the set's directory, which the caller has locked."""
-        directory, parts = self.directory(sets), self.split()
+    def make(self, sets: Path, parts: dict[str, PartRows]) -> Description:
+        """Write `split.h5` and `set.json` for the split `parts` into the set's directory, which the caller locked."""
+        directory = self.directory(sets)
         write_split(directory, parts, self.source.group_names)
         description = Description(
             fingerprint=fingerprint_of(self.identity),
@@ -137,10 +140,11 @@ def prepare_source(spec: str, sets: Path, options: ImportOptions, group_pattern:
     found = find_source(spec, sets, options, group_pattern)
     if found.source is not None and not found.path.exists():
         make_directory(found.path.parent)
-        with writing(found.path.parent):
-            sweep(found.path.parent)
-            for note in import_source(found.source, found.path, options, jobs):
-                say(note)
+        with writing(found.path.parent, wait=True):
+            if not found.path.exists():
+                sweep(found.path.parent)
+                for note in import_source(found.source, found.path, options, jobs):
+                    say(note)
     return open_source_file(found.path)
 
 

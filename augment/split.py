@@ -47,10 +47,9 @@ def split_rows(
 ) -> dict[str, np.ndarray]:
     """Rows (int64, ascending) of each part, by name; together every row once.
 
-    With `groups` (int32 (N,)) no
-    group is on both sides, and each part comes as near to its fraction of the pictures as whole
-    groups allow; without, each class is split by itself. A part asked for gets at least one group, or
-    one picture of every class. `EpochbankError` where there are too few.
+    With `groups` (int32 (N,)) no group is on both sides, and each part comes as near to its fraction
+    of the pictures as groups taken in a keyed order bring it; without, each class is split by itself.
+    A part asked for gets at least one group, or one picture of every class. `EpochbankError` where there are too few.
     """
     fractions = {"test": held_out.test, "validation": held_out.validation}
     wanted = {part: fraction for part, fraction in fractions.items() if fraction > 0}

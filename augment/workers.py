@@ -1,6 +1,7 @@
 """Work on all cores with joblib: tasks in, small results out, as they come."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from typing import TypeVar
@@ -33,13 +34,18 @@ def on_all_cores(
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    results = parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
     try:
-        yield from parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
+        yield from results
     except BrokenExecutor as error:
         raise EpochbankError(
             "a worker process was killed, as the system does when memory runs out. Give the same command again, with "
             "fewer --jobs."
         ) from error
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that tasks were broken off: whoever broke them off knows
+            results.close()
 
 
 def _numbered(work: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:

@@ -33,7 +33,7 @@ def scan_of(spec: object, workspace: Path, group_pattern: str | None = None) -> 
 
 def pixels_of(scan: Scan) -> np.ndarray:
     """All pictures of a scan, which must all be good and of one size."""
-    pictures = scan.reader.read(np.arange(len(scan.labels)))
+    pictures = list(scan.reader.read(np.arange(len(scan.labels))))
     assert all(isinstance(picture, Image.Image) for picture in pictures), pictures
     return np.stack([np.asarray(picture) for picture in pictures])
 
@@ -223,7 +223,7 @@ def test_a_bad_picture_of_an_array_is_told_apart(tmp_path: Path) -> None:
     images = np.full((5, 4, 4), 0.2)
     images[1, 2, 2], images[3, 0, 0], images[4, 1, 1] = np.nan, 1.5, -0.25
     scan = scan_of(write_npz(tmp_path / "a.npz", images=images, labels=np.arange(5)), tmp_path / "w")
-    found = scan.reader.read(np.arange(5))
+    found = list(scan.reader.read(np.arange(5)))
     assert [isinstance(picture, Image.Image) for picture in found] == [True, False, True, False, False]
     assert "NaN" in str(found[1])
     assert "1.5" in str(found[3])
@@ -453,7 +453,7 @@ def test_digits(tmp_path: Path) -> None:
     assert scan.labels.tolist() == load_digits().target.tolist()
     assert scan.size == (64, 64)
     assert scan.channels == 1
-    picture = np.asarray(scan.reader.read(np.array([123]))[0])
+    picture = np.asarray(next(iter(scan.reader.read(np.array([123])))))
     margin = (len(picture) - 8) // 2
     inner = picture[margin : margin + 8, margin : margin + 8]
     np.testing.assert_array_equal(inner, np.round(load_digits().images[123] * 255 / 16))

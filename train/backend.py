@@ -26,7 +26,7 @@ def start_backend() -> str:
             import keras
 
             devices = keras.distribution.list_devices()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise EpochbankError(
             f"Keras cannot be started ({error}); training needs it and one of its backends. "
             "Install them: pip install 'epochbank[train]', or 'epochbank[train-cuda]' for an NVIDIA GPU."

@@ -85,6 +85,12 @@ class TrainingBatches:
         return segments
 
 
+def suitable_batch_size(images: int, mix: float) -> int:
+    """256, or for a small set the power of two, 16 at least, that still makes some forty steps an epoch."""
+    shown = images / (1 - mix) if mix < 1 else images
+    return max(16, min(256, 1 << int(math.log2(max(1, shown / 40)))))
+
+
 @dataclass(frozen=True)
 class EvaluationBatches:
     """Every picture of an undistorted part once, in its stored order."""

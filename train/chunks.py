@@ -11,11 +11,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import xxhash
 
 from augment.errors import EpochbankError
 from augment.store.codec import decode
 from augment.store.manifest import Entry
+from augment.store.shard import chunk_checksum
 
 _COLUMNS = np.dtype(
     [
@@ -65,8 +65,8 @@ class ChunkTable:
                     raise ValueError("the labels are cut short")
             finally:
                 os.close(descriptor)
-            if xxhash.xxh3_64_intdigest(stored) != int(chunk["checksum"]):
-                raise ValueError("the stored bytes have another checksum than when they were written")
+            if chunk_checksum(stored, labels) != int(chunk["checksum"]):
+                raise ValueError("chunk or labels have another checksum than when they were written")
             if len(images) == whole:
                 decode(codec, stored, images)
             else:  # A shard's last chunk is stored whole, filled up with zeros.

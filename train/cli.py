@@ -37,7 +37,8 @@ def main() -> None:
 @click.option("--model", default="cnn-small", metavar="NAME|MODULE:FUNCTION",
               help="cnn-small, cnn, or a function of (shape, classes) that returns a Keras model.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=30, help="Training epochs.")
-@_batch_size
+@click.option("--batch-size", type=click.IntRange(1),
+              help="Pictures in a batch.  [default: 256, fewer for a small set]")  # fmt: skip
 @_mix
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, dropout and order.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.002,

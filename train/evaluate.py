@@ -1,6 +1,7 @@
 """Evaluation: a part batch by batch, never all in memory, with the mistakes that are worth a look."""
 
 import heapq
+import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,9 @@ import keras
 import numpy as np
 
 from augment.errors import EpochbankError
+from augment.progress import Progress
 from train.bank import Bank, open_set
-from train.models import BUILT_IN, gives_probabilities, load_function
+from train.models import build_model, gives_probabilities
 from train.run import read_config
 from train.sequence import EvaluationSequence
 
@@ -59,20 +61,22 @@ def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Eval
     confusions: Counter[tuple[int, int]] = Counter()
     per_class = np.zeros((classes, 2), np.int64)
     loss, seen = 0.0, 0
-    for number in range(len(data)):
-        pictures, labels = data[number]
-        outputs = np.asarray(model.predict_on_batch(pictures), np.float64)
-        log_p = np.log(np.clip(outputs, 1e-7, 1)) if probabilities_given else _log_softmax(outputs)
-        predicted = log_p.argmax(1)
-        loss -= float(log_p[np.arange(len(labels)), labels].sum())
-        per_class[:, 1] += np.bincount(labels, minlength=classes)
-        per_class[:, 0] += np.bincount(labels[predicted == labels], minlength=classes)
-        for at in np.flatnonzero(predicted != labels).tolist():
-            true, wrong = int(labels[at]), int(predicted[at])
-            confusions[true, wrong] += 1
-            mistake = Mistake(float(np.exp(log_p[at, wrong])), seen + at, true, wrong, pictures[at].copy())
-            (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, mistake)
-        seen += len(labels)
+    with Progress("evaluate", data.stream.batches.images) as progress:
+        for number in range(len(data)):
+            pictures, labels = data[number]
+            outputs = np.asarray(model.predict_on_batch(pictures), np.float64)
+            log_p = np.log(np.clip(outputs, 1e-7, 1)) if probabilities_given else _log_softmax(outputs)
+            predicted = log_p.argmax(1)
+            loss -= float(log_p[np.arange(len(labels)), labels].sum())
+            per_class[:, 1] += np.bincount(labels, minlength=classes)
+            per_class[:, 0] += np.bincount(labels[predicted == labels], minlength=classes)
+            for at in np.flatnonzero(predicted != labels).tolist():
+                true, wrong = int(labels[at]), int(predicted[at])
+                confusions[true, wrong] += 1
+                mistake = Mistake(float(np.exp(log_p[at, wrong])), seen + at, true, wrong, pictures[at].copy())
+                (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, mistake)
+            seen += len(labels)
+            progress.advance(len(labels))
     right = int(per_class[:, 0].sum())
     return Evaluation(seen, right / seen, loss / seen, sorted(worst, reverse=True), confusions, per_class)
 
@@ -89,20 +93,36 @@ def evaluate_run(run: Path, part: str, batch_size: int) -> tuple[Bank, Evaluatio
             f"{bank.path} is another set (fingerprint {bank.description.fingerprint[:8]}) than the one that {run} was "
             f"trained on ({config['set']['fingerprint'][:8]}). Put that set back in its place."
         )
-    return bank, evaluate(load_model(run, config["model"]), bank.part(part, batch_size), len(bank.class_names))
+    model = build_model(config["model"], bank.shape, len(bank.class_names))
+    load_best(model, run)
+    return bank, evaluate_part(model, bank, part, batch_size)
 
 
-def load_model(run: Path, name: str) -> keras.Model:
-    """The best model of a run; a model of the user's own is imported first, for its layers."""
+def evaluate_part(model: keras.Model, bank: Bank, part: str, batch_size: int) -> Evaluation:
+    """`evaluate` on a part of a set."""
+    data = bank.part(part, batch_size)
+    try:
+        return evaluate(model, data, len(bank.class_names))
+    finally:
+        data.stream.close()
+
+
+def load_best(model: keras.Model, run: Path) -> None:
+    """Give `model` the weights of the run's best epoch.
+
+    The weights alone: a layer of the user's own need not be made for Keras to save and load it.
+    """
     path = run / "model.keras"
     if not path.exists():
         raise EpochbankError(f"{run} has no model.keras: its training never ended an epoch. Train again.")
-    if name not in BUILT_IN:
-        load_function(name)
     try:
-        return keras.saving.load_model(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise EpochbankError(f"{path} cannot be loaded: {error}. Train again, or restore it from a copy.") from error
+        model.load_weights(path)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise EpochbankError(
+            f"{path} is damaged, or not of the model that {run / 'config.json'} names: {text}. "
+            "Put the model's module back as it was when it was trained, or train again."
+        ) from error
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

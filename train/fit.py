@@ -1,8 +1,9 @@
 """Training a model on a set, into a run directory."""
 
+import math
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import keras
 
 from augment.errors import EpochbankError
 from train.bank import Bank
-from train.evaluate import Evaluation, evaluate, load_model
+from train.batches import suitable_batch_size
+from train.best import BestModel
+from train.evaluate import Evaluation, evaluate_part, load_best
 from train.models import build_model, compile_model
 from train.run import new_run, write_json
 from train.sequence import AugmentedSequence
@@ -21,8 +24,9 @@ class FitOptions:
     """What the user may say about a training."""
 
     model: str = "cnn-small"
-    epochs: int = 20
-    batch_size: int = 256
+    epochs: int = 30
+    batch_size: int | None = None
+    """None for one that suits the size of the set."""
     mix: float = 0.5
     seed: int = 0
     learning_rate: float = 0.002
@@ -49,25 +53,24 @@ def fit(bank: Bank, options: FitOptions, run: Path | None = None) -> Fitted:
     `EpochbankError` where options cannot be, a model does not fit, a chunk is damaged, or `run` is not
     empty. Interrupted, the run directory keeps the best model so far.
     """
+    size = options.batch_size or suitable_batch_size(bank.images["train"], options.mix)
+    options = replace(options, batch_size=size)
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
     model = build_model(options.model, bank.shape, len(bank.class_names))
-    data = AugmentedSequence(bank, options.batch_size, options.mix, options.seed)
+    data = AugmentedSequence(bank, size, options.mix, options.seed)
     compile_model(model, learning_rate=options.learning_rate, steps=options.epochs * len(data))
     directory = new_run(run, bank.description.name)
     write_json(directory / "config.json", _config(bank, options, model))
     begun = time.monotonic()
     history = _train(model, data, bank, options, directory)
     seconds = time.monotonic() - begun
-    best = load_model(directory, options.model)
-    held_out = {
-        part: evaluate(best, bank.part(part, options.batch_size), len(bank.class_names))
-        for part in ("test", "validation")
-        if bank.images[part]
-    }
+    load_best(model, directory)
+    parts = ("test", "validation")
+    held_out = {part: evaluate_part(model, bank, part, size) for part in parts if bank.images[part]}
     summary = {
-        "set": {"path": str(bank.path), "fingerprint": bank.description.fingerprint},
-        **{part: result.figures() for part, result in held_out.items()},
+        "set": {"path": str(bank.path.resolve()), "fingerprint": bank.description.fingerprint},
+        **{part: held_out[part].figures() if part in held_out else None for part in parts},
         "epochs": len(history["loss"]),
         "seconds": round(seconds, 1),
         "model": options.model,
@@ -82,12 +85,13 @@ def _train(
     model: keras.Model, data: AugmentedSequence, bank: Bank, options: FitOptions, directory: Path
 ) -> dict[str, list[float]]:
     """Run Keras' `fit`; returns its history."""
-    validation = bank.validation(options.batch_size) if bank.images["validation"] else None
+    validation = bank.validation(data.stream.batches.batch_size) if bank.images["validation"] else None
     monitor = "val_loss" if validation is not None else "loss"
     metrics = keras.callbacks.CSVLogger(directory / "metrics.csv")
     callbacks = [
         data.callback(),
-        keras.callbacks.ModelCheckpoint(directory / "model.keras", monitor, mode="min", save_best_only=True),
+        BestModel(directory / "model.keras", monitor),
+        keras.callbacks.TerminateOnNaN(),
         metrics,
     ]
     if options.patience:
@@ -102,19 +106,30 @@ def _train(
             verbose=1 if sys.stdout.isatty() else 2,
         )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"The best model so far is in {directory}: `train evaluate {directory}` judges it."
-        ) from None
+        raise KeyboardInterrupt(_left_behind(directory)) from None
     except Exception as error:
         fault = data.fault or (validation.fault if validation is not None else None)
         if fault is None or isinstance(error, EpochbankError):
             raise
         raise fault from error
     finally:
-        data.stream.close()
+        for sequence in (data, validation):
+            if sequence is not None:
+                sequence.stream.close()
         if metrics.csv_file is not None:
             metrics.csv_file.close()
+    if not math.isfinite(fitted.history["loss"][-1]):
+        raise EpochbankError(
+            f"the loss became {fitted.history['loss'][-1]} in epoch {len(fitted.history['loss'])}: training diverged. "
+            f"Train again with a lower --learning-rate (it was {options.learning_rate:g}). {_left_behind(directory)}"
+        )
     return fitted.history
+
+
+def _left_behind(directory: Path) -> str:
+    if not (directory / "model.keras").exists():
+        return f"No epoch has ended: {directory} holds no model."
+    return f"The best model so far is in {directory}: `train evaluate {directory}` judges it."
 
 
 def _config(bank: Bank, options: FitOptions, model: keras.Model) -> dict[str, Any]:
@@ -122,6 +137,7 @@ def _config(bank: Bank, options: FitOptions, model: keras.Model) -> dict[str, An
         "set": {"path": str(bank.path.resolve()), "fingerprint": bank.description.fingerprint},
         "stored_epochs": list(bank.epochs),
         "classes": len(bank.class_names),
+        "class_names": bank.class_names,
         "shape": list(bank.shape),
         **asdict(options),
         "parameters": model.count_params(),

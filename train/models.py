@@ -75,18 +75,20 @@ def build_model(name: str, shape: Shape, classes: int) -> keras.Model:
         ) from error
     if not isinstance(model, keras.Model):
         raise EpochbankError(f"model {name}: it returned {type(model).__name__}; expected a Keras model.", words=True)
-    if not model.built:
+    try:
+        output, expected = model.output_shape, model.input_shape
+    except AttributeError as error:
         raise EpochbankError(
-            f"model {name}: its shapes are not known; expected a model that begins with keras.Input(shape).", words=True
-        )
-    output = model.output_shape
+            f"model {name}: its shapes are not known ({error}); expected a functional or sequential model that begins "
+            "with keras.Input(shape).",
+            words=True,
+        ) from error
     if not isinstance(output, tuple) or output[1:] != (classes,):
         raise EpochbankError(
             f"model {name}: its output has shape {output}; expected (None, {classes}), one number for each class of "
             "the set. Let the function use the number of classes that it is called with.",
             words=True,
         )
-    expected = model.input_shape
     if len(expected) != 4 or any(want not in (None, have) for want, have in zip(expected[1:], shape, strict=True)):
         raise EpochbankError(
             f"model {name}: its input has shape {expected}; expected (None, {', '.join(map(str, shape))}), the "
@@ -128,4 +130,6 @@ def compile_model(model: keras.Model, *, learning_rate: float, steps: int) -> No
 def gives_probabilities(model: keras.Model) -> bool:
     """True where the model ends in a softmax; else its outputs are taken for logits."""
     last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        return gives_probabilities(last)
     return isinstance(last, layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax

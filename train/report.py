@@ -52,7 +52,8 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
-    left.set_yscale("log")
+    if any(np.isfinite(value) and value > 0 for value in history["loss"]):
+        left.set_yscale("log")
     right.legend(loc="lower right", frameon=False)
     return figure
 

@@ -59,24 +59,19 @@ class AugmentedSequence(_StreamSequence):
         self.epoch = 0
         """The training epoch whose batches `data[i]` gives; set by the callback."""
         self._driven = False
-        self._ended = False
+        self._begun = 0
 
     def __getitem__(self, index: int) -> Batch:
-        if not self._driven:
-            self._advance_alone(index)
         return self._batch(self.epoch, index)
+
+    def on_epoch_begin(self) -> None:
+        """Keras' own hook. Without the callback, each beginning is taken for the next epoch."""
+        if not self._driven:
+            self.epoch, self._begun = self._begun, self._begun + 1
 
     def callback(self) -> keras.callbacks.Callback:
         """The callback that tells this sequence which epoch Keras is in; for `fit(callbacks=[...])`."""
-        self._driven = True
         return _EpochCallback(self)
-
-    def _advance_alone(self, index: int) -> None:
-        """Without the callback: the epoch after the last batch was given out begins with batch 0."""
-        if index == 0 and self._ended:
-            self.epoch, self._ended = self.epoch + 1, False
-        elif index == len(self) - 1:
-            self._ended = True
 
 
 class _EpochCallback(keras.callbacks.Callback):
@@ -85,6 +80,10 @@ class _EpochCallback(keras.callbacks.Callback):
     def __init__(self, sequence: AugmentedSequence):
         super().__init__()
         self._sequence = sequence
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """From now on this callback alone says which epoch it is."""
+        self._sequence._driven = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the batches of `epoch` from now on."""

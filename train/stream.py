@@ -33,6 +33,16 @@ Batch = tuple[np.ndarray, np.ndarray]
 class Batches(Protocol):
     """Which pictures make up a batch: `TrainingBatches` or `EvaluationBatches`."""
 
+    @property
+    def images(self) -> int:
+        """Pictures of the part that is shown."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures in a full batch."""
+        ...
+
     def __len__(self) -> int: ...
 
     def segments(self, epoch: int, number: int) -> list[Segment]:

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,7 +36,7 @@ class OwnOperation(Operation):
     def __post_init__(self) -> None:
         load_function(self.path)
 
-    @cached_property
+    @property
     def source_digest(self) -> str:
         """SHA-256 of the named module's source file, and of the function's where that is another."""
         function, module = load_function(self.path), importlib.import_module(self.path.partition(":")[0])

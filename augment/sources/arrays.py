@@ -5,9 +5,12 @@
 are integers or strings, (N,); where `class_names` is given, labels index it.
 """
 
+import math
 import shutil
 import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,18 @@ from PIL import Image
 from augment.errors import EpochbankError
 from augment.picture import BadPicture, to_uint8
 from augment.sources.base import Scan, file_identity
+
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    NotImplementedError,
+)
+"""What reading a damaged `.npz` may raise."""
 
 
 def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype, columns: dict[str, Any]) -> Scan:
@@ -93,14 +108,19 @@ def _text(where: str, column: str, value: object) -> str:
         raise EpochbankError(f"{where}: {column} holds {value!r}; expected text in UTF-8. Write it as text.") from error
 
 
-def _decode_block(block: np.ndarray) -> list[Image.Image | BadPicture]:
-    pictures: list[Image.Image | BadPicture] = []
-    for picture in block.reshape(*block.shape[:3]) if block.ndim == 4 and block.shape[3] == 1 else block:
+def _decoded(block: np.ndarray) -> Iterator[Image.Image | BadPicture]:
+    for picture in block[:, :, :, 0] if block.ndim == 4 and block.shape[3] == 1 else block:
         try:
-            pictures.append(Image.fromarray(to_uint8(picture)))
+            yield Image.fromarray(to_uint8(picture))
         except BadPicture as bad:
-            pictures.append(bad)
-    return pictures
+            yield bad
+
+
+def _runs(indices: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
+    """`indices` in runs of up to 8 MiB of pictures."""
+    each = max(1, math.prod(shape[1:]) * dtype.itemsize)
+    step = max(1, (8 << 20) // each)
+    return (indices[start : start + step] for start in range(0, len(indices), step))
 
 
 @dataclass(frozen=True)
@@ -113,12 +133,19 @@ class RawReader:
     dtype: str
     fortran: bool
 
-    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
-        """Copied out of a map that lives only as long as this call."""
-        mapped: np.memmap = np.memmap(
-            self.path, self.dtype, "r", self.offset, self.shape, order="F" if self.fortran else "C"
-        )
-        return _decode_block(np.asarray(mapped[indices]))
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
+        """Copied out of maps that live only as long as a run is read."""
+        for run in _runs(indices, self.shape, np.dtype(self.dtype)):
+            yield from _decoded(self._copy(run))
+
+    def _copy(self, indices: np.ndarray) -> np.ndarray:
+        try:
+            mapped: np.memmap = np.memmap(
+                self.path, self.dtype, "r", self.offset, self.shape, order="F" if self.fortran else "C"
+            )
+        except ValueError as error:
+            raise EpochbankError(f"{self.path}: images cannot be read: {error}. Write the file again.") from error
+        return np.asarray(mapped[indices])
 
     def origin(self, index: int) -> str:
         """Its number in the array."""
@@ -148,7 +175,7 @@ class NpzSource:
                 reader = _lay_bare(self.path, archive, workspace)
             with np.load(self.path, allow_pickle=False) as arrays:
                 columns = {key: _member(self.path, arrays, key) for key in ("labels", "groups", "class_names")}
-        except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+        except _UNREADABLE as error:
             raise EpochbankError(f"{self.path} cannot be read as .npz: {error}. Write it again.") from error
         return scan_arrays(str(self.path), reader, reader.shape, np.dtype(reader.dtype), columns)
 
@@ -189,13 +216,15 @@ class Hdf5Reader:
 
     path: Path
 
-    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
         """Opened anew for each call: a handle must not cross into another process."""
         import hdf5plugin  # noqa: F401  registers the filters that a file may be compressed with
 
         try:
             with h5py.File(self.path, "r", locking="best-effort") as file:
-                return _decode_block(file["images"][indices])
+                images = file["images"]
+                for run in _runs(indices, images.shape, images.dtype):
+                    yield from _decoded(images[run])
         except OSError as error:
             raise EpochbankError(f"{self.path}: images cannot be read: {error}. Write the file again.") from error
 

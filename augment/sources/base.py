@@ -1,5 +1,6 @@
 """What every kind of source offers: a cheap identity, a scan of what is there, and a reader for workers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +14,9 @@ from augment.picture import BadPicture
 class Reader(Protocol):
     """Reads pictures in a worker process; small to pickle."""
 
-    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
-        """The pictures at `indices` (int64, ascending), decoded to mode L or RGB, bad ones as `BadPicture`."""
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
+        """The pictures at `indices` (int64, ascending), one by one, decoded to mode L or RGB, bad ones as
+        `BadPicture`: a picture may be large, and no two of a block need be held at once."""
         ...
 
     def origin(self, index: int) -> str:

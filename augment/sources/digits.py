@@ -1,5 +1,6 @@
 """The built-in source: 1,797 real handwritten digits, 8 x 8, that come with scikit-learn."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ class DigitsReader:
     Many digits touch the edge; a margin of one pixel keeps the distortions from cutting them off.
     """
 
-    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
         """10 x 10 pictures, mode L."""
         from sklearn.datasets import load_digits
 
         levels = load_digits().images[indices]
         pixels = np.pad(np.round(levels * (255 / 16)).astype(np.uint8), [(0, 0), (1, 1), (1, 1)])
-        return [Image.fromarray(picture) for picture in pixels]
+        return (Image.fromarray(picture) for picture in pixels)
 
     def origin(self, index: int) -> str:
         """Its number in scikit-learn's array."""

@@ -50,11 +50,9 @@ class FilesReader:
     root: Path
     paths: PathList
 
-    def read(self, indices: np.ndarray) -> list[Image.Image | BadPicture]:
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
         """Each picture decoded, or the reason why not."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return [self._read_one(self.paths[int(index)]) for index in indices]
+        return (self._read_one(self.paths[int(index)]) for index in indices)
 
     def origin(self, index: int) -> str:
         """The path below the folder, or within the .zip."""
@@ -67,10 +65,9 @@ class FilesReader:
 
     def _read_one(self, path: str) -> Image.Image | BadPicture:
         try:
-            with Image.open(self._file(path)) as image:
-                if image.width * image.height > LARGEST:
-                    return BadPicture(f"is {image.width} x {image.height}; expected at most {LARGEST:,} pixels")
-                return decode(image)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                return self._open(path)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             return BadPicture(f"is absurdly large; expected at most {LARGEST:,} pixels")
         except BadPicture as bad:
@@ -79,6 +76,12 @@ class FilesReader:
             raise
         except Exception as error:  # Pillow's decoders raise whatever damaged data leads them to.
             return BadPicture(f"cannot be read: {error or type(error).__name__}")
+
+    def _open(self, path: str) -> Image.Image:
+        with Image.open(self._file(path)) as image:
+            if image.width * image.height > LARGEST:
+                raise BadPicture(f"is {image.width} x {image.height}; expected at most {LARGEST:,} pixels")
+            return decode(image)
 
 
 @lru_cache(maxsize=1)

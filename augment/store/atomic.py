@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,7 +66,15 @@ def new_file(path: Path) -> Iterator[Path]:
 
 def sweep(directory: Path) -> int:
     """Remove the temporaries that a killed run left below `directory`; returns how many."""
-    left = [path for path in directory.rglob(f"{TEMPORARY}*") if path.is_file()]
+    left = list(directory.rglob(f"{TEMPORARY}*"))
     for path in left:
-        path.unlink()
+        remove(path)
     return len(left)
+
+
+def remove(temporary: Path) -> None:
+    """Remove a temporary file or directory that may be gone already."""
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink(missing_ok=True)

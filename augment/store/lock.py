@@ -11,16 +11,16 @@ from augment.errors import EpochbankError
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold `path`, a directory, or a file in one that is made and says who holds it.
 
-    `EpochbankError` where another run holds it.
+    Where another run holds it: `EpochbankError`, or `wait` until that has ended.
     """
     whole = path if path.is_dir() else path.parent
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             holder = "" if path.is_dir() else f" ({path.read_text().strip() or 'unknown'})"
             raise EpochbankError(

@@ -1,7 +1,7 @@
 """A shard: one HDF5 file with a run of positions. Any HDF5 program with the filter shows what is in it.
 
 `image` uint8 (n, H, W, C) in chunks of whole pictures, `label` int32 (n,), `row` int64 (n,) in the
-source file, `checksum` uint64 (chunks,): XXH3-64 of each stored chunk. Chunks are compressed here,
+source file, `checksum` uint64 (chunks,): XXH3-64 of each stored chunk and its labels. Chunks are compressed here,
 outside the HDF5 library and its lock, and stored as they are.
 """
 
@@ -60,6 +60,13 @@ def write_shard(
 
     Memory: one chunk, and 12 bytes a picture. `path` is closed but not yet synced or published.
     """
+    try:
+        return _write(path, task, shape, fingerprint, runs)
+    except RuntimeError as error:  # What HDF5 makes of a disk that is full when a file is closed.
+        raise OSError(str(error)) from error
+
+
+def _write(path: Path, task: ShardTask, shape: tuple[int, int, int], fingerprint: str, runs: Iterable[Run]) -> Entry:
     labels = np.empty(task.images, np.int32)
     rows = np.empty(task.images, np.int64)
     chunk = min(task.chunk, task.images)
@@ -77,14 +84,14 @@ def write_shard(
                 pictures = np.concatenate([pictures, np.zeros((chunk - count, *shape), np.uint8)])
             stored = encode(task.codec, pictures)
             image.id.write_direct_chunk((filled, 0, 0, 0), stored)
-            checksums[number] = xxhash.xxh3_64_intdigest(stored)
+            checksums[number] = chunk_checksum(stored, labels[filled : filled + count])
             filled += count
         file["label"], file["row"], file["checksum"] = labels, rows, checksums
         file.attrs.update(_attributes(task, fingerprint, digest))
         image.attrs["contents"] = "pictures, (position, height, width, channel), ink bright on black"
         file["label"].attrs["contents"] = "class index of each picture; the names are in set.json"
         file["row"].attrs["contents"] = "row of each picture in the source file"
-        file["checksum"].attrs["contents"] = "XXH3-64 of each stored chunk of image"
+        file["checksum"].attrs["contents"] = "XXH3-64 of each stored chunk of image, then its labels"
     return Entry(
         part=task.part,
         epoch=task.epoch,
@@ -97,6 +104,13 @@ def write_shard(
         checksum=file_checksum(path),
         digest=to_hex(digest),
     )
+
+
+def chunk_checksum(stored: bytes, labels: np.ndarray) -> int:
+    """XXH3-64 of a chunk as it is stored, then of the labels (int32 (m,)) of its pictures."""
+    state = xxhash.xxh3_64(stored)
+    state.update(labels.data)
+    return state.intdigest()
 
 
 def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:
