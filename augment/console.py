@@ -38,7 +38,7 @@ class Commands(click.Group):
             click.echo(f"Error: {error}. {remedy}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as error:
-            say(f"\nInterrupted. {error or 'Nothing half-done is left; give the same command again.'}")
+            say(f"\nInterrupted. {str(error) or 'Nothing half-done is left; give the same command again.'}")
             ctx.exit(130)
 
 

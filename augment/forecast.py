@@ -44,6 +44,8 @@ class Forecast:
     import_seconds: float
     generate_seconds: float
     jobs: int
+    decided: str
+    """What an import decides of colour and inversion."""
 
     def lines(self) -> list[str]:
         """For people."""
@@ -53,6 +55,7 @@ class Forecast:
             f"pictures  {sum(images.values()):,} of {height} x {width} {'grey' if channels == 1 else 'RGB'}, "
             f"{self.classes:,} classes: {images['train']:,} training, {images['validation']:,} validation, "
             f"{images['test']:,} test",
+            f"import    {self.decided}",
         ]
         if not self.shards:
             return [*lines, "to do     nothing: the set holds all of it"]
@@ -104,6 +107,7 @@ def forecast(
         import_seconds=look.import_seconds * total / execution.jobs,
         generate_seconds=(clean * plain_seconds + distorted * seconds) / execution.jobs,
         jobs=execution.jobs,
+        decided=look.decided,
     )
 
 
@@ -118,6 +122,7 @@ class _Look:
     """A sample, uint8 (n, H, W, C)."""
     import_seconds: float
     """To import one picture on one core; 0 where that is done."""
+    decided: str
     key: int
     """Of the split."""
 
@@ -125,7 +130,7 @@ class _Look:
 def _look_at_file(file: SourceFile) -> _Look:
     groups = file.column("group") if file.group_names else None
     pictures = file.read(selection(file.images, SAMPLE))
-    return _Look(file.column("label"), groups, file.class_names, pictures, 0.0, split_key(file.digest))
+    return _Look(file.column("label"), groups, file.class_names, pictures, 0.0, file.decided, split_key(file.digest))
 
 
 def _look_at_source(source: Source | None, options: ImportOptions) -> _Look:
@@ -142,7 +147,7 @@ def _look_at_source(source: Source | None, options: ImportOptions) -> _Look:
         pictures = sample.read(np.arange(sample.images))
     present, labels = np.unique(scan.labels[indices], return_inverse=True)
     groups = None if scan.groups is None else scan.groups[indices]
-    return _Look(labels, groups, [scan.class_names[number] for number in present], pictures, each, 0)
+    return _Look(labels, groups, [scan.class_names[number] for number in present], pictures, each, sample.decided, 0)
 
 
 def _measure(pictures: np.ndarray, recipe: Recipe | None, codec: str, chunk: int) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from augment.console import say
 from augment.content import part_of, position_of
 from augment.distort import distort
 from augment.draw import Applied, draw
@@ -34,7 +35,8 @@ def preview_source(found: FoundSource, recipe: Recipe, options: ImportOptions, s
     few = replace(options, limit=ORIGINALS, on_bad="skip")
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
         path = Path(workspace) / "sample.h5"
-        import_source(found.source, path, few, jobs=1, quiet=True)
+        for note in import_source(found.source, path, few, jobs=1, quiet=True):
+            say(note)
         return sheet_of(open_source_file(path), recipe, seed)
 
 

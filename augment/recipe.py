@@ -124,7 +124,8 @@ def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
         document["stage"].append({"probability": stage["probability"], "operation": operations})
     recipe = parse_recipe(document)
     if recipe.settings() != settings:
-        raise ValueError(f"the source of an operation of recipe {name} is no longer what it was")
+        own = {choice.op for stage in recipe.stages for choice in stage.choices if ":" in choice.op}
+        raise ValueError(f"the source of {' or '.join(sorted(own)) or 'an operation'} is no longer what it was")
     return recipe
 
 

@@ -98,6 +98,17 @@ def test_a_second_identical_request_writes_nothing(npz: Path, tmp_path: Path) ->
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*")} == state
 
 
+def test_the_same_content_under_another_name_finds_the_same_set(npz: Path, tmp_path: Path) -> None:
+    """A renamed source and a renamed recipe file ask for the same set: there is nothing to do."""
+    run(npz, tmp_path / "a", "--epochs", "1")
+    other, recipe = tmp_path / "other.npz", tmp_path / "mine.toml"
+    other.write_bytes(npz.read_bytes())
+    recipe.write_text(CliRunner().invoke(main, ["recipes", "kanji"]).stdout.replace('name = "kanji"', 'name = "mine"'))
+    words = ["run", str(other), "--recipe", str(recipe), "--sets", str(tmp_path / "a"), "--epochs", "1"]
+    assert "nothing to do" in CliRunner().invoke(main, words).stdout
+    assert len(list((tmp_path / "a").glob("*/set.json"))) == 1
+
+
 def test_every_training_picture_once_per_epoch_in_an_order_of_its_own(npz: Path, tmp_path: Path) -> None:
     """Each epoch holds exactly the training rows; no two have the same order; held-out rows appear in none."""
     run(npz, tmp_path, "--epochs", "3", *SMALL)

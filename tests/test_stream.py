@@ -178,6 +178,17 @@ def test_a_damaged_chunk_is_named_not_served(
         epoch_of(stream, 1)
 
 
+def test_a_changed_label_is_not_served(bank: Bank) -> None:
+    """Labels are under the chunk's checksum, too."""
+    import h5py
+
+    path = bank.table("epoch", 0).shards[0][0]
+    with h5py.File(path, "r+") as file:
+        file["label"][3] = (file["label"][3] + 1) % 5
+    with pytest.raises(EpochbankError, match=r"positions 0 to 15 .* cannot be read: .*checksum"):
+        epoch_of(Stream(bank, training(bank, 0), seed=0), 0)
+
+
 def test_the_chunk_table_reads_what_h5py_reads(bank: Bank) -> None:
     """Read around the HDF5 library and through it: the same pictures and labels."""
     import h5py
@@ -262,13 +273,13 @@ def test_windows_hold_every_chunk_once(chunks: list[int], chunk_bytes: int, key:
 
 def test_a_dropped_stream_lets_go_of_its_threads(bank: Bank) -> None:
     """Without `close`, threads end with the stream that started them."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     stream = Stream(bank, training(bank), seed=0, threads=2)
     stream.batch(0, 0)
-    assert threading.active_count() > before
+    started = set(threading.enumerate()) - before
+    assert started
     del stream
     gc.collect()
-    for thread in threading.enumerate():
-        if thread.name.startswith("epochbank-decode"):
-            thread.join(10)
-    assert threading.active_count() <= before
+    for thread in started:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in started)

@@ -15,6 +15,7 @@ from PIL import Image
 from augment.cli import main as augment
 from train import AugmentedSequence, open_set
 from train.bank import Bank
+from train.batches import suitable_batch_size
 from train.cli import main as train
 from train.evaluate import evaluate
 from train.models import BUILT_IN, build_model, compile_model, gives_probabilities
@@ -226,3 +227,70 @@ def test_bench_reports_stream_and_steps(digits: Path) -> None:
     assert measured.exit_code == 0, measured.output
     for word in ("pictures/s", "first after", "on one cached batch", "waited"):
         assert word in measured.output
+
+
+def test_a_lambda_that_keras_cannot_load_costs_no_training(digits: Path, tmp_path: Path, monkeypatch) -> None:
+    """A model with a lambda, as one rescales in a hurry: trained, judged, and judged again later."""
+    (tmp_path / "lambda_models.py").write_text(
+        "import keras\n"
+        "from keras import layers\n\n"
+        "class Own(layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return x * 1.0\n\n"
+        "def build(shape, classes):\n"
+        "    return keras.Sequential([keras.Input(shape), layers.Lambda(lambda x: x / 255.0), Own(),\n"
+        "                             layers.Flatten(), layers.Dense(classes)])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    fitted = CliRunner().invoke(
+        train, ["fit", str(digits), "--model", "lambda_models:build", "--epochs", "1", "--run", "r"]
+    )
+    assert fitted.exit_code == 0, fitted.output
+    judged = json.loads(CliRunner().invoke(train, ["evaluate", "r", "--json"]).stdout.splitlines()[-1])
+    assert judged["accuracy"] == json.loads((tmp_path / "r" / "summary.json").read_text())["test"]["accuracy"]
+
+
+def test_divergence_is_told(digits: Path, tmp_path: Path) -> None:
+    """A loss that is no number ends the training with a sentence, not with pictures of nothing."""
+    words = ["--learning-rate", "1e30", "--epochs", "3", "--run", str(tmp_path / "r")]
+    fitted = CliRunner().invoke(train, ["fit", str(digits), *words])
+    assert fitted.exit_code == 1, fitted.output
+    assert "training diverged. Train again with a lower --learning-rate (it was 1e+30)" in fitted.output
+    assert not (tmp_path / "r" / "summary.json").exists()
+
+
+def test_mixed_precision_trains_and_is_judged_alike(digits: Path, tmp_path: Path) -> None:
+    """Under a mixed policy: logits stay float32, and `train evaluate` agrees with the summary."""
+    run = tmp_path / "r"
+    try:
+        words = ["--precision", "mixed_bfloat16", "--epochs", "1", "--run", str(run)]
+        fitted = CliRunner().invoke(train, ["fit", str(digits), *words])
+        assert fitted.exit_code == 0, fitted.output
+    finally:
+        keras.config.set_dtype_policy("float32")
+    judged = json.loads(CliRunner().invoke(train, ["evaluate", str(run), "--json"]).stdout.splitlines()[-1])
+    summary = json.loads((run / "summary.json").read_text())
+    assert judged["accuracy"] == pytest.approx(summary["test"]["accuracy"], abs=0.06)
+
+
+def test_without_held_out_parts_there_is_nothing_to_judge(tmp_path: Path) -> None:
+    """A set made with --validation 0 --test 0 trains; the summary says null, and evaluate says why it cannot."""
+    sets, run = tmp_path / "sets", tmp_path / "r"
+    words = ["--validation", "0", "--test", "0", "--limit", "200", "--size", "16", "--epochs", "1"]
+    made = CliRunner().invoke(augment, ["run", "digits", "--sets", str(sets), "--jobs", "1", *words])
+    assert made.exit_code == 0, made.output
+    fitted = CliRunner().invoke(train, ["fit", "--sets", str(sets), "--epochs", "1", "--run", str(run)])
+    assert fitted.exit_code == 0, fitted.output
+    summary = json.loads((run / "summary.json").read_text())
+    assert (summary["test"], summary["validation"]) == (None, None)
+    refused = CliRunner().invoke(train, ["evaluate", str(run)])
+    assert refused.exit_code == 1
+    assert "has no test part: it was made with --test 0" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("images", "mix", "size"), [(1439, 0.5, 64), (10**6, 0.5, 256), (30, 0.5, 16), (20_000, 0, 256)]
+)
+def test_small_sets_get_small_batches(images: int, mix: float, size: int) -> None:
+    """The batch size that nobody named: 256, or what leaves a small set some forty steps an epoch."""
+    assert suitable_batch_size(images, mix) == size

@@ -67,14 +67,14 @@ class OwnOperation(Operation):
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise EpochbankError(
                 f"{self.path} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno}). "
-                "Mend the function, then run the same command again.",
+                "Mend the function and run again; that makes another set.",
                 words=True,
             ) from error
         if not isinstance(after, np.ndarray) or after.dtype != np.uint8 or after.shape != before.shape:
             received = f"{after.dtype} {after.shape}" if isinstance(after, np.ndarray) else type(after).__name__
             raise EpochbankError(
                 f"{self.path} returned {received}; expected a NumPy array, uint8 {before.shape}, like the picture "
-                "that it was given. Mend the function, then run the same command again.",
+                "that it was given. Mend the function and run again; that makes another set.",
                 words=True,
             )
         return Image.fromarray(after[:, :, 0] if after.shape[2] == 1 else after)

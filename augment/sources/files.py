@@ -151,10 +151,11 @@ class _FilesSource:
                 "Put the pictures of each class into a folder that bears its name."
             )
         if ungrouped:
-            shown = "".join(f"\n  {path}" for path in ungrouped)
+            shown = "".join(f"\n  {_text(path)}" for path in ungrouped[:10])
+            more = f"\n  and {len(ungrouped) - 10:,} more" if len(ungrouped) > 10 else ""
             raise EpochbankError(
                 f"--group-pattern does not match {len(ungrouped):,} of {len(labels):,} paths; expected a group for "
-                f"each picture. Widen the pattern, or move these files away:{shown}",
+                f"each picture. Widen the pattern, or move these files away:{shown}{more}",
                 words=True,
             )
 
