@@ -125,7 +125,8 @@ def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
     recipe = parse_recipe(document)
     if recipe.settings() != settings:
         own = {choice.op for stage in recipe.stages for choice in stage.choices if ":" in choice.op}
-        raise ValueError(f"the source of {' or '.join(sorted(own)) or 'an operation'} is no longer what it was")
+        what = f"the source of {' or '.join(sorted(own))}" if own else f"the meaning of recipe {name}"
+        raise ValueError(f"{what} is no longer what it was")
     return recipe
 
 
