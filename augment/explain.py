@@ -8,6 +8,7 @@ from PIL import Image
 
 from augment.content import draw_at, order_at, part_of, position_of
 from augment.distort import distort
+from augment.draw import Applied
 from augment.errors import EpochbankError
 from augment.operations import OwnOperation
 from augment.request import recipe_of
@@ -38,12 +39,6 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
     row, label = int(rows.row[picture]), int(rows.label[picture])
     recipe = recipe_of(description)
     (applied,) = draw_at(description, recipe, epoch, position, position + 1).applied(recipe)
-    stages = []
-    for stage in applied:
-        if isinstance(stage.operation, OwnOperation):
-            stages.append({"op": stage.op, **stage.operation.settings()})
-        else:
-            stages.append({"op": stage.op, **{key: _plain(value) for key, value in stage.parameters.items()}})
     return {
         "set": str(directory),
         "epoch": epoch,
@@ -53,8 +48,18 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
         "class": description.class_names[label],
         "group": None if rows.group is None else group_name(directory, int(rows.group[picture])),
         "origin": _origin(description.source_path(directory), row),
-        "stages": stages,
+        "stages": [stage_facts(stage) for stage in applied],
     }
+
+
+def stage_facts(applied: Applied) -> dict[str, Any]:
+    """`{"op": name, ...}` with the parameters as JSON values, or the digest of an own operation's source."""
+    if isinstance(applied.operation, OwnOperation):
+        return {"op": applied.op, **applied.operation.settings()}
+    plain = {
+        key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in applied.parameters.items()
+    }
+    return {"op": applied.op, **plain}
 
 
 def explain_lines(facts: dict[str, Any]) -> list[str]:
@@ -113,7 +118,3 @@ def original(directory: Path, description: Description, row: int) -> np.ndarray:
 
 def _origin(path: Path, row: int) -> str | None:
     return open_source_file(path).origin(row) if path.exists() else None
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -10,11 +10,10 @@ from PIL import Image
 from augment.console import say
 from augment.content import part_of, position_of
 from augment.distort import distort
-from augment.draw import Applied, draw
+from augment.draw import draw
 from augment.errors import EpochbankError
-from augment.explain import explain, original, stage_text
+from augment.explain import explain, original, stage_facts, stage_text
 from augment.importing import ImportOptions, import_source, selection
-from augment.operations import OwnOperation
 from augment.recipe import Recipe
 from augment.request import FoundSource, recipe_of
 from augment.sheet import Cell, contact_sheet
@@ -48,7 +47,7 @@ def sheet_of(sample: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
     for number, picture in enumerate(sample.read(rows)):
         drawn = draw(recipe, sample.shape, f"preview/{seed}", number, 0, DISTORTIONS)
         after = distort(np.repeat(picture[None], DISTORTIONS, 0), recipe, drawn)
-        done = [[stage_text({"op": one.op, **_numbers(one)}) for one in applied] for applied in drawn.applied(recipe)]
+        done = [[stage_text(stage_facts(one)) for one in applied] for applied in drawn.applied(recipe)]
         name = sample.class_names[labels[rows[number]]]
         grid.append(
             [Cell(picture, ["original", name], marked=True)]
@@ -82,11 +81,3 @@ def preview_set(directory: Path) -> Image.Image:
         before = original(directory, description, row)
         grid.append([Cell(before, ["original", str(facts["class"])], marked=True), *cells])
     return contact_sheet(f"{description.name}, recipe {recipe.name}", grid)
-
-
-def _numbers(applied: Applied) -> dict:
-    if isinstance(applied.operation, OwnOperation):
-        return {}
-    return {
-        key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in applied.parameters.items()
-    }
