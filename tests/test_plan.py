@@ -179,20 +179,20 @@ def test_parts_and_epochs_do_not_stand_for_one_another() -> None:
 @few
 @given(shapes)
 def test_chunks_are_a_power_of_two_and_small(shape: tuple[int, int, int]) -> None:
-    """A chunk holds 1 to 256 pictures, a power of two, the largest that decodes to no more than 256 KiB."""
+    """A chunk holds 1 to 256 pictures, a power of two, the largest that decodes to no more than 512 KiB."""
     chunk, each = chunk_images(shape), math.prod(shape)
     assert 1 <= chunk <= 256
     assert chunk & (chunk - 1) == 0
-    assert chunk == 1 or chunk * each <= 256 << 10
-    assert chunk == 256 or 2 * chunk * each > 256 << 10
+    assert chunk == 1 or chunk * each <= 512 << 10
+    assert chunk == 256 or 2 * chunk * each > 512 << 10
 
 
 @pytest.mark.parametrize(
     ("shape", "chunk"),
-    [((64, 64, 1), 64), ((64, 64, 3), 16), ((28, 28, 1), 256), ((105, 105, 1), 16), ((1, 1, 1), 256)],
+    [((64, 64, 1), 128), ((64, 64, 3), 32), ((28, 28, 1), 256), ((105, 105, 1), 32), ((1, 1, 1), 256)],
 )
 def test_chunks_of_usual_pictures(shape: tuple[int, int, int], chunk: int) -> None:
-    """64 kanji of 64 x 64 make a chunk, a divisor of the usual batch of 256."""
+    """128 kanji of 64 x 64 make a chunk, a divisor of the usual batch of 256."""
     assert chunk_images(shape) == chunk
 
 

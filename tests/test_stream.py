@@ -1,13 +1,18 @@
 """The stream: what comes out of a set, whatever asks for it and in whichever order."""
 
+import errno
 import gc
 import json
+import os
 import pickle
 import threading
+import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -19,9 +24,10 @@ from augment.cli import main
 from augment.errors import EpochbankError
 from train.bank import Bank, open_set
 from train.batches import EvaluationBatches, TrainingBatches
-from train.chunks import chunk_table
+from train.buffers import Buffers
+from train.chunks import ChunkTable
 from train.order import windows, within
-from train.stream import Stream, aligned
+from train.stream import Stream
 
 
 def make(source: Path, recipe: Path, sets: Path, *words: str) -> Bank:
@@ -134,11 +140,12 @@ def test_a_batch_is_the_callers_own(bank: Bank) -> None:
     first[:] = 255
     again, _ = stream.batch(0, 0)
     assert np.array_equal(again, kept)
-    assert first.ctypes.data % 64 == again.ctypes.data % 64 == aligned((3, 5, 7, 1)).ctypes.data % 64 == 0
+    assert first.ctypes.data % 64 == again.ctypes.data % 64 == 0
 
 
 def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
     """Over hundreds of epochs neither decoded windows, nor open files, nor threads grow in number."""
+    before = threading.active_count()
     stream = Stream(bank, training(bank), seed=0)
     counts = []
     for epoch in range(200):
@@ -146,11 +153,12 @@ def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
             stream.batch(epoch, number)
         if epoch >= 20:
             counts.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
-            assert len(stream._decoded) < 40
-            assert len(stream._passes) < 10
+            assert len(stream._decoder._windows) < 40
+            assert len(stream._decoder._passes) < 10
+            assert len(stream._made) + len(stream._pending) < 40
     files, threads = zip(*counts, strict=True)
     assert max(files) <= files[0] + 3
-    assert max(threads) <= threads[0]
+    assert max(threads) <= before + 24
     stream.close()
 
 
@@ -168,23 +176,22 @@ def test_a_damaged_chunk_is_named_not_served(
 ) -> None:
     """One flipped bit anywhere in a chunk: an error with file, positions and remedy, in the thread that asked."""
     bank = make(numbered_npz, nothing_recipe, tmp_path, "--codec", codec)
-    chunk = bank.table("epoch", 1).chunks[4]
-    path = bank.table("epoch", 1).shards[chunk["shard"]][0]
+    path = bank.path / bank.table("epoch", 1).shards[0].file
+    with h5py.File(path) as file:
+        chunk = file["image"].id.get_chunk_info(4)
     data = bytearray(path.read_bytes())
-    data[int(chunk["offset"] + chunk["size"] // 2)] ^= 1
+    data[chunk.byte_offset + chunk.size // 2] ^= 1
     path.write_bytes(data)
     stream = Stream(bank, training(bank, 0), seed=0)
     epoch_of(stream, 0)
-    message = rf"{path.name}, positions 64 to 79 .* cannot be read: .*`augment verify` lists"
+    message = rf"{path.name}, chunk 4, positions 64 to 79 .* cannot be read: .*`augment verify` lists"
     with pytest.raises(EpochbankError, match=message):
         epoch_of(stream, 1)
 
 
 def test_a_changed_label_is_not_served(bank: Bank) -> None:
     """Labels are under the chunk's checksum, too."""
-    import h5py
-
-    path = bank.table("epoch", 0).shards[0][0]
+    path = bank.path / bank.table("epoch", 0).shards[0].file
     with h5py.File(path, "r+") as file:
         file["label"][3] = (file["label"][3] + 1) % 5
     with pytest.raises(EpochbankError, match=r"positions 0 to 15 .* cannot be read: .*checksum"):
@@ -193,11 +200,8 @@ def test_a_changed_label_is_not_served(bank: Bank) -> None:
 
 def test_the_chunk_table_reads_what_h5py_reads(bank: Bank) -> None:
     """Read around the HDF5 library and through it: the same pictures and labels."""
-    import h5py
-    import hdf5plugin  # noqa: F401
-
     entries = [entry for entry in bank.entries if entry.part == "epoch" and entry.epoch == 0]
-    table = chunk_table(bank.path, entries, bank.shape)
+    table = ChunkTable(bank.path, entries, bank.shape)
     through = [h5py.File(bank.path / entry.file) for entry in sorted(entries, key=lambda entry: entry.start)]
     expected = np.concatenate([file["image"][()] for file in through])
     labels = np.concatenate([file["label"][()] for file in through])
@@ -266,7 +270,7 @@ def test_windows_hold_every_chunk_once(chunks: list[int], chunk_bytes: int, key:
     read = np.concatenate([parted.chunks_of(window) for window in range(count)])
     assert sorted(read.tolist()) == list(range(len(chunks)))
     held = [sum(chunks[chunk] for chunk in parted.chunks_of(window)) for window in range(count)]
-    assert np.array_equal(np.diff(parted.starts), held)
+    assert np.diff(parted.starts).tolist() == held
     assert sorted(within(0, held[0], 7).tolist()) == list(range(held[0]))
     total = sum(chunks)
     assert list(parted.covering(0, total)) == list(range(count))
@@ -285,3 +289,146 @@ def test_a_dropped_stream_lets_go_of_its_threads(bank: Bank) -> None:
     for thread in started:
         thread.join(10)
     assert not any(thread.is_alive() for thread in started)
+
+
+def test_a_filter_that_is_not_ours_is_left_to_h5py(bank: Bank) -> None:
+    """Shards that somebody packed anew, with another filter or in other chunks: the same batches."""
+    expected = epoch_of(Stream(bank, training(bank), seed=2), 0)
+    for number, shard in enumerate(bank.table("epoch", 0).shards):
+        with h5py.File(bank.path / shard.file, "r+") as file:
+            pictures = file["image"][()]
+            del file["image"]
+            chunks = ((16, 4, 4, 1), (5, 4, 4, 1))[number % 2]
+            filters = (hdf5plugin.Blosc(), hdf5plugin.Zstd())[number % 2]
+            file.create_dataset("image", data=pictures, chunks=chunks, **filters)
+    again = epoch_of(Stream(open_set(bank.path), training(bank), seed=2), 0)
+    assert np.array_equal(expected, again)
+
+
+@pytest.mark.parametrize("pictures", [100, 128, 129, 1000])
+@pytest.mark.parametrize("mix", [0, 0.25, 0.5, 1])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_readers_part_an_epoch(pictures: int, mix: float, drop_last: bool) -> None:
+    """Several readers: the same number of batches, none empty, each picture once among all of them."""
+    for readers in (1, 2, 3, 7):
+        parts = [TrainingBatches(pictures, (0, 1), 8, mix, reader, readers, drop_last) for reader in range(readers)]
+        assert len({len(part) for part in parts}) == 1
+        for epoch in range(3):
+            shown: Counter[tuple[str, int]] = Counter()
+            for part in parts:
+                for number in range(len(part)):
+                    segments = part.segments(epoch, number)
+                    count = sum(segment.stop - segment.start for segment in segments)
+                    assert count == 8 if drop_last else 0 < count <= 8
+                    shown.update((segments[0].part, at) for at in range(segments[0].start, segments[0].stop))
+                assert part.shown == sum(
+                    segment.stop - segment.start for n in range(len(part)) for segment in part.segments(epoch, n)
+                )
+            assert set(shown.values()) == {1}
+            assert len(shown) == pictures or (drop_last and pictures - len(shown) < 8 * readers)
+
+
+def test_readers_read_what_one_would(bank: Bank) -> None:
+    """Streamed by three readers, an epoch's pictures are those of one, each by one of them."""
+    whole = sorted(epoch_of(Stream(bank, training(bank, 0), seed=7), 1)[0])
+    parts = [TrainingBatches(bank.images["train"], bank.epochs, 32, 0, reader, 3) for reader in range(3)]
+    shown = [epoch_of(Stream(bank, part, seed=7), 1)[0] for part in parts]
+    assert sorted(np.concatenate(shown)) == whole
+
+
+def test_the_next_epoch_is_begun_while_this_one_ends(bank: Bank) -> None:
+    """Once the last batch is delivered, the first ones of the next epoch wait already."""
+    stream = Stream(bank, training(bank), seed=0, ahead=4)
+    last = len(stream.batches) - 1
+    for number in range(last + 1):
+        stream.batch(0, number)
+    waiting = set(stream._made)
+    assert waiting >= {(1, number) for number in range(4)}
+    for _ in range(200):
+        if stream.depth >= 4:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"only {stream.depth} batches were made ahead")
+
+
+def test_a_closed_stream_lets_nobody_wait(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a batch while the stream is closed is told, and so is whoever asks later."""
+    stream = Stream(bank, training(bank), seed=0, threads=1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def stuck(*_: object) -> None:
+        begun.set()
+        go_on.wait(20)
+
+    monkeypatch.setattr(ChunkTable, "read", stuck)
+    with ThreadPoolExecutor(2) as pool:
+        waits = pool.submit(stream.batch, 0, 0)
+        assert begun.wait(10)
+        closing = pool.submit(stream.close)
+        time.sleep(0.1)
+        go_on.set()
+        closing.result(10)
+        with pytest.raises(CancelledError):
+            waits.result(10)
+    with pytest.raises(RuntimeError, match="closed"):
+        stream.batch(0, 1)
+
+
+def test_a_read_that_failed_is_tried_again(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails once fails that batch; asked again, the batch comes."""
+    first = Stream(bank, training(bank), seed=0)
+    expected = first.batch(0, 2)
+    first.close()
+    real, failures = ChunkTable.read, [EpochbankError("the network is away")] * 3
+
+    def failing(*arguments: object) -> None:
+        if failures:
+            raise failures.pop()
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ChunkTable, "read", failing)
+    stream = Stream(bank, training(bank), seed=0, threads=1, ahead=0)
+    with pytest.raises(EpochbankError, match="the network is away"):
+        stream.batch(0, 2)
+    again = stream.batch(0, 2)
+    assert all(np.array_equal(*pair) for pair in zip(expected, again, strict=True))
+
+
+def test_a_slow_disk_is_read_from_many_threads(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that wait 10 ms each overlap, though only one thread computes: a network disk is hidden."""
+    now, most, real = [0], [0], os.preadv
+    lock = threading.Lock()
+
+    def slow(descriptor: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
+        if flags:
+            raise BlockingIOError(errno.EAGAIN, "not in the page cache")
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+        return real(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", slow)
+    stream = Stream(bank, training(bank), seed=0, threads=1)
+    slowly = epoch_of(stream, 0)
+    assert most[0] >= 4
+    monkeypatch.undo()
+    assert np.array_equal(slowly, epoch_of(Stream(bank, training(bank), seed=0), 0))
+
+
+def test_memory_is_used_again_only_when_nobody_has_it() -> None:
+    """A buffer whose array, or a view of it, is still held is never handed out a second time."""
+    buffers = Buffers(3)
+    first = buffers.array((10, 4, 4, 1))
+    place, view = first.ctypes.data, first[3:]
+    assert place % 64 == 0
+    del first
+    second = buffers.array((10, 4, 4, 1))
+    assert second.ctypes.data != place
+    del view
+    assert buffers.array((5, 4, 4, 1)).ctypes.data == place
+    held = [buffers.array((7, 8, 8, 3)) for _ in range(20)]
+    assert len({array.ctypes.data for array in held}) == 20
+    assert len(buffers._kept) == 3

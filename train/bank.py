@@ -9,7 +9,7 @@ from augment.errors import EpochbankError
 from augment.store.catalogue import find_set
 from augment.store.description import Description, read_description
 from augment.store.manifest import Entry, published_epochs, read_manifest
-from train.chunks import ChunkTable, chunk_table
+from train.chunks import ChunkTable
 
 if TYPE_CHECKING:
     from train.sequence import EvaluationSequence
@@ -43,19 +43,26 @@ class Bank:
         """Numbers of the published epochs."""
         return tuple(epoch.epoch for epoch in published_epochs(self.entries, self.images["train"]))
 
+    @cached_property
+    def _shards(self) -> dict[tuple[str, int], list[Entry]]:
+        shards: dict[tuple[str, int], list[Entry]] = {}
+        for entry in self.entries:
+            shards.setdefault((entry.part, entry.epoch), []).append(entry)
+        return shards
+
     def table(self, part: str, epoch: int = 0) -> ChunkTable:
         """Where the chunks of a part, or of a stored epoch (`part="epoch"`), lie.
 
         `EpochbankError` where it is not wholly published.
         """
-        entries = [entry for entry in self.entries if entry.part == part and entry.epoch == epoch]
+        entries = self._shards.get((part, epoch), [])
         expected = self.images["train" if part == "epoch" else part]
         if sum(entry.images for entry in entries) != expected:
             raise EpochbankError(
                 f"{self.path}: {f'epoch {epoch}' if part == 'epoch' else f'the {part} part'} is unfinished. "
                 "Give the same `augment run` again, which completes it."
             )
-        return chunk_table(self.path, entries, self.shape)
+        return ChunkTable(self.path, entries, self.shape)
 
     def validation(self, batch_size: int = 256) -> "EvaluationSequence":
         """The validation part, undistorted, in order, for Keras."""

@@ -1,120 +1,148 @@
 """The chunk table: where each chunk of a part or stored epoch lies, and how to read one.
 
-The table is built once, with the HDF5 library; chunks are then read and decoded around it, outside
-its lock and Python's, straight into the caller's memory.
+Which chunks there are is in the manifest. Where they lie is asked of the HDF5 library once for each
+shard, when its first chunk is wanted; chunks are then read and decoded around the library, outside its lock
+and Python's, straight into the caller's memory. A filter that is not one of ours is left to the library.
 """
 
-import os
+import threading
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from augment.errors import EpochbankError
-from augment.store.codec import decode
+from augment.store.codec import CODECS, decode
 from augment.store.manifest import Entry
-from augment.store.shard import chunk_checksum
+from augment.store.shard import chunk_is_sound, read_run
+from train.disk import Disk
 
-_COLUMNS = np.dtype(
-    [
-        ("shard", np.int32),
-        ("offset", np.int64),  # of the stored chunk in its file, bytes
-        ("size", np.int64),  # stored bytes
-        ("checksum", np.uint64),
-        ("first", np.int64),  # position of the first picture
-        ("images", np.int64),
-        ("labels", np.int64),  # offset of the labels in the file, bytes
-    ]
-)
+_scratch = threading.local()
 
 
 @dataclass(frozen=True)
+class _Locations:
+    """Where the chunks of one shard lie. 20 bytes a chunk."""
+
+    offsets: np.ndarray
+    """int64: of the stored chunk in the file, bytes."""
+    sizes: np.ndarray
+    """int64: stored bytes."""
+    checksums: np.ndarray
+    """uint32 or uint64 (`store.shard.chunk_is_sound`)."""
+    labels: int
+    """Offset of the labels in the file, bytes."""
+
+
 class ChunkTable:
-    """All chunks of a part or stored epoch, in order of position. 52 bytes a chunk."""
+    """All chunks of a part or stored epoch, in order of position. Thread-safe."""
 
-    shape: tuple[int, int, int]
-    shards: tuple[tuple[Path, str, int], ...]
-    """Path, codec and pictures in a whole chunk of each shard."""
-    chunks: np.ndarray
-    """Structured, `_COLUMNS`."""
-
-    @property
-    def images(self) -> np.ndarray:
-        """Pictures in each chunk, int64."""
-        return self.chunks["images"]
+    def __init__(self, directory: Path, entries: Sequence[Entry], shape: tuple[int, int, int]):
+        """`entries` are the shards in the set's `directory`, `shape` the (H, W, C) of a picture."""
+        self.shape = shape
+        self.shards = tuple(sorted(entries, key=lambda entry: entry.start))
+        self._directory = directory
+        self._paths = [str(directory / entry.file) for entry in self.shards]
+        self._first = [0, *accumulate(-(-entry.images // entry.chunk) for entry in self.shards)]
+        """shards + 1 of them: number of each shard's first chunk."""
+        starts = [np.arange(0, entry.images, entry.chunk) for entry in self.shards]
+        self.images = np.concatenate(
+            [np.minimum(entry.chunk, entry.images - at) for entry, at in zip(self.shards, starts, strict=True)]
+            or [np.empty(0, np.int64)]
+        )
+        """int64: pictures in each chunk."""
+        self._locating = threading.Lock()
+        self._located: dict[int, _Locations | None] = {}
 
     @property
     def chunk_bytes(self) -> int:
         """Decoded bytes of the largest chunk."""
         return int(self.images.max(initial=0)) * int(np.prod(self.shape))
 
-    def read(self, number: int, images: np.ndarray, labels: np.ndarray) -> None:
+    def read(self, number: int, images: np.ndarray, labels: np.ndarray, disk: Disk | None = None) -> None:
         """Read and decode chunk `number` into `images` (uint8 (m, H, W, C), contiguous) and `labels` (int32 (m,)).
 
         m is the chunk's number of pictures. Raises `EpochbankError` where the chunk is damaged.
         """
-        chunk = self.chunks[number]
-        path, codec, whole = self.shards[chunk["shard"]]
+        disk = disk or Disk()
+        which = bisect_right(self._first, number) - 1
+        entry, path, within = self.shards[which], self._paths[which], number - self._first[which]
+        start = entry.start + within * entry.chunk
+        if which not in self._located:
+            with disk.waiting(), self._locating:
+                if which not in self._located:
+                    self._located[which] = _locate(path, entry)
+        located = self._located[which]
+        if located is None:
+            with disk.waiting():
+                images[:], labels[:], _ = read_run(self._directory, entry, start, start + len(images))
+            return
+        offset, size = int(located.offsets[within]), int(located.sizes[within])
         try:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                stored = os.pread(descriptor, int(chunk["size"]), int(chunk["offset"]))
-                if os.preadv(descriptor, [labels.data], int(chunk["labels"])) != labels.nbytes:
-                    raise ValueError("the labels are cut short")
-            finally:
-                os.close(descriptor)
-            if chunk_checksum(stored, labels) != int(chunk["checksum"]):
+            disk.read(path, labels.data.cast("B"), located.labels + 4 * within * entry.chunk)
+            # A shard's last chunk is stored whole, filled up with zeros.
+            out = images if len(images) == entry.chunk else np.empty((entry.chunk, *self.shape), np.uint8)
+            plain = entry.codec == "none" and size == out.nbytes
+            stored = out.reshape(-1).data if plain else _memory(size)
+            disk.read(path, stored, offset)
+            if not chunk_is_sound(stored, labels, located.checksums[within]):
                 raise ValueError("chunk or labels have another checksum than when they were written")
-            if len(images) == whole:
-                decode(codec, stored, images)
-            else:  # A shard's last chunk is stored whole, filled up with zeros.
-                filled = np.empty((whole, *self.shape), np.uint8)
-                decode(codec, stored, filled)
-                images[:] = filled[: len(images)]
+            if not plain:
+                decode(entry.codec, stored, out)
+            if out is not images:
+                images[:] = out[: len(images)]
         except (OSError, ValueError, RuntimeError) as error:
-            first = int(chunk["first"])
             raise EpochbankError(
-                f"{path}, positions {first} to {first + len(images) - 1} (bytes {chunk['offset']} to "
-                f"{chunk['offset'] + chunk['size'] - 1}) cannot be read: {error}. `augment verify` lists all "
-                "damaged shards and says how to have them made again."
+                f"{path}, chunk {within}, positions {start} to {start + len(images) - 1} (bytes {offset} to "
+                f"{offset + size - 1}) cannot be read: {error}. `augment verify` lists all damaged shards and says "
+                "how to have them made again."
             ) from error
 
 
-def chunk_table(directory: Path, entries: Sequence[Entry], shape: tuple[int, int, int]) -> ChunkTable:
-    """The table of the shards `entries`, in order of position; opens each file once."""
-    ordered = sorted(entries, key=lambda entry: entry.start)
-    tables = [_of_shard(directory, number, entry) for number, entry in enumerate(ordered)]
-    return ChunkTable(
-        shape,
-        tuple((directory / entry.file, entry.codec, entry.chunk) for entry in ordered),
-        np.concatenate(tables) if tables else np.empty(0, _COLUMNS),
-    )
+def _memory(size: int) -> memoryview:
+    """`size` bytes of this thread's own, used again each time."""
+    held = getattr(_scratch, "held", None)
+    if held is None or len(held) < size:
+        held = _scratch.held = memoryview(bytearray(size + (size >> 2)))
+    return held[:size]
 
 
-def _of_shard(directory: Path, number: int, entry: Entry) -> np.ndarray:
-    path = directory / entry.file
-    rows = np.zeros(-(-entry.images // entry.chunk), _COLUMNS)
+def _locate(path: str, entry: Entry) -> _Locations | None:
+    """Where the chunks of a shard lie; None where they went through a filter that is not its codec's."""
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
+            image = file["image"].id
             found: list[h5py.h5d.StoreInfo] = []
-            file["image"].id.chunk_iter(found.append)
-            if len(found) != len(rows) or any(chunk.filter_mask for chunk in found):
-                raise OSError(f"it has {len(found)} chunks as written by epochbank; expected {len(rows)}")
-            for chunk in found:
-                row = rows[chunk.chunk_offset[0] // entry.chunk]
-                row["offset"], row["size"] = chunk.byte_offset, chunk.size
-            rows["checksum"] = file["checksum"][()]
+            image.chunk_iter(found.append)
             labels = file["label"].id.get_offset()
+            if not _as_written(image, found, entry) or labels is None:
+                return None
+            chunks = -(-entry.images // entry.chunk)
+            if len(found) != chunks or len(file["checksum"]) != chunks:
+                raise OSError(f"it has {len(found)} chunks; expected {chunks}")
+            offsets, sizes = np.empty(chunks, np.int64), np.empty(chunks, np.int64)
+            for chunk in found:
+                at = chunk.chunk_offset[0] // entry.chunk
+                offsets[at], sizes[at] = chunk.byte_offset, chunk.size
+            return _Locations(offsets, sizes, file["checksum"][()], labels)
     except (OSError, KeyError) as error:
         raise EpochbankError(
             f"{path} cannot be read: {error}. `augment verify` lists all damaged shards and says how to have "
             "them made again."
         ) from error
-    starts = np.arange(len(rows)) * entry.chunk
-    rows["shard"] = number
-    rows["first"] = entry.start + starts
-    rows["images"] = np.minimum(entry.chunk, entry.images - starts)
-    rows["labels"] = labels + 4 * starts
-    return rows
+
+
+def _as_written(image: h5py.h5d.DatasetID, found: list[h5py.h5d.StoreInfo], entry: Entry) -> bool:
+    """Whether the pictures went through their codec's filter and no other, in chunks of the size expected."""
+    properties = image.get_create_plist()
+    filters = [properties.get_filter(at)[0] for at in range(properties.get_nfilters())]
+    expected = [] if CODECS[entry.codec] is None else [CODECS[entry.codec]]
+    return (
+        filters == expected
+        and properties.get_chunk()[0] == entry.chunk
+        and not any(chunk.filter_mask for chunk in found)
+    )

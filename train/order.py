@@ -6,7 +6,10 @@ neighbours of one pass before the next. Pure functions.
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,8 +25,18 @@ class Windows:
     """int64: chunk numbers in the order in which they are read."""
     per_window: int
     """Chunks in a window; fewer in the last."""
-    starts: np.ndarray
-    """int64 (windows + 1,): the window w makes up pictures starts[w] to starts[w + 1] - 1 of the pass."""
+    starts: list[int]
+    """windows + 1 of them: the window w makes up pictures starts[w] to starts[w + 1] - 1 of the pass."""
+
+    @property
+    def images(self) -> int:
+        """Pictures of the pass."""
+        return self.starts[-1]
+
+    @cached_property
+    def longest(self) -> int:
+        """Pictures in the largest window."""
+        return max(stop - start for start, stop in pairwise(self.starts))
 
     def chunks_of(self, window: int) -> np.ndarray:
         """Chunk numbers of a window."""
@@ -33,8 +46,7 @@ class Windows:
         """The windows that pictures `start` to `stop` - 1 of the pass lie in."""
         if stop <= start:
             return range(0)
-        first = int(np.searchsorted(self.starts, start, "right")) - 1
-        return range(first, int(np.searchsorted(self.starts, stop, "left")))
+        return range(bisect_right(self.starts, start) - 1, bisect_left(self.starts, stop))
 
 
 def windows(chunk_images: np.ndarray, chunk_bytes: int, key: int | None) -> Windows:
@@ -47,7 +59,7 @@ def windows(chunk_images: np.ndarray, chunk_bytes: int, key: int | None) -> Wind
     per_window = max(1, fitting)
     ends = np.cumsum(chunk_images[order])
     last = np.arange(per_window - 1, len(order) + per_window - 1, per_window).clip(max=len(order) - 1)
-    return Windows(order, per_window, np.concatenate([[0], ends[last]]))
+    return Windows(order, per_window, [0, *ends[last].tolist()])
 
 
 def within(window: int, images: int, key: int) -> np.ndarray:
@@ -62,5 +74,13 @@ def key_of(*parts: int | str) -> int:
 
 
 def _shuffled(count: int, key: int) -> np.ndarray:
-    # Raw Philox words: their stream is the same in every version of NumPy.
-    return np.argsort(np.random.Philox(key=key).random_raw(count), kind="stable")
+    """A permutation of 0, ..., `count` - 1, int64."""
+    # Raw Philox words: their stream is the same in every version of NumPy. The low bits of each make room for its
+    # number, so that no two are equal and sorting them, much faster than an argsort, tells the permutation.
+    bits = max(1, (count - 1).bit_length())
+    words = np.random.Philox(key=key).random_raw(count)
+    words >>= bits
+    words <<= bits
+    words |= np.arange(count, dtype=np.uint64)
+    words.sort()
+    return (words & np.uint64((1 << bits) - 1)).astype(np.int64)

@@ -1,7 +1,7 @@
 """A shard: one HDF5 file with a run of positions. Any HDF5 program with the filter shows what is in it.
 
 `image` uint8 (n, H, W, C) in chunks of whole pictures, `label` int32 (n,), `row` int64 (n,) in the
-source file, `checksum` uint64 (chunks,): XXH3-64 of each stored chunk and its labels. Chunks are compressed here,
+source file, `checksum` uint32 (chunks,): CRC-32 of each stored chunk and its labels. Chunks are compressed here,
 outside the HDF5 library and its lock, and stored as they are.
 """
 
@@ -13,6 +13,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import xxhash
+from isal import isal_zlib
 
 from augment.errors import EpochbankError
 from augment.store.codec import encode
@@ -70,7 +71,7 @@ def _write(path: Path, task: ShardTask, shape: tuple[int, int, int], fingerprint
     labels = np.empty(task.images, np.int32)
     rows = np.empty(task.images, np.int64)
     chunk = min(task.chunk, task.images)
-    checksums = np.empty(-(-task.images // chunk), np.uint64)
+    checksums = np.empty(-(-task.images // chunk), np.uint32)
     digest, filled = 0, 0
     with h5py.File(path, "x") as file:
         image = file.create_dataset(
@@ -91,7 +92,7 @@ def _write(path: Path, task: ShardTask, shape: tuple[int, int, int], fingerprint
         image.attrs["contents"] = "pictures, (position, height, width, channel), ink bright on black"
         file["label"].attrs["contents"] = "class index of each picture; the names are in set.json"
         file["row"].attrs["contents"] = "row of each picture in the source file"
-        file["checksum"].attrs["contents"] = "XXH3-64 of each stored chunk of image, then its labels"
+        file["checksum"].attrs["contents"] = "CRC-32 of each stored chunk of image, then its labels"
     return Entry(
         part=task.part,
         epoch=task.epoch,
@@ -106,11 +107,21 @@ def _write(path: Path, task: ShardTask, shape: tuple[int, int, int], fingerprint
     )
 
 
-def chunk_checksum(stored: bytes, labels: np.ndarray) -> int:
-    """XXH3-64 of a chunk as it is stored, then of the labels (int32 (m,)) of its pictures."""
+def chunk_checksum(stored: bytes | bytearray | memoryview, labels: np.ndarray) -> int:
+    """CRC-32 (that of zlib, RFC 1952) of a chunk as it is stored, then of the labels (int32 (m,)) of its pictures."""
+    return isal_zlib.crc32(labels.data, isal_zlib.crc32(stored))
+
+
+def chunk_is_sound(stored: bytes | bytearray | memoryview, labels: np.ndarray, checksum: np.integer) -> bool:
+    """Whether a chunk and its labels are what was written; `checksum` as the shard's dataset has it.
+
+    Shards of the first development versions have XXH3-64, uint64, instead of the faster CRC-32.
+    """
+    if checksum.dtype == np.uint32:
+        return chunk_checksum(stored, labels) == checksum
     state = xxhash.xxh3_64(stored)
     state.update(labels.data)
-    return state.intdigest()
+    return state.intdigest() == checksum
 
 
 def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:

@@ -1,0 +1,118 @@
+"""A few threads that compute, and others that take over while one of them waits for a disk.
+
+At most `computing` of them compute at any moment. One that is about to wait says so (`waiting`), and
+another goes on in its place: a slow disk is read from many threads at once, a fast one from no more
+threads than compute.
+"""
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_MOST_THREADS = 24
+
+Task = Callable[[], None]
+
+
+class Workers:
+    """Runs tasks, first come, first served. Tasks must not raise. Ends when it is closed or dropped."""
+
+    def __init__(self, computing: int):
+        self._pool = _Pool(computing)
+        # Threads know the pool alone, so that a dropped `Workers` is collected and ends them.
+        self._end = weakref.finalize(self, self._pool.end)
+
+    def submit(self, task: Task) -> None:
+        """Run `task` after those that were submitted before."""
+        self._pool.submit(task)
+
+    def submit_first(self, tasks: list[Task]) -> None:
+        """Run `tasks`, in this order, before all others that have not begun."""
+        self._pool.submit(*reversed(tasks), first=True)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While a task is in this context, another may compute in its place."""
+        self._pool.leave()
+        try:
+            yield
+        finally:
+            self._pool.come_back()
+
+    def close(self) -> None:
+        """Drop the tasks that have not begun, and wait for those that have."""
+        self._end()
+        for thread in list(self._pool.threads):
+            if thread is not threading.current_thread():
+                thread.join()
+
+
+class _Pool:
+    def __init__(self, computing: int):
+        self.threads: list[threading.Thread] = []
+        self._most_computing = computing
+        self._tasks: deque[Task] = deque()
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._computing = self._idle = self._coming_back = 0
+        self._ended = False
+
+    def submit(self, *tasks: Task, first: bool = False) -> None:
+        with self._lock:
+            (self._tasks.extendleft if first else self._tasks.extend)(tasks)
+            for _ in tasks:
+                self._wake()
+
+    def _wake(self) -> None:
+        """Have the next task begun, where one more may compute. The caller holds the lock."""
+        if self._ended or not self._tasks or self._computing + self._coming_back >= self._most_computing:
+            return
+        if self._idle:
+            self._idle -= 1  # Now, not when it wakes: the next task wakes another.
+            self._work.notify()
+        elif len(self.threads) < _MOST_THREADS:
+            thread = threading.Thread(target=self._run, name="epochbank-decode", daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._tasks or self._computing + self._coming_back >= self._most_computing:
+                    if self._ended:
+                        return
+                    self._idle += 1
+                    self._work.wait()
+                task = self._tasks.popleft()
+                self._computing += 1
+            task()
+            del task  # It holds pictures that the next wait should not keep.
+            with self._lock:
+                self._computing -= 1
+                if self._coming_back:
+                    self._room.notify()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._computing -= 1
+            if self._coming_back:
+                self._room.notify()
+            else:
+                self._wake()
+
+    def come_back(self) -> None:
+        with self._lock:
+            self._coming_back += 1
+            while self._computing >= self._most_computing:
+                self._room.wait()
+            self._coming_back -= 1
+            self._computing += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._tasks.clear()
+            self._work.notify_all()
