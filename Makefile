@@ -16,10 +16,10 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment train preview test test-long check format bench docs clean
+.PHONY: help setup augment train preview test test-long test-backends check format bench docs clean
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo
 	@echo "  SOURCE=$(SOURCE) RECIPE=$(RECIPE) EPOCHS=$(EPOCHS) SETS=$(SETS) JOBS=$(JOBS) AUGMENT=\"$(AUGMENT)\" TRAIN=\"$(TRAIN)\""
 
@@ -48,6 +48,12 @@ test: $(READY) ## The tests, in a few minutes
 
 test-long: $(READY) ## Longer campaigns: many kills, many drawn parameters
 	$(BIN)/python -m pytest -m long
+
+test-backends: ## What Keras does with a stream, on JAX and on torch (in .venv-backends)
+	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[backends,dev]'
+	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
 
 check: $(READY) ## Formatting, lint and types; changes nothing
 	$(BIN)/ruff format --check .

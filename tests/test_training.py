@@ -8,13 +8,11 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import numbers
 from keras import layers
 from PIL import Image
 
 from augment.cli import main as augment
-from train import AugmentedSequence, open_set
-from train.bank import Bank
+from train import open_set
 from train.batches import suitable_batch_size
 from train.cli import main as train
 from train.evaluate import evaluate
@@ -102,73 +100,6 @@ def test_evaluation_finds_the_mistakes(digits: Path) -> None:
     brightness = [mistake.picture.mean() for mistake in result.worst]
     assert brightness == sorted(brightness, reverse=True)
     assert all(mistake.predicted == 3 != mistake.true for mistake in result.worst)
-
-
-def counting_model(bank: Bank, seen: list[np.ndarray]) -> keras.Model:
-    """A model that runs eagerly and keeps the numbers of the pictures that it was trained on."""
-
-    class Counting(keras.Model):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense = layers.Dense(5)
-
-        def call(self, pictures):  # type: ignore[no-untyped-def]
-            return self.dense(keras.ops.reshape(keras.ops.cast(pictures, "float32"), (-1, 16)))
-
-        def train_step(self, data):  # type: ignore[no-untyped-def]
-            seen.append(numbers(np.asarray(data[0])))
-            return super().train_step(data)
-
-    model = Counting()
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
-    return model
-
-
-@pytest.fixture
-def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> Bank:
-    words = ["--recipe", str(nothing_recipe), "--epochs", "2", "--jobs", "1", "--sets", str(tmp_path / "sets")]
-    assert CliRunner().invoke(augment, ["run", str(numbered_npz), *words]).exit_code == 0
-    return open_set(None, tmp_path / "sets")
-
-
-@pytest.mark.parametrize("with_callback", [True, False])
-def test_fit_trains_on_every_picture_once_per_epoch(bank: Bank, with_callback: bool) -> None:
-    """What reaches the training step: each epoch every picture, in an order of its own, validation in between."""
-    seen: list[np.ndarray] = []
-    data = AugmentedSequence(bank, batch_size=80, mix=0)
-    callbacks = [data.callback()] if with_callback else []
-    model = counting_model(bank, seen)
-    model.fit(data, epochs=3, shuffle=False, verbose=0, callbacks=callbacks, validation_data=bank.validation(64))
-    per_epoch = [np.concatenate(seen[start : start + len(data)]) for start in range(0, len(seen), len(data))]
-    assert len(per_epoch) == 3
-    for shown in per_epoch:
-        assert len(shown) == len(set(shown)) == bank.images["train"]
-    assert len({tuple(shown) for shown in per_epoch}) == 3
-
-
-def test_initial_epoch_and_a_second_fit_show_the_epochs_that_they_say(bank: Bank) -> None:
-    """With the callback, `fit(initial_epoch=2)` shows epoch 2, and a fit anew shows epoch 0 again."""
-    shown = {}
-    for name, begin in (("first", 0), ("later", 2), ("again", 0)):
-        seen: list[np.ndarray] = []
-        data = AugmentedSequence(bank, batch_size=100, mix=0, seed=4)
-        words = {"epochs": begin + 1, "initial_epoch": begin, "shuffle": False, "verbose": 0}
-        counting_model(bank, seen).fit(data, callbacks=[data.callback()], **words)
-        shown[name] = np.concatenate(seen).tolist()
-    expected = AugmentedSequence(bank, batch_size=100, mix=0, seed=4)
-    expected.epoch = 2
-    assert shown["later"] == np.concatenate([numbers(expected[at][0]) for at in range(len(expected))]).tolist()
-    assert shown["first"] == shown["again"] != shown["later"]
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_keras_workers_change_nothing(bank: Bank, workers: int) -> None:
-    """With more Keras workers than one, too, every picture comes once in each epoch."""
-    seen: list[np.ndarray] = []
-    data = AugmentedSequence(bank, batch_size=100, mix=0, workers=workers)
-    counting_model(bank, seen).fit(data, epochs=2, shuffle=False, verbose=0, callbacks=[data.callback()])
-    for start in (0, len(data)):
-        assert len(set(np.concatenate(seen[start : start + len(data)]))) == bank.images["train"]
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))

@@ -2,13 +2,22 @@
 
 import time
 from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augment.progress import size
 from train.bank import Bank
 from train.batches import TrainingBatches
+from train.gpu import GpuLoad
+from train.meter import Waits
 from train.stream import Stream
+
+if TYPE_CHECKING:
+    import keras
+
+_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -24,21 +33,22 @@ class StreamRate:
     slowest: float
     """The 99th percentile of the same."""
     picture_bytes: int
+    disk_bytes: int
+    """Bytes that came from the disk and not from the page cache."""
 
     def lines(self) -> list[str]:
         """For people."""
         rate = self.images / self.seconds
         return [
             f"stream    {rate:,.0f} pictures/s ({size(rate * self.picture_bytes)}/s decoded) over {self.images:,} "
-            "pictures",
+            f"pictures; {size(self.disk_bytes)} came from the disk, the rest from the page cache",
             f"batches   first after {1e3 * self.first:.1f} ms, then one every {1e3 * self.median:.2f} ms (median), "
             f"{1e3 * self.slowest:.2f} ms (99th percentile)",
         ]
 
 
-def stream_rate(bank: Bank, batch_size: int, mix: float, seconds: float, threads: int | None) -> StreamRate:
+def stream_rate(bank: Bank, batches: TrainingBatches, seconds: float, threads: int | None) -> StreamRate:
     """Stream training epochs, as fast as they come, for at least `seconds` and one epoch."""
-    batches = TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix)
     begun = time.perf_counter()
     stream = Stream(bank, batches, seed=0, threads=threads)
     stream.batch(0, 0)
@@ -49,53 +59,78 @@ def stream_rate(bank: Bank, batch_size: int, mix: float, seconds: float, threads
             images += len(stream.batch(epoch, number)[1])
             times.append(time.perf_counter())
         epoch += 1
+    effort = stream.effort()
     stream.close()
-    gaps = np.diff(times)
-    median, slowest = np.percentile(gaps, [50, 99])
-    return StreamRate(images, times[-1] - times[0], first, median, slowest, int(np.prod(bank.shape)))
+    middle, slowest = np.percentile(np.diff(times), [50, 99])
+    picture_bytes = int(np.prod(bank.shape))
+    return StreamRate(images, times[-1] - times[0], first, middle, slowest, picture_bytes, effort.disk_bytes)
 
 
 @dataclass(frozen=True)
 class StepTime:
-    """Training steps on the stream beside steps on one cached batch."""
+    """Training steps on the stream beside steps on one cached batch: what a faster stream could gain."""
 
     streamed: float
-    """Seconds of a step, median, its wait for the batch included."""
+    """Seconds of a step, waits included."""
     cached: float
-    """Seconds of a step on the same batch again and again, median."""
-    waited: float
-    """Share of the streamed steps' time that was spent waiting for data."""
+    """Seconds of a step on the same batch again and again."""
+    waits: Waits
+    gpu_load: float | None
+    """Mean load in percent of the busiest NVIDIA GPU on the stream; None without one."""
+
+    @property
+    def headroom(self) -> float:
+        """`streamed` over `cached`: 1 where data costs nothing."""
+        return self.streamed / self.cached
 
     def lines(self) -> list[str]:
         """For people."""
-        return [
-            f"step      {1e3 * self.streamed:.1f} ms on the stream, {1e3 * self.cached:.1f} ms on one cached batch: "
-            f"{self.streamed / self.cached:.3f} times",
-            f"waited    {100 * self.waited:.2f} % of the time for data",
+        lines = [
+            f"step      {1e3 * self.streamed:.2f} ms on the stream, {1e3 * self.cached:.2f} ms on one cached batch: "
+            f"headroom {self.headroom:.3f}",
+            f"waited    {100 * self.waits.share:.2f} % of the time for data; {self.waits.depth:.1f} batches were ready",
         ]
+        if self.gpu_load is not None:
+            lines.append(f"GPU       {self.gpu_load:.0f} % load on the stream")
+        return lines
 
 
-def step_time(bank: Bank, model_name: str, batch_size: int, mix: float, steps: int) -> StepTime:
-    """Time `steps` training steps of a model either way, after ten of each to warm up."""
+def step_time(
+    bank: Bank, batches: TrainingBatches, model_name: str, steps: int, threads: int | None, precision: str
+) -> StepTime:
+    """Time `fit` over `steps` steps of a model, on the stream and on one batch in turn; medians of five rounds."""
+    import keras
+
     from train.models import build_model, compile_model
 
+    keras.config.set_dtype_policy(precision)
     model = build_model(model_name, bank.shape, len(bank.class_names))
     compile_model(model, learning_rate=1e-3, steps=1000)
-    batches = TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix)
-    stream = Stream(bank, batches, seed=0)
-    cached = stream.batch(0, 0)
-    waits, streamed, repeated = [], [], []
-    for step in range(-10, steps):
-        begun = time.perf_counter()
-        pictures, labels = stream.batch(*divmod(step + 10, max(1, len(batches) - 1)))
-        waited = time.perf_counter() - begun
-        model.train_on_batch(pictures, labels)
-        if step >= 0:
-            streamed.append(time.perf_counter() - begun)
-            waits.append(waited)
-        begun = time.perf_counter()
-        model.train_on_batch(*cached)
-        if step >= 0:
-            repeated.append(time.perf_counter() - begun)
+    from train.bench_data import Cached, Streamed
+
+    stream = Stream(bank, batches, seed=0, threads=threads)
+    streamed, cached = Streamed(stream, steps), Cached(stream.batch(0, 0), steps)
+    _seconds_a_step(model, cached)
+    _seconds_a_step(model, streamed)
+    times: dict[str, list[float]] = {"streamed": [], "cached": []}
+    loads = []
+    for _ in range(_ROUNDS):
+        times["cached"].append(_seconds_a_step(model, cached))
+        with GpuLoad() as load:
+            times["streamed"].append(_seconds_a_step(model, streamed))
+        loads.append(load.percent)
     stream.close()
-    return StepTime(float(np.median(streamed)), float(np.median(repeated)), sum(waits) / sum(streamed))
+    measured = [load for load in loads if load is not None]
+    return StepTime(
+        median(times["streamed"]),
+        median(times["cached"]),
+        streamed.meter.total(),
+        median(measured) if measured else None,
+    )
+
+
+def _seconds_a_step(model: "keras.Model", data: Any) -> float:
+    """Of an epoch over `data`, its first step left out."""
+    timer = data.timer()
+    model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[timer])
+    return timer.seconds_a_step

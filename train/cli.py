@@ -4,16 +4,44 @@ Modules are imported by the command that needs them: `--help` needs none.
 """
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from augment import __version__
 from augment.console import HELP, Commands, say
+from augment.errors import EpochbankError
 
 _sets = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 _batch_size = click.option("--batch-size", type=click.IntRange(1), default=256, help="Pictures in a batch.")
+_threads = click.option("--threads", type=click.IntRange(1),
+                        help="Decoding threads.  [default: a core each, up to 4]")  # fmt: skip
+_precision = click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+                          default="float32", help="Mixed precision makes recent GPUs faster.")  # fmt: skip
+
+
+class _Shard(click.ParamType):
+    """`k/n`: the k-th of n readers, counted from 0."""
+
+    name = "K/N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        found = re.fullmatch(r"(\d+)/(\d+)", str(value))
+        if not found or not int(found[1]) < int(found[2]):
+            self.fail(
+                f"{value!r}; expected K/N with 0 <= K < N, such as 0/4 for the first of four readers.", param, ctx
+            )
+        return int(found[1]), int(found[2])
+
+
+_shard = click.option("--shard", type=_Shard(),
+                      help="Read the K-th of N parts of the training pictures, K from 0: for N processes that train "
+                      "one model.")  # fmt: skip
 _mix = click.option(
     "--mix", type=click.FloatRange(0, 1), default=0.5, help="Share of originals in a batch; 1: originals alone."
 )
@@ -47,31 +75,50 @@ def main() -> None:
               help="Stop after so many epochs without a lower validation loss; 0: never.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]), default="float32",
               help="Mixed precision makes recent GPUs faster.")  # fmt: skip
+@click.option("--deterministic", is_flag=True, help="Two runs give equal metrics, on the same machine; slower.")
+@click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0,
+              help="Write a checkpoint so many minutes after the last one; 0: however long it takes.")  # fmt: skip
+@click.option("--checkpoint-steps", type=click.IntRange(1), help="Write one after so many steps, too.")
 @click.option("--run", type=click.Path(path_type=Path), help="New run directory.  [default: one in runs/]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
+              help="Go on with this interrupted run, at the step of its last checkpoint.")  # fmt: skip
 @_sets
-def fit(name: str | None, run: Path | None, sets: Path, **words: object) -> None:
+def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **words: object) -> None:
     """Train a model on a set and judge it.
 
-    Without SET, the newest. The run directory keeps the best model, the metrics and the pictures.
+    Without SET, the newest. The run directory keeps the best model, the metrics and the pictures. Interrupted,
+    it also has a checkpoint: with --resume, and without what the training was begun with, it goes on from there.
 
     \b
     Examples:
       train fit
       train fit sets/digits-kanji-1f2e3d4c --model cnn --epochs 50 --batch-size 512
       train fit --model my_models:wide --mix 0.25
+      train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
     from train.backend import start_backend
     from train.bank import open_set
 
-    bank = open_set(name, sets)
-    say(start_backend())
-    from train.fit import FitOptions
-    from train.fit import fit as fit_model
+    if resume is not None:
+        from train.run import find_unfinished
+
+        changes = _given_anew(resume)
+        find_unfinished(resume)
+        say(start_backend())
+        from train.fit import resume as resume_fit
+
+        fitted = resume_fit(resume, **changes)
+    else:
+        bank = open_set(name, sets)
+        say(start_backend())
+        from train.fit import FitOptions
+        from train.fit import fit as fit_model
+
+        say(f"{bank.path}: {bank.images['train']:,} training pictures, {len(bank.epochs)} stored epochs, "
+            f"{len(bank.class_names):,} classes")  # fmt: skip
+        fitted = fit_model(bank, FitOptions(**words), run)  # type: ignore[arg-type]
     from train.report import write_report
 
-    say(f"{bank.path}: {bank.images['train']:,} training pictures, {len(bank.epochs)} stored epochs, "
-        f"{len(bank.class_names):,} classes")  # fmt: skip
-    fitted = fit_model(bank, FitOptions(**words), run)  # type: ignore[arg-type]
     part = next((part for part in ("test", "validation") if part in fitted.held_out), "")
     pictures = write_report(fitted.run, fitted.history, fitted.held_out.get(part), part, bank.class_names)
     for part, result in fitted.held_out.items():
@@ -79,6 +126,24 @@ def fit(name: str | None, run: Path | None, sets: Path, **words: object) -> None
                    f"({result.images:,} pictures)")  # fmt: skip
     click.echo(f"model      {fitted.run / 'model.keras'}")
     click.echo("pictures   " + "\n           ".join(map(str, pictures)))
+
+
+def _given_anew(resume: Path) -> dict[str, Any]:
+    """The words given with `--resume`; refused where they would have another training go on than was begun."""
+    context = click.get_current_context()
+    given = [param for param in context.command.params
+             if context.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT]  # fmt: skip
+    harmless = {"checkpoint_minutes", "checkpoint_steps"}
+    refused = [param.opts[0] if isinstance(param, click.Option) else "SET"
+               for param in given if param.name not in {"resume", *harmless}]  # fmt: skip
+    if refused:
+        raise EpochbankError(
+            f"{', '.join(refused)} together with --resume; expected --checkpoint-minutes and --checkpoint-steps at "
+            f"most: {resume} goes on with what it was begun with, as its config.json has it. Leave the rest out, or "
+            "train anew, without --resume.",
+            words=True,
+        )
+    return {param.name: context.params[param.name] for param in given if param.name in harmless}
 
 
 @main.command()
@@ -118,27 +183,34 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 @_batch_size
 @_mix
 @click.option("--seconds", type=click.FloatRange(0), default=5.0, help="Stream for at least so long.")
-@click.option("--threads", type=click.IntRange(1), help="Decoding threads.  [default: up to 4]")
+@_threads
+@_shard
 @click.option("--model", metavar="NAME|MODULE:FUNCTION", help="Also time training steps of this model.")
-@click.option("--steps", type=click.IntRange(1), default=50, help="Training steps to time.")
+@click.option("--steps", type=click.IntRange(2), default=50, help="Training steps in each of five rounds.")
+@_precision
 @_sets
 def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads: int | None,
-          model: str | None, steps: int, sets: Path) -> None:  # fmt: skip
+          shard: tuple[int, int] | None, model: str | None, steps: int, precision: str,
+          sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
-    With --model, also how long a training step waits for it. Without SET, the newest.
+    With --model, also its headroom: the time of a training step on the stream over that of a step on one cached
+    batch, and how busy an NVIDIA GPU is. Without SET, the newest.
 
     \b
     Examples:
       train bench
-      train bench --model cnn --batch-size 1024
+      train bench --model cnn --batch-size 1024 --precision mixed_float16
     """
     from train.backend import start_backend
     from train.bank import open_set
+    from train.batches import TrainingBatches
     from train.bench import step_time, stream_rate
 
     bank = open_set(name, sets)
-    click.echo("\n".join(stream_rate(bank, batch_size, mix, seconds, threads).lines()))
+    batches = TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix, *(shard or (0, 1)))
+    click.echo("\n".join(stream_rate(bank, batches, seconds, threads).lines()))
     if model is not None:
         say(start_backend())
-        click.echo("\n".join(step_time(bank, model, batch_size, mix, steps).lines()))
+        full = replace(batches, drop_last=True)
+        click.echo("\n".join(step_time(bank, full, model, steps, threads, precision).lines()))

@@ -1,9 +1,11 @@
 """What Keras is given: `PyDataset`s over a stream. They run on every backend, with threads of our own.
 
-Keras' own workers are left alone (`workers=1`): they rebuild their pool every epoch and may deliver
-batches of an epoch that was broken off. A Keras callback tells the true epoch.
+Keras' own workers are never used: they rebuild their pool every epoch and may deliver batches of an
+epoch that was broken off. `data[i]` depends on the epoch that is shown, and only Keras' hooks and the
+callback change that one, at times when no batch of another epoch can be under way.
 """
 
+import threading
 from typing import Any
 
 import keras
@@ -11,6 +13,8 @@ import keras
 from augment.errors import EpochbankError
 from train.bank import Bank
 from train.batches import EvaluationBatches, TrainingBatches
+from train.meter import StallMeter
+from train.readers import readers_here
 from train.stream import Batch, Stream
 
 
@@ -20,6 +24,11 @@ class _StreamSequence(keras.utils.PyDataset):
     stream: Stream
     fault: EpochbankError | None = None
     """Some backends wrap an exception of `data[i]` beyond recognition: here it is itself."""
+
+    @property
+    def workers(self) -> int:
+        """1, whatever was given: Keras is to start no workers, for the stream has threads of its own."""
+        return 1
 
     def __len__(self) -> int:
         return len(self.stream.batches)
@@ -47,47 +56,138 @@ class AugmentedSequence(_StreamSequence):
         seed: int = 0,
         *,
         threads: int | None = None,
-        **keras_options: Any,
+        ahead: int = 8,
+        shard: tuple[int, int] | None = None,
+        drop_last: bool = False,
+        workers: int = 1,
+        max_queue_size: int | None = None,
+        use_multiprocessing: bool = False,
     ):
-        """`mix` is the share of originals in a batch, 0 to 1; `keras_options` are those of `PyDataset`.
+        """`mix` is the share of originals in a batch, 0 to 1; `threads` decode up to `ahead` batches ahead.
 
-        Raises `EpochbankError` for a batch size or mix that cannot be.
+        `shard` (k, n) shows the k-th of n parts of the training pictures, batches of `batch_size` each; None asks
+        `keras.distribution`, under which the last batch is left out unless it is full (`drop_last`). Keras' words
+        `workers` and `max_queue_size` stand for `threads` and `ahead`. Raises `EpochbankError` for what cannot be.
         """
-        super().__init__(**keras_options)
-        batches = TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix)
-        self.stream = Stream(bank, batches, seed=seed, threads=threads)
+        super().__init__()
+        if use_multiprocessing:
+            raise EpochbankError(
+                "use_multiprocessing=True; expected False: decoding threads need no processes, and processes "
+                "freeze. Give threads=.",
+                words=True,
+            )
+        here = readers_here(batch_size)
+        reader, readers = (here.reader, here.readers) if shard is None else shard
+        batches = TrainingBatches(
+            bank.images["train"], bank.epochs, batch_size, mix, reader, readers, drop_last or here.full
+        )
+        threads = threads or (workers if workers > 1 else None)
+        self.stream = Stream(bank, batches, seed=seed, threads=threads, ahead=max_queue_size or ahead)
         self.epoch = 0
-        """The training epoch whose batches `data[i]` gives; set by the callback."""
+        """The training epoch whose batches `data[i]` gives; Keras' hooks and the callback set it."""
+        self.start = 0
+        """Batches left out at the beginning of the epoch: `data[0]` is number `start` of it."""
+        self.meter = StallMeter()
+        self._asked: set[int] = set()
         self._driven = False
-        self._begun = 0
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.stream.batches) - self.start
 
     def __getitem__(self, index: int) -> Batch:
-        return self._batch(self.epoch, index)
+        asked = self.meter.clock()
+        with self._lock:
+            self._asked.add(index)
+        batch = self._batch(self.epoch, self.start + index)
+        self.meter.delivered(asked, self.stream.depth)
+        return batch
+
+    def show(self, epoch: int) -> None:
+        """Give the batches of training epoch `epoch` from now on."""
+        with self._lock:
+            self.epoch = epoch
+            self._asked.clear()
+
+    def show_next(self) -> bool:
+        """Go on to the next epoch if all batches of this one were asked for; returns whether they were."""
+        with self._lock:
+            done = len(self._asked) >= len(self)
+        if done:
+            self.show(self.epoch + 1)
+        return done
 
     def on_epoch_begin(self) -> None:
-        """Keras' own hook. Without the callback, each beginning is taken for the next epoch."""
+        """Keras' own hook. Without the callback, the next epoch follows once this one was gone through."""
         if not self._driven:
-            self.epoch, self._begun = self._begun, self._begun + 1
+            self.show_next()
 
     def callback(self) -> keras.callbacks.Callback:
-        """The callback that tells this sequence which epoch Keras is in; for `fit(callbacks=[...])`."""
+        """The callback that tells this sequence which epoch Keras is in, and measures what steps wait.
+
+        For `fit(callbacks=[...])`, before those that write logs: it adds `data_wait` (seconds), `data_wait_share`
+        (of the epoch, validation left out) and `queue_depth` (batches ready when a step began, on average).
+        """
         return _EpochCallback(self)
 
 
 class _EpochCallback(keras.callbacks.Callback):
-    """Keras calls it with the true epoch before it asks for that epoch's batches."""
+    """Keras calls it with the true epoch before it asks for that epoch's batches.
+
+    It has no hook at a batch's end: that would have Keras wait for the device after each step.
+    """
 
     def __init__(self, sequence: AugmentedSequence):
         super().__init__()
         self._sequence = sequence
+        self._first = True
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """From now on this callback alone says which epoch it is."""
-        self._sequence._driven = True
+        self._sequence._driven, self._first = True, True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """A later `fit` may come without the callback."""
+        self._sequence._driven = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show the batches of `epoch` from now on."""
-        self._sequence.epoch = epoch
+        """Show the batches of `epoch` from now on.
+
+        With `steps_per_epoch`, Keras' epochs are stretches of that many steps, through which one iterator goes on:
+        the next epoch of ours begins where it has come to its end.
+        """
+        data, steps = self._sequence, self.params["steps"]
+        if steps == len(data):
+            data.show(epoch)
+            anew = True
+        elif self._first:
+            data.show(-(-epoch * steps // len(data)))
+            anew = True
+        else:
+            anew = data.show_next()
+        self._first = False
+        data.meter.begin_epoch(anew=anew)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """A step begins."""
+        self._sequence.meter.begin_step()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Validation is not training."""
+        self._sequence.meter.end_steps()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add what the epoch's steps waited to the logs."""
+        waits = self._sequence.meter.end_epoch()
+        if logs is not None:
+            logs.update(waits.columns())
 
 
 class EvaluationSequence(_StreamSequence):

@@ -6,6 +6,7 @@ order; what is made ahead only makes it quick.
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from functools import partial
@@ -17,8 +18,12 @@ from train.bank import Bank
 from train.batches import PassKey, Segment
 from train.buffers import Buffers
 from train.disk import Disk
+from train.meter import Effort
 from train.windows import Decoder, Read, Window
 from train.workers import Workers
+
+_OTHERS_KEPT = 4
+"""Batches made ahead for where a consumer was before, or for another consumer."""
 
 Batch = tuple[np.ndarray, np.ndarray]
 """Pictures uint8 (B, H, W, C) and labels int32 (B,)."""
@@ -66,6 +71,7 @@ class Stream:
         self._made: OrderedDict[tuple[int, int], Future[Batch]] = OrderedDict()
         self._pending: set[Future[Batch]] = set()
         self._closed = False
+        self._begun = time.perf_counter()
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
@@ -94,6 +100,11 @@ class Stream:
         with self._decoder.lock:
             return sum(made.done() for made in self._made.values())
 
+    def effort(self) -> Effort:
+        """What its threads did so far."""
+        seconds = time.perf_counter() - self._begun
+        return Effort(seconds, self.threads, self._workers.computed, self._disk.waited, self._disk.waited_bytes)
+
     def close(self) -> None:
         """Stop the threads and let go of files. The stream is of no use afterwards."""
         self._closed = True
@@ -108,7 +119,7 @@ class Stream:
             later, at = divmod(number + step, len(self.batches))
             if (epoch + later, at) not in self._made:
                 self._made[epoch + later, at] = self._begin(epoch + later, at, ahead=True)
-        while len(self._made) > 2 * self.ahead:
+        while len(self._made) > self.ahead + _OTHERS_KEPT:
             self._made.popitem(last=False)
 
     def _begin(self, epoch: int, number: int, *, ahead: bool = False) -> "Future[Batch]":

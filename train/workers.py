@@ -6,6 +6,7 @@ threads than compute.
 """
 
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -41,6 +42,11 @@ class Workers:
         finally:
             self._pool.come_back()
 
+    @property
+    def computed(self) -> float:
+        """Seconds spent in tasks so far, waiting left out, added up over threads."""
+        return self._pool.computed
+
     def close(self) -> None:
         """Drop the tasks that have not begun, and wait for those that have."""
         self._end()
@@ -59,6 +65,8 @@ class _Pool:
         self._room = threading.Condition(self._lock)
         self._computing = self._idle = self._coming_back = 0
         self._ended = False
+        self._since = threading.local()
+        self.computed = 0.0
 
     def submit(self, *tasks: Task, first: bool = False) -> None:
         with self._lock:
@@ -87,17 +95,25 @@ class _Pool:
                     self._idle += 1
                     self._work.wait()
                 task = self._tasks.popleft()
-                self._computing += 1
+                self._begin_computing()
             task()
             del task  # It holds pictures that the next wait should not keep.
             with self._lock:
-                self._computing -= 1
+                self._end_computing()
                 if self._coming_back:
                     self._room.notify()
 
+    def _begin_computing(self) -> None:
+        self._computing += 1
+        self._since.time = time.perf_counter()
+
+    def _end_computing(self) -> None:
+        self._computing -= 1
+        self.computed += time.perf_counter() - self._since.time
+
     def leave(self) -> None:
         with self._lock:
-            self._computing -= 1
+            self._end_computing()
             if self._coming_back:
                 self._room.notify()
             else:
@@ -109,7 +125,7 @@ class _Pool:
             while self._computing >= self._most_computing:
                 self._room.wait()
             self._coming_back -= 1
-            self._computing += 1
+            self._begin_computing()
 
     def end(self) -> None:
         with self._lock:
