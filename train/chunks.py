@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-import h5py
 import numpy as np
+from h5py import h5d, h5f, h5p, h5s
 
 from augment.errors import EpochbankError
 from augment.store.codec import CODECS, decode
@@ -114,29 +114,37 @@ def _memory(size: int) -> memoryview:
 def _locate(path: str, entry: Entry) -> _Locations | None:
     """Where the chunks of a shard lie; None where they went through a filter that is not its codec's."""
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
-            image = file["image"].id
-            found: list[h5py.h5d.StoreInfo] = []
+        # The library's low-level calls: an epoch's first batches wait for this, shard by shard.
+        access = h5p.create(h5p.FILE_ACCESS)
+        access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
+        file = h5f.open(path.encode(), h5f.ACC_RDONLY, access)
+        try:
+            image, label, checksum = (h5d.open(file, name) for name in (b"image", b"label", b"checksum"))
+            found: list[h5d.StoreInfo] = []
             image.chunk_iter(found.append)
-            labels = file["label"].id.get_offset()
+            labels = label.get_offset()
             if not _as_written(image, found, entry) or labels is None:
                 return None
             chunks = -(-entry.images // entry.chunk)
-            if len(found) != chunks or len(file["checksum"]) != chunks:
+            checksums = np.empty(checksum.shape, checksum.dtype)
+            if len(found) != chunks or len(checksums) != chunks:
                 raise OSError(f"it has {len(found)} chunks; expected {chunks}")
-            offsets, sizes = np.empty(chunks, np.int64), np.empty(chunks, np.int64)
-            for chunk in found:
-                at = chunk.chunk_offset[0] // entry.chunk
-                offsets[at], sizes[at] = chunk.byte_offset, chunk.size
-            return _Locations(offsets, sizes, file["checksum"][()], labels)
+            checksum.read(h5s.ALL, h5s.ALL, checksums)
+        finally:
+            file.close()
     except (OSError, KeyError) as error:
         raise EpochbankError(
             f"{path} cannot be read: {error}. `augment verify` lists all damaged shards and says how to have "
             "them made again."
         ) from error
+    offsets, sizes = np.empty(chunks, np.int64), np.empty(chunks, np.int64)
+    for chunk in found:
+        at = chunk.chunk_offset[0] // entry.chunk
+        offsets[at], sizes[at] = chunk.byte_offset, chunk.size
+    return _Locations(offsets, sizes, checksums, labels)
 
 
-def _as_written(image: h5py.h5d.DatasetID, found: list[h5py.h5d.StoreInfo], entry: Entry) -> bool:
+def _as_written(image: h5d.DatasetID, found: list[h5d.StoreInfo], entry: Entry) -> bool:
     """Whether the pictures went through their codec's filter and no other, in chunks of the size expected."""
     properties = image.get_create_plist()
     filters = [properties.get_filter(at)[0] for at in range(properties.get_nfilters())]
