@@ -9,7 +9,8 @@ import threading
 
 import numpy as np
 
-_ALIGNMENT = 64
+ALIGNMENT = 64
+"""Bytes: what frameworks want memory to start at, to take it without a copy."""
 
 
 class Buffers:
@@ -26,14 +27,16 @@ class Buffers:
         self._lock = threading.Lock()
         self._unused = self._references([np.empty(0, np.uint8)])[0]
 
-    def array(self, shape: tuple[int, ...]) -> np.ndarray:
-        """uint8, of this shape, with arbitrary contents."""
+    def array(self, shape: tuple[int, ...], room: int = 0) -> np.ndarray:
+        """uint8, of this shape, with arbitrary contents, in a buffer that takes `room` bytes another time."""
         size = math.prod(shape)
         with self._lock:
             for at, references in enumerate(self._references(self._kept)):
-                if references == self._unused and len(self._kept[at]) >= size:
+                if references == self._unused:
+                    if len(self._kept[at]) < size:
+                        self._kept[at] = _aligned(max(size, room))
                     return self._kept[at][:size].reshape(shape)
-            buffer = _aligned(size)
+            buffer = _aligned(max(size, room))
             if len(self._kept) < self._most:
                 self._kept.append(buffer)
             return buffer[:size].reshape(shape)
@@ -45,7 +48,7 @@ class Buffers:
 
 
 def _aligned(size: int) -> np.ndarray:
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    offset = -raw.ctypes.data % _ALIGNMENT
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT
     # Through a memoryview, so that arrays that lie in it refer to this one and not to `raw`.
     return np.frombuffer(raw[offset : offset + size].data, np.uint8)

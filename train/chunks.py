@@ -5,6 +5,7 @@ shard, when its first chunk is wanted; chunks are then read and decoded around t
 and Python's, straight into the caller's memory. A filter that is not one of ours is left to the library.
 """
 
+import math
 import threading
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from augment.store.shard import chunk_is_sound, read_run
 from train.disk import Disk
 
 _scratch = threading.local()
+_LARGE = 1 << 14
+"""Bytes of a picture from which copying them one by one costs no more than copying them together."""
+_CELLS = np.arange(16)
 
 
 @dataclass(frozen=True)
@@ -63,52 +67,81 @@ class ChunkTable:
         """Decoded bytes of the largest chunk."""
         return int(self.images.max(initial=0)) * int(np.prod(self.shape))
 
-    def read(self, number: int, images: np.ndarray, labels: np.ndarray, disk: Disk | None = None) -> None:
-        """Read and decode chunk `number` into `images` (uint8 (m, H, W, C), contiguous) and `labels` (int32 (m,)).
+    def read(
+        self,
+        number: int,
+        images: np.ndarray,
+        labels: np.ndarray,
+        disk: Disk | None = None,
+        slots: np.ndarray | None = None,
+    ) -> None:
+        """Read and decode chunk `number`, m pictures, into `images` (uint8 (m, H, W, C)) and `labels` (int32 (m,)).
 
-        m is the chunk's number of pictures. Raises `EpochbankError` where the chunk is damaged.
+        With `slots` (int64 (m,)), its k-th picture becomes `images[slots[k]]`, and likewise its label. All arrays are
+        contiguous. Raises `EpochbankError` where the chunk is damaged.
         """
         disk = disk or Disk()
         which = bisect_right(self._first, number) - 1
         entry, path, within = self.shards[which], self._paths[which], number - self._first[which]
-        start = entry.start + within * entry.chunk
+        start, count = entry.start + within * entry.chunk, int(self.images[number])
         if which not in self._located:
             with disk.waiting(), self._locating:
                 if which not in self._located:
                     self._located[which] = _locate(path, entry)
         located = self._located[which]
+        # Through memory that stays in this core's cache, where they are to be scattered or filled up with zeros.
+        straight = slots is None and count == entry.chunk
+        decoded = images if straight else _memory("decoded", (entry.chunk, *self.shape))
+        names = labels if slots is None else np.empty(count, np.int32)
         if located is None:
             with disk.waiting():
-                images[:], labels[:], _ = read_run(self._directory, entry, start, start + len(images))
-            return
-        offset, size = int(located.offsets[within]), int(located.sizes[within])
-        try:
-            disk.read(path, labels.data.cast("B"), located.labels + 4 * within * entry.chunk)
-            # A shard's last chunk is stored whole, filled up with zeros.
-            out = images if len(images) == entry.chunk else np.empty((entry.chunk, *self.shape), np.uint8)
-            plain = entry.codec == "none" and size == out.nbytes
-            stored = out.reshape(-1).data if plain else _memory(size)
-            disk.read(path, stored, offset)
-            if not chunk_is_sound(stored, labels, located.checksums[within]):
-                raise ValueError("chunk or labels have another checksum than when they were written")
-            if not plain:
-                decode(entry.codec, stored, out)
-            if out is not images:
-                images[:] = out[: len(images)]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise EpochbankError(
-                f"{path}, chunk {within}, positions {start} to {start + len(images) - 1} (bytes {offset} to "
-                f"{offset + size - 1}) cannot be read: {error}. `augment verify` lists all damaged shards and says "
-                "how to have them made again."
-            ) from error
+                decoded[:count], names[:], _ = read_run(self._directory, entry, start, start + count)
+        else:
+            offset, size = int(located.offsets[within]), int(located.sizes[within])
+            try:
+                disk.read(path, names.data.cast("B"), located.labels + 4 * within * entry.chunk)
+                plain = entry.codec == "none" and size == decoded.nbytes
+                stored = (decoded.reshape(-1) if plain else _memory("stored", (size,))).data
+                disk.read(path, stored, offset)
+                if not chunk_is_sound(stored, names, located.checksums[within]):
+                    raise ValueError("chunk or labels have another checksum than when they were written")
+                if not plain:
+                    decode(entry.codec, stored, decoded)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise EpochbankError(
+                    f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
+                    f"{offset + size - 1}) cannot be read: {error}. `augment verify` lists all damaged shards and says "
+                    "how to have them made again."
+                ) from error
+        if slots is not None:
+            _scatter(decoded[:count], images, slots)
+            labels[slots] = names
+        elif not straight:
+            images[:] = decoded[:count]
 
 
-def _memory(size: int) -> memoryview:
-    """`size` bytes of this thread's own, used again each time."""
-    held = getattr(_scratch, "held", None)
+def _scatter(pictures: np.ndarray, images: np.ndarray, slots: np.ndarray) -> None:
+    """`images[slots] = pictures`, fast and without Python's lock."""
+    size = math.prod(pictures.shape[1:])
+    if size >= _LARGE:
+        for slot, picture in zip(slots.tolist(), pictures, strict=True):
+            images[slot] = picture
+        return
+    # In cells of untyped bytes, several to a picture: from some 500 on, NumPy lets go of the lock.
+    cells = next(count for count in (16, 8, 4, 2, 1) if not size % count)
+    cell = f"V{size // cells}"
+    where = (slots[:, None] * cells + _CELLS[:cells]).reshape(-1)
+    images.reshape(-1).view(cell)[where] = pictures.reshape(-1).view(cell)
+
+
+def _memory(purpose: str, shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 of this thread's own, the same memory each time for a purpose."""
+    size = math.prod(shape)
+    held = getattr(_scratch, purpose, None)
     if held is None or len(held) < size:
-        held = _scratch.held = memoryview(bytearray(size + (size >> 2)))
-    return held[:size]
+        held = np.empty(size + (size >> 2), np.uint8)
+        setattr(_scratch, purpose, held)
+    return held[:size].reshape(shape)
 
 
 def _locate(path: str, entry: Entry) -> _Locations | None:

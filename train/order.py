@@ -63,7 +63,7 @@ def windows(chunk_images: np.ndarray, chunk_bytes: int, key: int | None) -> Wind
 
 
 def within(window: int, images: int, key: int) -> np.ndarray:
-    """The order of a window's pictures, a permutation of 0, ..., `images` - 1."""
+    """Where in the window each of its pictures, in order of its chunks, comes to lie: a permutation, int64."""
     return _shuffled(images, key_of(key, window))
 
 

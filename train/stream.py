@@ -16,7 +16,7 @@ import numpy as np
 
 from train.bank import Bank
 from train.batches import PassKey, Segment
-from train.buffers import Buffers
+from train.buffers import ALIGNMENT, Buffers
 from train.disk import Disk
 from train.meter import Effort
 from train.windows import Decoder, Read, Window
@@ -130,6 +130,8 @@ class Stream:
             parts.append((segment, windows))
             for read in reads:
                 self._workers.submit(read)
+        if len(parts) == 1 and len(parts[0][1]) == 1:  # The batch will be a part of its window's memory.
+            parts[0][1][0].given.add(segments[0].start)
         gathering = _Gathering(parts, self._workers, self._buffers)
         self._pending.add(gathering.made)
         gathering.made.add_done_callback(self._pending.discard)
@@ -177,13 +179,17 @@ class _Gathering:
 
     def _gathered(self) -> Batch:
         parts, self._parts = self._parts, []
-        count = sum(segment.stop - segment.start for segment, _ in parts)
-        shape = parts[0][1][0].images.shape[1:]
-        images, labels = self._buffers.array((count, *shape)), np.empty(count, np.int32)
+        for window in (window for _, windows in parts for window in windows):
+            if window.fault is not None:
+                raise window.fault
+        pieces = [window.part(segment.start, segment.stop) for segment, windows in parts for window in windows]
+        if len(pieces) == 1 and pieces[0][0].ctypes.data % ALIGNMENT == 0:
+            return pieces[0]
+        count = sum(len(labels) for _, labels in pieces)
+        images = self._buffers.array((count, *pieces[0][0].shape[1:]))
+        labels = np.empty(count, np.int32)
         at = 0
-        for segment, windows in parts:
-            for window in windows:
-                if window.fault is not None:
-                    raise window.fault
-                at += window.copy(segment.start, segment.stop, images[at:], labels[at:])
+        for some, names in pieces:
+            images[at : at + len(names)], labels[at : at + len(names)] = some, names
+            at += len(names)
         return images, labels

@@ -4,9 +4,10 @@ A window's chunks are decoded one by one, as tasks of their own, a steady distan
 work between two batches is always the same, and batches come evenly.
 """
 
+import math
 import threading
 from bisect import bisect_left
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,55 +16,46 @@ import numpy as np
 
 from train.bank import Bank
 from train.batches import PassKey, Segment
+from train.buffers import Buffers
 from train.chunks import ChunkTable
 from train.disk import Disk
 from train.order import Windows, key_of, windows, within
 
 _OLD_KEPT = 2
-_SPARE_KEPT = 2
+_BUFFERS_KEPT = 6
 
 
 @dataclass(eq=False)
 class Window:
-    """Pictures start, start + 1, ... of a pass, in the making: they will be `images[order[0]]`, ..."""
+    """Pictures start, start + 1, ... of a pass, in this order, in the making."""
 
     start: int
     ends: list[int]
-    """Where in `images` each chunk ends."""
+    """How many pictures the first chunk, the first two chunks, ... have."""
+    slots: np.ndarray | None
+    """int64 (n,): where the pictures, in order of their chunks, come to lie; None: in this order."""
     images: np.ndarray
-    """uint8 (n, H, W, C), with room for more."""
+    """uint8 (n, H, W, C)."""
     labels: np.ndarray
-    """int32 (n,), with room for more."""
-    shuffle: Callable[[], np.ndarray] | None
-    """Gives `order`; None: as they are."""
-    spare: "deque[tuple[np.ndarray, np.ndarray]]" = field(repr=False)
-    """Takes the arrays when nobody has the window any more."""
+    """int32 (n,)."""
     begun: int = 0
     """Chunks whose decoding was begun."""
     decoded: int = 0
-    order: np.ndarray | None = None
-    """int64 (n,), once the first chunk is decoded."""
     fault: BaseException | None = None
     then: list[Callable[[], None]] = field(default_factory=list)
     """To be called when all chunks are decoded, or could not be."""
-
-    def __del__(self) -> None:
-        self.spare.append((self.images, self.labels))
+    given: set[int] = field(default_factory=set)
+    """Beginnings of the batches that lie in this memory and may be changed by whoever has them."""
 
     @property
     def complete(self) -> bool:
         """Whether all chunks are decoded, or could not be."""
         return self.decoded == len(self.ends)
 
-    def copy(self, start: int, stop: int, images: np.ndarray, labels: np.ndarray) -> int:
-        """Copy those of pictures `start` to `stop` - 1 of the pass that lie here; returns how many they are."""
+    def part(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Those of pictures `start` to `stop` - 1 of the pass that lie here, and their labels: views."""
         low, high = max(start - self.start, 0), min(stop - self.start, self.ends[-1])
-        if self.order is None:
-            images[: high - low], labels[: high - low] = self.images[low:high], self.labels[low:high]
-        else:
-            np.take(self.images, self.order[low:high], 0, images[: high - low], "clip")
-            np.take(self.labels, self.order[low:high], 0, labels[: high - low], "clip")
-        return high - low
+        return self.images[low:high], self.labels[low:high]
 
 
 @dataclass(frozen=True)
@@ -90,13 +82,16 @@ class Decoder:
         self._tables: dict[tuple[str, int], ChunkTable] = {}
         self._passes: dict[PassKey, _Pass] = {}
         self._windows: OrderedDict[tuple[PassKey, int], Window] = OrderedDict()
-        self._spare: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_SPARE_KEPT)
+        self._buffers = Buffers(_BUFFERS_KEPT)
 
     def decode(self, segment: Segment) -> tuple[list[Window], list[Read]]:
         """The windows that a segment lies in, in order, and the reads that nobody was given yet."""
         passing = self._pass(segment.key)
         found, reads = [], []
         for number in passing.windows.covering(segment.start, segment.stop):
+            held = self._windows.get((segment.key, number))
+            if held is not None and segment.start in held.given:
+                del self._windows[segment.key, number]  # Its memory is somebody else's by now.
             window, more = self._decode(segment.key, passing, number, segment.stop + passing.windows.longest)
             found.append(window)
             reads += more
@@ -155,23 +150,19 @@ class Decoder:
 
     def _new(self, passing: _Pass, number: int) -> Window:
         ends = np.cumsum(passing.table.images[passing.windows.chunks_of(number)]).tolist()
-        try:
-            images, labels = self._spare.pop()
-        except IndexError:
-            images, labels = np.empty((0, *self._bank.shape), np.uint8), np.empty(0, np.int32)
-        if len(labels) < ends[-1]:
-            room = passing.windows.longest
-            images, labels = np.empty((room, *self._bank.shape), np.uint8), np.empty(room, np.int32)
-        shuffle = None if passing.key is None else partial(within, number, ends[-1], passing.key)
-        return Window(passing.windows.starts[number], ends, images, labels, shuffle, self._spare)
+        shape = self._bank.shape
+        images = self._buffers.array((ends[-1], *shape), room=passing.windows.longest * math.prod(shape))
+        slots = None if passing.key is None else within(number, ends[-1], passing.key)
+        return Window(passing.windows.starts[number], ends, slots, images, np.empty(ends[-1], np.int32))
 
     def _read(self, table: ChunkTable, chunk: int, key: tuple[PassKey, int], window: Window, at: int) -> None:
         low, high = window.ends[at - 1] if at else 0, window.ends[at]
         fault = None
         try:
-            if at == 0 and window.shuffle is not None:
-                window.order = window.shuffle()
-            table.read(chunk, window.images[low:high], window.labels[low:high], self._disk)
+            if window.slots is None:
+                table.read(chunk, window.images[low:high], window.labels[low:high], self._disk)
+            else:
+                table.read(chunk, window.images, window.labels, self._disk, window.slots[low:high])
         except BaseException as error:  # Raised again for each batch that wants the window.
             fault = error
         with self.lock:
