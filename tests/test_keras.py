@@ -4,6 +4,11 @@
 """
 
 import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -219,3 +224,52 @@ def test_processes_are_refused(bank: Bank) -> None:
     """Multiprocessing freezes loaders: it is refused in words."""
     with pytest.raises(EpochbankError, match="use_multiprocessing=True; expected False"):
         sequence(bank, use_multiprocessing=True)
+
+
+def distributed(bank: Bank, *words: str) -> list[dict[str, Any]]:
+    """What processes of `distributed_fit.py` say, one for each of `words`, or one."""
+    script = str(Path(__file__).parent / "distributed_fit.py")
+    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, script, str(bank.path), *word.split()],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for word in words
+    ]
+    said = [process.communicate(timeout=200) for process in started]
+    assert all(process.returncode == 0 for process in started), said[0][1][-3000:]
+    return [json.loads(out.splitlines()[-1]) for out, _ in said]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
+def test_mirrored_replicas_see_every_picture_once(bank: Bank) -> None:
+    """Under tf.distribute, which parts batches itself, each epoch is whole."""
+    (said,) = distributed(bank, "mirrored")
+    assert said["steps"] == 2 * said["batches"]
+    assert [len(set(epoch)) for epoch in said["epochs"]] == [bank.images["train"]] * 2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
+def test_devices_of_one_process_get_full_batches(bank: Bank) -> None:
+    """Under keras.distribution batches are full, so that devices can part them: 13 of 60 pictures out of 800."""
+    (said,) = distributed(bank, "devices")
+    assert (said["steps"], said["batches"]) == (26, 13)
+    assert [len(set(epoch)) for epoch in said["epochs"]] == [780] * 2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
+def test_processes_read_disjoint_parts_without_asking(bank: Bank) -> None:
+    """Two processes that train one model read different pictures, as many batches each, all full."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    first, second = distributed(bank, f"processes {address} 0", f"processes {address} 1")
+    assert first["steps"] == second["steps"] == 12
+    for epoch in range(2):
+        one, other = set(first["epochs"][epoch]), set(second["epochs"][epoch])
+        assert len(one) == len(other) == 360
+        assert not one & other

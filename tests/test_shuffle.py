@@ -1,0 +1,38 @@
+"""The shuffle beside a perfect one, by the benchmark that the docs quote."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_PATH = Path(__file__).parents[1] / "benchmarks" / "shuffle.py"
+_SPEC = importlib.util.spec_from_file_location("shuffle", _PATH)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+shuffle = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(shuffle)
+
+
+def test_a_reused_epoch_is_shuffled_nearly_as_well_as_can_be() -> None:
+    """As many classes in a batch as a perfect shuffle has; of pairs in a batch, about one in a hundred meets again."""
+    measured = shuffle.quality(100_000, 128, 64 * 64, 256, 3000)
+    ours, perfect = measured["classes in a batch"]
+    assert ours == pytest.approx(perfect, rel=0.005)
+    ours, perfect = measured["pairs that meet again"]
+    assert perfect < ours < 0.012
+
+
+def test_a_small_set_is_shuffled_perfectly() -> None:
+    """Where an epoch fits into a window, no pair meets more often than by chance."""
+    ours, perfect = shuffle.quality(1500, 128, 64 * 64, 64, 10)["pairs that meet again"]
+    assert ours == pytest.approx(perfect, rel=0.25)
+
+
+def test_the_measure_tells_bad_from_good() -> None:
+    """The same batches again: all pairs meet again, and batches of one class have one class."""
+    batches = np.arange(1000) // 100
+    assert shuffle.met_again(batches, batches) == 1
+    assert shuffle.met_again(batches, np.arange(1000) % 10) == pytest.approx(9 / 99)
+    assert shuffle.classes_in_a_batch(batches, batches) == 1
+    assert shuffle.classes_in_a_batch(batches, np.arange(1000)) == 100
