@@ -8,7 +8,7 @@ import pickle
 import threading
 import time
 from collections import Counter
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -155,7 +155,7 @@ def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
             counts.append((len(list(Path("/proc/self/fd").iterdir())), threading.active_count()))
             assert len(stream._decoder._windows) < 40
             assert len(stream._decoder._passes) < 10
-            assert len(stream._made) + len(stream._pending) < 40
+            assert len(stream._made) + len(stream._decoder._pending) < 60
     files, threads = zip(*counts, strict=True)
     assert max(files) <= files[0] + 3
     assert max(threads) <= before + 24
@@ -345,10 +345,10 @@ def test_the_next_epoch_is_begun_while_this_one_ends(bank: Bank) -> None:
     waiting = set(stream._made)
     assert waiting >= {(1, number) for number in range(4)}
     for _ in range(200):
-        if stream.depth >= 4:
+        if stream.depth() >= 4:
             return
         time.sleep(0.05)
-    raise AssertionError(f"only {stream.depth} batches were made ahead")
+    raise AssertionError(f"only {stream.depth()} batches were made ahead")
 
 
 def test_a_closed_stream_lets_nobody_wait(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +368,7 @@ def test_a_closed_stream_lets_nobody_wait(bank: Bank, monkeypatch: pytest.Monkey
         time.sleep(0.1)
         go_on.set()
         closing.result(10)
-        with pytest.raises(CancelledError):
+        with pytest.raises(RuntimeError, match="closed"):
             waits.result(10)
     with pytest.raises(RuntimeError, match="closed"):
         stream.batch(0, 1)

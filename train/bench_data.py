@@ -58,7 +58,7 @@ class Streamed(_Steps):
     def __getitem__(self, index: int) -> Batch:
         asked = self.meter.clock()
         batch = self._stream.batch(*divmod(index, len(self._stream.batches)))
-        self.meter.delivered(asked, self._stream.depth)
+        self.meter.delivered(asked, self._stream.depth())
         return batch
 
 

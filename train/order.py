@@ -6,6 +6,7 @@ neighbours of one pass before the next. Pure functions.
 """
 
 import hashlib
+import threading
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,8 @@ import numpy as np
 
 _WINDOW_IMAGES = 2048
 _WINDOW_BYTES = 16 << 20
+_WORD = (1 << 64) - 1
+_own = threading.local()
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,31 @@ def key_of(*parts: int | str) -> int:
 
 def _shuffled(count: int, key: int) -> np.ndarray:
     """A permutation of 0, ..., `count` - 1, int64."""
-    # Raw Philox words: their stream is the same in every version of NumPy. The low bits of each make room for its
-    # number, so that no two are equal and sorting them, much faster than an argsort, tells the permutation.
+    # The low bits of each word make room for its number, so that no two are equal and sorting them, much faster than
+    # an argsort, tells the permutation.
     bits = max(1, (count - 1).bit_length())
-    words = np.random.Philox(key=key).random_raw(count)
+    words = _raw_words(count, key)
     words >>= bits
     words <<= bits
     words |= np.arange(count, dtype=np.uint64)
     words.sort()
     return (words & np.uint64((1 << bits) - 1)).astype(np.int64)
+
+
+def _raw_words(count: int, key: int) -> np.ndarray:
+    """The first words of the Philox stream of `key`, uint64: the same in every version of NumPy.
+
+    Those of `Philox(key=key)`, which would ask the system for entropy first and then not use it.
+    """
+    if not hasattr(_own, "philox"):
+        _own.philox = np.random.Philox(key=0)
+    state = {"counter": np.zeros(4, np.uint64), "key": np.array([key & _WORD, key >> 64], np.uint64)}
+    _own.philox.state = {
+        "bit_generator": "Philox",
+        "state": state,
+        "buffer": np.zeros(4, np.uint64),
+        "buffer_pos": 4,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return _own.philox.random_raw(count)

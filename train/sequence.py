@@ -107,7 +107,7 @@ class AugmentedSequence(_StreamSequence):
         with self._lock:
             self._asked.add(index)
         batch = self._batch(self.epoch, self.start + index)
-        self.meter.delivered(asked, self.stream.depth)
+        self.meter.delivered(asked, self.stream.depth())
         return batch
 
     def show(self, epoch: int) -> None:

@@ -4,11 +4,12 @@
 order; what is made ahead only makes it quick.
 """
 
+import math
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, Protocol
 
@@ -67,9 +68,10 @@ class Stream:
         self._workers = Workers(self.threads)
         self._disk = Disk(self._workers)
         self._decoder = Decoder(self.bank, self.seed, self.batches.next_pass, self._disk)
-        self._buffers = Buffers(2 * self.ahead + 8)
-        self._made: OrderedDict[tuple[int, int], Future[Batch]] = OrderedDict()
-        self._pending: set[Future[Batch]] = set()
+        self._buffers = Buffers(self.ahead + 8)
+        self._made: OrderedDict[tuple[int, int], _Gathering] = OrderedDict()
+        self._gathering: weakref.WeakSet[_Gathering] = weakref.WeakSet()
+        self._last = (-1, -1)
         self._closed = False
         self._begun = time.perf_counter()
 
@@ -87,18 +89,24 @@ class Stream:
         """
         if not 0 <= number < len(self.batches):
             raise IndexError(f"batch {number}; expected 0 to {len(self.batches) - 1}")
-        if self._closed:
-            raise RuntimeError("the stream is closed")
         with self._decoder.lock:
-            made = self._made.pop((epoch, number), None) or self._begin(epoch, number)
+            if self._closed:
+                raise RuntimeError("the stream is closed")
+            gathering = self._made.pop((epoch, number), None) or self._begin(epoch, number)
+            gathering.take()
             self._begin_ahead(epoch, number)
-        return made.result()
+        return gathering.batch()
 
-    @property
     def depth(self) -> int:
-        """Batches that are made and wait to be asked for."""
+        """Batches, of those that come next, that could be had without waiting."""
         with self._decoder.lock:
-            return sum(made.done() for made in self._made.values())
+            ready = 0
+            for step in range(1, self.ahead + 1):
+                gathering = self._made.get(self._later(*self._last, step))
+                if gathering is None or not gathering.ready:
+                    break
+                ready += 1
+            return ready
 
     def effort(self) -> Effort:
         """What its threads did so far."""
@@ -106,85 +114,134 @@ class Stream:
         return Effort(seconds, self.threads, self._workers.computed, self._disk.waited, self._disk.waited_bytes)
 
     def close(self) -> None:
-        """Stop the threads and let go of files. The stream is of no use afterwards."""
-        self._closed = True
+        """Stop the threads and let go of files; whoever waits for a batch is told. The stream is of no use then."""
+        with self._decoder.lock:
+            self._closed = True
         self._workers.close()
-        for made in list(self._pending):  # Somebody may wait for it: a framework's own thread.
-            made.cancel()
+        with self._decoder.lock:
+            fault = RuntimeError("the stream is closed")
+            self._decoder.give_up(fault)
+            for gathering in self._gathering:
+                gathering.end(fault)
+            self._made.clear()
         self._disk.close()
+
+    def _later(self, epoch: int, number: int, step: int) -> tuple[int, int]:
+        """Epoch and number of the batch `step` batches later."""
+        later, at = divmod(number + step, len(self.batches))
+        return epoch + later, at
 
     def _begin_ahead(self, epoch: int, number: int) -> None:
         """Begin with the next batches, those of the next epoch after the last; forget those of elsewhere."""
-        for step in range(1, self.ahead + 1):
-            later, at = divmod(number + step, len(self.batches))
-            if (epoch + later, at) not in self._made:
-                self._made[epoch + later, at] = self._begin(epoch + later, at, ahead=True)
+        # One after the other, all but the farthest are begun already.
+        nearest = self.ahead if self._later(*self._last, 1) == (epoch, number) and self.ahead else 1
+        self._last = epoch, number
+        for step in range(nearest, self.ahead + 1):
+            key = self._later(epoch, number, step)
+            if key not in self._made:
+                self._made[key] = self._begin(*key)
         while len(self._made) > self.ahead + _OTHERS_KEPT:
             self._made.popitem(last=False)
 
-    def _begin(self, epoch: int, number: int, *, ahead: bool = False) -> "Future[Batch]":
-        """A batch that is gathered as soon as its windows are decoded."""
+    def _begin(self, epoch: int, number: int) -> "_Gathering":
+        """A batch whose windows are being decoded; the chunks that come after them are begun, too."""
         segments, parts = self.batches.segments(epoch, number), []
         for segment in segments:
             windows, reads = self._decoder.decode(segment)
             parts.append((segment, windows))
             for read in reads:
                 self._workers.submit(read)
-        if len(parts) == 1 and len(parts[0][1]) == 1:  # The batch will be a part of its window's memory.
-            parts[0][1][0].given.add(segments[0].start)
         gathering = _Gathering(parts, self._workers, self._buffers)
-        self._pending.add(gathering.made)
-        gathering.made.add_done_callback(self._pending.discard)
-        # Usually the next chunks are all that there is to read: a thread reads them and then gathers.
-        reads = self._decoder.decode_ahead(segments) if ahead else []
-        gathering.start(reads, self._decoder.lock)
-        return gathering.made
+        self._gathering.add(gathering)
+        gathering.start()
+        if self.ahead:
+            reads = self._decoder.decode_ahead(segments)
+            if reads:
+                self._workers.submit(partial(_one_after_the_other, reads))
+        return gathering
+
+
+def _one_after_the_other(reads: list[Read]) -> None:
+    for read in reads:
+        read()
 
 
 class _Gathering:
-    """A batch in the making: its windows, and how many of them are not decoded yet."""
+    """A batch in the making. One that lies in one window is a part of it; others are copied together ahead of time.
+
+    All but `batch` is called with the decoder's lock held.
+    """
 
     def __init__(self, parts: list[tuple[Segment, list[Window]]], workers: Workers, buffers: Buffers):
-        self.made: Future[Batch] = Future()
         self._parts, self._workers, self._buffers = parts, workers, buffers
+        self._windows = [window for _, windows in parts for window in windows]
+        at = (parts[0][0].start - self._windows[0].start) * math.prod(self._windows[0].images.shape[1:])
+        self._in_place = len(self._windows) == 1 and at % ALIGNMENT == 0
+        self._copied: Batch | None = None
+        self._fault: BaseException | None = None
+        self._done = threading.Event()
         self._missing = 0
 
-    def start(self, reads: list[Read], lock: threading.Lock) -> None:
-        """Have a thread do `reads` and then gather, if not before the last window is decoded."""
-        self._workers.submit(partial(self._run, reads, lock))
+    @property
+    def ready(self) -> bool:
+        """Whether the batch can be had without waiting."""
+        return self._windows[0].ready.is_set() if self._in_place else self._done.is_set()
 
-    def _run(self, reads: list[Read], lock: threading.Lock) -> None:
-        for read in reads:
-            read()
-        with lock:
-            missing = {window for _, windows in self._parts for window in windows if not window.complete}
-            self._missing = len(missing)
-            for window in missing:
-                window.then.append(self._one_less)
+    def start(self) -> None:
+        """Have it copied together as soon as the last of its windows is decoded, if it must be."""
+        if self._in_place:
+            return
+        missing = {window for window in self._windows if not window.ready.is_set()}
+        self._missing = len(missing)
+        for window in missing:
+            window.then.append(self._one_less)
         if not missing:
-            self._gather()
+            self._workers.submit(self._copy)
+
+    def take(self) -> None:
+        """The batch is given away: if it is a part of its window, that part is the caller's from now on."""
+        if self._in_place:
+            self._windows[0].given.add(self._parts[0][0].start)
+
+    def batch(self) -> Batch:
+        """The pictures and labels; waits for them. Raises what decoding raised."""
+        if self._in_place:
+            window, segment = self._windows[0], self._parts[0][0]
+            window.ready.wait()
+            if window.fault is not None:
+                raise window.fault
+            return window.part(segment.start, segment.stop)
+        self._done.wait()
+        if self._fault is not None:
+            raise self._fault
+        assert self._copied is not None
+        return self._copied
+
+    def end(self, fault: BaseException) -> None:
+        """Nobody will copy it any more: raise `fault` to whoever waits for it."""
+        self._fault = self._fault or fault
+        self._done.set()
 
     def _one_less(self) -> None:
         self._missing -= 1
         if not self._missing:
-            self._workers.submit_first([self._gather])
+            self._workers.submit_first([self._copy])
 
-    def _gather(self) -> None:
+    def _copy(self) -> None:
         try:
-            batch = self._gathered()
+            self._copied = self._together()
         except BaseException as error:  # It belongs to whoever asks for the batch.
-            self.made.set_exception(error)
-        else:
-            self.made.set_result(batch)
+            self._fault = error
+        self._parts, self._windows = [], []
+        self._done.set()
 
-    def _gathered(self) -> Batch:
-        parts, self._parts = self._parts, []
-        for window in (window for _, windows in parts for window in windows):
-            if window.fault is not None:
-                raise window.fault
-        pieces = [window.part(segment.start, segment.stop) for segment, windows in parts for window in windows]
-        if len(pieces) == 1 and pieces[0][0].ctypes.data % ALIGNMENT == 0:
-            return pieces[0]
+    def _together(self) -> Batch:
+        pieces = []
+        for segment, windows in self._parts:
+            for window in windows:
+                if window.fault is not None:
+                    raise window.fault
+                pieces.append(window.part(segment.start, segment.stop))
         count = sum(len(labels) for _, labels in pieces)
         images = self._buffers.array((count, *pieces[0][0].shape[1:]))
         labels = np.empty(count, np.int32)

@@ -32,25 +32,33 @@ class Window:
     start: int
     ends: list[int]
     """How many pictures the first chunk, the first two chunks, ... have."""
-    slots: np.ndarray | None
-    """int64 (n,): where the pictures, in order of their chunks, come to lie; None: in this order."""
+    shuffle: Callable[[], np.ndarray] | None
+    """Gives `slots`; None: pictures lie in order of their chunks."""
     images: np.ndarray
     """uint8 (n, H, W, C)."""
     labels: np.ndarray
     """int32 (n,)."""
     begun: int = 0
     """Chunks whose decoding was begun."""
-    decoded: int = 0
+    others: list[None] = field(default_factory=list)
+    """One for each chunk that is not decoded, but for the last one to be."""
     fault: BaseException | None = None
+    ready: threading.Event = field(default_factory=threading.Event)
+    """Set when all chunks are decoded, or could not be."""
     then: list[Callable[[], None]] = field(default_factory=list)
-    """To be called when all chunks are decoded, or could not be."""
+    """To be called at that moment, with the lock held."""
     given: set[int] = field(default_factory=set)
     """Beginnings of the batches that lie in this memory and may be changed by whoever has them."""
+    _shuffling: threading.Lock = field(default_factory=threading.Lock)
+    _slots: np.ndarray | None = None
 
-    @property
-    def complete(self) -> bool:
-        """Whether all chunks are decoded, or could not be."""
-        return self.decoded == len(self.ends)
+    def slots(self) -> np.ndarray:
+        """int64 (n,): where the pictures, in order of their chunks, come to lie."""
+        with self._shuffling:
+            if self._slots is None:
+                assert self.shuffle is not None
+                self._slots = self.shuffle()
+            return self._slots
 
     def part(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Those of pictures `start` to `stop` - 1 of the pass that lie here, and their labels: views."""
@@ -82,6 +90,7 @@ class Decoder:
         self._tables: dict[tuple[str, int], ChunkTable] = {}
         self._passes: dict[PassKey, _Pass] = {}
         self._windows: OrderedDict[tuple[PassKey, int], Window] = OrderedDict()
+        self._pending: set[Window] = set()
         self._buffers = Buffers(_BUFFERS_KEPT)
 
     def decode(self, segment: Segment) -> tuple[list[Window], list[Read]]:
@@ -112,6 +121,13 @@ class Decoder:
         if len(self._windows) > touched + _OLD_KEPT:
             self._forget(touched + _OLD_KEPT)
         return reads
+
+    def give_up(self, fault: BaseException) -> None:
+        """End all windows in the making with `fault`: no task will read for them any more."""
+        for window in self._pending:
+            window.fault = window.fault or fault
+            _end(window)
+        self._pending.clear()
 
     def _forget(self, kept: int) -> None:
         while len(self._windows) > kept:
@@ -152,26 +168,38 @@ class Decoder:
         ends = np.cumsum(passing.table.images[passing.windows.chunks_of(number)]).tolist()
         shape = self._bank.shape
         images = self._buffers.array((ends[-1], *shape), room=passing.windows.longest * math.prod(shape))
-        slots = None if passing.key is None else within(number, ends[-1], passing.key)
-        return Window(passing.windows.starts[number], ends, slots, images, np.empty(ends[-1], np.int32))
+        # Shuffled by a worker: what lets go of Python's lock here would have everybody wait for ours.
+        shuffle = None if passing.key is None else partial(within, number, ends[-1], passing.key)
+        window = Window(passing.windows.starts[number], ends, shuffle, images, np.empty(ends[-1], np.int32))
+        window.others = [None] * (len(ends) - 1)
+        self._pending.add(window)
+        return window
 
     def _read(self, table: ChunkTable, chunk: int, key: tuple[PassKey, int], window: Window, at: int) -> None:
         low, high = window.ends[at - 1] if at else 0, window.ends[at]
         fault = None
         try:
-            if window.slots is None:
+            if window.shuffle is None:
                 table.read(chunk, window.images[low:high], window.labels[low:high], self._disk)
             else:
-                table.read(chunk, window.images, window.labels, self._disk, window.slots[low:high])
+                table.read(chunk, window.images, window.labels, self._disk, window.slots()[low:high])
         except BaseException as error:  # Raised again for each batch that wants the window.
             fault = error
-        with self.lock:
-            window.decoded += 1
-            if fault is not None:
+        if fault is not None:
+            with self.lock:
                 window.fault = fault
                 if self._windows.get(key) is window:
                     del self._windows[key]  # Whoever asks again has it read again.
-            if window.complete:
-                then, window.then = window.then, []
-                for call in then:
-                    call()
+        try:
+            window.others.pop()  # Atomic: the lock is for whoever decodes the last chunk.
+        except IndexError:
+            with self.lock:
+                self._pending.discard(window)
+                _end(window)
+
+
+def _end(window: Window) -> None:
+    window.ready.set()
+    then, window.then = window.then, []
+    for call in then:
+        call()
