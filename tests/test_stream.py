@@ -158,7 +158,7 @@ def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
             assert len(stream._made) + len(stream._decoder._pending) < 60
     files, threads = zip(*counts, strict=True)
     assert max(files) <= files[0] + 3
-    assert max(threads) <= before + 24
+    assert max(threads) <= before + 16
     stream.close()
 
 

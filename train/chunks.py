@@ -8,7 +8,8 @@ and Python's, straight into the caller's memory. A filter that is not one of our
 import math
 import threading
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -22,7 +23,8 @@ from augment.store.manifest import Entry
 from augment.store.shard import chunk_is_sound, read_run
 from train.disk import Disk
 
-_scratch = threading.local()
+_scratch: list[np.ndarray] = []
+"""Memory that was lent before. Never more than there are threads that read at once."""
 _LARGE = 1 << 14
 """Bytes of a picture from which copying them one by one costs no more than copying them together."""
 _CELLS = np.arange(16)
@@ -89,35 +91,51 @@ class ChunkTable:
                 if which not in self._located:
                     self._located[which] = _locate(path, entry)
         located = self._located[which]
-        # Through memory that stays in this core's cache, where they are to be scattered or filled up with zeros.
-        straight = slots is None and count == entry.chunk
-        decoded = images if straight else _memory("decoded", (entry.chunk, *self.shape))
         names = labels if slots is None else np.empty(count, np.int32)
-        if located is None:
-            with disk.waiting():
-                decoded[:count], names[:], _ = read_run(self._directory, entry, start, start + count)
-        else:
-            offset, size = int(located.offsets[within]), int(located.sizes[within])
-            try:
-                disk.read(path, names.data.cast("B"), located.labels + 4 * within * entry.chunk)
-                plain = entry.codec == "none" and size == decoded.nbytes
-                stored = (decoded.reshape(-1) if plain else _memory("stored", (size,))).data
-                disk.read(path, stored, offset)
-                if not chunk_is_sound(stored, names, located.checksums[within]):
-                    raise ValueError("chunk or labels have another checksum than when they were written")
-                if not plain:
-                    decode(entry.codec, stored, decoded)
-            except (OSError, ValueError, RuntimeError) as error:
-                raise EpochbankError(
-                    f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
-                    f"{offset + size - 1}) cannot be read: {error}. `augment verify` lists all damaged shards and says "
-                    "how to have them made again."
-                ) from error
-        if slots is not None:
-            _scatter(decoded[:count], images, slots)
-            labels[slots] = names
-        elif not straight:
-            images[:] = decoded[:count]
+        with _borrowed(entry.chunk * math.prod(self.shape)) as memory:
+            # By way of memory in this core's cache, where they are to be scattered, or are filled up with zeros.
+            straight = slots is None and count == entry.chunk
+            decoded = images if straight else memory.reshape(entry.chunk, *self.shape)
+            if located is None:
+                with disk.waiting():
+                    decoded[:count], names[:], _ = read_run(self._directory, entry, start, start + count)
+            else:
+                at = located.labels + 4 * within * entry.chunk
+                offset, size = int(located.offsets[within]), int(located.sizes[within])
+                try:
+                    disk.read(path, names.data.cast("B"), at)
+                    _read(disk, path, offset, size, entry.codec, names, located.checksums[within], decoded)
+                except (OSError, ValueError, RuntimeError) as error:
+                    raise EpochbankError(
+                        f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
+                        f"{offset + size - 1}) cannot be read: {error}. `augment verify` lists all damaged shards and "
+                        "says how to have them made again."
+                    ) from error
+            if slots is not None:
+                _scatter(decoded[:count], images, slots)
+                labels[slots] = names
+            elif not straight:
+                images[:] = decoded[:count]
+
+
+def _read(
+    disk: Disk,
+    path: str,
+    offset: int,
+    size: int,
+    codec: str,
+    labels: np.ndarray,
+    checksum: np.integer,
+    decoded: np.ndarray,
+) -> None:
+    """A stored chunk, verified together with its labels, into `decoded`."""
+    plain = codec == "none" and size == decoded.nbytes
+    with nullcontext(decoded.reshape(-1)) if plain else _borrowed(size) as stored:
+        disk.read(path, stored.data, offset)
+        if not chunk_is_sound(stored.data, labels, checksum):
+            raise ValueError("chunk or labels have another checksum than when they were written")
+        if not plain:
+            decode(codec, stored.data, decoded)
 
 
 def _scatter(pictures: np.ndarray, images: np.ndarray, slots: np.ndarray) -> None:
@@ -134,14 +152,19 @@ def _scatter(pictures: np.ndarray, images: np.ndarray, slots: np.ndarray) -> Non
     images.reshape(-1).view(cell)[where] = pictures.reshape(-1).view(cell)
 
 
-def _memory(purpose: str, shape: tuple[int, ...]) -> np.ndarray:
-    """uint8 of this thread's own, the same memory each time for a purpose."""
-    size = math.prod(shape)
-    held = getattr(_scratch, purpose, None)
-    if held is None or len(held) < size:
-        held = np.empty(size + (size >> 2), np.uint8)
-        setattr(_scratch, purpose, held)
-    return held[:size].reshape(shape)
+@contextmanager
+def _borrowed(size: int) -> Iterator[np.ndarray]:
+    """`size` bytes, uint8, that others used before: the last one's, which a core's cache may still hold."""
+    try:
+        memory = _scratch.pop()
+    except IndexError:
+        memory = np.empty(0, np.uint8)
+    if len(memory) < size:
+        memory = np.empty(size + (size >> 2), np.uint8)
+    try:
+        yield memory[:size]
+    finally:
+        _scratch.append(memory)
 
 
 def _locate(path: str, entry: Entry) -> _Locations | None:

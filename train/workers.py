@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_MOST_THREADS = 24
+_MOST_THREADS = 16
 
 Task = Callable[[], None]
 
