@@ -1,6 +1,6 @@
 """What both command lines share: faults as messages with exit codes, and words apart from results.
 
-Exit codes: 0, 1 (the data or the machine), 2 (the words), 130 (interrupted).
+Exit codes: 0, 1 (the data or the machine), 2 (the words), 130 (interrupted; 143 by SIGTERM).
 """
 
 import errno
@@ -39,7 +39,7 @@ class Commands(click.Group):
             ctx.exit(1)
         except KeyboardInterrupt as error:
             say(f"\nInterrupted. {str(error) or 'Nothing half-done is left; give the same command again.'}")
-            ctx.exit(130)
+            ctx.exit(getattr(error, "exit_code", 130))
 
 
 def say(text: str) -> None:

@@ -37,6 +37,22 @@ def start_backend() -> str:
     return f"Keras {keras.__version__} on {keras.backend.backend()}, {found}"
 
 
+def compute_deterministically() -> None:
+    """From now on in this process, the same computation gives the same bits; slower.
+
+    Seeds are to be set before. JAX computes so on CPUs anyway; for its GPUs, XLA_FLAGS are to say so before it starts.
+    """
+    import keras
+
+    name = keras.backend.backend()
+    backend = sys.modules[name]
+    if name == "tensorflow":
+        backend.config.experimental.enable_op_determinism()
+    elif name == "torch":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it.
+        backend.use_deterministic_algorithms(True)
+
+
 @contextmanager
 def _stderr_kept_back() -> Iterator[None]:
     """Keep back what is written to standard error, by C++ too; give it out after all if there is an exception."""

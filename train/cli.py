@@ -4,7 +4,6 @@ Modules are imported by the command that needs them: `--help` needs none.
 """
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,14 @@ from click.core import ParameterSource
 from augment import __version__
 from augment.console import HELP, Commands, say
 from augment.errors import EpochbankError
-
-_sets = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-_batch_size = click.option("--batch-size", type=click.IntRange(1), default=256, help="Pictures in a batch.")
-_threads = click.option("--threads", type=click.IntRange(1),
-                        help="Decoding threads.  [default: a core each, up to 4]")  # fmt: skip
-_precision = click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
-                          default="float32", help="Mixed precision makes recent GPUs faster.")  # fmt: skip
-
-
-class _Shard(click.ParamType):
-    """`k/n`: the k-th of n readers, counted from 0."""
-
-    name = "K/N"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        found = re.fullmatch(r"(\d+)/(\d+)", str(value))
-        if not found or not int(found[1]) < int(found[2]):
-            self.fail(
-                f"{value!r}; expected K/N with 0 <= K < N, such as 0/4 for the first of four readers.", param, ctx
-            )
-        return int(found[1]), int(found[2])
-
-
-_shard = click.option("--shard", type=_Shard(),
-                      help="Read the K-th of N parts of the training pictures, K from 0: for N processes that train "
-                      "one model.")  # fmt: skip
-_mix = click.option(
-    "--mix", type=click.FloatRange(0, 1), default=0.5, help="Share of originals in a batch; 1: originals alone."
+from train.cli_options import (
+    batch_size_option,
+    json_option,
+    mix_option,
+    precision_option,
+    sets_option,
+    shard_option,
+    threads_option,
 )
 
 
@@ -67,14 +45,15 @@ def main() -> None:
 @click.option("--epochs", type=click.IntRange(1), default=30, help="Training epochs.")
 @click.option("--batch-size", type=click.IntRange(1),
               help="Pictures in a batch.  [default: 256, fewer for a small set]")  # fmt: skip
-@_mix
+@mix_option
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, dropout and order.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.002,
               help="Peak rate of Adam: warmed up, then let down along a cosine.")  # fmt: skip
 @click.option("--patience", type=click.IntRange(0), default=10,
               help="Stop after so many epochs without a lower validation loss; 0: never.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]), default="float32",
-              help="Mixed precision makes recent GPUs faster.")  # fmt: skip
+@precision_option
+@threads_option
+@shard_option
 @click.option("--deterministic", is_flag=True, help="Two runs give equal metrics, on the same machine; slower.")
 @click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0,
               help="Write a checkpoint so many minutes after the last one; 0: however long it takes.")  # fmt: skip
@@ -82,7 +61,7 @@ def main() -> None:
 @click.option("--run", type=click.Path(path_type=Path), help="New run directory.  [default: one in runs/]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Go on with this interrupted run, at the step of its last checkpoint.")  # fmt: skip
-@_sets
+@sets_option
 def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **words: object) -> None:
     """Train a model on a set and judge it.
 
@@ -120,10 +99,11 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **w
     from train.report import write_report
 
     part = next((part for part in ("test", "validation") if part in fitted.held_out), "")
-    pictures = write_report(fitted.run, fitted.history, fitted.held_out.get(part), part, bank.class_names)
+    pictures = write_report(fitted.run, fitted.history, fitted.held_out.get(part), part, fitted.bank.class_names)
     for part, result in fitted.held_out.items():
         click.echo(f"{part:10} accuracy {100 * result.accuracy:.2f} %  loss {result.loss:.4f}  "
                    f"({result.images:,} pictures)")  # fmt: skip
+    click.echo(f"data       {fitted.advice}")
     click.echo(f"model      {fitted.run / 'model.keras'}")
     click.echo("pictures   " + "\n           ".join(map(str, pictures)))
 
@@ -133,14 +113,14 @@ def _given_anew(resume: Path) -> dict[str, Any]:
     context = click.get_current_context()
     given = [param for param in context.command.params
              if context.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT]  # fmt: skip
-    harmless = {"checkpoint_minutes", "checkpoint_steps"}
+    harmless = {"checkpoint_minutes", "checkpoint_steps", "threads"}
     refused = [param.opts[0] if isinstance(param, click.Option) else "SET"
                for param in given if param.name not in {"resume", *harmless}]  # fmt: skip
     if refused:
         raise EpochbankError(
-            f"{', '.join(refused)} together with --resume; expected --checkpoint-minutes and --checkpoint-steps at "
-            f"most: {resume} goes on with what it was begun with, as its config.json has it. Leave the rest out, or "
-            "train anew, without --resume.",
+            f"{', '.join(refused)} together with --resume; expected --checkpoint-minutes, --checkpoint-steps and "
+            f"--threads at most: {resume} goes on with what it was begun with, as its config.json has it. Leave the "
+            "rest out, or train anew, without --resume.",
             words=True,
         )
     return {param.name: context.params[param.name] for param in given if param.name in harmless}
@@ -149,8 +129,8 @@ def _given_anew(resume: Path) -> dict[str, Any]:
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--split", type=click.Choice(["validation", "test"]), default="test", help="The held-out part.")
-@_batch_size
-@_json
+@batch_size_option
+@json_option
 def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> None:
     """Judge a run's best model.
 
@@ -180,15 +160,15 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False)
-@_batch_size
-@_mix
+@batch_size_option
+@mix_option
 @click.option("--seconds", type=click.FloatRange(0), default=5.0, help="Stream for at least so long.")
-@_threads
-@_shard
+@threads_option
+@shard_option
 @click.option("--model", metavar="NAME|MODULE:FUNCTION", help="Also time training steps of this model.")
 @click.option("--steps", type=click.IntRange(2), default=50, help="Training steps in each of five rounds.")
-@_precision
-@_sets
+@precision_option
+@sets_option
 def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads: int | None,
           shard: tuple[int, int] | None, model: str | None, steps: int, precision: str,
           sets: Path) -> None:  # fmt: skip

@@ -12,9 +12,9 @@ import numpy as np
 
 from augment.errors import EpochbankError
 from augment.progress import Progress
-from train.bank import Bank, open_set
+from train.bank import Bank
 from train.models import build_model, gives_probabilities
-from train.run import read_config
+from train.run import open_set_of, read_config
 from train.sequence import EvaluationSequence
 
 WORST = 48
@@ -87,12 +87,7 @@ def evaluate_run(run: Path, part: str, batch_size: int) -> tuple[Bank, Evaluatio
     `EpochbankError` where the run is unfinished, or its set is gone or another one by now.
     """
     config = read_config(run)
-    bank = open_set(config["set"]["path"])
-    if bank.description.fingerprint != config["set"]["fingerprint"]:
-        raise EpochbankError(
-            f"{bank.path} is another set (fingerprint {bank.description.fingerprint[:8]}) than the one that {run} was "
-            f"trained on ({config['set']['fingerprint'][:8]}). Put that set back in its place."
-        )
+    bank = open_set_of(run, config)
     model = build_model(config["model"], bank.shape, len(bank.class_names))
     load_best(model, run)
     return bank, evaluate_part(model, bank, part, batch_size)

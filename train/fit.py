@@ -1,39 +1,33 @@
-"""Training a model on a set, into a run directory."""
+"""Training a model on a set, into a run directory; begun anew, or gone on with."""
 
 import math
-import sys
-import time
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 
+from augment.console import say
 from augment.errors import EpochbankError
+from augment.store.atomic import sweep
+from augment.store.lock import writing
+from train.backend import compute_deterministically
 from train.bank import Bank
-from train.batches import suitable_batch_size
-from train.best import BestModel
+from train.batches import TrainingBatches, suitable_batch_size
+from train.checkpoint import NAME, Rule
 from train.evaluate import Evaluation, evaluate_part, load_best
+from train.interrupt import Stopped
+from train.loop import train
+from train.meter import advice
 from train.models import build_model, compile_model
-from train.run import new_run, write_json
+from train.options import FitOptions, options_of
+from train.run import find_unfinished, new_run, open_set_of, with_epochs, write_json
 from train.sequence import AugmentedSequence
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """What the user may say about a training."""
-
-    model: str = "cnn-small"
-    epochs: int = 30
-    batch_size: int | None = None
-    """None for one that suits the size of the set."""
-    mix: float = 0.5
-    seed: int = 0
-    learning_rate: float = 0.002
-    patience: int = 10
-    """Epochs without a lower validation loss after which training stops; 0 never stops early."""
-    precision: str = "float32"
-    """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
+from train.snapshot import Snapshot, read_snapshot
+from train.stream import cores
 
 
 @dataclass(frozen=True)
@@ -45,26 +39,83 @@ class Fitted:
     history: dict[str, list[float]]
     held_out: dict[str, Evaluation]
     """By part: `test` and `validation`, where the set has them."""
+    advice: str
+    """What steps waited for data, and what to do about it: one sentence."""
+    bank: Bank
+    """What it was trained on."""
 
 
 def fit(bank: Bank, options: FitOptions, run: Path | None = None) -> Fitted:
     """Train on `bank` and evaluate the best epoch's model on the held-out parts.
 
-    `EpochbankError` where options cannot be, a model does not fit, a chunk is damaged, or `run` is not
-    empty. Interrupted, the run directory keeps the best model so far.
+    `EpochbankError` where options cannot be, a model does not fit, a chunk is damaged, or `run` is not empty.
+    Interrupted (`Stopped`, or `KeyboardInterrupt`), the run directory keeps the best model and a checkpoint.
     """
     size = options.batch_size or suitable_batch_size(bank.images["train"], options.mix)
     options = replace(options, batch_size=size)
+    model, data = _prepare(bank, options)
+    directory = new_run(run, bank.description.name)
+    with _held(directory):
+        write_json(directory / "config.json", _config(bank, options, model))
+        return _run(model, data, options, directory, None)
+
+
+def resume(run: Path, **changes: Any) -> Fitted:
+    """Go on with an unfinished run at the batch where its last checkpoint was taken, or from its beginning.
+
+    `changes`: fields of `FitOptions` that have nothing to do with what is computed. `EpochbankError` where `run` is
+    none, or finished, its set or checkpoint is damaged or gone, or its model another one by now.
+    """
+    config = find_unfinished(run)
+    with _held(run):
+        sweep(run)
+        options = replace(options_of(run, config), **changes)
+        _refuse_other_backend(run, config)
+        bank = with_epochs(open_set_of(run, config), config["stored_epochs"])
+        begin = read_snapshot(run / NAME) if (run / NAME).exists() else None
+        model, data = _prepare(bank, options)
+        if begin is None:
+            say(f"{run} has no checkpoint yet: it begins again from its first epoch.")
+        else:
+            say(
+                f"{run} goes on in epoch {begin.state['epoch'] + 1}, after {begin.state['batch']} of {len(data)} steps."
+            )
+        return _run(model, data, options, run, begin)
+
+
+def _prepare(bank: Bank, options: FitOptions) -> tuple[keras.Model, AugmentedSequence]:
+    """The compiled model and its data: the same each time, whatever was computed before in this process."""
     keras.utils.set_random_seed(options.seed)
+    if options.deterministic:
+        compute_deterministically()
     keras.config.set_dtype_policy(options.precision)
     model = build_model(options.model, bank.shape, len(bank.class_names))
-    data = AugmentedSequence(bank, size, options.mix, options.seed)
+    data = AugmentedSequence(
+        bank, options.batch_size or 0, options.mix, options.seed, threads=options.threads, shard=options.shard
+    )
     compile_model(model, learning_rate=options.learning_rate, steps=options.epochs * len(data))
-    directory = new_run(run, bank.description.name)
-    write_json(directory / "config.json", _config(bank, options, model))
-    begun = time.monotonic()
-    history = _train(model, data, bank, options, directory)
-    seconds = time.monotonic() - begun
+    return model, data
+
+
+def _run(
+    model: keras.Model, data: AugmentedSequence, options: FitOptions, directory: Path, begin: Snapshot | None
+) -> Fitted:
+    """Train, evaluate, and leave a finished run directory."""
+    bank, size = data.stream.bank, data.stream.batches.batch_size
+    checkpoint = train(
+        model,
+        data,
+        bank.validation(size) if bank.images["validation"] else None,
+        directory,
+        epochs=options.epochs,
+        patience=options.patience,
+        rule=Rule(options.checkpoint_steps, options.checkpoint_minutes),
+        begin=begin,
+    )
+    seconds, history = checkpoint.seconds, checkpoint.history()
+    _refuse_divergence(history, options, directory)
+    waits, effort = data.meter.total(), data.stream.effort()
+    told = advice(waits, effort, bank.codec, cores())
     load_best(model, directory)
     parts = ("test", "validation")
     held_out = {part: evaluate_part(model, bank, part, size) for part in parts if bank.images[part]}
@@ -75,55 +126,43 @@ def fit(bank: Bank, options: FitOptions, run: Path | None = None) -> Fitted:
         "seconds": round(seconds, 1),
         "model": options.model,
         "parameters": model.count_params(),
-        "images_per_second": round(len(history["loss"]) * _images(data) / seconds),
+        "images_per_second": round(len(history["loss"]) * cast(TrainingBatches, data.stream.batches).shown / seconds),
+        "data": {**waits.columns(), "disk_bytes": effort.disk_bytes, "advice": told},
     }
     write_json(directory / "summary.json", summary)
-    return Fitted(directory, summary, history, held_out)
+    (directory / NAME).unlink(missing_ok=True)
+    return Fitted(directory, summary, history, held_out, told, bank)
 
 
-def _train(
-    model: keras.Model, data: AugmentedSequence, bank: Bank, options: FitOptions, directory: Path
-) -> dict[str, list[float]]:
-    """Run Keras' `fit`; returns its history."""
-    validation = bank.validation(data.stream.batches.batch_size) if bank.images["validation"] else None
-    monitor = "val_loss" if validation is not None else "loss"
-    metrics = keras.callbacks.CSVLogger(directory / "metrics.csv")
-    callbacks = [
-        data.callback(),
-        BestModel(directory / "model.keras", monitor),
-        keras.callbacks.TerminateOnNaN(),
-        metrics,
-    ]
-    if options.patience:
-        callbacks.append(keras.callbacks.EarlyStopping(monitor, mode="min", patience=options.patience, verbose=1))
-    try:
-        fitted = model.fit(
-            data,
-            validation_data=validation,
-            epochs=options.epochs,
-            shuffle=False,
-            callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_left_behind(directory)) from None
-    except Exception as error:
-        fault = data.fault or (validation.fault if validation is not None else None)
-        if fault is None or isinstance(error, EpochbankError):
-            raise
-        raise fault from error
-    finally:
-        for sequence in (data, validation):
-            if sequence is not None:
-                sequence.stream.close()
-        if metrics.csv_file is not None:
-            metrics.csv_file.close()
-    if not math.isfinite(fitted.history["loss"][-1]):
+def _refuse_other_backend(run: Path, config: dict[str, Any]) -> None:
+    backend = keras.backend.backend()
+    if config.get("backend") != backend:
         raise EpochbankError(
-            f"the loss became {fitted.history['loss'][-1]} in epoch {len(fitted.history['loss'])}: training diverged. "
+            f"{run} was begun on {config.get('backend')}, and Keras runs on {backend} now, which draws and computes "
+            f"otherwise. Give the same command with KERAS_BACKEND={config.get('backend')} before it."
+        )
+
+
+def _refuse_divergence(history: dict[str, list[float]], options: FitOptions, directory: Path) -> None:
+    losses = history["loss"]
+    if not math.isfinite(losses[-1]):
+        raise EpochbankError(
+            f"the loss became {losses[-1]} in epoch {len(losses)}: training diverged. "
             f"Train again with a lower --learning-rate (it was {options.learning_rate:g}). {_left_behind(directory)}"
         )
-    return fitted.history
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """No other process trains into `directory`; whatever breaks the training off, it is told how to go on."""
+    with writing(directory):
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            number = error.number if isinstance(error, Stopped) else signal.SIGINT
+            raise Stopped(f"Go on with: train fit --resume {directory}\n{_left_behind(directory)}", number) from None
+        except OSError as error:
+            raise EpochbankError(f"{error}. Mend it, then go on with: train fit --resume {directory}") from error
 
 
 def _left_behind(directory: Path) -> str:
@@ -144,11 +183,3 @@ def _config(bank: Bank, options: FitOptions, model: keras.Model) -> dict[str, An
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
-
-
-def _images(data: AugmentedSequence) -> int:
-    """Pictures that one epoch shows, originals included."""
-    batches = data.stream.batches
-    return sum(
-        segment.stop - segment.start for number in range(len(batches)) for segment in batches.segments(0, number)
-    )

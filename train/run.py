@@ -1,16 +1,18 @@
 """The run directory: what one training leaves behind.
 
 `config.json`, `metrics.csv` (a line an epoch), `model.keras` (the best), `summary.json`, and the pictures
-`learning-curves.png`, `mistakes.png`, `confusions.png`.
+`learning-curves.png`, `mistakes.png`, `confusions.png`; `checkpoint.npz` as long as it is unfinished.
 """
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from augment.errors import EpochbankError
 from augment.store.atomic import make_directory, write_text
+from train.bank import Bank, open_set
 
 
 def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path:
@@ -52,3 +54,40 @@ def read_config(run: Path) -> dict[str, Any]:
         return {"set": {"path": config["set"]["path"], "fingerprint": config["set"]["fingerprint"]}, **config}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EpochbankError(f"{run / 'config.json'} is damaged: {error}. Train again.") from error
+
+
+def open_set_of(run: Path, config: dict[str, Any]) -> Bank:
+    """The set that the run was trained on; `EpochbankError` where it is gone, or another one by now."""
+    bank = open_set(config["set"]["path"])
+    if bank.description.fingerprint != config["set"]["fingerprint"]:
+        raise EpochbankError(
+            f"{bank.path} is another set (fingerprint {bank.description.fingerprint[:8]}) than the one that {run} was "
+            f"trained on ({config['set']['fingerprint'][:8]}). Put that set back in its place."
+        )
+    return bank
+
+
+def find_unfinished(run: Path) -> dict[str, Any]:
+    """`config.json` of a run that can be gone on with; `EpochbankError` where it is none, or is finished."""
+    config = read_config(find_run(run))
+    if not isinstance(config.get("stored_epochs"), list):
+        raise EpochbankError(f"{run / 'config.json'} is damaged: it has no list of stored_epochs. Train anew.")
+    if (run / "summary.json").exists():
+        raise EpochbankError(
+            f"{run} is finished: it has a summary.json, and nothing is left to resume. `train evaluate {run}` judges "
+            "its model; for more epochs, train anew, into another --run."
+        )
+    return config
+
+
+def with_epochs(bank: Bank, epochs: list[int]) -> Bank:
+    """`bank` with the stored epochs `epochs` alone, on which the order depends; `EpochbankError` where it lacks one."""
+    missing = sorted(set(epochs) - set(bank.epochs))
+    if missing:
+        raise EpochbankError(
+            f"{bank.path} has no stored epoch {', '.join(map(str, missing))} any more; expected those that the "
+            f"training was begun with, {', '.join(map(str, epochs))}. Give the same `augment run` again."
+        )
+    return replace(
+        bank, entries=tuple(entry for entry in bank.entries if entry.part != "epoch" or entry.epoch in epochs)
+    )

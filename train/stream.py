@@ -4,30 +4,24 @@
 order; what is made ahead only makes it quick.
 """
 
-import math
 import os
-import threading
 import time
 import weakref
 from collections import OrderedDict
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
-
 from train.bank import Bank
 from train.batches import PassKey, Segment
-from train.buffers import ALIGNMENT, Buffers
+from train.buffers import Buffers
 from train.disk import Disk
+from train.gathering import Batch, Gathering
 from train.meter import Effort
-from train.windows import Decoder, Read, Window
+from train.windows import Decoder, Read
 from train.workers import Workers
 
 _OTHERS_KEPT = 4
 """Batches made ahead for where a consumer was before, or for another consumer."""
-
-Batch = tuple[np.ndarray, np.ndarray]
-"""Pictures uint8 (B, H, W, C) and labels int32 (B,)."""
 
 
 class Batches(Protocol):
@@ -54,13 +48,18 @@ class Batches(Protocol):
         ...
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Stream:
     """Batches of a set. Thread-safe; picklable (a copy starts with nothing made)."""
 
     def __init__(self, bank: Bank, batches: Batches, *, seed: int | None, threads: int | None = None, ahead: int = 8):
         """`seed` None keeps the stored order; `threads` make up to `ahead` batches before they are asked for."""
         self.bank, self.batches, self.seed = bank, batches, seed
-        self.threads = threads or min(4, len(os.sched_getaffinity(0)))
+        self.threads = threads or min(4, cores())
         self.ahead = ahead
         self._start()
 
@@ -69,8 +68,8 @@ class Stream:
         self._disk = Disk(self._workers)
         self._decoder = Decoder(self.bank, self.seed, self.batches.next_pass, self._disk)
         self._buffers = Buffers(self.ahead + 8)
-        self._made: OrderedDict[tuple[int, int], _Gathering] = OrderedDict()
-        self._gathering: weakref.WeakSet[_Gathering] = weakref.WeakSet()
+        self._made: OrderedDict[tuple[int, int], Gathering] = OrderedDict()
+        self._gathering: weakref.WeakSet[Gathering] = weakref.WeakSet()
         self._last = (-1, -1)
         self._closed = False
         self._begun = time.perf_counter()
@@ -143,7 +142,7 @@ class Stream:
         while len(self._made) > self.ahead + _OTHERS_KEPT:
             self._made.popitem(last=False)
 
-    def _begin(self, epoch: int, number: int) -> "_Gathering":
+    def _begin(self, epoch: int, number: int) -> "Gathering":
         """A batch whose windows are being decoded; the chunks that come after them are begun, too."""
         segments, parts = self.batches.segments(epoch, number), []
         for segment in segments:
@@ -151,7 +150,7 @@ class Stream:
             parts.append((segment, windows))
             for read in reads:
                 self._workers.submit(read)
-        gathering = _Gathering(parts, self._workers, self._buffers)
+        gathering = Gathering(parts, self._workers, self._buffers)
         self._gathering.add(gathering)
         gathering.start()
         if self.ahead:
@@ -164,89 +163,3 @@ class Stream:
 def _one_after_the_other(reads: list[Read]) -> None:
     for read in reads:
         read()
-
-
-class _Gathering:
-    """A batch in the making. One that lies in one window is a part of it; others are copied together ahead of time.
-
-    All but `batch` is called with the decoder's lock held.
-    """
-
-    def __init__(self, parts: list[tuple[Segment, list[Window]]], workers: Workers, buffers: Buffers):
-        self._parts, self._workers, self._buffers = parts, workers, buffers
-        self._windows = [window for _, windows in parts for window in windows]
-        at = (parts[0][0].start - self._windows[0].start) * math.prod(self._windows[0].images.shape[1:])
-        self._in_place = len(self._windows) == 1 and at % ALIGNMENT == 0
-        self._copied: Batch | None = None
-        self._fault: BaseException | None = None
-        self._done = threading.Event()
-        self._missing = 0
-
-    @property
-    def ready(self) -> bool:
-        """Whether the batch can be had without waiting."""
-        return self._windows[0].ready.is_set() if self._in_place else self._done.is_set()
-
-    def start(self) -> None:
-        """Have it copied together as soon as the last of its windows is decoded, if it must be."""
-        if self._in_place:
-            return
-        missing = {window for window in self._windows if not window.ready.is_set()}
-        self._missing = len(missing)
-        for window in missing:
-            window.then.append(self._one_less)
-        if not missing:
-            self._workers.submit(self._copy)
-
-    def take(self) -> None:
-        """The batch is given away: if it is a part of its window, that part is the caller's from now on."""
-        if self._in_place:
-            self._windows[0].given.add(self._parts[0][0].start)
-
-    def batch(self) -> Batch:
-        """The pictures and labels; waits for them. Raises what decoding raised."""
-        if self._in_place:
-            window, segment = self._windows[0], self._parts[0][0]
-            window.ready.wait()
-            if window.fault is not None:
-                raise window.fault
-            return window.part(segment.start, segment.stop)
-        self._done.wait()
-        if self._fault is not None:
-            raise self._fault
-        assert self._copied is not None
-        return self._copied
-
-    def end(self, fault: BaseException) -> None:
-        """Nobody will copy it any more: raise `fault` to whoever waits for it."""
-        self._fault = self._fault or fault
-        self._done.set()
-
-    def _one_less(self) -> None:
-        self._missing -= 1
-        if not self._missing:
-            self._workers.submit_first([self._copy])
-
-    def _copy(self) -> None:
-        try:
-            self._copied = self._together()
-        except BaseException as error:  # It belongs to whoever asks for the batch.
-            self._fault = error
-        self._parts, self._windows = [], []
-        self._done.set()
-
-    def _together(self) -> Batch:
-        pieces = []
-        for segment, windows in self._parts:
-            for window in windows:
-                if window.fault is not None:
-                    raise window.fault
-                pieces.append(window.part(segment.start, segment.stop))
-        count = sum(len(labels) for _, labels in pieces)
-        images = self._buffers.array((count, *pieces[0][0].shape[1:]))
-        labels = np.empty(count, np.int32)
-        at = 0
-        for some, names in pieces:
-            images[at : at + len(names)], labels[at : at + len(names)] = some, names
-            at += len(names)
-        return images, labels
