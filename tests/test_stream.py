@@ -5,6 +5,8 @@ import gc
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -432,3 +434,21 @@ def test_memory_is_used_again_only_when_nobody_has_it() -> None:
     held = [buffers.array((7, 8, 8, 3)) for _ in range(20)]
     assert len({array.ctypes.data for array in held}) == 20
     assert len(buffers._kept) == 3
+
+
+@pytest.mark.parametrize("ending", ["", "del stream", "stream.close()"])
+def test_a_script_ends_with_its_threads_at_work(bank: Bank, ending: str) -> None:
+    """Python's end does not hang or crash, whether the stream is kept, dropped or closed."""
+    script = f"""
+from train.bank import open_set
+from train.batches import TrainingBatches
+from train.stream import Stream
+bank = open_set({str(bank.path)!r})
+stream = Stream(bank, TrainingBatches(bank.images["train"], bank.epochs, 8, 0.5), seed=0, ahead=60)
+stream.batch(0, 0)
+{ending}
+print("done")
+"""
+    for _ in range(4):
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")

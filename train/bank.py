@@ -12,7 +12,11 @@ from augment.store.manifest import Entry, published_epochs, read_manifest
 from train.chunks import ChunkTable
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from train.iterators import BatchIterator
     from train.sequence import EvaluationSequence
+    from train.torch_batches import TorchBatches
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Bank:
     def images(self) -> dict[str, int]:
         """Pictures in each of the parts `train`, `validation`, `test`."""
         return self.description.images
+
+    @property
+    def codec(self) -> str:
+        """Of the shards that were published last."""
+        return self.entries[-1].codec
 
     @cached_property
     def epochs(self) -> tuple[int, ...]:
@@ -77,6 +86,92 @@ class Bank:
         from train.sequence import EvaluationSequence
 
         return EvaluationSequence(self, part, batch_size)
+
+    def batches(
+        self,
+        batch_size: int = 256,
+        mix: float = 0.5,
+        seed: int = 0,
+        *,
+        first_epoch: int = 0,
+        epochs: int | None = None,
+        first_batch: int = 0,
+        threads: int | None = None,
+        reader: int = 0,
+        readers: int = 1,
+        drop_last: bool = False,
+    ) -> "BatchIterator":
+        """Training batches as NumPy arrays, epoch after epoch: uint8 (B, H, W, C) and int32 (B,).
+
+        They are those of `AugmentedSequence` with the same `batch_size`, `mix` (share of originals) and `seed`, from
+        batch `first_batch` of `first_epoch` on; `epochs` None has no end. The iterator's `position` is what to give
+        as (`first_epoch`, `first_batch`) to go on. `reader` of `readers` is the part of one process among several;
+        `drop_last` leaves out the batch that is not full. `EpochbankError` for what cannot be, and from the iterator
+        where a chunk is damaged.
+        """
+        from train.iterators import BatchIterator, training_batches
+        from train.stream import Stream
+
+        parts = training_batches(self, batch_size, mix, reader, readers, drop_last)
+        return BatchIterator(Stream(self, parts, seed=seed, threads=threads), first_epoch, epochs, first_batch)
+
+    def to_tf_dataset(
+        self,
+        batch_size: int = 256,
+        mix: float = 0.5,
+        seed: int = 0,
+        *,
+        first_epoch: int = 0,
+        epochs: int | None = 1,
+        threads: int | None = None,
+        reader: int = 0,
+        readers: int = 1,
+        drop_last: bool = False,
+    ) -> "tf.data.Dataset":
+        """Training batches as a `tf.data.Dataset`: uint8 (B, H, W, C) and int32 (B,), batched already.
+
+        Each iteration shows the next epoch, a whole one in an order of its own, as if reshuffled: the first one
+        `first_epoch`, and each as many as `epochs` says, None for no end. One that is broken off counts as well (so
+        does the look that Keras takes beforehand under a `tf.distribute` strategy). The count is the dataset's own.
+        B is static with `drop_last`. The other arguments are those of `batches`; with several `readers` the dataset is
+        not to be sharded any more: it is for `strategy.distribute_datasets_from_function`. Threads end when the dataset
+        is dropped. `EpochbankError` for what cannot be, and without TensorFlow; a damaged chunk is an error of
+        TensorFlow's that has its text.
+        """
+        from train.iterators import tf_dataset, training_batches
+        from train.stream import Stream
+
+        parts = training_batches(self, batch_size, mix, reader, readers, drop_last)
+        return tf_dataset(Stream(self, parts, seed=seed, threads=threads), first_epoch, epochs)
+
+    def to_torch(
+        self,
+        batch_size: int = 256,
+        mix: float = 0.5,
+        seed: int = 0,
+        *,
+        first_epoch: int = 0,
+        epochs: int | None = 1,
+        threads: int | None = None,
+        reader: int | None = None,
+        readers: int | None = None,
+        drop_last: bool = False,
+    ) -> "TorchBatches":
+        """Training batches as a PyTorch `IterableDataset`, for `DataLoader(dataset, batch_size=None)`.
+
+        An item is a whole batch: uint8 (B, H, W, C) and int64 (B,), as `cross_entropy` wants labels.
+        `pictures.permute(0, 3, 1, 2)` is (B, C, H, W) in channels-last memory, without a copy. Each iteration
+        shows the next epoch, `epochs` at a time (None: no end), with any number of `DataLoader` workers, persistent or
+        not, which part its batches among them; `set_epoch` says which is next. `reader` and `readers` are those of
+        `torch.distributed` where they are None and it is initialised: all ranks have as many batches. The other
+        arguments are those of `batches`. `EpochbankError` for what cannot be, and without PyTorch.
+        """
+        from train.iterators import training_batches
+        from train.torch_batches import TorchBatches
+
+        place = None if readers is None and reader is None else (reader or 0, readers or 1)
+        parts = training_batches(self, batch_size, mix, *(place or (0, 1)), drop_last)
+        return TorchBatches(self, parts, seed, first_epoch, epochs, threads, place)
 
 
 def open_set(path: str | Path | None = None, sets: str | Path = "sets") -> Bank:

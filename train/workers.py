@@ -5,6 +5,7 @@ another goes on in its place: a slow disk is read from many threads at once, a f
 threads than compute.
 """
 
+import atexit
 import threading
 import time
 import weakref
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _MOST_THREADS = 16
+_PATIENCE = 5.0
+"""Seconds for which Python's end waits for a thread: a disk may be gone."""
 
 Task = Callable[[], None]
 
@@ -50,13 +53,15 @@ class Workers:
     def close(self) -> None:
         """Drop the tasks that have not begun, and wait for those that have."""
         self._end()
-        for thread in list(self._pool.threads):
-            if thread is not threading.current_thread():
-                thread.join()
+        self._pool.join()
+
+
+_pools: "weakref.WeakSet[_Pool]" = weakref.WeakSet()
 
 
 class _Pool:
     def __init__(self, computing: int):
+        _pools.add(self)
         self.threads: list[threading.Thread] = []
         self._most_computing = computing
         self._tasks: deque[Task] = deque()
@@ -132,3 +137,18 @@ class _Pool:
             self._ended = True
             self._tasks.clear()
             self._work.notify_all()
+
+    def join(self, timeout: float | None = None) -> None:
+        for thread in list(self.threads):
+            if thread is not threading.current_thread():
+                thread.join(timeout)
+
+
+@atexit.register
+def _end_all() -> None:
+    """A thread that Python's end finds inside a library would take that library's locks with it."""
+    pools = list(_pools)
+    for pool in pools:
+        pool.end()
+    for pool in pools:
+        pool.join(_PATIENCE)
