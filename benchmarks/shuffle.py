@@ -14,7 +14,9 @@ import numpy as np
 from train.order import key_of, windows, within
 
 
-def batch_of_each(images: int, chunk: int, picture_bytes: int, batch: int, seed: int, passing: int) -> np.ndarray:
+def batch_of_each(
+    images: int, chunk: int, picture_bytes: int, batch: int, seed: int, passing: int, shuffle: str
+) -> np.ndarray:
     """int64 (images,): in which batch each position of a stored epoch comes, the `passing`-th time."""
     starts = np.arange(0, images, chunk)
     counts = np.minimum(chunk, images - starts)
@@ -24,7 +26,8 @@ def batch_of_each(images: int, chunk: int, picture_bytes: int, batch: int, seed:
     for number, first in enumerate(parted.starts[:-1]):
         chunks = parted.chunks_of(number)
         positions = np.concatenate([np.arange(starts[at], starts[at] + counts[at]) for at in chunks])
-        place[positions] = first + within(number, len(positions), key)
+        slots = within(number, len(positions), key) if shuffle == "pictures" else np.arange(len(positions))
+        place[positions] = first + slots
     return place // batch
 
 
@@ -41,11 +44,13 @@ def classes_in_a_batch(batches: np.ndarray, labels: np.ndarray) -> float:
     return len(pairs) / (batches.max() + 1)
 
 
-def quality(images: int, chunk: int, picture_bytes: int, batch: int, classes: int) -> dict[str, tuple[float, float]]:
+def quality(
+    images: int, chunk: int, picture_bytes: int, batch: int, classes: int, shuffle: str = "pictures"
+) -> dict[str, tuple[float, float]]:
     """(ours, a perfect shuffle's) of what is measured, as means over several passes."""
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.arange(images) % classes)  # A stored epoch is in random order.
-    ours = [batch_of_each(images, chunk, picture_bytes, batch, 0, passing) for passing in range(6)]
+    ours = [batch_of_each(images, chunk, picture_bytes, batch, 0, passing, shuffle) for passing in range(6)]
     perfect = [rng.permutation(images) // batch for _ in range(6)]
     return {
         "classes in a batch": tuple(
@@ -62,13 +67,12 @@ def quality(images: int, chunk: int, picture_bytes: int, batch: int, classes: in
 @click.option("--classes", default=3000)
 @click.option("--batch", default=256, help="Pictures in a batch.")
 def main(images: int, classes: int, batch: int) -> None:
-    measured = quality(images, 128, 64 * 64, batch, classes)
+    modes = [quality(images, 128, 64 * 64, batch, classes, shuffle) for shuffle in ("pictures", "chunks")]
     click.echo(f"{images:,} pictures of 64 x 64, {classes:,} classes, batches of {batch}, an epoch reused:\n")
-    click.echo(f"{'':24}{'epochbank':>12}{'perfect shuffle':>18}")
-    ours, perfect = measured["classes in a batch"]
-    click.echo(f"{'classes in a batch':24}{ours:>12.1f}{perfect:>18.1f}")
-    ours, perfect = measured["pairs that meet again"]
-    click.echo(f"{'pairs that meet again':24}{100 * ours:>10.2f} %{100 * perfect:>16.2f} %")
+    click.echo(f"{'':24}{'perfect':>12}{'pictures':>12}{'chunks':>12}")
+    for name, factor, unit in (("classes in a batch", 1, ""), ("pairs that meet again", 100, " %")):
+        values = [modes[0][name][1], *(mode[name][0] for mode in modes)]
+        click.echo(f"{name:24}" + "".join(f"{f'{factor * value:.2f}{unit}':>12}" for value in values))
 
 
 if __name__ == "__main__":

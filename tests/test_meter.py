@@ -104,7 +104,7 @@ def test_the_total_weighs_epochs_by_their_length() -> None:
         (0.0004, Effort(100, 2, 10, 0, 0), "zstd", 8, "never waited for data: 6 batches stood ready"),
         (0.004, Effort(100, 2, 10, 0, 0), "zstd", 8, "hardly waited for data: 0.4 %"),
         (0.31, Effort(100, 2, 90, 80, 18 * 10**9), "none", 8,
-         "31 % of the time: the disk delivers 180.0 MB/s; use a set made with --codec zstd, a faster or a local disk or"),
+         "31 % of the time: the disk delivers 180.0 MB/s; use a set made with --codec zstd, a faster or a local"),
         (0.31, Effort(100, 2, 90, 80, 18 * 10**9), "zstd", 8, "the disk delivers 180.0 MB/s; use a faster"),
         (0.5, Effort(100, 2, 190, 5, 10**6), "zstd", 8,
          "keeps 2 threads busy; use more --threads (this machine has 8 cores) or a set made with --codec lz4."),

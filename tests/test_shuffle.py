@@ -23,6 +23,14 @@ def test_a_reused_epoch_is_shuffled_nearly_as_well_as_can_be() -> None:
     assert perfect < ours < 0.012
 
 
+def test_whole_chunks_meet_again() -> None:
+    """Where chunks alone are shuffled, half of a batch of two chunks meets again: faster, and said so."""
+    measured = shuffle.quality(100_000, 128, 64 * 64, 256, 3000, "chunks")
+    ours, perfect = measured["classes in a batch"]
+    assert ours == pytest.approx(perfect, rel=0.005)
+    assert 0.4 < measured["pairs that meet again"][0] < 0.6
+
+
 def test_a_small_set_is_shuffled_perfectly() -> None:
     """Where an epoch fits into a window, no pair meets more often than by chance."""
     ours, perfect = shuffle.quality(1500, 128, 64 * 64, 64, 10)["pairs that meet again"]

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -116,6 +117,23 @@ def test_reuse_reshuffles(bank: Bank) -> None:
         orders = [epoch_of(stream, epoch)[0].tolist() for epoch in (0, 2, 4)]
         orders.append(epoch_of(Stream(bank, training(bank, mix), seed=1), 0)[0].tolist())
         assert len({tuple(order) for order in orders}) == 4
+
+
+def test_chunks_alone_may_be_shuffled(bank: Bank) -> None:
+    """shuffle="chunks": every picture once in each epoch, in another order each time, and chunks stay whole."""
+    stream = Stream(bank, training(bank, 0), seed=0, shuffle="chunks")
+    stored = epoch_of(Stream(bank, training(bank, 0), seed=None), 0)[0].tolist()
+    orders = [epoch_of(stream, epoch)[0].tolist() for epoch in (0, 2, 4)]
+    assert len({tuple(order) for order in orders}) == 3
+    for order in orders:
+        assert sorted(order) == train_numbers(bank)
+        follows = dict(pairwise(order))
+        kept = sum(follows.get(one) == other for one, other in pairwise(stored))
+        assert 0.9 * len(stored) * 15 / 16 < kept < len(stored) - 20
+    labels = epoch_of(stream, 0)[1]
+    assert np.array_equal(labels, np.array(orders[0]) % 5)
+    with pytest.raises(EpochbankError, match="shuffle='rows'; expected one of pictures, chunks"):
+        Stream(bank, training(bank), seed=0, shuffle="rows")  # type: ignore[arg-type]
 
 
 def test_a_batch_depends_on_seed_epoch_and_number_alone(bank: Bank) -> None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augment.progress import size
-from train.bank import Bank
-from train.batches import TrainingBatches
 from train.gpu import GpuLoad
 from train.meter import Waits
 from train.stream import Stream
@@ -27,7 +25,7 @@ class StreamRate:
     images: int
     seconds: float
     first: float
-    """Seconds from opening to the first batch."""
+    """Seconds to the first batch."""
     median: float
     """Seconds between two batches."""
     slowest: float
@@ -47,10 +45,10 @@ class StreamRate:
         ]
 
 
-def stream_rate(bank: Bank, batches: TrainingBatches, seconds: float, threads: int | None) -> StreamRate:
-    """Stream training epochs, as fast as they come, for at least `seconds` and one epoch."""
+def stream_rate(stream: Stream, seconds: float) -> StreamRate:
+    """Stream epochs, as fast as they come, for at least `seconds` and one epoch; closes the stream, which is new."""
     begun = time.perf_counter()
-    stream = Stream(bank, batches, seed=0, threads=threads)
+    batches = stream.batches
     stream.batch(0, 0)
     first = time.perf_counter() - begun
     times, images, epoch = [time.perf_counter()], 0, 0
@@ -62,7 +60,7 @@ def stream_rate(bank: Bank, batches: TrainingBatches, seconds: float, threads: i
     effort = stream.effort()
     stream.close()
     middle, slowest = np.percentile(np.diff(times), [50, 99])
-    picture_bytes = int(np.prod(bank.shape))
+    picture_bytes = int(np.prod(stream.bank.shape))
     return StreamRate(images, times[-1] - times[0], first, middle, slowest, picture_bytes, effort.disk_bytes)
 
 
@@ -95,20 +93,21 @@ class StepTime:
         return lines
 
 
-def step_time(
-    bank: Bank, batches: TrainingBatches, model_name: str, steps: int, threads: int | None, precision: str
-) -> StepTime:
-    """Time `fit` over `steps` steps of a model, on the stream and on one batch in turn; medians of five rounds."""
+def step_time(stream: Stream, model_name: str, steps: int, precision: str) -> StepTime:
+    """Time `fit` over `steps` steps of a model, on the stream and on one batch in turn; medians of five rounds.
+
+    The stream's batches are all of the same size; it is closed.
+    """
     import keras
 
     from train.models import build_model, compile_model
 
     keras.config.set_dtype_policy(precision)
+    bank = stream.bank
     model = build_model(model_name, bank.shape, len(bank.class_names))
     compile_model(model, learning_rate=1e-3, steps=1000)
     from train.bench_data import Cached, Streamed
 
-    stream = Stream(bank, batches, seed=0, threads=threads)
     streamed, cached = Streamed(stream, steps), Cached(stream.batch(0, 0), steps)
     _seconds_a_step(model, cached)
     _seconds_a_step(model, streamed)

@@ -6,7 +6,7 @@ Modules are imported by the command that needs them: `--help` needs none.
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -21,8 +21,12 @@ from train.cli_options import (
     precision_option,
     sets_option,
     shard_option,
+    shuffle_option,
     threads_option,
 )
+
+if TYPE_CHECKING:
+    from train.order import Shuffle
 
 
 @click.group(cls=Commands, context_settings=HELP)
@@ -54,6 +58,7 @@ def main() -> None:
 @precision_option
 @threads_option
 @shard_option
+@shuffle_option
 @click.option("--deterministic", is_flag=True, help="Two runs give equal metrics, on the same machine; slower.")
 @click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0,
               help="Write a checkpoint so many minutes after the last one; 0: however long it takes.")  # fmt: skip
@@ -165,12 +170,13 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 @click.option("--seconds", type=click.FloatRange(0), default=5.0, help="Stream for at least so long.")
 @threads_option
 @shard_option
+@shuffle_option
 @click.option("--model", metavar="NAME|MODULE:FUNCTION", help="Also time training steps of this model.")
 @click.option("--steps", type=click.IntRange(2), default=50, help="Training steps in each of five rounds.")
 @precision_option
 @sets_option
 def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads: int | None,
-          shard: tuple[int, int] | None, model: str | None, steps: int, precision: str,
+          shard: tuple[int, int] | None, shuffle: "Shuffle", model: str | None, steps: int, precision: str,
           sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
@@ -186,11 +192,13 @@ def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads
     from train.bank import open_set
     from train.batches import TrainingBatches
     from train.bench import step_time, stream_rate
+    from train.stream import Stream
 
     bank = open_set(name, sets)
     batches = TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix, *(shard or (0, 1)))
-    click.echo("\n".join(stream_rate(bank, batches, seconds, threads).lines()))
+    click.echo("\n".join(stream_rate(Stream(bank, batches, seed=0, threads=threads, shuffle=shuffle), seconds).lines()))
     if model is not None:
         say(start_backend())
         full = replace(batches, drop_last=True)
-        click.echo("\n".join(step_time(bank, full, model, steps, threads, precision).lines()))
+        stream = Stream(bank, full, seed=0, threads=threads, shuffle=shuffle)
+        click.echo("\n".join(step_time(stream, model, steps, precision).lines()))

@@ -34,3 +34,6 @@ shard_option = click.option("--shard", type=_Shard(),
 mix_option = click.option(
     "--mix", type=click.FloatRange(0, 1), default=0.5, help="Share of originals in a batch; 1: originals alone."
 )
+shuffle_option = click.option("--shuffle", type=click.Choice(["pictures", "chunks"]), default="pictures",
+                              help="Shuffle pictures, or whole chunks of them alone: faster where data is the "
+                              "bottleneck.")  # fmt: skip

@@ -91,7 +91,13 @@ def _prepare(bank: Bank, options: FitOptions) -> tuple[keras.Model, AugmentedSeq
     keras.config.set_dtype_policy(options.precision)
     model = build_model(options.model, bank.shape, len(bank.class_names))
     data = AugmentedSequence(
-        bank, options.batch_size or 0, options.mix, options.seed, threads=options.threads, shard=options.shard
+        bank,
+        options.batch_size or 0,
+        options.mix,
+        options.seed,
+        threads=options.threads,
+        shuffle=options.shuffle,
+        shard=options.shard,
     )
     compile_model(model, learning_rate=options.learning_rate, steps=options.epochs * len(data))
     return model, data

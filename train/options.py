@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from augment.errors import EpochbankError
+from train.order import Shuffle
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class FitOptions:
     """Epochs without a lower validation loss after which training stops; 0 never stops early."""
     precision: str = "float32"
     """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
+    shuffle: Shuffle = "pictures"
+    """What is shuffled in each epoch: `pictures`, or whole `chunks` of them."""
     threads: int | None = None
     """Decoding threads; None: a core each, up to 4."""
     shard: tuple[int, int] | None = None
@@ -40,7 +43,7 @@ def options_of(run: Path, config: dict[str, Any]) -> FitOptions:
     if isinstance(values.get("shard"), list):  # JSON has no tuples.
         values["shard"] = tuple(values["shard"])
     for field in fields(FitOptions):
-        kind = tuple | None if field.name == "shard" else field.type
+        kind = {"shard": tuple | None, "shuffle": str}.get(field.name, field.type)
         kind = float | int if kind is float else kind
         if not isinstance(values.get(field.name, field.default), kind):  # type: ignore[arg-type]
             raise EpochbankError(

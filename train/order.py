@@ -1,8 +1,8 @@
 """The order of a pass: a new one for every (seed, pass), without a single random read.
 
-Chunks are read whole, in a shuffled order; the pictures of a window of several chunks are then
-shuffled among themselves. Stored epochs are in random order already, so that this only has to part
-neighbours of one pass before the next. Pure functions.
+Chunks are read whole, in a shuffled order; the pictures of a window of several chunks are then shuffled among
+themselves, unless speed is all that counts. Stored epochs are in random order already, so that this only has
+to part neighbours of one pass before the next. Pure functions.
 """
 
 import hashlib
@@ -11,8 +11,12 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
+
+Shuffle = Literal["pictures", "chunks"]
+"""What is shuffled in each pass: chunks, and the pictures of a window of chunks; or chunks alone, which is faster."""
 
 _WINDOW_IMAGES = 2048
 _WINDOW_BYTES = 16 << 20

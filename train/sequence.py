@@ -14,6 +14,7 @@ from augment.errors import EpochbankError
 from train.bank import Bank
 from train.batches import EvaluationBatches, TrainingBatches
 from train.meter import StallMeter
+from train.order import Shuffle
 from train.readers import readers_here
 from train.stream import Batch, Stream
 
@@ -57,6 +58,7 @@ class AugmentedSequence(_StreamSequence):
         *,
         threads: int | None = None,
         ahead: int = 8,
+        shuffle: Shuffle = "pictures",
         shard: tuple[int, int] | None = None,
         drop_last: bool = False,
         workers: int = 1,
@@ -65,6 +67,7 @@ class AugmentedSequence(_StreamSequence):
     ):
         """`mix` is the share of originals in a batch, 0 to 1; `threads` decode up to `ahead` batches ahead.
 
+        `shuffle` "chunks" shuffles whole chunks alone: faster, but pictures of a chunk meet whenever it is reused.
         `shard` (k, n) shows the k-th of n parts of the training pictures, batches of `batch_size` each; None asks
         `keras.distribution`, under which the last batch is left out unless it is full (`drop_last`). Keras' words
         `workers` and `max_queue_size` stand for `threads` and `ahead`. Raises `EpochbankError` for what cannot be.
@@ -82,7 +85,8 @@ class AugmentedSequence(_StreamSequence):
             bank.images["train"], bank.epochs, batch_size, mix, reader, readers, drop_last or here.full
         )
         threads = threads or (workers if workers > 1 else None)
-        self.stream = Stream(bank, batches, seed=seed, threads=threads, ahead=max_queue_size or ahead)
+        ahead = max_queue_size or ahead
+        self.stream = Stream(bank, batches, seed=seed, threads=threads, ahead=ahead, shuffle=shuffle)
         self.epoch = 0
         """The training epoch whose batches `data[i]` gives; Keras' hooks and the callback set it."""
         self.start = 0

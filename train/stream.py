@@ -9,14 +9,16 @@ import time
 import weakref
 from collections import OrderedDict
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
+from augment.errors import EpochbankError
 from train.bank import Bank
 from train.batches import PassKey, Segment
 from train.buffers import Buffers
 from train.disk import Disk
 from train.gathering import Batch, Gathering
 from train.meter import Effort
+from train.order import Shuffle
 from train.windows import Decoder, Read
 from train.workers import Workers
 
@@ -56,9 +58,20 @@ def cores() -> int:
 class Stream:
     """Batches of a set. Thread-safe; picklable (a copy starts with nothing made)."""
 
-    def __init__(self, bank: Bank, batches: Batches, *, seed: int | None, threads: int | None = None, ahead: int = 8):
+    def __init__(
+        self,
+        bank: Bank,
+        batches: Batches,
+        *,
+        seed: int | None,
+        threads: int | None = None,
+        ahead: int = 8,
+        shuffle: Shuffle = "pictures",
+    ):
         """`seed` None keeps the stored order; `threads` make up to `ahead` batches before they are asked for."""
-        self.bank, self.batches, self.seed = bank, batches, seed
+        if shuffle not in get_args(Shuffle):
+            raise EpochbankError(f"shuffle={shuffle!r}; expected one of {', '.join(get_args(Shuffle))}.", words=True)
+        self.bank, self.batches, self.seed, self.shuffle = bank, batches, seed, shuffle
         self.threads = threads or min(4, cores())
         self.ahead = ahead
         self._start()
@@ -66,7 +79,7 @@ class Stream:
     def _start(self) -> None:
         self._workers = Workers(self.threads)
         self._disk = Disk(self._workers)
-        self._decoder = Decoder(self.bank, self.seed, self.batches.next_pass, self._disk)
+        self._decoder = Decoder(self.bank, self.seed, self.shuffle, self.batches.next_pass, self._disk)
         self._buffers = Buffers(self.ahead + 8)
         self._made: OrderedDict[tuple[int, int], Gathering] = OrderedDict()
         self._gathering: weakref.WeakSet[Gathering] = weakref.WeakSet()

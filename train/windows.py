@@ -19,7 +19,7 @@ from train.batches import PassKey, Segment
 from train.buffers import Buffers
 from train.chunks import ChunkTable
 from train.disk import Disk
-from train.order import Windows, key_of, windows, within
+from train.order import Shuffle, Windows, key_of, windows, within
 
 _OLD_KEPT = 2
 _BUFFERS_KEPT = 6
@@ -83,10 +83,13 @@ Read = Callable[[], None]
 class Decoder:
     """Which windows there are, and which of their chunks are still to be read. The caller holds `lock`."""
 
-    def __init__(self, bank: Bank, seed: int | None, next_pass: Callable[[PassKey], PassKey], disk: Disk):
+    def __init__(
+        self, bank: Bank, seed: int | None, shuffle: Shuffle, next_pass: Callable[[PassKey], PassKey], disk: Disk
+    ):
         """`seed` None keeps the stored order; `next_pass` tells which pass follows on another."""
         self.lock = threading.Lock()
         self._bank, self._seed, self._next_pass, self._disk = bank, seed, next_pass, disk
+        self._shuffle = shuffle
         self._tables: dict[tuple[str, int], ChunkTable] = {}
         self._passes: dict[PassKey, _Pass] = {}
         self._windows: OrderedDict[tuple[PassKey, int], Window] = OrderedDict()
@@ -169,7 +172,8 @@ class Decoder:
         shape = self._bank.shape
         images = self._buffers.array((ends[-1], *shape), room=passing.windows.longest * math.prod(shape))
         # Shuffled by a worker: what lets go of Python's lock here would have everybody wait for ours.
-        shuffle = None if passing.key is None else partial(within, number, ends[-1], passing.key)
+        shuffled = passing.key is not None and self._shuffle == "pictures"
+        shuffle = partial(within, number, ends[-1], passing.key or 0) if shuffled else None
         window = Window(passing.windows.starts[number], ends, shuffle, images, np.empty(ends[-1], np.int32))
         window.others = [None] * (len(ends) - 1)
         self._pending.add(window)

@@ -1,6 +1,6 @@
 """epochbank itself, through `AugmentedSequence.__getitem__`: distorted pictures alone, one set for each codec.
 
-Shuffled as it does by itself: the chunks, and the pictures of a window of chunks.
+Shuffled as it does by itself, chunks and the pictures of a window of chunks; and whole chunks alone.
 """
 
 from collections.abc import Iterator
@@ -18,29 +18,33 @@ def prepare(pictures: Pictures, folder: Path) -> None:
 
 
 def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
-    return [_contender(pictures, codec) for codec in CODECS]
+    return [_contender(pictures, codec, shuffle) for shuffle in ("pictures", "chunks") for codec in CODECS]
 
 
-def _contender(pictures: Pictures, codec: str) -> Contender:
+def _contender(pictures: Pictures, codec: str, shuffle: str) -> Contender:
     from train import open_set
 
     bank = open_set(None, pictures.sets_of(codec))
     stored = sum(entry.bytes for entry in bank.entries if entry.part == "epoch" and entry.epoch == 0)
-    batches = _Batches(bank)
-    return Contender(f"epochbank {codec}", f"{WORKERS} threads", "window", stored, batches, batches.close)
+    batches = _Batches(bank, shuffle)
+    name = f"epochbank {codec}, {shuffle}"
+    shuffled = {"pictures": "window", "chunks": "chunks"}[shuffle]
+    return Contender(name, f"{WORKERS} threads", shuffled, stored, batches, batches.close)
 
 
 class _Batches:
     """Opens the sequence when it is first asked: nothing works before its turn."""
 
-    def __init__(self, bank: Any):
-        self._bank, self._data = bank, None
+    def __init__(self, bank: Any, shuffle: str):
+        self._bank, self._shuffle, self._data = bank, shuffle, None
 
     def __call__(self, epoch: int) -> Iterator[Any]:
         from train import AugmentedSequence
 
         if self._data is None:
-            self._data = AugmentedSequence(self._bank, batch_size=BATCH, mix=0, seed=0, threads=WORKERS)
+            self._data = AugmentedSequence(
+                self._bank, batch_size=BATCH, mix=0, seed=0, threads=WORKERS, shuffle=self._shuffle
+            )
         self._data.epoch = epoch
         return map(self._data.__getitem__, range(len(self._data)))
 
