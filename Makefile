@@ -64,13 +64,15 @@ format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## The benchmarks: generation, streaming, memory
+bench: $(READY) ## The benchmarks: generation, streaming beside its peers, memory
 	$(BIN)/python benchmarks/generate.py
-	set=$$($(RUN) --print-path) && $(BIN)/train bench "$$set"
+	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/shuffle.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/memory_streaming.py
 
 docs: $(READY) ## docs/cli.md anew, from the help texts
 	$(BIN)/python docs/make_cli.py
 
 clean: ## Remove .venv and caches; sets and runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-backends .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 
 _KINDS = {
     "epochbank, shuffled in windows": "#c8442f",
+    "epochbank, whole chunks shuffled": "#f0a27f",
     "peer, shuffled throughout": "#3b6ea5",
     "peer, shuffled in windows": "#8fb4d9",
     "peer, not shuffled": "#b9bec5",
@@ -47,7 +48,12 @@ def main(measured: Path, folder: Path) -> None:
 
 
 def _kind(row: dict[str, Any]) -> str:
-    shuffled = {"yes": "shuffled throughout", "window": "shuffled in windows", "no": "not shuffled"}
+    shuffled = {
+        "yes": "shuffled throughout",
+        "window": "shuffled in windows",
+        "chunks": "whole chunks shuffled",
+        "no": "not shuffled",
+    }
     return f"{'epochbank' if row['peer'] == 'epochbank' else 'peer'}, {shuffled[row['shuffled']]}"
 
 

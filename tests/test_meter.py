@@ -1,11 +1,14 @@
 """The stall meter, on a clock of the test's own: what steps waited, and what is said about it."""
 
+import os
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from train.gpu import mean_load
+from train.gpu import GpuLoad, mean_load
 from train.meter import Effort, StallMeter, Waits, advice
 
 
@@ -26,13 +29,14 @@ def elsewhere(call: Callable[[], None]) -> None:
     thread.join()
 
 
-def measured(events: list[tuple[float, str]], *, ahead: bool) -> Waits:
-    """What the meter says of an epoch: `ask`, `give` and `step` at their times, until `end`."""
+def measured(events: list[tuple[float, str]], *, ahead: bool, each: int = 1) -> Waits:
+    """What the meter says of an epoch: `ask`, `give` and `step` (of `each` batches) at their times, until `end`."""
     clock = Clock()
     meter = StallMeter(clock)
     asked: list[float] = []
-    for time, event in [(0.0, "begin"), *events]:
-        clock.now = 100.0 + time
+    step = 0
+    for at, event in [(0.0, "begin"), *events]:
+        clock.now = 100.0 + at
         if event == "begin":
             meter.begin_epoch(anew=True)
         elif event == "ask":
@@ -41,7 +45,8 @@ def measured(events: list[tuple[float, str]], *, ahead: bool) -> Waits:
             give = lambda: meter.delivered(asked.pop(0), depth=3)  # noqa: E731
             elsewhere(give) if ahead else give()
         elif event == "step":
-            meter.begin_step()
+            meter.begin_step(step)
+            step += each
         elif event == "validate":
             meter.end_steps()
     return meter.end_epoch()
@@ -82,6 +87,17 @@ def test_fetched_too_late_each_step_waits() -> None:
     assert waits.share == pytest.approx(3 / 6.2)
 
 
+def test_several_steps_an_execution() -> None:
+    """Keras' steps_per_execution: an execution of three begins when the first of its batches is there, or waits."""
+    events: list[tuple[float, str]] = []
+    for execution in range(4):
+        at = 1.0 * execution
+        events += [(at + 0.2, "step"), (at + 0.4, "give"), (at + 0.4, "ask")]
+        events += [(at + 0.5, "give"), (at + 0.5, "ask"), (at + 0.6, "give"), (at + 0.6, "ask")]
+    waits = measured([(0.0, "ask"), *events, (4.1, "end")], ahead=True, each=3)
+    assert waits.waited == pytest.approx(4 * 0.2)
+
+
 def test_validation_is_not_training() -> None:
     """Time after the last step does not count."""
     waits = measured([(0.1, "ask"), (0.1, "step"), (0.3, "give"), (1.0, "validate"), (9.0, "end")], ahead=False)
@@ -101,15 +117,16 @@ def test_the_total_weighs_epochs_by_their_length() -> None:
 @pytest.mark.parametrize(
     ("share", "effort", "codec", "cores", "said"),
     [
-        (0.0004, Effort(100, 2, 10, 0, 0), "zstd", 8, "never waited for data: 6 batches stood ready"),
-        (0.004, Effort(100, 2, 10, 0, 0), "zstd", 8, "hardly waited for data: 0.4 %"),
-        (0.31, Effort(100, 2, 90, 80, 18 * 10**9), "none", 8,
+        (0.0004, Effort(2, 10, 0, 0), "zstd", 8, "never waited for data: 6 batches stood ready"),
+        (0.004, Effort(2, 10, 0, 0), "zstd", 8, "hardly waited for data: 0.4 %"),
+        (0.31, Effort(2, 60, 80, 18 * 10**9), "none", 8,
          "31 % of the time: the disk delivers 180.0 MB/s; use a set made with --codec zstd, a faster or a local"),
-        (0.31, Effort(100, 2, 90, 80, 18 * 10**9), "zstd", 8, "the disk delivers 180.0 MB/s; use a faster"),
-        (0.5, Effort(100, 2, 190, 5, 10**6), "zstd", 8,
+        (0.31, Effort(2, 60, 80, 18 * 10**9), "zstd", 8, "the disk delivers 180.0 MB/s; use a faster"),
+        (0.5, Effort(2, 190, 5, 10**6), "zstd", 8,
          "keeps 2 threads busy; use more --threads (this machine has 8 cores) or a set made with --codec lz4."),
-        (0.5, Effort(100, 2, 190, 5, 10**6), "none", 2, "keeps 2 threads busy; use a machine with more cores."),
-        (0.2, Effort(100, 2, 20, 5, 10**6), "zstd", 2, "not handed over in time; use larger batches"),
+        (0.5, Effort(2, 190, 5, 10**6), "none", 2, "keeps 2 threads busy; use a machine with more cores."),
+        (0.2, Effort(2, 20, 5, 10**6), "zstd", 2, "not handed over in time; use larger batches"),
+        (0.4, Effort(2, 190, 80, 10**9), "none", 2, "decoding keeps 2 threads busy"),
     ],
 )  # fmt: skip
 def test_advice_names_what_is_in_the_way(share: float, effort: Effort, codec: str, cores: int, said: str) -> None:
@@ -121,10 +138,30 @@ def test_advice_names_what_is_in_the_way(share: float, effort: Effort, codec: st
     assert said in text
 
 
+def test_advice_at_its_edges() -> None:
+    """No step made, and batches that were late without a reason that is known."""
+    assert advice(Waits(0, 0, 0), Effort(2, 0, 0, 0), "zstd", 2) == "No step was made: nothing waited for data."
+    assert "came late" in advice(Waits(20, 100, 0.2), Effort(2, 20, 5, 0), "zstd", 2)
+
+
 def test_the_busiest_gpu_counts() -> None:
     """Lines of two GPUs in turn: the mean of the busier one; nothing where nothing was said."""
-    assert mean_load("10\n90\n20\n100\n", 2) == 95
-    assert mean_load("97\n99\n", 1) == 98
-    assert mean_load("", 1) is None
-    assert mean_load("[N/A]\n", 1) is None
-    assert mean_load("5\n", 0) is None
+    assert mean_load("0, 10\n1, 90\n0, 20\n1, 100\n") == 95
+    assert mean_load("0, [N/A]\n1, 97\n0, [N/A]\n1, 99\n") == 98
+    assert mean_load("") is None
+    assert mean_load("0, [N/A]\n") is None
+
+
+def test_the_load_of_a_gpu_is_asked_of_the_drivers_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While something runs, what `nvidia-smi` prints; nothing where there is none."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nwhile true; do echo '0, 96'; echo '1, 3'; sleep 0.01; done\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with GpuLoad() as load:
+        time.sleep(0.3)
+    assert load.percent == 96
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    with GpuLoad() as load:
+        pass
+    assert load.percent is None

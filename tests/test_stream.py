@@ -1,5 +1,6 @@
 """The stream: what comes out of a set, whatever asks for it and in whichever order."""
 
+import contextlib
 import errno
 import gc
 import json
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -19,7 +21,7 @@ import hdf5plugin
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import numbers
+from conftest import numbered, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +33,7 @@ from train.buffers import Buffers
 from train.chunks import ChunkTable
 from train.order import windows, within
 from train.stream import Stream
+from train.windows import Window
 
 
 def make(source: Path, recipe: Path, sets: Path, *words: str) -> Bank:
@@ -180,6 +183,67 @@ def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
     assert max(files) <= files[0] + 3
     assert max(threads) <= before + 16
     stream.close()
+
+
+@pytest.fixture
+def long_bank(nothing_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
+    """800 pictures in 50 chunks, and windows of four chunks: a dozen and more a pass."""
+    monkeypatch.setattr("train.order._WINDOW_IMAGES", 64)
+    np.savez(tmp_path / "long.npz", images=numbered(1000), labels=np.arange(1000) % 5)
+    return make(tmp_path / "long.npz", nothing_recipe, tmp_path / "long")
+
+
+@pytest.mark.parametrize("mix", [0, 0.5])
+@pytest.mark.parametrize("reader", [None, 0, 1, 2])
+@pytest.mark.parametrize("leaping", [False, True])
+def test_what_is_forgotten_is_let_go(long_bank: Bank, mix: float, reader: int | None, leaping: bool) -> None:
+    """Readers whose share ends within a window, and consumers that leap about: no window is held for ever."""
+    place = (0, 1) if reader is None else (reader, 3)
+    batches = TrainingBatches(long_bank.images["train"], long_bank.epochs, 16, mix, *place)
+    stream = Stream(long_bank, batches, seed=0, threads=2)
+    counts, random = [], np.random.default_rng(0)
+    for epoch in range(12):
+        numbers_ = random.permutation(len(batches)) if leaping else range(len(batches))
+        for number in numbers_:
+            stream.batch(epoch, int(number))
+        gc.collect()
+        counts.append(sum(isinstance(held, Window) for held in gc.get_objects()))
+    assert max(counts[6:]) <= max(counts[:6]) + 2
+    assert max(counts) < 30
+
+
+def test_decoding_ahead_keeps_to_the_readers_own(long_bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader among ten decodes little more than its own pictures: its windows, not those of its neighbours."""
+    read = [0]
+    real = ChunkTable.read
+
+    def counting(table: ChunkTable, number: int, *rest: object) -> None:
+        read[0] += int(table.images[number])
+        real(table, number, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ChunkTable, "read", counting)
+    batches = TrainingBatches(long_bank.images["train"], long_bank.epochs, 8, 0, 4, 10)
+    stream = Stream(long_bank, batches, seed=0, threads=1)
+    for epoch in range(10):
+        epoch_of(stream, epoch)
+    stream.close()
+    assert read[0] < 10 * (batches.own + 2 * 64) + 3 * 64
+
+
+def test_a_forked_process_streams_on_its_own(bank: Bank) -> None:
+    """Threads do not come along into a fork: the child starts its own, and ends."""
+    stream = Stream(bank, training(bank), seed=0)
+    expected = stream.batch(0, 3)[0].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        status = 1
+        with contextlib.suppress(BaseException):
+            status = 0 if np.array_equal(stream.batch(0, 3)[0], expected) else 2
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert np.array_equal(stream.batch(0, 3)[0], expected)
 
 
 def test_outside_the_epoch_is_an_index_error(bank: Bank) -> None:
@@ -461,6 +525,7 @@ def test_a_script_ends_with_its_threads_at_work(bank: Bank, ending: str) -> None
 from train.bank import open_set
 from train.batches import TrainingBatches
 from train.stream import Stream
+from train.windows import Window
 bank = open_set({str(bank.path)!r})
 stream = Stream(bank, TrainingBatches(bank.images["train"], bank.epochs, 8, 0.5), seed=0, ahead=60)
 stream.batch(0, 0)

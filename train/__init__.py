@@ -8,8 +8,9 @@ model.fit(data, validation_data=bank.validation(batch_size=256), epochs=100, shu
           callbacks=[data.callback()])
 ```
 
-The flow of the data is the file listing: `bank` -> `chunks` -> `order` -> `batches` -> `stream` ->
-`sequence` -> `models` -> `fit` -> `report`. Of `augment` it takes the description of the set on disk
+The flow of the data is the file listing: `bank` -> `chunks` (by `disk` and `workers`) -> `order` -> `windows` ->
+`batches` -> `gathering` -> `stream` -> `sequence` (or `iterators`) -> `models` -> `loop` -> `fit` -> `report`.
+Of `augment` it takes the description of the set on disk
 (`augment.store`) and what both command lines share. Batches are `uint8` (B, H, W, C), `int32` (B,).
 """
 

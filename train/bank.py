@@ -10,6 +10,7 @@ from augment.store.catalogue import find_set
 from augment.store.description import Description, read_description
 from augment.store.manifest import Entry, published_epochs, read_manifest
 from train.chunks import ChunkTable
+from train.order import Shuffle
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -97,15 +98,16 @@ class Bank:
         epochs: int | None = None,
         first_batch: int = 0,
         threads: int | None = None,
+        shuffle: Shuffle = "pictures",
         reader: int = 0,
         readers: int = 1,
         drop_last: bool = False,
     ) -> "BatchIterator":
         """Training batches as NumPy arrays, epoch after epoch: uint8 (B, H, W, C) and int32 (B,).
 
-        They are those of `AugmentedSequence` with the same `batch_size`, `mix` (share of originals) and `seed`, from
-        batch `first_batch` of `first_epoch` on; `epochs` None has no end. The iterator's `position` is what to give
-        as (`first_epoch`, `first_batch`) to go on. `reader` of `readers` is the part of one process among several;
+        They are those of `AugmentedSequence` with the same `batch_size`, `mix` (share of originals), `seed` and
+        `shuffle`, from batch `first_batch` of `first_epoch` on, `epochs` of them, None for no end. The iterator's
+        `position` is what to give as (`first_epoch`, `first_batch`), with fewer `epochs`, to go on. `reader` of `readers` is the part of one process among several;
         `drop_last` leaves out the batch that is not full. `EpochbankError` for what cannot be, and from the iterator
         where a chunk is damaged.
         """
@@ -113,7 +115,9 @@ class Bank:
         from train.stream import Stream
 
         parts = training_batches(self, batch_size, mix, reader, readers, drop_last)
-        return BatchIterator(Stream(self, parts, seed=seed, threads=threads), first_epoch, epochs, first_batch)
+        return BatchIterator(
+            Stream(self, parts, seed=seed, threads=threads, shuffle=shuffle), first_epoch, epochs, first_batch
+        )
 
     def to_tf_dataset(
         self,
@@ -124,6 +128,7 @@ class Bank:
         first_epoch: int = 0,
         epochs: int | None = 1,
         threads: int | None = None,
+        shuffle: Shuffle = "pictures",
         reader: int = 0,
         readers: int = 1,
         drop_last: bool = False,
@@ -142,7 +147,7 @@ class Bank:
         from train.stream import Stream
 
         parts = training_batches(self, batch_size, mix, reader, readers, drop_last)
-        return tf_dataset(Stream(self, parts, seed=seed, threads=threads), first_epoch, epochs)
+        return tf_dataset(Stream(self, parts, seed=seed, threads=threads, shuffle=shuffle), first_epoch, epochs)
 
     def to_torch(
         self,
@@ -153,6 +158,7 @@ class Bank:
         first_epoch: int = 0,
         epochs: int | None = 1,
         threads: int | None = None,
+        shuffle: Shuffle = "pictures",
         reader: int | None = None,
         readers: int | None = None,
         drop_last: bool = False,
@@ -171,7 +177,7 @@ class Bank:
 
         place = None if readers is None and reader is None else (reader or 0, readers or 1)
         parts = training_batches(self, batch_size, mix, *(place or (0, 1)), drop_last)
-        return TorchBatches(self, parts, seed, first_epoch, epochs, threads, place)
+        return TorchBatches(self, parts, seed, first_epoch, epochs, threads, shuffle, place)
 
 
 def open_set(path: str | Path | None = None, sets: str | Path = "sets") -> Bank:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from augment.errors import EpochbankError
 
@@ -27,6 +27,34 @@ class Segment(NamedTuple):
     def key(self) -> PassKey:
         """The pass that it belongs to."""
         return self[:3]
+
+
+class Batches(Protocol):
+    """Which pictures make up a batch: `TrainingBatches` or `EvaluationBatches`."""
+
+    @property
+    def images(self) -> int:
+        """Pictures of the part that is shown."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures in a full batch."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def segments(self, epoch: int, number: int) -> list[Segment]:
+        """What batch `number` of `epoch` is made of, in this order."""
+        ...
+
+    def next_pass(self, key: PassKey) -> PassKey:
+        """The pass that follows on pass `key` in the course of training."""
+        ...
+
+    def stretch(self, key: PassKey) -> tuple[int, int]:
+        """The pictures of a pass that are shown: the first, and the one after the last."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,8 +89,14 @@ class TrainingBatches:
             )
         if not 0 <= self.reader < self.readers:
             raise EpochbankError(
-                f"reader {self.reader} of {self.readers}; expected 0 to {self.readers - 1}: --shard 0/{self.readers} "
-                "is the first.",
+                f"reader {self.reader} of {self.readers} readers; expected one counted from 0: --shard 0/4 is "
+                "the first of four.",
+                words=True,
+            )
+        if self.leading == 1 and self.images % self.readers and not self.drop_last:
+            raise EpochbankError(
+                f"{self.images} training pictures one by one among {self.readers} readers; expected a number that they "
+                "can part evenly. Make the batch larger.",
                 words=True,
             )
         if not self._count:
@@ -129,6 +163,10 @@ class TrainingBatches:
         which = self.epochs.index(stored) + 1
         return part, self.epochs[which % len(self.epochs)], passing + which // len(self.epochs)
 
+    def stretch(self, key: PassKey) -> tuple[int, int]:
+        """The pictures of a pass that this reader shows: the first, and the one after the last."""
+        return self.first, self.first + self.own
+
     def _begin(self, number: int) -> int:
         """The first of this reader's pictures in batch `number`; each batch after it has at least one, too."""
         if self.drop_last:
@@ -180,3 +218,7 @@ class EvaluationBatches:
     def next_pass(self, key: PassKey) -> PassKey:
         """The same again."""
         return key
+
+    def stretch(self, key: PassKey) -> tuple[int, int]:
+        """All pictures of the part."""
+        return 0, self.images

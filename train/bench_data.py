@@ -23,7 +23,7 @@ class _Timer(keras.callbacks.Callback):
         self._meter.begin_epoch(anew=True)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._meter.begin_step()
+        self._meter.begin_step(batch)
         self._steps += 1
         if self._steps == 2:
             self._begun = time.perf_counter()

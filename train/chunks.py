@@ -6,6 +6,7 @@ and Python's, straight into the caller's memory. A filter that is not one of our
 """
 
 import math
+import os
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from augment.store.shard import chunk_is_sound, read_run
 from train.disk import Disk
 
 _scratch: list[np.ndarray] = []
-"""Memory that was lent before. Never more than there are threads that read at once."""
+"""Memory that was lent before: as many pieces, a chunk each, as were ever in use at once."""
 _LARGE = 1 << 14
 """Bytes of a picture from which copying them one by one costs no more than copying them together."""
 _CELLS = np.arange(16)
@@ -92,9 +93,9 @@ class ChunkTable:
                     self._located[which] = _locate(path, entry)
         located = self._located[which]
         names = labels if slots is None else np.empty(count, np.int32)
-        with _borrowed(entry.chunk * math.prod(self.shape)) as memory:
-            # By way of memory in this core's cache, where they are to be scattered, or are filled up with zeros.
-            straight = slots is None and count == entry.chunk
+        # By way of memory in this core's cache, where they are to be scattered, or are filled up with zeros.
+        straight = slots is None and count == entry.chunk
+        with _borrowed(0 if straight else entry.chunk * math.prod(self.shape)) as memory:
             decoded = images if straight else memory.reshape(entry.chunk, *self.shape)
             if located is None:
                 with disk.waiting():
@@ -106,10 +107,11 @@ class ChunkTable:
                     disk.read(path, names.data.cast("B"), at)
                     _read(disk, path, offset, size, entry.codec, names, located.checksums[within], decoded)
                 except (OSError, ValueError, RuntimeError) as error:
+                    damaged = "`augment verify` lists all damaged shards and says how to have them made again."
+                    remedy = "See to the disk." if isinstance(error, OSError) else damaged
                     raise EpochbankError(
                         f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
-                        f"{offset + size - 1}) cannot be read: {error}. `augment verify` lists all damaged shards and "
-                        "says how to have them made again."
+                        f"{offset + size - 1}) cannot be read: {error}. {remedy}"
                     ) from error
             if slots is not None:
                 _scatter(decoded[:count], images, slots)
@@ -173,7 +175,7 @@ def _locate(path: str, entry: Entry) -> _Locations | None:
         # The library's low-level calls: an epoch's first batches wait for this, shard by shard.
         access = h5p.create(h5p.FILE_ACCESS)
         access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
-        file = h5f.open(path.encode(), h5f.ACC_RDONLY, access)
+        file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)
         try:
             image, label, checksum = (h5d.open(file, name) for name in (b"image", b"label", b"checksum"))
             found: list[h5d.StoreInfo] = []
@@ -188,7 +190,7 @@ def _locate(path: str, entry: Entry) -> _Locations | None:
             checksum.read(h5s.ALL, h5s.ALL, checksums)
         finally:
             file.close()
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError) as error:  # HDF5 raises each of them for damage.
         raise EpochbankError(
             f"{path} cannot be read: {error}. `augment verify` lists all damaged shards and says how to have "
             "them made again."

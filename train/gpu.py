@@ -2,9 +2,11 @@
 
 import shutil
 import subprocess
+import tempfile
 from types import TracebackType
+from typing import IO
 
-_COMMAND = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=100"]
+_COMMAND = ["nvidia-smi", "--query-gpu=index,utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=100"]
 
 
 class GpuLoad:
@@ -12,12 +14,14 @@ class GpuLoad:
 
     def __init__(self) -> None:
         self.percent: float | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said: IO[str]
 
     def __enter__(self) -> "GpuLoad":
         if shutil.which(_COMMAND[0]):
+            self._said = tempfile.TemporaryFile("w+")
             self._process = subprocess.Popen(
-                _COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
+                _COMMAND, stdout=self._said, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
             )
         return self
 
@@ -27,18 +31,17 @@ class GpuLoad:
         if self._process is None:
             return
         self._process.terminate()
-        said, _ = self._process.communicate()
-        self.percent = mean_load(said, _gpus())
+        self._process.wait()
+        with self._said as said:
+            said.seek(0)
+            self.percent = mean_load(said.read())
 
 
-def _gpus() -> int:
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
-    return len(listed.stdout.splitlines())
-
-
-def mean_load(said: str, gpus: int) -> float | None:
-    """Of the lines that the driver's tool prints, one for each of `gpus` in turn: the mean of the busiest one."""
-    loads = [float(line) for line in said.splitlines() if line.strip().isdigit()]
-    if not gpus or not loads:
-        return None
-    return max(sum(loads[gpu::gpus]) / len(loads[gpu::gpus]) for gpu in range(min(gpus, len(loads))))
+def mean_load(said: str) -> float | None:
+    """Of the lines that the driver's tool prints, `GPU, percent`, the mean of the busiest GPU."""
+    loads: dict[str, list[float]] = {}
+    for line in said.splitlines():
+        gpu, _, percent = line.partition(",")
+        if percent.strip().isdigit():
+            loads.setdefault(gpu, []).append(float(percent))
+    return max((sum(of_one) / len(of_one) for of_one in loads.values()), default=None)

@@ -55,19 +55,17 @@ class BatchIterator(Iterator[Batch]):
         self.position = first_epoch, first_batch
         """Epoch and number of the batch that comes next, or (epoch, `per_epoch`): what to go on with later."""
         self._stream = stream
-        self._keys: Iterator[tuple[int, int]] = (
-            (epoch, number)
-            for epoch in course(first_epoch, epochs)
-            for number in range(first_batch if epoch == first_epoch else 0, self.per_epoch)
-        )
+        self._end = None if epochs is None else first_epoch + epochs
 
     def __next__(self) -> Batch:
-        key = next(self._keys, None)
-        if key is None:
+        epoch, number = self.position
+        if number == self.per_epoch:
+            epoch, number = epoch + 1, 0
+        if epoch == self._end:
             self.close()
             raise StopIteration
-        batch = self._stream.batch(*key)
-        self.position = key[0], key[1] + 1
+        batch = self._stream.batch(epoch, number)
+        self.position = epoch, number + 1
         return batch
 
     def __enter__(self) -> Self:
@@ -78,7 +76,7 @@ class BatchIterator(Iterator[Batch]):
 
     def close(self) -> None:
         """Stop the threads; no batch comes afterwards."""
-        self._keys = iter(())
+        self._end = self.position[0] + (self.position[1] == self.per_epoch)
         self._stream.close()
 
 

@@ -54,7 +54,7 @@ class StallMeter:
         self.clock = clock
         self._lock = threading.Lock()
         self._deliveries: deque[_Delivery] = deque()
-        self._steps: list[float] = []
+        self._steps: list[tuple[int, float]] = []
         self._begun = self._ended = 0.0
         self.epochs: list[Waits] = []
         """Of each epoch that has ended."""
@@ -78,9 +78,9 @@ class StallMeter:
             self._steps.clear()
             self._begun, self._ended = self.clock(), 0.0
 
-    def begin_step(self) -> None:
-        """A step begins, and takes the first delivery that no step has taken."""
-        self._steps.append(self.clock())
+    def begin_step(self, number: int) -> None:
+        """Step `number` of the epoch begins, which takes that delivery; with more than one an execution, the first."""
+        self._steps.append((number, self.clock()))
 
     def end_steps(self) -> None:
         """The epoch's last step is done; what follows, validation for one, does not count."""
@@ -90,7 +90,9 @@ class StallMeter:
         """What the epoch's steps waited."""
         self.end_steps()
         with self._lock:
-            taken = [self._deliveries.popleft() for _ in range(min(len(self._steps), len(self._deliveries)))]
+            each = self._steps[1][0] - self._steps[0][0] if len(self._steps) > 1 else 1
+            count = self._steps[-1][0] + each if self._steps else 0
+            taken = [self._deliveries.popleft() for _ in range(min(count, len(self._deliveries)))]
             following = self._deliveries[0].asked if self._deliveries else self._ended
         seconds = self._ended - self._begun
         depth = sum(delivery.depth for delivery in taken) / len(taken) if taken else 0.0
@@ -109,8 +111,8 @@ class StallMeter:
         return Waits(sum(waits.waited for waits in self.epochs), seconds, depth)
 
 
-def _waited(deliveries: list[_Delivery], steps: list[float], following: float) -> float:
-    """Seconds that `steps` (their beginnings) waited for what another thread fetched for them, in order."""
+def _waited(deliveries: list[_Delivery], steps: list[tuple[int, float]], following: float) -> float:
+    """Seconds that `steps` (numbers and beginnings) waited for what another thread fetched for them."""
     if not deliveries:
         return 0.0
     # Between two fetches lies the framework's own handing over, at its quickest when a step waits for it.
@@ -118,17 +120,18 @@ def _waited(deliveries: list[_Delivery], steps: list[float], following: float) -
     gaps = [after - delivery.given for delivery, after in zip(deliveries, asked[1:], strict=True)]
     handover = min(max(0.0, min(gaps)), _LONGEST_HANDOVER)
     first = deliveries[0].asked
-    return sum(
-        max(0.0, min(delivery.given + handover, max(after, delivery.given)) - max(step, first))
-        for delivery, (step, after) in zip(deliveries, zip(steps, asked[1:], strict=False), strict=False)
-    )
+    waited = 0.0
+    for number, step in steps:
+        if number < len(deliveries):
+            given, after = deliveries[number].given, asked[number + 1]
+            waited += max(0.0, min(given + handover, max(after, given)) - max(step, first))
+    return waited
 
 
 @dataclass(frozen=True)
 class Effort:
     """What the stream's threads did in the meantime."""
 
-    seconds: float
     threads: int
     computed: float
     """Seconds of decoding and gathering, added up over threads."""
@@ -140,21 +143,25 @@ class Effort:
 
 def advice(waits: Waits, effort: Effort, codec: str, cores: int) -> str:
     """One plain sentence on what training waited, and on what to do about it."""
+    if not waits.seconds:
+        return "No step was made: nothing waited for data."
     if waits.share < _NEVER:
         return f"Training never waited for data: {waits.depth:.0f} batches stood ready on average."
     if waits.share < 10 * _NEVER:
         return f"Training hardly waited for data: {100 * waits.share:.1f} % of the time."
     said = f"Training waited for data {100 * waits.share:.0f} % of the time: "
-    if effort.disk_waited > 0.3 * effort.seconds:
-        smaller = ["a set made with --codec zstd"] if codec in ("none", "lz4") else []
-        remedies = [*smaller, "a faster or a local disk", "more memory for the page cache"]
-        return f"{said}the disk delivers {size(effort.disk_bytes / effort.seconds)}/s; use {_either(remedies)}."
-    if effort.computed > 0.7 * effort.seconds * effort.threads:
+    if effort.computed > 0.7 * waits.seconds * effort.threads:
         more = [f"more --threads (this machine has {cores} cores)"] if cores > effort.threads else []
         lighter = ["a set made with --codec lz4"] if codec in ("zstd", "gzip") else []
         remedies = [*more, *lighter] or ["a machine with more cores"]
         return f"{said}decoding keeps {effort.threads} threads busy; use {_either(remedies)}."
-    return f"{said}batches stood ready, but were not handed over in time; use larger batches."
+    if effort.disk_waited > 0.3 * waits.seconds:
+        smaller = ["a set made with --codec zstd"] if codec in ("none", "lz4") else []
+        remedies = [*smaller, "a faster or a local disk", "more memory for the page cache"]
+        return f"{said}the disk delivers {size(effort.disk_bytes / waits.seconds)}/s; use {_either(remedies)}."
+    if waits.depth >= 1:
+        return f"{said}batches stood ready, but were not handed over in time; use larger batches."
+    return f"{said}batches came late, though neither the disk nor decoding was at its limit; use more --threads."
 
 
 def _either(remedies: list[str]) -> str:

@@ -18,6 +18,9 @@ from train.order import Shuffle
 from train.readers import readers_here
 from train.stream import Batch, Stream
 
+_DEPTH_EVERY = 4
+"""Batches after which the depth of the queue is looked at again: looking is not free."""
+
 
 class _StreamSequence(keras.utils.PyDataset):
     """Batches of a stream, and the fault that broke it off."""
@@ -92,6 +95,7 @@ class AugmentedSequence(_StreamSequence):
         self.start = 0
         """Batches left out at the beginning of the epoch: `data[0]` is number `start` of it."""
         self.meter = StallMeter()
+        self._depth = 0
         self._asked: set[int] = set()
         self._driven = False
         self._lock = threading.Lock()
@@ -111,7 +115,9 @@ class AugmentedSequence(_StreamSequence):
         with self._lock:
             self._asked.add(index)
         batch = self._batch(self.epoch, self.start + index)
-        self.meter.delivered(asked, self.stream.depth())
+        if index % _DEPTH_EVERY == 0:
+            self._depth = self.stream.depth()
+        self.meter.delivered(asked, self._depth)
         return batch
 
     def show(self, epoch: int) -> None:
@@ -129,9 +135,10 @@ class AugmentedSequence(_StreamSequence):
         return done
 
     def on_epoch_begin(self) -> None:
-        """Keras' own hook. Without the callback, the next epoch follows once this one was gone through."""
+        """Keras' own hook, after the callback's. Without that, the next epoch follows when this one is done."""
         if not self._driven:
             self.show_next()
+        self._driven = False
 
     def callback(self) -> keras.callbacks.Callback:
         """The callback that tells this sequence which epoch Keras is in, and measures what steps wait.
@@ -154,12 +161,8 @@ class _EpochCallback(keras.callbacks.Callback):
         self._first = True
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """From now on this callback alone says which epoch it is."""
-        self._sequence._driven, self._first = True, True
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """A later `fit` may come without the callback."""
-        self._sequence._driven = False
+        """Iterators are made anew."""
+        self._first = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the batches of `epoch` from now on.
@@ -172,16 +175,16 @@ class _EpochCallback(keras.callbacks.Callback):
             data.show(epoch)
             anew = True
         elif self._first:
-            data.show(-(-epoch * steps // len(data)))
+            data.show(-(-epoch * min(steps, len(data)) // len(data)))
             anew = True
         else:
             anew = data.show_next()
-        self._first = False
+        self._first, data._driven = False, True
         data.meter.begin_epoch(anew=anew)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """A step begins."""
-        self._sequence.meter.begin_step()
+        self._sequence.meter.begin_step(batch)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Validation is not training."""

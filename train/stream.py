@@ -5,15 +5,14 @@ order; what is made ahead only makes it quick.
 """
 
 import os
-import time
 import weakref
 from collections import OrderedDict
 from functools import partial
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 from augment.errors import EpochbankError
 from train.bank import Bank
-from train.batches import PassKey, Segment
+from train.batches import Batches
 from train.buffers import Buffers
 from train.disk import Disk
 from train.gathering import Batch, Gathering
@@ -22,32 +21,11 @@ from train.order import Shuffle
 from train.windows import Decoder, Read
 from train.workers import Workers
 
+_left_by_fork: list[object] = []
+"""Pools of another process, whose locks may be held for ever: never to be touched, not even collected."""
+
 _OTHERS_KEPT = 4
 """Batches made ahead for where a consumer was before, or for another consumer."""
-
-
-class Batches(Protocol):
-    """Which pictures make up a batch: `TrainingBatches` or `EvaluationBatches`."""
-
-    @property
-    def images(self) -> int:
-        """Pictures of the part that is shown."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Pictures in a full batch."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def segments(self, epoch: int, number: int) -> list[Segment]:
-        """What batch `number` of `epoch` is made of, in this order."""
-        ...
-
-    def next_pass(self, key: PassKey) -> PassKey:
-        """The pass that follows on pass `key` in the course of training."""
-        ...
 
 
 def cores() -> int:
@@ -79,13 +57,13 @@ class Stream:
     def _start(self) -> None:
         self._workers = Workers(self.threads)
         self._disk = Disk(self._workers)
-        self._decoder = Decoder(self.bank, self.seed, self.shuffle, self.batches.next_pass, self._disk)
+        self._decoder = Decoder(self.bank, self.batches, self.seed, self.shuffle, self._disk)
         self._buffers = Buffers(self.ahead + 8)
         self._made: OrderedDict[tuple[int, int], Gathering] = OrderedDict()
         self._gathering: weakref.WeakSet[Gathering] = weakref.WeakSet()
         self._last = (-1, -1)
+        self._process = os.getpid()
         self._closed = False
-        self._begun = time.perf_counter()
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
@@ -99,14 +77,18 @@ class Stream:
 
         Raises `IndexError` outside the epoch and `EpochbankError` where a chunk is damaged.
         """
+        if os.getpid() != self._process:  # Threads do not come along into a forked process.
+            _left_by_fork.append(self.__dict__.copy())
+            self._start()
         if not 0 <= number < len(self.batches):
             raise IndexError(f"batch {number}; expected 0 to {len(self.batches) - 1}")
         with self._decoder.lock:
             if self._closed:
                 raise RuntimeError("the stream is closed")
-            gathering = self._made.pop((epoch, number), None) or self._begin(epoch, number)
+            made = self._made.pop((epoch, number), None)
+            gathering = made or self._begin(epoch, number)
             gathering.take()
-            self._begin_ahead(epoch, number)
+            self._begin_ahead(epoch, number, expected=made is not None)
         return gathering.batch()
 
     def depth(self) -> int:
@@ -122,20 +104,20 @@ class Stream:
 
     def effort(self) -> Effort:
         """What its threads did so far."""
-        seconds = time.perf_counter() - self._begun
-        return Effort(seconds, self.threads, self._workers.computed, self._disk.waited, self._disk.waited_bytes)
+        return Effort(self.threads, self._workers.computed, self._disk.waited, self._disk.waited_bytes)
 
     def close(self) -> None:
         """Stop the threads and let go of files; whoever waits for a batch is told. The stream is of no use then."""
-        with self._decoder.lock:
-            self._closed = True
-        self._workers.close()
-        with self._decoder.lock:
-            fault = RuntimeError("the stream is closed")
-            self._decoder.give_up(fault)
-            for gathering in self._gathering:
-                gathering.end(fault)
-            self._made.clear()
+        fault = RuntimeError("the stream is closed")
+        for stopped in (False, True):
+            with self._decoder.lock:
+                self._closed = True
+                self._decoder.give_up(fault)
+                for gathering in list(self._gathering):
+                    gathering.end(fault)
+                self._made.clear()
+            if not stopped:  # A task that was at work may have left something behind.
+                self._workers.close()
         self._disk.close()
 
     def _later(self, epoch: int, number: int, step: int) -> tuple[int, int]:
@@ -143,33 +125,39 @@ class Stream:
         later, at = divmod(number + step, len(self.batches))
         return epoch + later, at
 
-    def _begin_ahead(self, epoch: int, number: int) -> None:
-        """Begin with the next batches, those of the next epoch after the last; forget those of elsewhere."""
-        # One after the other, all but the farthest are begun already.
-        nearest = self.ahead if self._later(*self._last, 1) == (epoch, number) and self.ahead else 1
+    def _begin_ahead(self, epoch: int, number: int, *, expected: bool) -> None:
+        """Begin with the next batches, those of the next epoch after the last; forget those of elsewhere.
+
+        `expected`: the batch before them was made ahead itself.
+        """
+        follows = self._later(*self._last, 1) == (epoch, number)
         self._last = epoch, number
-        for step in range(nearest, self.ahead + 1):
+        if not (follows or expected or number == 0):
+            return  # Who leaps about is not guessed at: each leap would have windows decoded that nobody wants.
+        # One after the other, all but the farthest are begun already.
+        for step in range(self.ahead if follows and expected else 1, self.ahead + 1):
             key = self._later(epoch, number, step)
             if key not in self._made:
-                self._made[key] = self._begin(*key)
+                self._made[key] = self._begin(*key, ahead=True)
         while len(self._made) > self.ahead + _OTHERS_KEPT:
             self._made.popitem(last=False)
 
-    def _begin(self, epoch: int, number: int) -> "Gathering":
+    def _begin(self, epoch: int, number: int, *, ahead: bool = False) -> "Gathering":
         """A batch whose windows are being decoded; the chunks that come after them are begun, too."""
         segments, parts = self.batches.segments(epoch, number), []
         for segment in segments:
-            windows, reads = self._decoder.decode(segment)
-            parts.append((segment, windows))
-            for read in reads:
-                self._workers.submit(read)
+            parts.append((segment, self._decoder.decode(segment)))
+        while self._decoder.reads:
+            self._workers.submit(self._decoder.reads[0])
+            del self._decoder.reads[0]
         gathering = Gathering(parts, self._workers, self._buffers)
         self._gathering.add(gathering)
         gathering.start()
-        if self.ahead:
-            reads = self._decoder.decode_ahead(segments)
-            if reads:
-                self._workers.submit(partial(_one_after_the_other, reads))
+        if ahead:
+            self._decoder.decode_ahead(segments)
+            if self._decoder.reads:
+                self._workers.submit(partial(_one_after_the_other, self._decoder.reads))
+                self._decoder.reads = []
         return gathering
 
 

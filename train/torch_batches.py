@@ -13,6 +13,7 @@ from augment.errors import EpochbankError
 from train.bank import Bank
 from train.batches import PassKey, Segment, TrainingBatches
 from train.iterators import check_epochs, course
+from train.order import Shuffle
 from train.stream import Stream
 
 _missing: ImportError | None
@@ -53,6 +54,12 @@ class _Share:
     def next_pass(self, key: PassKey) -> PassKey:
         return self.whole.next_pass(key)
 
+    def stretch(self, key: PassKey) -> tuple[int, int]:
+        if key[0] == "train" and self.whole.mix < 1:
+            return self.whole.stretch(key)  # Originals go on where other workers' ended.
+        first, last = self.whole.segments(0, self.start)[0], self.whole.segments(0, self.stop - 1)[0]
+        return first.start, last.stop
+
 
 class TorchBatches(IterableDataset):
     """What `Bank.to_torch` returns. Picklable.
@@ -66,6 +73,7 @@ class TorchBatches(IterableDataset):
     epochs: int | None
     """Epochs that an iteration shows; None: no end."""
     threads: int | None
+    shuffle: Shuffle
 
     def __init__(
         self,
@@ -75,6 +83,7 @@ class TorchBatches(IterableDataset):
         first_epoch: int,
         epochs: int | None,
         threads: int | None,
+        shuffle: Shuffle,
         place: tuple[int, int] | None,
     ):
         """`place` is (reader, readers), None for what `torch.distributed` says when it is iterated."""
@@ -84,6 +93,7 @@ class TorchBatches(IterableDataset):
             ) from _missing
         check_epochs(first_epoch, epochs)
         self.bank, self.seed, self.epochs, self.threads = bank, seed, epochs, threads
+        self.shuffle = shuffle
         self._batches, self._given = batches, place is not None
         self._place: tuple[int, int] = place or (0, 1)
         # What all processes know: the next epoch and a count in row 0, then what iterations have claimed.
@@ -166,7 +176,8 @@ class TorchBatches(IterableDataset):
                 # Of the process that this was forked from: threads are not here, locks may be held. Not to be touched.
                 self._left = self._held
             threads = self.threads or max(1, min(4, len(os.sched_getaffinity(0)) // workers))
-            self._held = os.getpid(), share, Stream(self.bank, share, seed=self.seed, threads=threads)
+            stream = Stream(self.bank, share, seed=self.seed, threads=threads, shuffle=self.shuffle)
+            self._held = os.getpid(), share, stream
         return self._held[2]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ work between two batches is always the same, and batches come evenly.
 
 import math
 import threading
+import weakref
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from train.bank import Bank
-from train.batches import PassKey, Segment
+from train.batches import Batches, PassKey, Segment
 from train.buffers import Buffers
 from train.chunks import ChunkTable
 from train.disk import Disk
@@ -40,8 +41,8 @@ class Window:
     """int32 (n,)."""
     begun: int = 0
     """Chunks whose decoding was begun."""
-    others: list[None] = field(default_factory=list)
-    """One for each chunk that is not decoded, but for the last one to be."""
+    left: set[int] = field(default_factory=set)
+    """Of its chunks, those that are not decoded yet."""
     fault: BaseException | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     """Set when all chunks are decoded, or could not be."""
@@ -83,51 +84,53 @@ Read = Callable[[], None]
 class Decoder:
     """Which windows there are, and which of their chunks are still to be read. The caller holds `lock`."""
 
-    def __init__(
-        self, bank: Bank, seed: int | None, shuffle: Shuffle, next_pass: Callable[[PassKey], PassKey], disk: Disk
-    ):
-        """`seed` None keeps the stored order; `next_pass` tells which pass follows on another."""
+    def __init__(self, bank: Bank, batches: Batches, seed: int | None, shuffle: Shuffle, disk: Disk):
+        """`batches` tell the course of training; `seed` None keeps the stored order."""
         self.lock = threading.Lock()
-        self._bank, self._seed, self._next_pass, self._disk = bank, seed, next_pass, disk
-        self._shuffle = shuffle
+        self._bank, self._batches, self._disk = bank, batches, disk
+        self._seed, self._shuffle = seed, shuffle
         self._tables: dict[tuple[str, int], ChunkTable] = {}
         self._passes: dict[PassKey, _Pass] = {}
         self._windows: OrderedDict[tuple[PassKey, int], Window] = OrderedDict()
-        self._pending: set[Window] = set()
+        # Weakly: of a window that was forgotten, nobody may ever ask for the rest.
+        self._pending: weakref.WeakSet[Window] = weakref.WeakSet()
+        self.reads: list[Read] = []
+        """What is to be read and decoded, and was not given to anybody yet."""
         self._buffers = Buffers(_BUFFERS_KEPT)
 
-    def decode(self, segment: Segment) -> tuple[list[Window], list[Read]]:
-        """The windows that a segment lies in, in order, and the reads that nobody was given yet."""
+    def decode(self, segment: Segment) -> list[Window]:
+        """The windows that a segment lies in, in order; adds to `reads` what they still need."""
         passing = self._pass(segment.key)
-        found, reads = [], []
+        found = []
         for number in passing.windows.covering(segment.start, segment.stop):
             held = self._windows.get((segment.key, number))
             if held is not None and segment.start in held.given:
                 del self._windows[segment.key, number]  # Its memory is somebody else's by now.
-            window, more = self._decode(segment.key, passing, number, segment.stop + passing.windows.longest)
-            found.append(window)
-            reads += more
-        return found, reads
+            found.append(self._decode(segment.key, passing, number, segment.stop + passing.windows.longest))
+        return found
 
-    def decode_ahead(self, segments: list[Segment]) -> list[Read]:
-        """The reads up to a window's length beyond each of `segments`; forgets what lies behind."""
-        touched, reads = 0, []
+    def decode_ahead(self, segments: list[Segment]) -> None:
+        """Add to `reads` what lies up to a window's length beyond each of `segments`; forget what lies behind."""
+        touched = 0
         for segment in segments:
             key, start = segment.key, segment.start
             stop = segment.stop + self._pass(key).windows.longest
-            while stop > 0:
-                passing = self._pass(key)
-                for number in passing.windows.covering(start, min(stop, passing.windows.images)):
-                    reads += self._decode(key, passing, number, stop)[1]
+            while True:
+                passing, end = self._pass(key), self._batches.stretch(key)[1]
+                for number in passing.windows.covering(start, min(stop, end)):
+                    self._decode(key, passing, number, stop)
                     touched += 1
-                key, start, stop = self._next_pass(key), 0, stop - passing.windows.images
+                if stop <= end:
+                    break
+                key = self._batches.next_pass(key)
+                start = self._batches.stretch(key)[0]
+                stop += start - end
         if len(self._windows) > touched + _OLD_KEPT:
             self._forget(touched + _OLD_KEPT)
-        return reads
 
     def give_up(self, fault: BaseException) -> None:
         """End all windows in the making with `fault`: no task will read for them any more."""
-        for window in self._pending:
+        for window in list(self._pending):
             window.fault = window.fault or fault
             _end(window)
         self._pending.clear()
@@ -150,22 +153,24 @@ class Decoder:
             self._passes[key] = _Pass(table, windows(table.images, table.chunk_bytes, order_key), order_key)
         return self._passes[key]
 
-    def _decode(self, key: PassKey, passing: _Pass, number: int, stop: int) -> tuple[Window, list[Read]]:
-        """A window, and reads of its chunks that nobody was given yet and that lie before picture `stop`."""
+    def _decode(self, key: PassKey, passing: _Pass, number: int, stop: int) -> Window:
+        """A window; those of its chunks that lie before picture `stop` are read, or about to be."""
         window = self._windows.get((key, number))
         if window is None:
             window = self._windows[key, number] = self._new(passing, number)
         self._windows.move_to_end((key, number))
         wanted = bisect_left(window.ends, stop - window.start, 0, len(window.ends) - 1) + 1
         if window.begun >= wanted:
-            return window, []
+            return window
         chunks = passing.windows.chunks_of(number)[window.begun : wanted].tolist()
-        reads: list[Read] = [
+        reads = self.reads + [
             partial(self._read, passing.table, chunk, (key, number), window, at)
             for at, chunk in enumerate(chunks, window.begun)
         ]
+        # Nothing can come between these two: reads are neither lost nor wrong, only done twice at worst.
+        self.reads = reads
         window.begun = wanted
-        return window, reads
+        return window
 
     def _new(self, passing: _Pass, number: int) -> Window:
         ends = np.cumsum(passing.table.images[passing.windows.chunks_of(number)]).tolist()
@@ -175,7 +180,7 @@ class Decoder:
         shuffled = passing.key is not None and self._shuffle == "pictures"
         shuffle = partial(within, number, ends[-1], passing.key or 0) if shuffled else None
         window = Window(passing.windows.starts[number], ends, shuffle, images, np.empty(ends[-1], np.int32))
-        window.others = [None] * (len(ends) - 1)
+        window.left = set(range(len(ends)))
         self._pending.add(window)
         return window
 
@@ -194,9 +199,8 @@ class Decoder:
                 window.fault = fault
                 if self._windows.get(key) is window:
                     del self._windows[key]  # Whoever asks again has it read again.
-        try:
-            window.others.pop()  # Atomic: the lock is for whoever decodes the last chunk.
-        except IndexError:
+        window.left.discard(at)  # Atomic: the lock is for whoever decodes the last chunk.
+        if not window.left:
             with self.lock:
                 self._pending.discard(window)
                 _end(window)

@@ -6,6 +6,7 @@ threads than compute.
 """
 
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -27,6 +28,7 @@ class Workers:
         self._pool = _Pool(computing)
         # Threads know the pool alone, so that a dropped `Workers` is collected and ends them.
         self._end = weakref.finalize(self, self._pool.end)
+        self._end.atexit = False  # `_end_all` does it.
 
     def submit(self, task: Task) -> None:
         """Run `task` after those that were submitted before."""
@@ -65,7 +67,8 @@ class _Pool:
         self.threads: list[threading.Thread] = []
         self._most_computing = computing
         self._tasks: deque[Task] = deque()
-        self._lock = threading.Lock()
+        # Reentrant: collecting garbage may end a pool in the middle of anything.
+        self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._computing = self._idle = self._coming_back = 0
@@ -88,8 +91,13 @@ class _Pool:
             self._work.notify()
         elif len(self.threads) < _MOST_THREADS:
             thread = threading.Thread(target=self._run, name="epochbank-decode", daemon=True)
-            self.threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # The system grants no more threads.
+                if not self.threads:
+                    raise
+            else:
+                self.threads.append(thread)
 
     def _run(self) -> None:
         while True:
@@ -121,8 +129,7 @@ class _Pool:
             self._end_computing()
             if self._coming_back:
                 self._room.notify()
-            else:
-                self._wake()
+            self._wake()
 
     def come_back(self) -> None:
         with self._lock:
@@ -135,13 +142,18 @@ class _Pool:
     def end(self) -> None:
         with self._lock:
             self._ended = True
-            self._tasks.clear()
+            dropped, self._tasks = self._tasks, deque()
             self._work.notify_all()
+        del dropped  # Outside the lock: with it may go whatever tasks hold.
 
     def join(self, timeout: float | None = None) -> None:
         for thread in list(self.threads):
             if thread is not threading.current_thread():
                 thread.join(timeout)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)  # Their threads did not come along.
 
 
 @atexit.register

@@ -42,7 +42,7 @@ class Contender:
     variant: str
     """Of the variants of a name, the fastest is reported."""
     shuffled: str
-    """`yes`, `window` (a buffer or a block at a time) or `no`."""
+    """`yes`, `window` (a buffer or a block at a time), `chunks` (whole ones alone) or `no`."""
     bytes: int
     """On disk."""
     batches: Callable[[int], Iterable[Any]]
