@@ -203,8 +203,8 @@ def test_what_is_forgotten_is_let_go(long_bank: Bank, mix: float, reader: int | 
     stream = Stream(long_bank, batches, seed=0, threads=2)
     counts, random = [], np.random.default_rng(0)
     for epoch in range(12):
-        numbers_ = random.permutation(len(batches)) if leaping else range(len(batches))
-        for number in numbers_:
+        leaps = 1 + 2 * random.permutation(len(batches) // 2)
+        for number in leaps if leaping else range(len(batches)):
             stream.batch(epoch, int(number))
         gc.collect()
         counts.append(sum(isinstance(held, Window) for held in gc.get_objects()))

@@ -97,6 +97,7 @@ class Decoder:
         self.reads: list[Read] = []
         """What is to be read and decoded, and was not given to anybody yet."""
         self._buffers = Buffers(_BUFFERS_KEPT)
+        self._needed = 0
 
     def decode(self, segment: Segment) -> list[Window]:
         """The windows that a segment lies in, in order; adds to `reads` what they still need."""
@@ -107,6 +108,7 @@ class Decoder:
             if held is not None and segment.start in held.given:
                 del self._windows[segment.key, number]  # Its memory is somebody else's by now.
             found.append(self._decode(segment.key, passing, number, segment.stop + passing.windows.longest))
+        self._forget(len(found))
         return found
 
     def decode_ahead(self, segments: list[Segment]) -> None:
@@ -125,8 +127,8 @@ class Decoder:
                 key = self._batches.next_pass(key)
                 start = self._batches.stretch(key)[0]
                 stop += start - end
-        if len(self._windows) > touched + _OLD_KEPT:
-            self._forget(touched + _OLD_KEPT)
+        self._needed = touched
+        self._forget(touched)
 
     def give_up(self, fault: BaseException) -> None:
         """End all windows in the making with `fault`: no task will read for them any more."""
@@ -135,7 +137,11 @@ class Decoder:
             _end(window)
         self._pending.clear()
 
-    def _forget(self, kept: int) -> None:
+    def _forget(self, needed: int) -> None:
+        """Keep the windows that were wanted last: `needed`, or as many as decoding ahead wants, and a few more."""
+        kept = max(needed, self._needed) + _OLD_KEPT
+        if len(self._windows) <= kept:
+            return
         while len(self._windows) > kept:
             self._windows.popitem(last=False)
         passes = {key for key, _ in self._windows}

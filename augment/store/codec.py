@@ -43,7 +43,8 @@ def encode(codec: str, data: np.ndarray) -> bytes:
 def decode(codec: str, stored: bytes | bytearray | memoryview, out: np.ndarray) -> None:
     """Decompress the `stored` bytes of a chunk into the contiguous array `out`, which they must fill exactly.
 
-    zstd, LZ4 and gzip decode without the GIL, gzip with a copy that holds it. `stored` may be overwritten where it can be written to. Raises
+    zstd, LZ4 and gzip decode without the GIL, gzip with a copy that holds it. `stored` may be overwritten where it
+    can be written to. Raises
     `ValueError` or `RuntimeError` (the codecs' own) where it is damaged or of another size.
     """
     if codec == "zstd":
