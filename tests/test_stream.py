@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -33,7 +34,7 @@ from train.buffers import Buffers
 from train.chunks import ChunkTable
 from train.order import windows, within
 from train.stream import Stream
-from train.windows import Window
+from train.windows import Decoder, Window
 
 
 def make(source: Path, recipe: Path, sets: Path, *words: str) -> Bank:
@@ -196,8 +197,19 @@ def long_bank(nothing_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("mix", [0, 0.5])
 @pytest.mark.parametrize("reader", [None, 0, 1, 2])
 @pytest.mark.parametrize("leaping", [False, True])
-def test_what_is_forgotten_is_let_go(long_bank: Bank, mix: float, reader: int | None, leaping: bool) -> None:
+def test_what_is_forgotten_is_let_go(
+    long_bank: Bank, mix: float, reader: int | None, leaping: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Readers whose share ends within a window, and consumers that leap about: no window is held for ever."""
+    alive: weakref.WeakSet[Window] = weakref.WeakSet()
+    real = Decoder._new
+
+    def new(decoder: Decoder, *which: object) -> Window:
+        window = real(decoder, *which)  # type: ignore[arg-type]
+        alive.add(window)
+        return window
+
+    monkeypatch.setattr(Decoder, "_new", new)
     place = (0, 1) if reader is None else (reader, 3)
     batches = TrainingBatches(long_bank.images["train"], long_bank.epochs, 16, mix, *place)
     stream = Stream(long_bank, batches, seed=0, threads=2)
@@ -207,7 +219,7 @@ def test_what_is_forgotten_is_let_go(long_bank: Bank, mix: float, reader: int | 
         for number in leaps if leaping else range(len(batches)):
             stream.batch(epoch, int(number))
         gc.collect()
-        counts.append(sum(isinstance(held, Window) for held in gc.get_objects()))
+        counts.append(len(alive))
     assert max(counts[6:]) <= max(counts[:6]) + 2
     assert max(counts) < 30
 
@@ -458,6 +470,18 @@ def test_a_closed_stream_lets_nobody_wait(bank: Bank, monkeypatch: pytest.Monkey
         stream.batch(0, 1)
 
 
+def test_a_closed_stream_holds_no_pictures(bank: Bank) -> None:
+    """Frameworks keep what feeds them: a closed stream that somebody keeps costs no memory."""
+    stream = Stream(bank, training(bank), seed=0)
+    for number in range(6):
+        stream.batch(0, number)
+    windows_ = weakref.WeakSet(stream._decoder._windows.values())
+    assert windows_
+    stream.close()
+    gc.collect()
+    assert not windows_
+
+
 def test_a_read_that_failed_is_tried_again(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fails once fails that batch; asked again, the batch comes."""
     first = Stream(bank, training(bank), seed=0)
@@ -525,7 +549,7 @@ def test_a_script_ends_with_its_threads_at_work(bank: Bank, ending: str) -> None
 from train.bank import open_set
 from train.batches import TrainingBatches
 from train.stream import Stream
-from train.windows import Window
+from train.windows import Decoder, Window
 bank = open_set({str(bank.path)!r})
 stream = Stream(bank, TrainingBatches(bank.images["train"], bank.epochs, 8, 0.5), seed=0, ahead=60)
 stream.batch(0, 0)

@@ -118,6 +118,7 @@ class Stream:
                 self._made.clear()
             if not stopped:  # A task that was at work may have left something behind.
                 self._workers.close()
+        self._buffers = Buffers(0)
         self._disk.close()
 
     def _later(self, epoch: int, number: int, step: int) -> tuple[int, int]:

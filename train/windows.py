@@ -131,11 +131,15 @@ class Decoder:
         self._forget(touched)
 
     def give_up(self, fault: BaseException) -> None:
-        """End all windows in the making with `fault`: no task will read for them any more."""
+        """Let go of all windows, and end those in the making with `fault`: no task will read for them any more."""
         for window in list(self._pending):
             window.fault = window.fault or fault
             _end(window)
         self._pending.clear()
+        # A framework may keep what feeds it for ever: it shall not keep pictures.
+        for held in (self._windows, self._passes, self._tables, self.reads):
+            held.clear()
+        self._buffers = Buffers(_BUFFERS_KEPT)
 
     def _forget(self, needed: int) -> None:
         """Keep the windows that were wanted last: `needed`, or as many as decoding ahead wants, and a few more."""
