@@ -93,16 +93,16 @@ def test_dropped_closed_and_exhausted_batches_leave_no_thread(bank: Bank) -> Non
     before = set(threading.enumerate())
     kept = bank.batches(64, epochs=1)
     list(kept)
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # Those of earlier tests may end meanwhile.
     dropped = bank.batches(64)
     next(dropped)
-    assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) - before
     del dropped
     assert threads_end(before)
     closed = bank.batches(64)
     next(closed)
     closed.close()
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_readers_are_disjoint(bank: Bank) -> None:
@@ -350,6 +350,6 @@ class TestTorch:
         for count in (1, 100):
             dataset = bank.to_torch(64)
             list(islice(dataset, count))
-            assert set(threading.enumerate()) > before
+            assert set(threading.enumerate()) - before
             del dataset
             assert threads_end(before)
