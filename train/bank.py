@@ -108,9 +108,8 @@ class Bank:
         They are those of `AugmentedSequence` with the same `batch_size`, `mix` (share of originals), `seed` and
         `shuffle`, from batch `first_batch` of `first_epoch` on, `epochs` of them, None for no end. The iterator's
         `position` is what to give as (`first_epoch`, `first_batch`), with fewer `epochs`, to go on. `reader` of
-        `readers` is the part of one process among several;
-        `drop_last` leaves out the batch that is not full. `EpochbankError` for what cannot be, and from the iterator
-        where a chunk is damaged.
+        `readers` is the part of one process among several; `drop_last` leaves out the batch that is not full.
+        `EpochbankError` for what cannot be, and from the iterator where a chunk is damaged.
         """
         from train.iterators import BatchIterator, training_batches
         from train.stream import Stream

@@ -73,7 +73,7 @@ class Gathering:
     def _one_less(self) -> None:
         self._missing -= 1
         if not self._missing:
-            self._workers.submit_first([self._copy])
+            self._workers.submit_first(self._copy)
 
     def _copy(self) -> None:
         try:

@@ -34,9 +34,9 @@ class Workers:
         """Run `task` after those that were submitted before."""
         self._pool.submit(task)
 
-    def submit_first(self, tasks: list[Task]) -> None:
-        """Run `tasks`, in this order, before all others that have not begun."""
-        self._pool.submit(*reversed(tasks), first=True)
+    def submit_first(self, task: Task) -> None:
+        """Run `task` before all others that have not begun."""
+        self._pool.submit(task, first=True)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -76,11 +76,10 @@ class _Pool:
         self._since = threading.local()
         self.computed = 0.0
 
-    def submit(self, *tasks: Task, first: bool = False) -> None:
+    def submit(self, task: Task, *, first: bool = False) -> None:
         with self._lock:
-            (self._tasks.extendleft if first else self._tasks.extend)(tasks)
-            for _ in tasks:
-                self._wake()
+            (self._tasks.appendleft if first else self._tasks.append)(task)
+            self._wake()
 
     def _wake(self) -> None:
         """Have the next task begun, where one more may compute. The caller holds the lock."""
