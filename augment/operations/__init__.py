@@ -15,4 +15,16 @@ BUILT_IN: dict[str, type[Operation]] = {
 }
 """Every built-in operation by the name that a recipe gives it."""
 
-__all__ = ["BUILT_IN", "Operation", "OwnOperation", "Parameters"]
+__all__ = [
+    "BUILT_IN",
+    "Blur",
+    "Operation",
+    "OwnOperation",
+    "Parameters",
+    "Rotate",
+    "Scale",
+    "Sharpen",
+    "Shear",
+    "Sine",
+    "Smooth",
+]

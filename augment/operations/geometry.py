@@ -17,6 +17,7 @@ from augment.operations.base import (
     by_picture,
     check_flag,
     check_range,
+    homographies,
     integer_between,
     to_image,
 )
@@ -27,6 +28,7 @@ class Rotate(Operation):
     """`Image.rotate(degrees)`: counter-clockwise about the centre, nearest neighbour, size kept."""
 
     name: ClassVar[str] = "rotate"
+    takes_ink: ClassVar[bool] = True
     degrees: Range = (-15.0, 15.0)
 
     def __post_init__(self) -> None:
@@ -44,12 +46,17 @@ class Rotate(Operation):
         """Rotate by `degrees`."""
         return image.rotate(degrees)
 
+    def outward(self, parameters: Parameters, shape: Shape) -> np.ndarray:
+        """The turn back about the centre."""
+        return homographies(rotations(parameters["degrees"], shape))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shear(Operation):
     """`Image.transform(size, AFFINE, (1, x, 0, y, 1, 0))`, nearest neighbour."""
 
     name: ClassVar[str] = "shear"
+    takes_ink: ClassVar[bool] = True
     x: Range = (-0.2, 0.2)
     y: Range = (-0.2, 0.2)
 
@@ -68,6 +75,35 @@ class Shear(Operation):
     def apply(self, image: Image.Image, *, x: float, y: float) -> Image.Image:
         """Shear by `x` and `y`."""
         return image.transform(image.size, Image.Transform.AFFINE, (1, x, 0, y, 1, 0))
+
+    def outward(self, parameters: Parameters, shape: Shape) -> np.ndarray:
+        """The inverse of the shear."""
+        return homographies(shears(parameters["x"], parameters["y"]))
+
+
+def rotations(degrees: np.ndarray, shape: Shape) -> np.ndarray:
+    """The matrices, target to source, float64 (n, 3, 3), that `Image.rotate` computes.
+
+    Sines and cosines are rounded to 15 digits, and terms added in its very order.
+    """
+    height, width, _ = shape
+    matrices = np.zeros((len(degrees), 3, 3))
+    x, y = width / 2, height / 2
+    for matrix, angle in zip(matrices, degrees.tolist(), strict=True):
+        radians = -math.radians(angle % 360.0)
+        cos, sin, minus = round(math.cos(radians), 15), round(math.sin(radians), 15), round(-math.sin(radians), 15)
+        matrix[0] = cos, sin, cos * -x + sin * -y + 0.0 + x
+        matrix[1] = minus, cos, minus * -x + cos * -y + 0.0 + y
+    matrices[:, 2, 2] = 1
+    return matrices
+
+
+def shears(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The matrices (1, x, 0, y, 1, 0), target to source, float64 (n, 3, 3)."""
+    matrices = np.zeros((len(x), 3, 3))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = matrices[:, 2, 2] = 1
+    matrices[:, 0, 1], matrices[:, 1, 0] = x, y
+    return matrices
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ class OwnOperation(Operation):
     """
 
     name: ClassVar[str] = "own"
+    compilable: ClassVar[bool] = False
     path: str
 
     def __post_init__(self) -> None:
