@@ -22,7 +22,10 @@ def blur(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters
     # In C's own types: a float division, cut to an unsigned number.
     inner = (np.float32(1 << 24) / (box * np.float32(2) + np.float32(1))).astype(np.uint32)
     edge = (((1 << 24) - (whole * 2 + 1) * inner) // 2).astype(np.uint32)
-    blur_pictures(source, target, members, whole, inner, edge)
+    wide = whole > 0
+    for blurred, which in ((blur_near, np.flatnonzero(~wide)), (blur_far, np.flatnonzero(wide))):
+        if len(which):
+            blurred(source, target, members[which], whole[which], inner[which], edge[which])
     return members[:0]
 
 
@@ -38,63 +41,113 @@ def _box_radius(radius: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def blur_pictures(
+def blur_near(
     source: np.ndarray,
     target: np.ndarray,
     members: np.ndarray,
-    radius: np.ndarray,
+    reach: np.ndarray,
     inner: np.ndarray,
     edge: np.ndarray,
 ) -> None:
+    """Three passes along and three down with a box that reaches less than a pixel beyond its own (radius to 1.4)."""
+    _, height, width, channels = source.shape
+    each, line, rows = np.uint64(channels), np.uint64(width * channels), np.uint64(height)
+    size, stride, none = rows * line, line + each + each, np.uint64(0)
+    pixels, out = source.reshape(-1), target.reshape(-1)
+    # Several rows at once, a margin of one pixel on either side of each: loops long enough to be worth their start.
+    together = max(np.uint64(1), min(rows, np.uint64(_ROW_PIXELS) // stride))
+    first = np.zeros(together * stride + each + each, np.uint32)
+    second = np.zeros_like(first)
+    above, below = np.empty(size + line + line, np.uint32), np.empty(size + line + line, np.uint32)
+    for number in range(len(members)):
+        base = np.uint64(members[number]) * size
+        ww, fw = inner[number], edge[number]
+        row = none
+        while row < rows:
+            count = min(together, rows - row)
+            length = count * stride - each - each
+            for line_number in range(count):
+                start, to = base + (row + line_number) * line, line_number * stride + each
+                for at in range(line):
+                    first[to + at] = pixels[start + at]
+            _extend(first, count, stride, each)
+            _weigh(first, second, each, length, each, ww, fw)
+            _extend(second, count, stride, each)
+            _weigh(second, first, each, length, each, ww, fw)
+            _extend(first, count, stride, each)
+            _weigh(first, second, each, length, each, ww, fw)
+            for line_number in range(count):
+                start, to = line_number * stride + each, (row + line_number + np.uint64(1)) * line
+                for at in range(line):
+                    above[to + at] = second[start + at]
+            row += count
+        _extend(above, np.uint64(1), size + line + line, line)
+        _weigh(above, below, line, size, line, ww, fw)
+        _extend(below, np.uint64(1), size + line + line, line)
+        _weigh(below, above, line, size, line, ww, fw)
+        _extend(above, np.uint64(1), size + line + line, line)
+        _weigh(above, out, base, size, line, ww, fw)
+
+
+_ROW_PIXELS = 1024
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _extend(values, count, stride, margin):  # type: ignore[no-untyped-def]
+    """Copy the outermost `margin` values of each of `count` runs into the margins before and behind."""
+    for number in range(count):
+        low, high = number * stride, (number + np.uint64(1)) * stride - margin
+        for at in range(margin):
+            values[low + at] = values[low + margin + at]
+            values[high + at] = values[high - margin + at]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _weigh(before, after, out, length, step, ww, fw):  # type: ignore[no-untyped-def]
+    """One pass: `after[out + i]` from `before[i]`, `before[i + step]` and `before[i + 2 step]`."""
+    half = np.uint32(1 << 23)
+    for at in range(length):
+        far = np.uint32(before[at] + before[at + step + step])
+        # Cut to 32 bits at each step, or the compiler computes, at half the speed, in 64.
+        after[out + at] = np.uint32(np.uint32(before[at + step] * ww) + np.uint32(far * fw) + half) >> np.uint32(24)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def blur_far(
+    source: np.ndarray,
+    target: np.ndarray,
+    members: np.ndarray,
+    reach: np.ndarray,
+    inner: np.ndarray,
+    edge: np.ndarray,
+) -> None:
+    """Three passes along and three down with a box of whole pixels beyond its own, by running sums."""
     _, height, width, channels = source.shape
     line = width * channels
     first, second = np.empty(height * line, np.uint8), np.empty(height * line, np.uint8)
-    wide, sums = np.empty(line, np.uint8), np.empty(line, np.uint32)
+    sums = np.empty(line, np.uint32)
     for number in range(len(members)):
-        before = source[members[number]].reshape(-1)
-        after = target[members[number]].reshape(-1)
-        reach, ww, fw = radius[number], inner[number], edge[number]
-        if reach == 0 and ww == np.uint32(1 << 24):
-            after[:] = before
-            continue
+        before, after = source[members[number]].reshape(-1), target[members[number]].reshape(-1)
+        whole, ww, fw = reach[number], inner[number], edge[number]
         for row in range(height):
             one, two = first[row * line : (row + 1) * line], second[row * line : (row + 1) * line]
-            _along(before[row * line : (row + 1) * line], one, reach, ww, fw, channels)
-            _along(one, two, reach, ww, fw, channels)
-            _along(two, one, reach, ww, fw, channels)
-        _down(first, second, sums, height, line, reach, ww, fw)
-        _down(second, first, sums, height, line, reach, ww, fw)
-        _down(first, after, sums, height, line, reach, ww, fw)
+            _along(before[row * line : (row + 1) * line], one, whole, ww, fw, channels)
+            _along(one, two, whole, ww, fw, channels)
+            _along(two, one, whole, ww, fw, channels)
+        _down(first, second, sums, height, line, whole, ww, fw)
+        _down(second, first, sums, height, line, whole, ww, fw)
+        _down(first, after, sums, height, line, whole, ww, fw)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _along(before, after, reach, ww, fw, channels):  # type: ignore[no-untyped-def]
     """One pass along a line of interleaved `channels`; what lies outside is the pixel at the edge."""
-    line, half = len(before), np.uint32(1 << 23)
-    last = line - channels
-    if reach == 0 and last > 0:
-        for channel in range(channels):
-            edge = np.uint32(before[channel])
-            after[channel] = (edge * ww + (edge + before[channels + channel]) * fw + half) >> np.uint32(24)
-            edge = np.uint32(before[last + channel])
-            after[last + channel] = (edge * ww + (before[last - channels + channel] + edge) * fw + half) >> np.uint32(
-                24
-            )
-        left, middle, right, out = (
-            before[: line - 2 * channels],
-            before[channels:last],
-            before[2 * channels :],
-            after[channels:last],
-        )
-        for at in range(len(out)):
-            far = np.uint32(left[at]) + np.uint32(right[at])
-            out[at] = (np.uint32(middle[at]) * ww + far * fw + half) >> np.uint32(24)
-        return
+    half, last = np.uint32(1 << 23), len(before) - channels
     for channel in range(channels):
         total = np.uint32(0)
         for offset in range(-reach - 1, reach):
             total += np.uint32(before[min(max(offset, 0) * channels, last) + channel])
-        for at in range(0, line, channels):
+        for at in range(0, len(before), channels):
             low, high = max(at - (reach + 1) * channels, 0), min(at + reach * channels, last)
             total += np.uint32(before[high + channel]) - np.uint32(before[low + channel])
             beyond = min(at + (reach + 1) * channels, last)
@@ -107,66 +160,65 @@ def _down(before, after, sums, height, line, reach, ww, fw):  # type: ignore[no-
     """One pass down the columns, all of them side by side."""
     half, last = np.uint32(1 << 23), height - 1
     sums[:] = 0
-    if reach > 0:
-        for offset in range(-reach - 1, reach):
-            row = before[min(max(offset, 0), last) * line :][:line]
-            for at in range(line):
-                sums[at] += np.uint32(row[at])
+    for offset in range(-reach - 1, reach):
+        row = before[min(max(offset, 0), last) * line :][:line]
+        for at in range(line):
+            sums[at] += np.uint32(row[at])
     for number in range(height):
         low, high = max(number - reach - 1, 0), min(number + reach, last)
         beyond = min(number + reach + 1, last)
         left, right = before[low * line : (low + 1) * line], before[beyond * line : (beyond + 1) * line]
         added, out = before[high * line : (high + 1) * line], after[number * line : (number + 1) * line]
-        if reach == 0:
-            for at in range(line):
-                far = np.uint32(left[at]) + np.uint32(right[at])
-                out[at] = (np.uint32(added[at]) * ww + far * fw + half) >> np.uint32(24)
-        else:
-            for at in range(line):
-                sums[at] += np.uint32(added[at]) - np.uint32(left[at])
-                far = np.uint32(left[at]) + np.uint32(right[at])
-                out[at] = (sums[at] * ww + far * fw + half) >> np.uint32(24)
+        for at in range(line):
+            sums[at] = np.uint32(sums[at] + added[at] - left[at])
+            far = np.uint32(np.uint32(left[at]) + np.uint32(right[at]))
+            out[at] = np.uint32(np.uint32(sums[at] * ww) + np.uint32(far * fw) + half) >> np.uint32(24)
 
 
 def _three_by_three(kernel: type[ImageFilter.BuiltinFilter]) -> Callable[..., np.ndarray]:
+    """The kernel of a filter with equal weights around the centre, in whole numbers of 16 bits.
+
+    Pillow adds up floats and rounds half up; no sum of these comes near enough to a half for that to matter.
+    """
     _, scale, _, weights = kernel.filterargs
-    # Pillow adds up floats and rounds half up; no sum of these comes near enough to a half for that to matter.
-    centre, around, divisor = 2 * int(weights[4] - weights[0]), 2 * int(weights[0]), 2 * int(scale)
-    rounding, most = int(scale), 255 * 2 * int(scale) + int(scale)
+    around, centre = np.int16(2 * weights[0]), np.int16(2 * (weights[4] - weights[0]))
+    half, divisor = np.int16(scale), np.uint16(2 * scale)
+    most = np.int16(255 * 2 * scale + scale)
 
     @numba.njit(nogil=True, cache=True, error_model="numpy")
     def filtered(source: np.ndarray, target: np.ndarray, members: np.ndarray) -> None:
         _, height, width, channels = source.shape
-        line = width * channels
-        inner = line - 2 * channels
-        rows = np.empty(line, np.int32)
+        each, line, one = np.uint64(channels), np.uint64(width * channels), np.uint64(1)
+        size = np.uint64(height) * line
+        inner = size - line - line if height > 2 else np.uint64(0)
+        before, after = source.reshape(-1), target.reshape(-1)
+        rows = np.empty(inner, np.int16)
         for number in range(len(members)):
-            before = source[members[number]].reshape(-1)
-            after = target[members[number]].reshape(-1)
-            after[:line] = before[:line]
-            after[(height - 1) * line :] = before[(height - 1) * line :]
-            for row in range(1, height - 1):
-                above, here, below = (
-                    before[(row - 1) * line : row * line],
-                    before[row * line : (row + 1) * line],
-                    before[(row + 1) * line : (row + 2) * line],
-                )
-                out = after[row * line : (row + 1) * line]
-                out[:channels] = here[:channels]
-                out[line - channels :] = here[line - channels :]
-                if inner <= 0:
-                    continue
-                for at in range(line):
-                    rows[at] = np.int32(above[at]) + np.int32(here[at]) + np.int32(below[at])
-                left, middle, right = rows[:inner], rows[channels : channels + inner], rows[2 * channels :]
-                centres, result = here[channels : channels + inner], out[channels : channels + inner]
-                for at in range(inner):
-                    box = left[at] + middle[at] + right[at]
-                    total = np.int32(around) * box + np.int32(centre) * np.int32(centres[at]) + np.int32(rounding)
-                    total = min(max(total, np.int32(0)), np.int32(most))
-                    result[at] = np.uint32(total) // np.uint32(divisor)
+            base = np.uint64(members[number]) * size
+            for at in range(line):
+                after[base + at] = before[base + at]
+                after[base + size - line + at] = before[base + size - line + at]
+            if height < 3:
+                continue
+            below = base + line
+            for at in range(inner):
+                pair = np.int16(np.int16(before[base + at]) + np.int16(before[below + at]))
+                rows[at] = np.int16(pair + np.int16(before[below + line + at]))
+            # Over the ends of the rows, too: in one loop. What it made of them is mended below.
+            for at in range(inner - each - each):
+                pair = np.int16(rows[at] + rows[at + each])
+                box = np.int16(pair + rows[at + each + each])
+                total = np.int16(np.int16(box * around) + np.int16(np.int16(before[below + each + at]) * centre))
+                total = min(max(np.int16(total + half), np.int16(0)), most)
+                after[below + each + at] = np.uint16(total) // divisor
+            for row in range(one, np.uint64(height - 1)):
+                start = base + row * line
+                for at in range(each):
+                    after[start + at] = before[start + at]
+                    after[start + line - one - at] = before[start + line - one - at]
 
     def run(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """The 3 x 3 filter; the border is copied."""
         filtered(source, target, members)
         return members[:0]
 

@@ -3,6 +3,8 @@
 Source of the arithmetic: Pillow's `libImaging/Geometry.c` (`affine_fixed`) and `Image.rotate`.
 """
 
+import math
+
 import numba
 import numpy as np
 
@@ -16,12 +18,12 @@ _FIXED_LIMIT = 32768.0  # what a coordinate may reach in 16.16; beyond it Pillow
 def rotate(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.rotate(degrees)`; right angles, which Pillow makes by transposing, are left to it."""
     degrees = parameters["degrees"]
-    return _nearest(source, target, members, rotations(degrees, source.shape[1:]), degrees % 90 == 0)
+    return warp_nearest(source, target, members, rotations(degrees, source.shape[1:]), degrees % 90 == 0)
 
 
 def shear(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.transform(size, AFFINE, (1, x, 0, y, 1, 0))`."""
-    return _nearest(source, target, members, shears(parameters["x"], parameters["y"]), np.zeros(len(members), bool))
+    return warp_nearest(source, target, members, shears(parameters["x"], parameters["y"]), np.zeros(len(members), bool))
 
 
 def sine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -30,7 +32,7 @@ def sine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters
     return members[:0]
 
 
-def _nearest(
+def warp_nearest(
     source: np.ndarray, target: np.ndarray, members: np.ndarray, matrices: np.ndarray, left: np.ndarray
 ) -> np.ndarray:
     """Warp by `matrices` (float64 (k, 3, 3)) whom Pillow would warp in fixed point and who is not `left` already.
@@ -53,62 +55,69 @@ def _nearest(
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: np.ndarray) -> None:
     _, height, width, channels = source.shape
+    line, each = np.uint64(width * channels), np.uint64(channels)
+    size, half = np.uint64(height) * line, np.uint64(16)
+    before, after = source.reshape(-1), target.reshape(-1)
     for number in range(len(members)):
-        before = source[members[number]].reshape(-1)
-        after = target[members[number]].reshape(-1)
         a, b, c, d, e, f = steps[number]
+        base = np.uint64(members[number]) * size
         for row in range(height):
-            # The columns whose source lies inside: two half-open runs, one for x and one for y, cut with each other.
-            low, high = _inside(c + row * b, a, width << 16, width)
-            low_y, high_y = _inside(f + row * e, d, height << 16, width)
+            x, y = c + row * b, f + row * e
+            # The columns whose source lies inside: two runs, one for x and one for y, cut with each other.
+            low, high = _inside(x, a, width << 16, width)
+            low_y, high_y = _inside(y, d, height << 16, width)
             low, high = max(low, low_y), min(high, high_y)
             if high <= low:
-                after[row * width * channels : (row + 1) * width * channels] = 0
-                continue
-            x, y = c + row * b + low * a, f + row * e + low * d
-            at = row * width
-            after[at * channels : (at + low) * channels] = 0
-            after[(at + high) * channels : (at + width) * channels] = 0
-            if channels == 1:
-                for column in range(at + low, at + high):
-                    after[column] = before[np.uint64((y >> 16) * width + (x >> 16))]
-                    x += a
-                    y += d
+                low = high = 0
+            first, last, out = np.uint64(low), np.uint64(high), base + np.uint64(row) * line
+            for at in range(first * each):
+                after[out + at] = np.uint8(0)
+            for at in range(last * each, line):
+                after[out + at] = np.uint8(0)
+            # Unsigned, so that indices need no look at their sign.
+            x, y, step_x, step_y = np.uint64(x + low * a), np.uint64(y + low * d), np.uint64(a), np.uint64(d)
+            if each == np.uint64(1):
+                for at in range(first, last):
+                    after[out + at] = before[base + (y >> half) * line + (x >> half)]
+                    x += step_x
+                    y += step_y
             else:
-                for column in range(at + low, at + high):
-                    found = ((y >> 16) * width + (x >> 16)) * channels
-                    for channel in range(channels):
-                        after[column * channels + channel] = before[np.uint64(found + channel)]
-                    x += a
-                    y += d
+                for at in range(first, last):
+                    found, to = base + (y >> half) * line + (x >> half) * each, out + at * each
+                    after[to] = before[found]
+                    after[to + np.uint64(1)] = before[found + np.uint64(1)]
+                    after[to + np.uint64(2)] = before[found + np.uint64(2)]
+                    x += step_x
+                    y += step_y
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def _inside(start, step, limit, count):  # type: ignore[no-untyped-def]
-    """The run of i in [0, count) with 0 <= start + i * step < limit."""
+    """The run of i in [0, count) with 0 <= start + i * step < limit; all below 2^32, where doubles divide well enough."""
     if step == 0:
         return (0, count) if 0 <= start < limit else (0, 0)
     if step > 0:
-        low, high = -(start // step), -((start - limit) // step)
+        low, high = math.ceil(-start / step), math.ceil((limit - start) / step)
     else:
-        low, high = (start - limit) // -step + 1, start // -step + 1
-    return max(low, 0), min(high, count)
+        low, high = math.floor((limit - start) / step) + 1, math.floor(-start / step) + 1
+    return max(int(low), 0), min(int(high), count)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _roll(source: np.ndarray, target: np.ndarray, members: np.ndarray, shift: np.ndarray) -> None:
     _, height, width, channels = source.shape
+    line = np.uint64(width * channels)
+    size = np.uint64(height) * line
+    before, after = source.reshape(-1), target.reshape(-1)
+    twice, places = np.empty(size + size, np.uint8), np.empty(line, np.uint32)
     for number in range(len(members)):
-        before = source[members[number]].reshape(-1)
-        after = target[members[number]].reshape(-1)
-        places = np.empty(width, np.int32)
+        base = np.uint64(members[number]) * size
+        for at in range(size):  # The picture above itself: no column need wrap round.
+            twice[at] = twice[size + at] = before[base + at]
         for column in range(width):
-            places[column] = (height - shift[number, column]) % height
-        for row in range(height):
-            for column in range(width):
-                place = places[column]
-                at, found = (row * width + column) * channels, (place * width + column) * channels
-                for channel in range(channels):
-                    after[at + channel] = before[found + channel]
-                place += 1
-                places[column] = 0 if place == height else place
+            first = (height - shift[number, column]) % height * width + column
+            for channel in range(channels):
+                places[column * channels + channel] = first * channels + channel
+        for row in range(np.uint64(height)):
+            for at in range(line):
+                after[base + row * line + at] = twice[np.uint64(places[at]) + row * line]

@@ -168,7 +168,7 @@ def ink_inside(pictures: np.ndarray, outward: np.ndarray) -> np.ndarray:
         few = slice(start, start + _AT_A_TIME)
         ink, at = pictures[few].sum(3, dtype=np.int64), outward[few, :, :, None, None]
         across, down, depth = (at[:, row, 0] * x + at[:, row, 1] * y + 2 * at[:, row, 2] for row in range(3))
-        inside = (0 <= across) & (across < width * depth) & (0 <= down) & (down < height * depth)
+        inside = (across >= 0) & (across < width * depth) & (down >= 0) & (down < height * depth)
         result[few, 0], result[few, 1] = (ink * inside).sum((1, 2)), ink.sum((1, 2))
     return result
 

@@ -84,18 +84,40 @@ class Shear(Operation):
 def rotations(degrees: np.ndarray, shape: Shape) -> np.ndarray:
     """The matrices, target to source, float64 (n, 3, 3), that `Image.rotate` computes.
 
-    Sines and cosines are rounded to 15 digits, and terms added in its very order.
+    Sines and cosines are C's, rounded to 15 digits, and terms are added in Pillow's very order.
     """
     height, width, _ = shape
-    matrices = np.zeros((len(degrees), 3, 3))
     x, y = width / 2, height / 2
-    for matrix, angle in zip(matrices, degrees.tolist(), strict=True):
-        radians = -math.radians(angle % 360.0)
-        cos, sin, minus = round(math.cos(radians), 15), round(math.sin(radians), 15), round(-math.sin(radians), 15)
-        matrix[0] = cos, sin, cos * -x + sin * -y + 0.0 + x
-        matrix[1] = minus, cos, minus * -x + cos * -y + 0.0 + y
+    radians = [-math.radians(angle % 360.0) for angle in degrees.tolist()]
+    cos = _round_15(np.array([math.cos(angle) for angle in radians]))
+    sin = _round_15(np.array([math.sin(angle) for angle in radians]))
+    matrices = np.zeros((len(degrees), 3, 3))
+    matrices[:, 0] = np.stack([cos, sin, cos * -x + sin * -y + 0.0 + x], 1)
+    matrices[:, 1] = np.stack([-sin, cos, -sin * -x + cos * -y + 0.0 + y], 1)
     matrices[:, 2, 2] = 1
     return matrices
+
+
+def _round_15(values: np.ndarray) -> np.ndarray:
+    """Python's `round(value, 15)` for each of `values` (float64, in [-1, 1]): correctly rounded, halves to even.
+
+    The product with 1e15 is had exactly, as the sum of two numbers (T. Dekker, "A Floating-Point Technique for
+    Extending the Available Precision", 1971, section 5).
+    """
+    product = values * 1e15
+    high, low = _halves(values)
+    high_scale, low_scale = _halves(np.float64(1e15))
+    error = ((high * high_scale - product) + high * low_scale + low * high_scale) + low * low_scale
+    whole = np.rint(product)
+    rest = (product - whole) + error
+    return (whole + (rest > 0.5) - (rest < -0.5)) / 1e15
+
+
+def _halves(value: np.ndarray | np.float64) -> tuple[np.ndarray | np.float64, np.ndarray | np.float64]:
+    """Two numbers of 26 bits whose sum is `value` (Veltkamp's splitting)."""
+    scaled = value * 134217729.0  # 2^27 + 1
+    high = scaled - (scaled - value)
+    return high, value - high
 
 
 def shears(x: np.ndarray, y: np.ndarray) -> np.ndarray:
