@@ -6,18 +6,46 @@ are named as Pillow needs them, so that a picture can be made again with Pillow 
 """
 
 from augment.operations.base import Operation, Parameters
+from augment.operations.colour import Colour
+from augment.operations.elastic import Elastic
+from augment.operations.erase import Erase
 from augment.operations.filters import Blur, Sharpen, Smooth
 from augment.operations.geometry import Rotate, Scale, Shear, Sine
 from augment.operations.own import OwnOperation
+from augment.operations.pipeline import AlbumentationsOperation
+from augment.operations.pixels import Contrast, Noise
+from augment.operations.stroke import Stroke
 
 BUILT_IN: dict[str, type[Operation]] = {
-    operation.name: operation for operation in (Rotate, Shear, Scale, Sine, Blur, Sharpen, Smooth)
+    operation.name: operation
+    for operation in (
+        Rotate,
+        Shear,
+        Scale,
+        Sine,
+        Blur,
+        Sharpen,
+        Smooth,
+        Elastic,
+        Stroke,
+        Contrast,
+        Noise,
+        Erase,
+        Colour,
+        AlbumentationsOperation,
+    )
 }
 """Every built-in operation by the name that a recipe gives it."""
 
 __all__ = [
     "BUILT_IN",
+    "AlbumentationsOperation",
     "Blur",
+    "Colour",
+    "Contrast",
+    "Elastic",
+    "Erase",
+    "Noise",
     "Operation",
     "OwnOperation",
     "Parameters",
@@ -27,4 +55,5 @@ __all__ = [
     "Shear",
     "Sine",
     "Smooth",
+    "Stroke",
 ]

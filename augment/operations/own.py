@@ -71,14 +71,19 @@ class OwnOperation(Operation):
                 "Mend the function and run again; that makes another set.",
                 words=True,
             ) from error
-        if not isinstance(after, np.ndarray) or after.dtype != np.uint8 or after.shape != before.shape:
-            received = f"{after.dtype} {after.shape}" if isinstance(after, np.ndarray) else type(after).__name__
-            raise EpochbankError(
-                f"{self.path} returned {received}; expected a NumPy array, uint8 {before.shape}, like the picture "
-                "that it was given. Mend the function and run again; that makes another set.",
-                words=True,
-            )
-        return Image.fromarray(after[:, :, 0] if after.shape[2] == 1 else after)
+        return as_picture(after, before.shape, self.path, "Mend the function and run again; that makes another set.")
+
+
+def as_picture(after: Any, shape: Shape, what: str, remedy: str) -> Image.Image:
+    """`after` as a Pillow image; refused, as what `what` returned, unless it is uint8 of `shape` (H, W, C)."""
+    if not isinstance(after, np.ndarray) or after.dtype != np.uint8 or after.shape != shape:
+        received = f"{after.dtype} {after.shape}" if isinstance(after, np.ndarray) else type(after).__name__
+        raise EpochbankError(
+            f"{what} returned {received}; expected a NumPy array, uint8 {shape}, like the picture "
+            f"that it was given. {remedy}",
+            words=True,
+        )
+    return Image.fromarray(after[:, :, 0] if shape[2] == 1 else after)
 
 
 @lru_cache(maxsize=64)
