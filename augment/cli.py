@@ -40,8 +40,9 @@ def main() -> None:
 @main.command()
 @click.argument("source")
 @run_options
+@click.option("--profile", is_flag=True, help="Say where the time went, by step and operation.")
 @click.option("--print-path", is_flag=True, help="Print nothing but the set's path, for scripts.")
-def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **words: Any) -> None:
+def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_path: bool, **words: Any) -> None:
     """Make a set, or what is missing of it.
 
     The set holds SOURCE, split, and its training part distorted by a recipe, epoch after epoch.
@@ -55,6 +56,7 @@ def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **wor
       augment run digits --epochs 5
       augment run photos/ --recipe my.toml --size 64x64 --epochs 20
       augment run omniglot.zip --group-pattern '_(\\d+)\\.png$'
+      augment run digits --epochs 7 --profile
     """
     from augment.generate import generate
     from augment.info import info, info_lines
@@ -71,10 +73,12 @@ def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **wor
     if print_path:
         click.echo(outcome.directory)
         return
-    if not outcome.written:
+    if outcome.log is None:
         click.echo(f"{outcome.directory} holds all of it already: nothing to do.")
         return
-    click.echo("\n".join(info_lines(info(outcome.directory))))
+    click.echo("\n".join([*info_lines(info(outcome.directory)), *outcome.log.lines()]))
+    if profile:
+        click.echo("\n" + "\n".join(outcome.log.profile.lines()))
     click.echo(f"\nNext: train fit {outcome.directory}    (look at it: augment preview {outcome.directory})")
 
 
@@ -84,14 +88,14 @@ def run(source: str, recipe: str, seed: int, sets: Path, print_path: bool, **wor
 def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     """Forecast pictures, bytes and hours.
 
-    It says what `augment run` with the same words would write and how long it would take on this
-    machine, from a sample; it writes nothing.
+    It says what `augment run` with the same words would write, how long it would take on this machine and
+    on more cores, from a trial with a sample, and whether the disk can hold it; it writes nothing.
 
     \b
     Example:
       augment plan digits --epochs 20
     """
-    from augment.forecast import forecast
+    from augment.forecast import forecast, refuse_what_the_disk_cannot_hold
     from augment.recipe import load_recipe
     from augment.request import Request, find_source
     from augment.split import HeldOut
@@ -102,9 +106,10 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     found = find_source(source, sets, options, words["group_pattern"])
     request = None
     if found.file is not None:
-        request = Request(found.file, source, loaded, seed, held_out)
+        request = Request(found.file, source, loaded, seed, held_out).as_stored(sets)
     reckoned = forecast(
         found,
+        source,
         loaded,
         options,
         execution,
@@ -113,6 +118,7 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     )
     click.echo(f"set       {request.directory(sets) if request else 'its name is known once the source is imported'}")
     click.echo("\n".join(reckoned.lines()))
+    refuse_what_the_disk_cannot_hold(reckoned, sets)
 
 
 @main.command()

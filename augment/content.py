@@ -1,13 +1,16 @@
 """What belongs at a run of positions: the pure function behind every stored picture."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from augment.distort import distort
-from augment.draw import Draw, draw
+from augment.draw import Draw, draw_positions
+from augment.engine import PILLOW, Engine
 from augment.order import order_key, permute, unpermute
+from augment.profile import Profile
 from augment.recipe import Recipe
+from augment.safety import Distorted, distort_safely
 from augment.source_file import SourceFile
 from augment.store.description import Description
 from augment.store.shard import Run
@@ -37,9 +40,22 @@ def position_of(description: Description, part: str, epoch: int, picture: int) -
     return int(unpermute(np.array([picture]), description.images["train"], _key(description, part, epoch))[0])
 
 
-def draw_at(description: Description, recipe: Recipe, epoch: int, start: int, stop: int) -> Draw:
-    """What is done to positions `start` to `stop` - 1 of a stored epoch."""
-    return draw(recipe, description.shape, description.fingerprint, epoch, start, stop)
+def draw_at(description: Description, recipe: Recipe, epoch: int, positions: np.ndarray, attempt: int = 0) -> Draw:
+    """What is done to `positions` (int64 (n,), ascending) of a stored epoch, at an attempt."""
+    return draw_positions(recipe, description.shape, description.fingerprint, epoch, positions, attempt)
+
+
+def distorted_at(
+    description: Description,
+    recipe: Recipe,
+    epoch: int,
+    positions: np.ndarray,
+    originals: np.ndarray,
+    engine: Engine = PILLOW,
+    profile: Profile | None = None,
+) -> Distorted:
+    """What becomes of `originals` (uint8 (n, H, W, C)) at `positions` of a stored epoch."""
+    return distort_safely(originals, positions, recipe, partial(draw_at, description, recipe, epoch), engine, profile)
 
 
 def content_at(
@@ -51,15 +67,21 @@ def content_at(
     epoch: int,
     start: int,
     stop: int,
+    engine: Engine = PILLOW,
+    profile: Profile | None = None,
 ) -> Run:
-    """Pictures, labels and rows at positions `start` to `stop` - 1."""
+    """Pictures, labels, rows and rejected attempts at positions `start` to `stop` - 1."""
+    profile, positions = profile or Profile(), np.arange(start, stop)
     rows = part_of(directory, part)
-    which = order_at(description, part, epoch, np.arange(start, stop))
-    row = np.asarray(rows.row[which])
-    pictures = source.read(row)
-    if part == "epoch":
-        pictures = distort(pictures, recipe, draw_at(description, recipe, epoch, start, stop))
-    return pictures, np.asarray(rows.label[which]), row
+    with profile.of("order", len(positions)):
+        which = order_at(description, part, epoch, positions)
+        row, label = np.asarray(rows.row[which]), np.asarray(rows.label[which])
+    with profile.of("read", len(positions)):
+        pictures = source.read(row)
+    if part != "epoch":
+        return Run(pictures, label, row)
+    done = distorted_at(description, recipe, epoch, positions, pictures, engine, profile)
+    return Run(done.pictures, label, row, done.rejected)
 
 
 def _key(description: Description, part: str, epoch: int) -> np.ndarray:

@@ -55,17 +55,25 @@ class Draw:
 
 def draw(recipe: Recipe, shape: Shape, fingerprint: str, epoch: int, start: int, stop: int) -> Draw:
     """Draw what happens to positions `start` to `stop` - 1 of stored epoch `epoch`, pictures of `shape`."""
+    return draw_positions(recipe, shape, fingerprint, epoch, np.arange(start, stop))
+
+
+def draw_positions(
+    recipe: Recipe, shape: Shape, fingerprint: str, epoch: int, positions: np.ndarray, attempt: int = 0
+) -> Draw:
+    """Draw what happens to `positions` (int64 (n,), ascending); each `attempt` has draws of its own."""
+    again = ("attempt", attempt) if attempt else ()
     return Draw(
         tuple(
-            _draw_stage(stage, shape, _key(fingerprint, "draw", epoch, level), start, stop)
+            _draw_stage(stage, shape, _key(fingerprint, "draw", epoch, level, *again), positions)
             for level, stage in enumerate(recipe.stages)
         )
     )
 
 
-def _draw_stage(stage: Stage, shape: Shape, key: int, start: int, stop: int) -> StageDraw:
+def _draw_stage(stage: Stage, shape: Shape, key: int, positions: np.ndarray) -> StageDraw:
     most = max(choice.operation.uniforms(shape) for choice in stage.choices)
-    uniform = _uniforms(key, start, stop, 2 + most)
+    uniform = _uniforms(key, positions, 2 + most)
     edges = np.cumsum([choice.weight for choice in stage.choices])
     choice = np.searchsorted(edges / edges[-1], uniform[:, 1], side="right")
     choice[uniform[:, 0] >= stage.probability] = -1
@@ -75,7 +83,7 @@ def _draw_stage(stage: Stage, shape: Shape, key: int, start: int, stop: int) -> 
         own = uniform[members, 2 : 2 + item.operation.uniforms(shape)]
         parameters.append(item.operation.parameters(own, shape))
         if isinstance(item.operation, OwnOperation):
-            parameters[-1]["generator"] = _generators(key, start + members)
+            parameters[-1]["generator"] = _generators(key, positions[members])
     return StageDraw(choice, tuple(parameters))
 
 
@@ -88,11 +96,17 @@ def _generators(key: int, positions: np.ndarray) -> np.ndarray:
     return generators
 
 
-def _uniforms(key: int, start: int, stop: int, columns: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), float64 (stop - start, columns); row r depends on `key` and start + r alone."""
+def _uniforms(key: int, positions: np.ndarray, columns: int) -> np.ndarray:
+    """Uniform numbers in [0, 1), float64 (n, columns); row r depends on `key` and `positions[r]` alone."""
     blocks = -(-columns // 4)  # Philox4x64 yields four words for each count.
-    raw = np.random.Philox(key=key, counter=start * blocks).random_raw((stop - start) * 4 * blocks)
-    return ((raw >> np.uint64(11)) * 2.0**-53).reshape(stop - start, 4 * blocks)[:, :columns]
+    runs = np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
+    raw = [
+        np.random.Philox(key=key, counter=int(run[0]) * blocks).random_raw(len(run) * 4 * blocks)
+        for run in runs
+        if len(run)
+    ]
+    words = np.concatenate(raw) if raw else np.empty(0, np.uint64)
+    return ((words >> np.uint64(11)) * 2.0**-53).reshape(len(positions), 4 * blocks)[:, :columns]
 
 
 def _key(*parts: str | int) -> int:

@@ -117,6 +117,6 @@ def self_check(engine: Engine, recipe: Recipe, shape: Shape) -> list[str]:
         same = np.array_equal(target, operation.apply_many(pictures, parameters))
         ours = engine.ink(operation, pictures, members, parameters)
         reference = PILLOW.ink(operation, pictures, members, parameters)
-        if not same or not np.array_equal(ours, reference):  # None equals None.
+        if not same or not np.array_equal(np.asarray(ours), np.asarray(reference)):  # None equals None.
             differing.append(choice.op)
     return sorted(set(differing))

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augment.content import draw_at, order_at, part_of, position_of
-from augment.distort import distort
+from augment.content import distorted_at, draw_at, order_at, part_of, position_of
 from augment.draw import Applied
 from augment.errors import EpochbankError
 from augment.operations import OwnOperation
+from augment.recipe import Recipe
 from augment.request import recipe_of
 from augment.sheet import Cell, contact_sheet
 from augment.source_file import open_source_file
@@ -24,7 +24,9 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
     """`row`, `label`, `class`, `group`, `stages` and more of the picture at `position` of stored epoch `epoch`.
 
     Each stage is `{"op": name, ...}` with the parameters under Pillow's names, which suffice to make
-    the picture again from the original. The epoch need not be generated yet.
+    the picture again from the original; `attempt` is the number of the draw that label safety took, after those in
+    `rejected`. The epoch need not be generated yet, but the original is needed to judge a draw: `EpochbankError` where
+    neither set nor source file has it.
     """
     description = read_description(directory)
     count = description.images["train"]
@@ -38,7 +40,10 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
     picture = int(order_at(description, "epoch", epoch, np.array([position]))[0])
     row, label = int(rows.row[picture]), int(rows.label[picture])
     recipe = recipe_of(description)
-    (applied,) = draw_at(description, recipe, epoch, position, position + 1).applied(recipe)
+    attempt, rejected = _attempts(directory, description, recipe, epoch, position, row)
+    stages: list[Applied] = []
+    if recipe.safety is None or attempt < recipe.safety.attempts:
+        (stages,) = draw_at(description, recipe, epoch, np.array([position]), attempt).applied(recipe)
     return {
         "set": str(directory),
         "epoch": epoch,
@@ -48,8 +53,24 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
         "class": description.class_names[label],
         "group": None if rows.group is None else group_name(directory, int(rows.group[picture])),
         "origin": _origin(description.source_path(directory), row),
-        "stages": [stage_facts(stage) for stage in applied],
+        "attempt": attempt,
+        "rejected": rejected,
+        "stages": [stage_facts(stage) for stage in stages],
     }
+
+
+def _attempts(
+    directory: Path, description: Description, recipe: Recipe, epoch: int, position: int, row: int
+) -> tuple[int, list[dict[str, Any]]]:
+    """The number of the draw that was taken, and those that label safety rejected, each with what is to blame."""
+    if recipe.safety is None:
+        return 0, []
+    before = original(directory, description, row)[None]
+    done = distorted_at(description, recipe, epoch, np.array([position]), before)
+    return int(done.attempt[0]), [
+        {"attempt": int(one["attempt"]), "op": one["operation"].decode(), "lost": round(float(one["lost"]), 4)}
+        for one in done.rejected
+    ]
 
 
 def stage_facts(applied: Applied) -> dict[str, Any]:
@@ -70,7 +91,11 @@ def explain_lines(facts: dict[str, Any]) -> list[str]:
         f"class  {facts['class']} (label {facts['label']})"
         + (f", group {facts['group']}" if facts["group"] is not None else ""),
     ]
-    lines += [f"done   {stage_text(stage)}" for stage in facts["stages"]] or ["done   nothing: no stage applied"]
+    for one in facts["rejected"]:
+        why = f"{one['op']}, {100 * one['lost']:.0f} % of the ink lost" if one["lost"] else f"{one['op']} left it blank"
+        lines.append(f"again  attempt {one['attempt']} was not taken: {why}")
+    nothing = "done   nothing: no attempt was safe" if facts["rejected"] else "done   nothing: no stage applied"
+    lines += [f"done   {stage_text(stage)}" for stage in facts["stages"]] or [nothing]
     return lines
 
 
@@ -79,6 +104,12 @@ _IN_WORDS = {
     "shear": "shear {x:+.2f} {y:+.2f}",
     "scale": "scale {width}x{height} +{left}+{top}",
     "blur": "blur {radius:.2f}",
+    "elastic": "elastic {alpha:.0f}/{sigma:.1f}",
+    "stroke": "stroke {strength:+.2f}",
+    "contrast": "contrast {contrast:.1f} {brightness:+.1f} ^{gamma:.1f}",
+    "noise": "noise {amount:.1f}",
+    "colour": "colour {brightness:.1f} {saturation:.1f} {hue:+.2f}",
+    "albumentations": "albumentations {seed}",
 }
 
 
@@ -87,16 +118,17 @@ def stage_text(stage: dict[str, Any]) -> str:
     op = stage["op"]
     if op == "sine":
         return f"sine {min(stage['shift'])} to {max(stage['shift'])} rows"
+    if op == "erase":
+        return f"erase {sum(width > 0 for _, _, width, _ in stage['boxes'])}"
     return _IN_WORDS[op].format(**stage) if op in _IN_WORDS else op
 
 
 def explain_sheet(directory: Path, facts: dict[str, Any]) -> Image.Image:
     """The picture before and after, side by side, with what was done."""
     description = read_description(directory)
-    recipe = recipe_of(description)
     before = original(directory, description, facts["row"])
-    drawn = draw_at(description, recipe, facts["epoch"], facts["position"], facts["position"] + 1)
-    after = distort(before[None], recipe, drawn)[0]
+    position = np.array([facts["position"]])
+    after = distorted_at(description, recipe_of(description), facts["epoch"], position, before[None]).pictures[0]
     done = [stage_text(stage) for stage in facts["stages"]]
     title = f"epoch {facts['epoch']}, position {facts['position']}: {facts['class']}"
     caption = ["before", f"row {facts['row']}"]
@@ -104,15 +136,18 @@ def explain_sheet(directory: Path, facts: dict[str, Any]) -> Image.Image:
 
 
 def original(directory: Path, description: Description, row: int) -> np.ndarray:
-    """The undistorted training picture of `row`, uint8 (H, W, C), from the set itself."""
+    """The undistorted training picture of `row`, uint8 (H, W, C), from the set itself, or else from its source file."""
     picture = int(np.searchsorted(part_of(directory, "train").row, row))
     position = position_of(description, "train", 0, picture)
     for entry in read_manifest(directory):
         if entry.part == "train" and entry.start <= position < entry.stop:
             return read_run(directory, entry, position, position + 1)[0][0]
+    source = description.source_path(directory)
+    if source.exists():
+        return open_source_file(source).read(np.array([row]))[0]
     raise EpochbankError(
-        f"{directory} does not hold the original of row {row} yet: its training part is unfinished. "
-        "Give the same `augment run` again, which completes it."
+        f"{directory} does not hold the original of row {row} yet: its training part is unfinished, and its source "
+        f"file {source} is gone. Give the same `augment run` again, which completes it."
     )
 
 

@@ -1,51 +1,56 @@
-"""The forecast: what a request will take, measured on a sample of its pictures on this machine."""
+"""The forecast: what a request will take, from a trial of a sample of its pictures on this machine."""
 
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from augment.distort import distort
-from augment.draw import draw
-from augment.generate import Execution, usual_codec
-from augment.importing import ImportOptions, import_scanned, selection
-from augment.plan import chunk_images, left_to_do, shard_images
+from augment.engine import choose_engine
+from augment.generate import Execution, tasks_left
+from augment.importing import DEFAULT_SIZE, ImportOptions, import_scanned, selection
 from augment.progress import duration, size
 from augment.recipe import Recipe
-from augment.request import FoundSource
+from augment.reckoning import Reckoning, reckon, refuse_full_disk
+from augment.request import FoundSource, Request
 from augment.source_file import SourceFile, open_source_file
 from augment.sources import Source
 from augment.split import HeldOut, split_key, split_rows
-from augment.store.codec import encode
 from augment.store.description import PARTS
 from augment.store.manifest import Entry
 
-SAMPLE = 512
+_SAMPLE = 2048
+_SAMPLE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a request lacks, and what it will take on `jobs` cores."""
+    """What a request lacks, and what it will take."""
 
     images: dict[str, int]
     """Pictures in each part."""
     classes: int
     shape: tuple[int, int, int]
-    shards: int
-    """Shards to write."""
     pictures: int
     """Pictures to write."""
     source_bytes: int
     """Of the source file, 0 where it is there already."""
-    set_bytes: int
-    """To be added to the set."""
-    import_seconds: float
-    generate_seconds: float
-    jobs: int
+    import_core_seconds: float
+    """Of one core; 0 where the source file is there already."""
+    cores: int
+    """Cores asked for."""
+    engine: str
+    reckoned: Reckoning | None
+    """None where there is nothing to write."""
     decided: str
     """What an import decides of colour and inversion."""
+
+    def seconds_on(self, cores: int) -> float:
+        """Import and generation on so many cores."""
+        return self.import_core_seconds / cores + (self.reckoned.seconds_on(cores) if self.reckoned else 0.0)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -57,21 +62,25 @@ class Forecast:
             f"{images['test']:,} test",
             f"import    {self.decided}",
         ]
-        if not self.shards:
+        if self.reckoned is None:
             return [*lines, "to do     nothing: the set holds all of it"]
-        total = self.import_seconds + self.generate_seconds
+        imported = self.import_core_seconds / self.cores
+        total = self.seconds_on(self.cores)
+        several = sorted({1, 2, 4, 8, 16, 32, self.cores})
         return [
             *lines,
-            f"to write  {self.pictures:,} pictures in {self.shards:,} shards",
-            f"bytes     {size(self.set_bytes)} for the set"
+            f"to write  {self.pictures:,} pictures in {len(self.reckoned.shards):,} shards, {self.engine} engine",
+            f"bytes     {size(self.reckoned.bytes)} for the set"
             + (f", {size(self.source_bytes)} for the source file" if self.source_bytes else ""),
-            f"time      {total / 3600:.2f} hours ({duration(total)}) on {self.jobs} cores of this machine: "
-            f"import {duration(self.import_seconds)}, distortion {duration(self.generate_seconds)}",
+            f"time      {total / 3600:.2f} hours ({duration(total)}) on {self.cores} core(s) of this machine: "
+            f"import {duration(imported)}, generation {duration(total - imported)}",
+            "cores     " + ", ".join(f"{cores}: {duration(self.seconds_on(cores))}" for cores in several),
         ]
 
 
 def forecast(
     found: FoundSource,
+    spec: str,
     recipe: Recipe,
     options: ImportOptions,
     execution: Execution,
@@ -79,36 +88,34 @@ def forecast(
     *,
     published: list[Entry],
 ) -> Forecast:
-    """Scan the source, time a sample, and reckon; nothing is left on disk.
+    """Scan the source, try a sample, and reckon; nothing is left on disk.
 
     `published` are the set's shards where it exists.
     """
-    look = _look_at_file(found.file) if found.file is not None else _look_at_source(found.source, options)
-    rows = split_rows(look.labels, look.groups, held_out, key=look.key, class_names=look.class_names)
-    images = {part: len(rows[part]) for part in PARTS}
-    shape = look.pictures.shape[1:]
-    chunk = execution.chunk or chunk_images(shape)
-    shard = execution.shard or shard_images(images["train"], shape, chunk)
-    codec = execution.codec or usual_codec(published)
-    tasks = left_to_do(published, images, execution.epochs, shard=shard, chunk=chunk, codec=codec)
-    clean = sum(task.images for task in tasks if task.part != "epoch")
-    distorted = sum(task.images for task in tasks) - clean
-    plain_seconds, plain_bytes = _measure(look.pictures, None, codec, chunk)
-    seconds, stored = _measure(look.pictures, recipe, codec, chunk)
-    total = sum(images.values())
-    return Forecast(
-        images=images,
-        classes=len(look.class_names),
-        shape=shape,
-        shards=len(tasks),
-        pictures=clean + distorted,
-        source_bytes=0 if found.file is not None else look.pictures[0].nbytes * total,
-        set_bytes=round(clean * plain_bytes + distorted * stored),
-        import_seconds=look.import_seconds * total / execution.jobs,
-        generate_seconds=(clean * plain_seconds + distorted * seconds) / execution.jobs,
-        jobs=execution.jobs,
-        decided=look.decided,
-    )
+    with _looked_at(found, options) as look:
+        rows = split_rows(look.labels, look.groups, held_out, key=look.key, class_names=look.class_names)
+        images, shape = {part: len(rows[part]) for part in PARTS}, look.sample.shape
+        engine = choose_engine(execution.engine, recipe, shape)
+        tasks = tasks_left(published, images, shape, execution)
+        request = Request(look.sample, spec, recipe)
+        reckoned = reckon(request, engine, tasks, execution.jobs) if tasks else None
+        return Forecast(
+            images=images,
+            classes=len(look.class_names),
+            shape=shape,
+            pictures=sum(task.images for task in tasks),
+            source_bytes=0 if found.file is not None else int(np.prod(shape)) * len(look.labels),
+            import_core_seconds=look.import_seconds * len(look.labels),
+            cores=execution.jobs,
+            engine=engine.name,
+            reckoned=reckoned,
+            decided=look.sample.decided,
+        )
+
+
+def refuse_what_the_disk_cannot_hold(forecast: Forecast, sets: Path) -> None:
+    """`EpochbankError` where source file and set do not fit on the disk of `sets`."""
+    refuse_full_disk(sets, forecast.source_bytes + (forecast.reckoned.bytes if forecast.reckoned else 0))
 
 
 @dataclass(frozen=True)
@@ -118,44 +125,36 @@ class _Look:
     labels: np.ndarray
     groups: np.ndarray | None
     class_names: list[str]
-    pictures: np.ndarray
-    """A sample, uint8 (n, H, W, C)."""
+    sample: SourceFile
+    """A source file of some pictures at least."""
     import_seconds: float
     """To import one picture on one core; 0 where that is done."""
-    decided: str
     key: int
     """Of the split."""
 
 
-def _look_at_file(file: SourceFile) -> _Look:
-    groups = file.column("group") if file.group_names else None
-    pictures = file.read(selection(file.images, SAMPLE))
-    return _Look(file.column("label"), groups, file.class_names, pictures, 0.0, file.decided, split_key(file.digest))
-
-
-def _look_at_source(source: Source | None, options: ImportOptions) -> _Look:
-    assert source is not None
+@contextmanager
+def _looked_at(found: FoundSource, options: ImportOptions) -> Iterator[_Look]:
+    file = found.file
+    if file is not None:
+        groups = file.column("group") if file.group_names else None
+        yield _Look(file.column("label"), groups, file.class_names, file, 0.0, split_key(file.digest))
+        return
+    assert found.source is not None
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
-        scan = source.scan(Path(workspace))
-        indices = selection(len(scan.labels), options.limit)
-        path = Path(workspace) / "sample.h5"
-        few = replace(options, limit=min(SAMPLE, len(indices)), on_bad="skip")
-        begun = time.perf_counter()
-        import_scanned(scan, source.name, path, few, jobs=1, quiet=True)
-        sample = open_source_file(path)
-        each = (time.perf_counter() - begun) / sample.images
-        pictures = sample.read(np.arange(sample.images))
+        yield _look_at_source(found.source, options, Path(workspace))
+
+
+def _look_at_source(source: Source, options: ImportOptions, workspace: Path) -> _Look:
+    scan = source.scan(workspace)
+    indices = selection(len(scan.labels), options.limit)
+    height, width = options.size or scan.size or DEFAULT_SIZE
+    most = max(32, min(_SAMPLE, _SAMPLE_BYTES // (3 * height * width)))
+    few = replace(options, limit=min(most, len(indices)), on_bad="skip")
+    begun = time.perf_counter()
+    import_scanned(scan, source.name, workspace / "sample.h5", few, jobs=1, quiet=True)
+    sample = open_source_file(workspace / "sample.h5")
+    each = (time.perf_counter() - begun) / sample.images
     present, labels = np.unique(scan.labels[indices], return_inverse=True)
     groups = None if scan.groups is None else scan.groups[indices]
-    return _Look(labels, groups, [scan.class_names[number] for number in present], pictures, each, sample.decided, 0)
-
-
-def _measure(pictures: np.ndarray, recipe: Recipe | None, codec: str, chunk: int) -> tuple[float, float]:
-    """Seconds and stored bytes of one picture, distorted by `recipe` or as it is."""
-    stored, begun = 0, time.perf_counter()
-    for start in range(0, len(pictures), chunk):
-        run = pictures[start : start + chunk]
-        if recipe is not None:
-            run = distort(run, recipe, draw(recipe, run.shape[1:], "forecast", 0, start, start + len(run)))
-        stored += len(encode(codec, run))
-    return (time.perf_counter() - begun) / len(pictures), stored / len(pictures) + 20
+    return _Look(labels, groups, [scan.class_names[number] for number in present], sample, each, 0)

@@ -2,30 +2,33 @@
 
 import errno
 import math
-import os
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from augment.content import content_at
+from augment.engine import Name, choose_engine
 from augment.errors import EpochbankError
+from augment.operations.base import Shape
 from augment.plan import chunk_images, left_to_do, shard_images
+from augment.profile import Profile
 from augment.progress import Progress, size
-from augment.recipe import Recipe
+from augment.reckoning import reckon, refuse_full_disk
 from augment.request import Request
-from augment.source_file import SourceFile
+from augment.run_log import RunLog
+from augment.shard_job import ShardJob, make_shard
 from augment.split import classes_missing
-from augment.store.atomic import make_directory, publish, sweep, temporary_beside
+from augment.store.atomic import make_directory, move, sweep
 from augment.store.description import Description
 from augment.store.lock import writing
 from augment.store.manifest import Entry, ManifestWriter, read_manifest
-from augment.store.shard import Run, ShardTask, write_shard
+from augment.store.shard import ShardTask
 from augment.store.split_file import check_split
 from augment.workers import on_all_cores
 
-_BLOCK_BYTES = 2 << 20
 _LARGEST_CHUNK = 1 << 30
+_PENDING = 4
+"""Shards that may wait to be published."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Execution:
     """Pictures in a shard; None for a size that suits the set."""
     chunk: int | None = None
     """Pictures in a chunk; None for a size that suits the pictures."""
+    engine: Name = "auto"
 
 
 @dataclass(frozen=True)
@@ -48,33 +52,23 @@ class Outcome:
 
     directory: Path
     description: Description
-    written: int
-    """Shards written by this run; 0 where there was nothing to do."""
-    warnings: list[str]
+    warnings: list[str] = field(default_factory=list)
     """What people should know of the split, where this run made it."""
-
-
-@dataclass(frozen=True)
-class ShardJob:
-    """What a worker needs to make one shard: paths and small things, never pictures."""
-
-    directory: Path
-    description: Description
-    recipe: Recipe
-    source: SourceFile
-    task: ShardTask
+    log: RunLog | None = None
+    """What this run did; None where there was nothing to do."""
 
 
 def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool = False) -> Outcome:
     """Make the set that answers `request`, or what is missing of it; `quiet` shows no progress.
 
     Killed at any moment, the same call goes on where it was. Raises `EpochbankError` where another
-    run writes the set, no space is left, or a worker process dies.
+    run writes the set, the disk cannot hold it, no space is left, or a worker process dies.
     """
+    request = request.as_stored(sets)
     directory = request.directory(sets)
     description = request.existing(sets)
     if description is not None and not _left(directory, description, execution):
-        return Outcome(directory, description, 0, [])
+        return Outcome(directory, description)
     parts = request.split() if description is None else {}
     make_directory(directory)
     with writing(directory / ".lock"):
@@ -89,59 +83,80 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
             warnings = classes_missing(labels_of, description.class_names)
         check_split(directory, description.split_checksum)
         tasks = _left(directory, description, execution)
+        engine = choose_engine(execution.engine, request.recipe, description.shape)
+        log = RunLog(engine.name, reckon(request, engine, tasks, execution.jobs, directory))
+        refuse_full_disk(directory, log.reckoned.bytes)
         try:
-            _write(directory, description, request, tasks, execution.jobs, quiet)
+            _write(directory, description, request, tasks, log, quiet)
         finally:
+            log.end(directory)
             sweep(directory)
-    return Outcome(directory, description, len(tasks), warnings)
+    return Outcome(directory, description, warnings, log)
 
 
 def _left(directory: Path, description: Description, execution: Execution) -> list[ShardTask]:
-    chunk, published = execution.chunk or chunk_images(description.shape), read_manifest(directory)
-    if chunk * math.prod(description.shape) > _LARGEST_CHUNK:
+    return tasks_left(read_manifest(directory), description.images, description.shape, execution)
+
+
+def tasks_left(published: list[Entry], images: dict[str, int], shape: Shape, execution: Execution) -> list[ShardTask]:
+    """The shards to write for a set with `images` in each part, given those that are `published`."""
+    chunk = execution.chunk or chunk_images(shape)
+    if chunk * math.prod(shape) > _LARGEST_CHUNK:
         raise EpochbankError(
-            f"--chunk-size {chunk} makes chunks of {size(chunk * math.prod(description.shape))} decoded; "
+            f"--chunk-size {chunk} makes chunks of {size(chunk * math.prod(shape))} decoded; "
             f"expected at most {size(_LARGEST_CHUNK)}.",
             words=True,
         )
     return left_to_do(
         published,
-        description.images,
+        images,
         execution.epochs,
-        shard=execution.shard or shard_images(description.images["train"], description.shape, chunk),
+        shard=execution.shard or shard_images(images["train"], shape, chunk),
         chunk=chunk,
-        codec=execution.codec or usual_codec(published),
+        # As the shards that there are, unless the user names another.
+        codec=execution.codec or (published[-1].codec if published else "zstd"),
     )
 
 
-def usual_codec(published: list[Entry]) -> str:
-    """The codec of new shards unless the user names one."""
-    return published[-1].codec if published else "zstd"
-
-
 def _write(
-    directory: Path, description: Description, request: Request, tasks: list[ShardTask], jobs: int, quiet: bool
+    directory: Path, description: Description, request: Request, tasks: list[ShardTask], log: RunLog, quiet: bool
 ) -> None:
     """Make the shards of `tasks` and publish each: this process alone renames files and writes the manifest."""
     for folder in {(directory / task.file).parent for task in tasks}:
         folder.mkdir(exist_ok=True)
-    work = (ShardJob(directory.absolute(), description, request.recipe, request.source, task) for task in tasks)
-    manifest, done = ManifestWriter(directory), 0
+    work = (
+        ShardJob(directory.absolute(), description, request.recipe, request.source, task, log.engine) for task in tasks
+    )
+    manifest = ManifestWriter(directory)
     try:
-        with Progress("augment", sum(task.images for task in tasks), quiet=quiet) as progress:
-            for _, (temporary, entry) in on_all_cores(make_shard, work, len(tasks), jobs):
-                publish(temporary, directory / entry.file)
-                manifest.append(entry)
-                done += 1
-                progress.advance(entry.images)
+        with (
+            Progress("augment", sum(task.images for task in tasks), quiet=quiet) as progress,
+            ThreadPoolExecutor(1, "publish") as publisher,  # Nobody computes the less while a disk syncs.
+        ):
+            pending: deque[Future[Entry]] = deque()
+            for _, (temporary, entry, profile) in on_all_cores(make_shard, work, len(tasks), log.reckoned.jobs):
+                pending.append(publisher.submit(_publish, temporary, directory, entry, manifest, log, profile))
+                while pending and (len(pending) > _PENDING or pending[0].done()):
+                    progress.advance(pending.popleft().result().images)
+            while pending:
+                progress.advance(pending.popleft().result().images)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_go_on(done, len(tasks))) from None
+        raise KeyboardInterrupt(_go_on(log.shards, len(tasks))) from None
     except EpochbankError as error:
-        raise EpochbankError(f"{error} {_kept(done, len(tasks))}.", words=error.exit_code == 2) from error
+        raise EpochbankError(f"{error} {_kept(log.shards, len(tasks))}.", words=error.exit_code == 2) from error
     except OSError as error:
-        raise _translated(error, directory, _go_on(done, len(tasks))) from error
+        raise _translated(error, directory, _go_on(log.shards, len(tasks))) from error
     finally:
         manifest.close()
+
+
+def _publish(
+    temporary: Path, directory: Path, entry: Entry, manifest: ManifestWriter, log: RunLog, profile: Profile
+) -> Entry:
+    move(temporary, directory / entry.file)
+    manifest.append(entry)
+    log.add(entry, profile)
+    return entry
 
 
 def _kept(done: int, total: int) -> str:
@@ -156,41 +171,3 @@ def _translated(error: OSError, directory: Path, go_on: str) -> EpochbankError:
     if error.errno == errno.ENOSPC or "No space left" in str(error) or "errno = 28" in str(error):
         return EpochbankError(f"no space left on the disk that holds {directory}. Free some. {go_on}")
     return EpochbankError(f"writing to {directory} failed: {error}. {go_on}")
-
-
-def make_shard(job: ShardJob) -> tuple[Path, Entry]:
-    """Write one shard to a temporary file; returns it with the entry to publish it with."""
-    target = job.directory / job.task.file
-    temporary = temporary_beside(target)
-    if job.recipe.settings() != job.description.identity["recipe"]:
-        raise EpochbankError("the source of an operation of one's own changed during the run.", words=True)
-    try:
-        entry = write_shard(temporary, job.task, job.description.shape, job.description.fingerprint, _runs(job))
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # Here, so that no worker waits for another's disk.
-        return temporary, entry
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
-
-
-def _runs(job: ShardJob) -> Iterator[Run]:
-    """The contents of a shard, chunk by chunk; made several chunks at a time, which costs less for each."""
-    task = job.task
-    chunk_bytes = task.chunk * math.prod(job.description.shape)
-    block = task.chunk * max(1, _BLOCK_BYTES // chunk_bytes)
-    for start in range(task.start, task.stop, block):
-        made = content_at(
-            job.directory,
-            job.description,
-            job.recipe,
-            job.source,
-            task.part,
-            task.epoch,
-            start,
-            min(start + block, task.stop),
-        )
-        for at in range(0, len(made[0]), task.chunk):
-            pictures, labels, rows = (column[at : at + task.chunk] for column in made)
-            yield pictures, labels, rows

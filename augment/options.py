@@ -76,7 +76,13 @@ run_options = _options(
     click.option("--validation", type=float, default=0.1, help="Fraction held out for validation."),
     click.option("--test", type=float, default=0.1, help="Fraction held out for the test."),
     click.option("--shard-size", type=click.IntRange(1), help="Pictures in a shard.  [default: up to 64 MiB]"),
-    click.option("--chunk-size", type=click.IntRange(1), help="Pictures in a chunk.  [default: up to 256 KiB]"),
+    click.option("--chunk-size", type=click.IntRange(1), help="Pictures in a chunk.  [default: up to 512 KiB]"),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "pillow", "compiled"]),
+        default="auto",
+        help="What computes the pictures, the same whichever; auto is compiled wherever it can be.",
+    ),
     sets_option,
     jobs_option,
 )
@@ -95,5 +101,10 @@ def execution_of(words: dict[str, Any]) -> "Execution":
     from augment.workers import core_count
 
     return Execution(
-        words["epochs"], words["codec"], words["jobs"] or core_count(), words["shard_size"], words["chunk_size"]
+        words["epochs"],
+        words["codec"],
+        words["jobs"] or core_count(),
+        words["shard_size"],
+        words["chunk_size"],
+        words["engine"],
     )

@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,13 @@ from PIL import Image
 
 from augment.console import say
 from augment.content import part_of, position_of
-from augment.distort import distort
-from augment.draw import draw
+from augment.draw import draw_positions
 from augment.errors import EpochbankError
 from augment.explain import explain, original, stage_facts, stage_text
 from augment.importing import ImportOptions, import_source, selection
-from augment.recipe import Recipe
+from augment.recipe import Recipe, check_shape
 from augment.request import FoundSource, recipe_of
+from augment.safety import distort_safely
 from augment.sheet import Cell, contact_sheet
 from augment.source_file import SourceFile, open_source_file
 from augment.store.description import read_description
@@ -41,17 +42,26 @@ def preview_source(found: FoundSource, recipe: Recipe, options: ImportOptions, s
 
 def sheet_of(sample: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
     """A few pictures of a source file with distortions by `recipe`."""
+    check_shape(recipe, sample.shape)
     labels = sample.column("label")
     rows = selection(sample.images, ORIGINALS)
     grid = []
     for number, picture in enumerate(sample.read(rows)):
-        drawn = draw(recipe, sample.shape, f"preview/{seed}", number, 0, DISTORTIONS)
-        after = distort(np.repeat(picture[None], DISTORTIONS, 0), recipe, drawn)
-        done = [[stage_text(stage_facts(one)) for one in applied] for applied in drawn.applied(recipe)]
+        draws = partial(draw_positions, recipe, sample.shape, f"preview/{seed}", number)
+        made = distort_safely(np.repeat(picture[None], DISTORTIONS, 0), np.arange(DISTORTIONS), recipe, draws)
+        done = [
+            []
+            if recipe.safety and attempt == recipe.safety.attempts
+            else draws(np.array([at]), attempt).applied(recipe)[0]
+            for at, attempt in enumerate(made.attempt.tolist())
+        ]
         name = sample.class_names[labels[rows[number]]]
         grid.append(
             [Cell(picture, ["original", name], marked=True)]
-            + [Cell(distorted, caption) for distorted, caption in zip(after, done, strict=True)]
+            + [
+                Cell(distorted, [stage_text(stage_facts(one)) for one in applied])
+                for distorted, applied in zip(made.pictures, done, strict=True)
+            ]
         )
     return contact_sheet(f"{sample.name}, recipe {recipe.name}", grid)
 

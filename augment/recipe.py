@@ -5,13 +5,13 @@ operations, drawn by weight.
 """
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from augment.errors import EpochbankError
 from augment.operations import BUILT_IN, Operation, OwnOperation
-from augment.operations.base import is_number
+from augment.operations.base import Shape, is_number
 
 _BUILT_IN_FOLDER = Path(__file__).parent / "recipes"
 
@@ -37,16 +37,37 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Safety:
+    """When a distorted picture has lost its label, and is drawn again."""
+
+    lost: float = 0.25
+    """Largest share of its ink that a picture may lose over the edge or by erasing, 0 to 1."""
+    attempts: int = 8
+    """Draws, 1 to 100; where none is safe the picture stays undistorted."""
+
+    def __post_init__(self) -> None:
+        if not is_number(self.lost) or not 0 <= self.lost <= 1:
+            raise ValueError(f"lost = {self.lost!r}; expected a share from 0 to 1")
+        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or not 1 <= self.attempts <= 100:
+            raise ValueError(f"attempts = {self.attempts!r}; expected a whole number from 1 to 100")
+        object.__setattr__(self, "lost", float(self.lost))  # 1 and 1.0 are the same recipe.
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What is done to a picture: frozen, validated, and the same after a trip through JSON."""
 
     name: str
     stages: tuple[Stage, ...]
     description: str = ""
+    safety: Safety | None = field(default_factory=Safety)
+    """None where every picture is taken as it comes out."""
 
     def settings(self) -> dict[str, Any]:
         """What changes a pixel, as plain JSON values, defaults included; the part that is fingerprinted."""
+        safety = {} if self.safety is None else {"safety": asdict(self.safety)}
         return {
+            **safety,
             "stages": [
                 {
                     "probability": stage.probability,
@@ -56,7 +77,7 @@ class Recipe:
                     ],
                 }
                 for stage in self.stages
-            ]
+            ],
         }
 
 
@@ -88,14 +109,17 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
         raise EpochbankError(f"{path}: not a TOML file: {error}. Mend the file.", words=True) from error
     document.setdefault("name", path.stem)
     try:
-        return parse_recipe(document)
+        return parse_recipe(document, path.parent)
     except ValueError as error:
         raise EpochbankError(f"{path}: {error}.", words=True) from error
 
 
-def parse_recipe(document: dict[str, Any]) -> Recipe:
-    """A recipe from a parsed TOML document; `ValueError` starts with the key that is wrong."""
-    _check_keys(document, {"name", "description", "stage"}, "")
+def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
+    """A recipe from a parsed TOML document; `ValueError` starts with the key that is wrong.
+
+    A relative path of a file that the recipe names starts at `folder`.
+    """
+    _check_keys(document, {"name", "description", "stage", "safety"}, "")
     name = document.get("name", "")
     if not isinstance(name, str) or not name or not all(letter.isalnum() or letter in "-_." for letter in name):
         raise ValueError(f"name = {name!r}; expected letters, digits, '-', '_' and '.'")
@@ -106,9 +130,35 @@ def parse_recipe(document: dict[str, Any]) -> Recipe:
         raise ValueError("stage: none found; expected at least one [[stage]] table")
     return Recipe(
         name=name,
-        stages=tuple(_parse_stage(stage, f"stage[{number}]") for number, stage in enumerate(stages)),
+        stages=tuple(_parse_stage(stage, f"stage[{number}]", folder) for number, stage in enumerate(stages)),
         description=str(document.get("description", "")),
+        safety=_parse_safety(document.get("safety", {})),
     )
+
+
+def _parse_safety(table: Any) -> Safety | None:
+    if table is False:
+        return None
+    if not isinstance(table, dict):
+        raise ValueError(f"safety = {table!r}; expected a [safety] table, or false")
+    _check_keys(table, {field.name for field in fields(Safety)}, "safety.")
+    try:
+        return Safety(**table)
+    except ValueError as error:
+        raise ValueError(f"safety.{error}") from error
+
+
+def check_shape(recipe: Recipe, shape: Shape) -> None:
+    """`EpochbankError` where an operation cannot be applied to pictures of `shape`, as colour not to grey ones."""
+    for stage in recipe.stages:
+        for choice in stage.choices:
+            try:
+                choice.operation.uniforms(shape)
+            except ValueError as error:
+                raise EpochbankError(
+                    f"recipe {recipe.name}: {error}. Import the source with --colour rgb, or choose another recipe.",
+                    words=True,
+                ) from error
 
 
 def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
@@ -116,7 +166,7 @@ def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
 
     `ValueError` where an own operation's module has changed since: the same settings cannot be had.
     """
-    document: dict[str, Any] = {"name": name, "stage": []}
+    document: dict[str, Any] = {"name": name, "stage": [], "safety": settings.get("safety", False)}
     for stage in settings["stages"]:
         operations = [
             {key: value for key, value in operation.items() if key != "source"} for operation in stage["operations"]
@@ -130,7 +180,7 @@ def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
     return recipe
 
 
-def _parse_stage(table: dict[str, Any], where: str) -> Stage:
+def _parse_stage(table: dict[str, Any], where: str, folder: Path) -> Stage:
     _check_keys(table, {"name", "probability", "operation"}, f"{where}.")
     probability = table.get("probability", 1.0)
     if not is_number(probability) or not 0 <= probability <= 1:
@@ -138,13 +188,15 @@ def _parse_stage(table: dict[str, Any], where: str) -> Stage:
     operations = table.get("operation", [])
     if not isinstance(operations, list) or not operations or not all(isinstance(item, dict) for item in operations):
         raise ValueError(f'{where}.operation: expected a list of tables such as {{ op = "blur" }}')
-    choices = tuple(_parse_choice(item, f"{where}.operation[{number}]") for number, item in enumerate(operations))
+    choices = tuple(
+        _parse_choice(item, f"{where}.operation[{number}]", folder) for number, item in enumerate(operations)
+    )
     if sum(choice.weight for choice in choices) <= 0:
         raise ValueError(f"{where}.operation: every weight is 0; expected one above 0")
     return Stage(choices, float(probability), str(table.get("name", "")))
 
 
-def _parse_choice(table: dict[str, Any], where: str) -> Choice:
+def _parse_choice(table: dict[str, Any], where: str, folder: Path) -> Choice:
     op, weight = table.get("op"), table.get("weight", 1.0)
     if not is_number(weight) or weight < 0:
         raise ValueError(f"{where}.weight = {weight!r}; expected a number of 0 or more")
@@ -158,6 +210,8 @@ def _parse_choice(table: dict[str, Any], where: str) -> Choice:
             raise ValueError(f"op = {op!r} is unknown; expected one of {allowed}, or module:function")
         kind = BUILT_IN[op]
         _check_keys(settings, {field.name for field in fields(kind)}, "")
+        if isinstance(settings.get("file"), str):
+            settings["file"] = str(folder / settings["file"])
         return Choice(op, kind(**settings), float(weight))
     except ValueError as error:
         raise ValueError(f"{where}.{error}") from error

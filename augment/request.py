@@ -12,7 +12,7 @@ import augment.store.split_file as split_file
 from augment.console import say
 from augment.errors import EpochbankError
 from augment.importing import ImportOptions, import_source
-from augment.recipe import Recipe, recipe_from_settings
+from augment.recipe import Recipe, Safety, check_shape, recipe_from_settings
 from augment.source_file import SourceFile, is_source_file, open_source_file
 from augment.sources import Source, open_source
 from augment.split import HeldOut, split_key, split_rows
@@ -37,6 +37,9 @@ class Request:
     seed: int = 0
     held_out: HeldOut = field(default_factory=HeldOut)
 
+    def __post_init__(self) -> None:
+        check_shape(self.recipe, self.source.shape)
+
     @property
     def identity(self) -> dict[str, Any]:
         """Whatever changes a pixel, as JSON values: what the fingerprint covers."""
@@ -55,6 +58,16 @@ class Request:
         for found in sorted(sets.glob(f"*-{fingerprint[:8]}/set.json")):
             return found.parent
         return sets / f"{self.source.name}-{self.recipe.name}-{fingerprint[:8]}"
+
+    def as_stored(self, sets: Path) -> "Request":
+        """This request, without label safety where just such a set is there, from before there was any.
+
+        It is continued as it was made: the same request finds the same set.
+        """
+        before = replace(self, recipe=replace(self.recipe, safety=None))
+        if self.recipe.safety == Safety() and not self.existing(sets) and before.existing(sets):
+            return before
+        return self
 
     def existing(self, sets: Path) -> Description | None:
         """The set's description where it has been made already."""
@@ -162,10 +175,10 @@ def _own_source_file(path: Path, options: ImportOptions, group_pattern: str | No
 
 
 def recipe_of(description: Description) -> Recipe:
-    """The recipe that a set was made with; `EpochbankError` where an operation's source has changed since."""
+    """The recipe that a set was made with; `EpochbankError` where an operation's source or version has changed."""
     try:
         return recipe_from_settings(description.recipe, description.identity["recipe"])
     except ValueError as error:
         raise EpochbankError(
-            f"the recipe of {description.name} cannot be had again: {error}. Restore the module that it was made with."
+            f"the recipe of {description.name} cannot be had again: {error}. Restore what it was made with."
         ) from error

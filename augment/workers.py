@@ -1,9 +1,12 @@
 """Work on all cores with joblib: tasks in, small results out, as they come."""
 
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from augment.errors import EpochbankError
@@ -34,7 +37,8 @@ def on_all_cores(
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    results = parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
+    with _interrupts_kept_back():
+        results = parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
     try:
         yield from results
     except BrokenExecutor as error:
@@ -46,6 +50,17 @@ def on_all_cores(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that tasks were broken off: whoever broke them off knows
             results.close()
+
+
+@contextmanager
+def _interrupts_kept_back() -> Iterator[None]:
+    """Ctrl-C waits meanwhile, and never reaches the processes that are started: this one ends them, without tracebacks."""
+    resource_tracker.ensure_running()  # joblib starts it otherwise, and its start lets signals through again.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _numbered(work: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from augment.cli import main
+from augment.recipe import recipe_path
 from train.bank import open_set
 from train.batches import TrainingBatches
 from train.stream import Stream
@@ -77,11 +78,31 @@ def test_a_golden_picture_is_explained_as_it_was(sets: Path) -> None:
 
 
 def test_a_golden_set_is_made_again_from_its_source(tmp_path: Path) -> None:
-    """The same request to this epochbank: the same fingerprint, digests and class names."""
-    words = ["--epochs", "4", "--seed", "3", "--jobs", "1", "--sets", str(tmp_path)]
+    """The same request, without the label safety that there was not yet: the same fingerprint, digests, class names."""
+    recipe = tmp_path / "kanji.toml"
+    recipe.write_text("safety = false\n" + recipe_path("kanji").read_text())
+    words = ["--recipe", str(recipe), "--epochs", "4", "--seed", "3", "--jobs", "1", "--sets", str(tmp_path)]
     made = CliRunner().invoke(main, ["run", str(GOLDEN / "golden.npz"), *words])
     assert made.exit_code == 0, made.output
     facts = asked("info", "--sets", str(tmp_path), "--json")
     assert facts["fingerprint"] == FINGERPRINT
     assert [epoch["digest"] for epoch in facts["epochs"]] == DIGESTS
     assert open_set(None, tmp_path).class_names == ["ア", "イ", "b", "c"]
+
+
+@pytest.mark.parametrize("engine", ["pillow", "compiled"])
+def test_a_set_from_before_label_safety_is_continued_as_it_was_made(sets: Path, engine: str) -> None:
+    """The same request finds the set that was made without safety, and makes the rest of it to the last pixel."""
+    (directory,) = sets.glob("golden-kanji-*")
+    manifest = directory / "manifest.jsonl"
+    kept = [line for line in manifest.read_text().splitlines(keepends=True) if json.loads(line)["epoch"] < 2]
+    manifest.write_text("".join(kept))
+    shutil.rmtree(directory / "epoch-0002")
+    shutil.rmtree(directory / "epoch-0003")
+    words = ["--epochs", "4", "--seed", "3", "--jobs", "1", "--sets", str(sets), "--engine", engine]
+    made = CliRunner().invoke(main, ["run", str(GOLDEN / "golden.npz"), *words])
+    assert made.exit_code == 0, made.output
+    facts = asked("info", "--sets", str(sets), "--json")
+    assert facts["fingerprint"] == FINGERPRINT
+    assert [epoch["digest"] for epoch in facts["epochs"]] == DIGESTS
+    assert len(list(sets.glob("*/set.json"))) == 1

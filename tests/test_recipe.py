@@ -51,7 +51,8 @@ def test_built_in_recipes_are_the_table(name: str, operations: list[dict[str, An
     assert recipe.name == name
     assert recipe.description
     assert recipe.settings() == {
-        "stages": [{"probability": 1.0, "operations": operations}, {"probability": 1.0, "operations": FILTERS}]
+        "stages": [{"probability": 1.0, "operations": operations}, {"probability": 1.0, "operations": FILTERS}],
+        "safety": {"lost": 0.25, "attempts": 8},
     }
 
 

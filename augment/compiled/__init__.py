@@ -9,10 +9,11 @@ cached; the GIL is released meanwhile.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from augment.compiled import filters, ink, resize, warp
+from augment.compiled import elastic, erase, filters, ink, pixels, resize, stroke, warp
 from augment.engine import Engine
 from augment.operations import Operation, Parameters
 
@@ -26,10 +27,19 @@ KERNELS: dict[str, Kernel] = {
     "blur": filters.blur,
     "sharpen": filters.sharpen,
     "smooth": filters.smooth,
+    "elastic": elastic.elastic,
+    "stroke": stroke.stroke,
+    "contrast": pixels.contrast,
+    "noise": pixels.noise,
+    "erase": erase.erase,
+    "colour": pixels.colour,
 }
 """The kernel of each built-in operation, by the operation's name."""
 
-INK: dict[str, Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]] = {}
+INK: dict[str, Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]] = {
+    "elastic": elastic.elastic_ink,
+    "erase": erase.erase_ink,
+}
 """`measure(source, members, parameters)` for operations that take ink away otherwise than by a map."""
 
 
@@ -60,4 +70,5 @@ COMPILED = Engine("compiled", _apply, _ink)
 
 def compiled_before() -> bool:
     """Whether a cache of compiled kernels is there: else the first use takes most of a minute."""
-    return any(Path(filters.blur_pictures._cache.cache_path).glob("filters.blur_pictures-*.nbi"))
+    kernel: Any = filters.blur_near
+    return any(Path(kernel._cache.cache_path).glob("filters.blur_near-*.nbi"))

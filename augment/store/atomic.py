@@ -30,8 +30,18 @@ def temporary_beside(path: Path) -> Path:
 
 def publish(temporary: Path, path: Path) -> None:
     """Make the closed file `temporary` appear as `path`, durably: wholly there after a power cut, or not at all."""
-    with open(temporary, "rb+") as file:
+    sync(temporary)
+    move(temporary, path)
+
+
+def sync(path: Path) -> None:
+    """Make the closed file `path` durable."""
+    with open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+def move(temporary: Path, path: Path) -> None:
+    """Make the synced file `temporary` appear as `path`, durably."""
     temporary.replace(path)
     sync_directory(path.parent)
 

@@ -38,6 +38,8 @@ class Entry:
     """XXH3-128 of the file, hexadecimal."""
     digest: str
     """Of the decoded pictures, labels and rows (`store.digest`), hexadecimal."""
+    redrawn: int = 0
+    """Pictures whose first draw label safety rejected."""
 
     @property
     def stop(self) -> int:

@@ -1,0 +1,149 @@
+"""What a list of shards will take on this machine: two are made for a trial, by the code of a run."""
+
+import heapq
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from augment.engine import Engine, engine_named, self_check
+from augment.errors import EpochbankError
+from augment.importing import selection
+from augment.operations.base import Shape
+from augment.profile import Profile
+from augment.progress import size
+from augment.recipe import Recipe
+from augment.request import Request
+from augment.shard_job import ShardJob, make_shard
+from augment.store.atomic import TEMPORARY
+from augment.store.description import PARTS
+from augment.store.shard import ShardTask
+from augment.store.split_file import PartRows
+from augment.workers import on_all_cores
+
+_SAMPLE_BYTES, _FEWEST, _MOST = 8 << 20, 32, 2048
+_SAMPLE_SHARE = 0.05
+"""Pictures of the trial: such a share of those to write, within bounds."""
+_TRIAL_SECONDS, _TRIAL_SHARE = 0.5, 0.02
+_SPARE_BYTES = 16 << 20
+"""What a disk shall have left at the end."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What pictures of one kind cost on one core of this machine."""
+
+    seconds: float
+    """Of one picture."""
+    bytes: float
+    """Of one picture, stored."""
+    of_shard: float
+    """Seconds that every shard costs besides: its file, and syncing it."""
+
+
+@dataclass(frozen=True)
+class Reckoning:
+    """What a list of shards will take."""
+
+    jobs: int
+    """Worker processes."""
+    start: float
+    """Seconds that the trial and the start of the worker processes take."""
+    bytes: int
+    """Of all shards, stored."""
+    shards: list[float] = field(repr=False)
+    """Seconds of each shard on one core, in order."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds, start and all, with `jobs` workers."""
+        return self.seconds_on(self.jobs)
+
+    def seconds_on(self, jobs: int) -> float:
+        """Seconds with so many workers, each on a core as fast as the one of the trial."""
+        free = [self.start] * max(1, min(jobs, len(self.shards)))
+        for seconds in self.shards:
+            heapq.heapreplace(free, free[0] + seconds)
+        return max(free)
+
+
+def reckon(
+    request: Request, engine: Engine, tasks: Sequence[ShardTask], jobs: int, folder: Path | None = None
+) -> Reckoning:
+    """Try a sample of the source's pictures, and reckon what `tasks`, at least one, will take with `jobs` workers.
+
+    What the trial writes, in `folder` or where the system has temporary files, is removed again.
+    """
+    begun = time.perf_counter()
+    jobs = max(1, min(jobs, len(tasks)))
+    pictures = sum(task.images for task in tasks)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as workspace:
+        costs = _costs(request, engine, tasks[0], pictures, Path(workspace))
+    if jobs > 1:
+        ready = [(engine.name, request.recipe, request.source.shape)] * jobs
+        for _ in on_all_cores(_get_ready, ready, jobs, jobs):  # The run uses the same processes.
+            pass
+    of_task = [(task, costs[task.part == "epoch"]) for task in tasks]
+    return Reckoning(
+        jobs,
+        time.perf_counter() - begun,
+        round(sum(task.images * cost.bytes for task, cost in of_task)),
+        [task.images * cost.seconds + cost.of_shard for task, cost in of_task],
+    )
+
+
+def _costs(request: Request, engine: Engine, like: ShardTask, pictures: int, workspace: Path) -> dict[bool, Cost]:
+    """What a distorted picture (True) and an undistorted one (False) cost, stored as the task `like` stores them."""
+    most = max(_FEWEST, min(_MOST, _SAMPLE_BYTES // math.prod(request.source.shape)))
+    count = min(request.source.images, max(_FEWEST, min(most, round(pictures * _SAMPLE_SHARE))))
+    rows = selection(request.source.images, count)
+    empty = PartRows(rows[:0], rows[:0], None)
+    directory = request.directory(workspace)
+    directory.mkdir()
+    description = request.make(workspace, dict.fromkeys(PARTS, empty) | {"train": PartRows(rows, rows * 0, None)})
+    costs = {}
+    for part in ("train", "epoch"):
+        task = replace(like, part=part, epoch=0, start=0, images=count)
+        job = ShardJob(directory, description, request.recipe, request.source, task, engine.name)
+        (directory / task.file).parent.mkdir()
+        costs[part == "epoch"] = _cost(job, pictures)
+    return costs
+
+
+def _cost(job: ShardJob, pictures: int) -> Cost:
+    """Make the shard of `job` again and again, for a small part of the time that `pictures` will take."""
+    count, tried = job.task.images, Profile()
+    _make_and_remove(replace(job, task=replace(job.task, images=min(count, _FEWEST))))  # what only the first costs
+    rounds = 0
+    while not rounds or tried.total < min(_TRIAL_SECONDS, _TRIAL_SHARE * tried.total / (rounds * count) * pictures):
+        profile, stored = _make_and_remove(job)
+        tried.add(profile)
+        rounds += 1
+    syncing = tried.seconds["sync"]
+    each = (sum(tried.seconds.values()) - syncing) / (rounds * count)
+    return Cost(each, stored / count, tried.total / rounds - each * count)
+
+
+def _make_and_remove(job: ShardJob) -> tuple[Profile, int]:
+    temporary, entry, profile = make_shard(job)
+    temporary.unlink()
+    return profile, entry.bytes
+
+
+def _get_ready(job: tuple[str, Recipe, Shape]) -> None:
+    """What a worker process does before its first shard: load the engine's kernels."""
+    engine, recipe, shape = job
+    self_check(engine_named(engine), recipe, shape)
+
+
+def refuse_full_disk(directory: Path, needed: int) -> None:
+    """`EpochbankError` where the disk that holds `directory` has no room for so many bytes."""
+    free = shutil.disk_usage(next(path for path in (directory, *directory.absolute().parents) if path.exists())).free
+    if needed + _SPARE_BYTES > free:
+        raise EpochbankError(
+            f"the set will take {size(needed)} more, and the disk that holds {directory} has {size(free)} left. "
+            "Free space, choose another place with --sets, or ask for fewer --epochs, a smaller --size or --codec zstd."
+        )

@@ -1,0 +1,38 @@
+"""Keras' preprocessing layers in tf.data: nearest-neighbour rotation, then Gaussian blur, a batch at a time.
+
+One thread in tf.data, within operations and between them. Every picture has an angle of its own; the blur has one
+sigma along x and one along y for the whole batch, as the layer draws them. The blur's window is the layer's own, 3 x 3
+pixels, too narrow for a sigma of 1.2; 5 x 5 costs a quarter more, 7 x 7 some 60 %. uint8 in; out comes float32 in
+[0, 255], as the layers give it. Nothing else is done: no shear, scale, sine or sharpening.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from distorters.ranges import BATCH, DEGREES, SIGMA
+
+PICTURES = "glyphs"
+REQUIRES = {"keras": "keras", "tensorflow": "tensorflow"}
+
+
+def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    rotation = keras.layers.RandomRotation(
+        DEGREES / 360, fill_mode="constant", fill_value=0, interpolation="nearest", seed=1
+    )
+    blur = keras.layers.RandomGaussianBlur(factor=(1.0, 1.0), sigma=SIGMA, seed=2)  # a factor of 1 blurs every picture
+    whole = tf.constant(pictures)
+    starts = range(0, len(pictures), BATCH)
+    batches = tf.data.Dataset.range(0, len(pictures), BATCH).repeat().map(lambda start: whole[start : start + BATCH])
+    batches = batches.map(lambda images: blur(rotation(images, training=True), training=True))
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    endless = batches.with_options(options).as_numpy_iterator()
+    return lambda: itertools.islice(endless, len(starts))
