@@ -104,6 +104,8 @@ _IN_WORDS = {
     "shear": "shear {x:+.2f} {y:+.2f}",
     "scale": "scale {width}x{height} +{left}+{top}",
     "blur": "blur {radius:.2f}",
+    "affine": "affine {degrees:+.1f}\N{DEGREE SIGN} x{scale:.2f}",
+    "crop": "crop {width}x{height} +{left}+{top}",
     "elastic": "elastic {alpha:.0f}/{sigma:.1f}",
     "stroke": "stroke {strength:+.2f}",
     "contrast": "contrast {contrast:.1f} {brightness:+.1f} ^{gamma:.1f}",

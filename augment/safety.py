@@ -53,14 +53,15 @@ def distort_safely(
         before = pictures if number == 0 else pictures[members]
         with profile.of("draw", len(members)):
             drawn = draw(positions[members], number)
-        lost = None if recipe.safety is None else np.empty((len(members), len(recipe.stages)))
-        after = distort(before, recipe, drawn, engine, lost=lost, profile=profile)
+        lost = np.zeros((len(members), len(recipe.stages)))
+        measured = recipe.safety is not None and recipe.safety.lost < 1
+        after = distort(before, recipe, drawn, engine, lost=lost if measured else None, profile=profile)
         if number == 0:
             result = after
         else:
             result[members] = after
         attempt[members] = number
-        if recipe.safety is None or lost is None:
+        if recipe.safety is None:
             return Distorted(result, attempt, np.empty(0, REJECTED))
         with profile.of("label safety", len(members)):
             share = 1 - (1 - lost).prod(1)

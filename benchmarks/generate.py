@@ -1,112 +1,124 @@
-"""How fast stage 1 is, beside the loop that it replaces, in one run.
+"""How fast stage 1 is, beside the loop that it replaces and beside its peers, in one run.
 
-    python benchmarks/generate.py            # a minute on two cores
-    python benchmarks/generate.py --images 8000 --rounds 1
+    python benchmarks/generate.py                        # some five minutes on two cores
+    python benchmarks/generate.py --peer dali --rounds 2
 
-Whole generation (draw, distort, encode with zstd, write, sync, manifest) of the recipe `kanji` on
-64 x 64 grey glyphs, on one core and on two, against the plain loop's distortion alone. The three take
-turns, round by round, so that what else the machine does falls on all of them; the medians count.
+Whole generation (draw, distort, encode with zstd, write, sync, manifest) of the recipe `kanji` on 64 x 64 grey
+glyphs, on one core and on more, beside the distortion alone of the plain loop and of the peers in `distorters/`; then
+224 x 224 RGB photos: affine, blur and contrast, no writing, beside Pillow and Albumentations. Each contender runs in a
+process of its own, on the same one core where not said otherwise; they take turns, round by round, so that what else
+the machine does falls on all; ratios are medians of those within a round. Peers that are not installed are named.
 """
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
-import numpy as np
-from glyphs import glyphs
-from plain_loop import distort_plainly
+from distorters import PEERS, missing
+from glyphs import write_npz
 
-from augment.distort import distort
-from augment.draw import draw
-from augment.generate import Execution, generate
-from augment.importing import ImportOptions, import_source
-from augment.order import order_key, permute
-from augment.recipe import load_recipe
-from augment.request import Request
-from augment.source_file import SourceFile, open_source_file
-from augment.sources import open_source
-from augment.split import HeldOut
-from augment.store.codec import encode
-from augment.store.digest import digest_of
+_HERE = Path(__file__).parent
+_OURS = {"glyphs": "epochbank, whole generation", "photos": "epochbank_photos"}
+_PHOTOS = ("epochbank_photos", "pillow_photos", "albumentations_photos")
 
 
 @click.command()
-@click.option("--images", default=40_000, help="Pictures of the source.")
+@click.option("--images", default=100_000, help="Glyphs of an epoch.")
 @click.option("--rounds", default=5, help="How often each is measured.")
-def main(images: int, rounds: int) -> None:
+@click.option("--peer", "only", multiple=True, type=click.Choice(PEERS), help="Only these peers.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write every rate as JSON.")
+def main(images: int, rounds: int, only: tuple[str, ...], out: Path | None) -> None:
+    peers = [peer for peer in PEERS if (not only or peer in only) and not _named_as_missing(peer)]
+    cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
-        source = _source(Path(folder), images)
-        _generated(source, Path(folder) / "warm-up", 2, seed=0)  # imports, and the worker processes
-        plain, one, two = [], [], []
+        source = Path(folder) / "glyphs.h5"
+        write_npz(Path(folder) / "glyphs.npz", images)
+        _run("-m", "augment", "import", str(Path(folder) / "glyphs.npz"), str(source))
+        core = str(max(os.sched_getaffinity(0)))
+        contenders = {_OURS["glyphs"]: ["whole.py", str(source), "--core", core]}
+        contenders |= {
+            f"the same, {jobs} workers": ["whole.py", str(source), "--jobs", str(jobs)] for jobs in _jobs(cores)
+        }
+        contenders["the same, one worker of these"] = ["whole.py", str(source)]
+        contenders |= {peer: ["-m", "distorters", peer, "--core", core] for peer in peers}
+        rounds_of: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
         for number in range(1, rounds + 1):
-            plain.append(_plain(images // 20))
-            one.append(_generated(source, Path(folder) / f"one-{number}", 1, seed=number))
-            two.append(_generated(source, Path(folder) / f"two-{number}", 2, seed=number))
-            click.echo(
-                f"round {number}: plain loop {plain[-1]:,.0f}, one core {one[-1]:,.0f}, "
-                f"two cores {two[-1]:,.0f} pictures/s"
-            )
-        parts = _parts(source)
-    rate, single, double = map(statistics.median, (plain, one, two))
-    click.echo(f"\nplain loop, distortion alone   {1e6 / rate:6.1f} us a picture")
-    click.echo(f"whole generation, one core     {1e6 / single:6.1f} us a picture: {single / rate:.2f} times the loop")
-    click.echo(f"whole generation, two cores    {1e6 / double:6.1f} us a picture: {double / single:.2f} times one core")
-    click.echo("\nparts, one core: " + ", ".join(f"{name} {micros:.1f}" for name, micros in parts.items()) + " us")
+            for name, words in contenders.items():
+                rounds_of[name].append(_measured(words))
+            rates = ", ".join(f"{name} {results[-1]['images_per_second']:,.0f}" for name, results in rounds_of.items())
+            click.echo(f"round {number}: {rates}")
+        starts = [_first_shard_after(source, Path(folder) / f"start-{number}") for number in range(rounds)]
+    _report(rounds_of, [peer for peer in peers if peer not in _PHOTOS], _OURS["glyphs"], "whole generation")
+    _report(rounds_of, [peer for peer in peers if peer in _PHOTOS[1:]], _OURS["photos"], "distortion alone")
+    for jobs in _jobs(cores):
+        ratio = _ratio(rounds_of[f"the same, {jobs} workers"], rounds_of["the same, one worker of these"])
+        click.echo(f"{jobs} workers: {ratio:.2f} times one")
+    click.echo(f"first shard published {statistics.median(starts):.2f} s after `augment run` began")
+    parts = rounds_of[_OURS["glyphs"]][-1]["microseconds"]
+    click.echo("parts, us a picture: " + ", ".join(f"{name} {each:.2f}" for name, each in parts.items()))
+    if out is not None:
+        out.write_text(json.dumps({"rounds": rounds_of, "starts": starts}, indent=1) + "\n")
 
 
-def _source(folder: Path, images: int) -> SourceFile:
-    pictures, labels = glyphs(images)
-    np.savez(folder / "glyphs.npz", images=pictures, labels=labels)
-    import_source(open_source(str(folder / "glyphs.npz")), folder / "glyphs.h5", ImportOptions(), 2, quiet=True)
-    return open_source_file(folder / "glyphs.h5")
+def _named_as_missing(peer: str) -> bool:
+    trouble = missing(peer)
+    if trouble:
+        click.echo(f"{peer} left out: {trouble}")
+    return trouble is not None
 
 
-def _parts(source: SourceFile) -> dict[str, float]:
-    """Microseconds a picture of each part alone, over 8,192 pictures in blocks of 512, median of three."""
-    recipe, shape = load_recipe("kanji"), source.shape
-    blocks = [np.arange(start, start + 512) for start in range(0, 8192, 512)]
-    pictures = [source.read(block) for block in blocks]
-    drawn = [draw(recipe, shape, "parts", 0, int(block[0]), int(block[0]) + 512) for block in blocks]
-    rows, labels = blocks[0], blocks[0].astype(np.int32)
-    parts = {
-        "order": lambda: [permute(block, source.images, order_key("parts")) for block in blocks],
-        "read": lambda: [source.read(block) for block in blocks],
-        "draw": lambda: [draw(recipe, shape, "parts", 0, int(block[0]), int(block[0]) + 512) for block in blocks],
-        "distort": lambda: [distort(block, recipe, one) for block, one in zip(pictures, drawn, strict=True)],
-        "digest": lambda: [digest_of(0, block, labels, rows) for block in pictures],
-        "zstd": lambda: [encode("zstd", block[at : at + 64]) for block in pictures for at in range(0, 512, 64)],
-    }
-    return {name: 1e6 * _median_seconds(part) / 8192 for name, part in parts.items()}
+def _jobs(cores: int) -> list[int]:
+    """Numbers of workers to measure: powers of two up to all cores."""
+    return [jobs for jobs in (2, 4, 8, 16, 32) if jobs <= cores]
 
 
-def _median_seconds(part: Callable[[], object]) -> float:
-    times = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        part()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+def _run(*words: str) -> str:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_HERE.parent), str(_HERE)])}
+    command = [sys.executable, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_HERE, env=environment)
+    if done.returncode:
+        raise click.ClickException(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
 
 
-def _plain(count: int) -> float:
-    """Pictures per second of the plain loop."""
-    pictures = (glyphs(count)[0] / 255).astype(np.float16)
+def _measured(words: list[str]) -> dict[str, Any]:
+    return json.loads(_run(*words).splitlines()[-1])
+
+
+def _ratio(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> float:
+    """The median of the rounds' ratios."""
+    pairs = zip(ours, theirs, strict=True)
+    return statistics.median(one["images_per_second"] / other["images_per_second"] for one, other in pairs)
+
+
+def _report(rounds_of: dict[str, list[dict[str, Any]]], peers: list[str], ours: str, what: str) -> None:
+    if ours not in rounds_of:
+        return
+    click.echo(f"\n{'us a picture, one core':34}{'median':>9}   {what} of epochbank is")
+    for name in (ours, *peers):
+        each = statistics.median(1e6 / result["images_per_second"] for result in rounds_of[name])
+        times = "" if name == ours else f"   {_ratio(rounds_of[ours], rounds_of[name]):.2f} times as fast"
+        click.echo(f"{name:34}{each:>9.1f}{times}")
+
+
+def _first_shard_after(source: Path, sets: Path) -> float:
+    """Seconds from the start of `augment run` until a shard is published; the compile cache is warm by now."""
+    command = [sys.executable, "-m", "augment", "run", str(source), "--epochs", "1", "--sets", str(sets)]
     begun = time.perf_counter()
-    for picture in pictures:
-        distort_plainly(picture)
-    return count / (time.perf_counter() - begun)
-
-
-def _generated(source: SourceFile, sets: Path, jobs: int, seed: int) -> float:
-    """Pictures per second of one distorted epoch; the undistorted parts are made before the clock starts."""
-    request = Request(source, "glyphs", load_recipe("kanji"), seed, HeldOut(0, 0))
-    generate(request, sets, Execution(1, jobs=jobs), quiet=True)
-    begun = time.perf_counter()
-    outcome = generate(request, sets, Execution(2, jobs=jobs), quiet=True)
-    return outcome.description.images["train"] / (time.perf_counter() - begun)
+    process = subprocess.Popen(command, cwd=_HERE.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not any(path.stat().st_size for path in sets.glob("*/manifest.jsonl")):
+        time.sleep(0.005)
+    seconds = time.perf_counter() - begun
+    process.terminate()
+    process.wait()
+    return seconds
 
 
 if __name__ == "__main__":

@@ -29,6 +29,19 @@ def glyphs(count: int, shape: tuple[int, int, int] = (20, 16, 1), seed: int = 0)
     return pictures
 
 
+def pictures_of(shape: tuple[int, int, int], count: int, seed: int) -> np.ndarray:
+    """Noise, noise of black and white alone, and strokes, in turn: what an operation might get wrong shows in one."""
+    random = np.random.default_rng(seed)
+    pictures = random.integers(0, 256, (count, *shape), np.uint8)
+    pictures[1::3] = np.where(pictures[1::3] > 127, 255, 0)
+    pictures[2::3] = 0
+    for picture in pictures[2::3]:
+        picture[random.integers(shape[0])] = 255
+        picture[:, random.integers(shape[1])] = random.integers(1, 256)
+        picture[random.integers(shape[0]), random.integers(shape[1])] = 255
+    return pictures
+
+
 def numbered(count: int) -> np.ndarray:
     """Pictures that say which they are: uint8 (count, 4, 4, 1), the number in the first two pixels."""
     pictures = np.zeros((count, 4, 4, 1), np.uint8)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import pictures_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
@@ -18,7 +19,6 @@ from PIL import Image, ImageFilter
 from augment.distort import distort
 from augment.draw import draw
 from augment.errors import EpochbankError
-from augment.operations import BUILT_IN, Operation
 from augment.recipe import Recipe, load_recipe, parse_recipe, recipe_from_settings
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -112,19 +112,6 @@ def assert_same(result: np.ndarray, expected: np.ndarray) -> None:
 
 
 # --- Pictures and recipes ----------------------------------------------------------------------------
-
-
-def pictures_of(shape: Shape, count: int, seed: int) -> np.ndarray:
-    """Noise, noise of black and white alone, and strokes, in turn: what an operation might get wrong shows in one."""
-    random = np.random.default_rng(seed)
-    pictures = random.integers(0, 256, (count, *shape), np.uint8)
-    pictures[1::3] = np.where(pictures[1::3] > 127, 255, 0)
-    pictures[2::3] = 0
-    for picture in pictures[2::3]:
-        picture[random.integers(shape[0])] = 255
-        picture[:, random.integers(shape[1])] = random.integers(1, 256)
-        picture[random.integers(shape[0]), random.integers(shape[1])] = 255
-    return pictures
 
 
 def recipe_of(*stages: list[dict[str, Any]]) -> Recipe:
@@ -313,14 +300,6 @@ def test_no_strength_changes_nothing(nothing: dict[str, Any], shape: Shape) -> N
     result = distort(pictures, recipe, draw(recipe, shape, "f", 0, 0, 6))
     assert np.array_equal(result, pictures)
     assert not np.shares_memory(result, pictures)
-
-
-def test_every_built_in_operation_has_a_reference() -> None:
-    """No operation joins the built-in ones without a reference here, under the name that recipes give it."""
-    assert BUILT_IN.keys() == REFERENCE.keys() == {WIDE[what]["op"] for what in WIDE}
-    for name, operation in BUILT_IN.items():
-        assert issubclass(operation, Operation)
-        assert operation.name == name
 
 
 # --- distort: a whole chunk ------------------------------------------------------------------------------

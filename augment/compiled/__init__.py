@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from augment.compiled import elastic, erase, filters, ink, pixels, resize, stroke, warp
+from augment.compiled import elastic, erase, filters, framing, ink, pixels, projective, resize, stroke, warp
 from augment.engine import Engine
 from augment.operations import Operation, Parameters
 
@@ -33,6 +33,10 @@ KERNELS: dict[str, Kernel] = {
     "noise": pixels.noise,
     "erase": erase.erase,
     "colour": pixels.colour,
+    "affine": projective.affine,
+    "perspective": projective.perspective,
+    "flip": framing.flip,
+    "crop": resize.crop,
 }
 """The kernel of each built-in operation, by the operation's name."""
 

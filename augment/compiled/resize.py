@@ -1,4 +1,4 @@
-"""Bicubic resizing in Pillow's 22-bit fixed point, pasted on black.
+"""Bicubic resizing in Pillow's 22-bit fixed point, of a part of a picture to a part of another on black.
 
 Source of the arithmetic: Pillow's `libImaging/Resample.c` of release 13.
 """
@@ -14,12 +14,28 @@ _SUPPORT = 2.0  # of the bicubic filter
 
 def scale(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.resize((width, height))` pasted at (left, top) on black."""
-    _scale(source, target, members, *(parameters[name] for name in ("width", "height", "left", "top")))
+    _resize(source, target, members, _whole(source, members), _boxes(parameters))
     return members[:0]
 
 
+def crop(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """`Image.crop(box).resize(size)`."""
+    _resize(source, target, members, _boxes(parameters), _whole(source, members))
+    return members[:0]
+
+
+def _boxes(parameters: Parameters) -> np.ndarray:
+    """Left, top, width, height of each picture, int64 (k, 4)."""
+    return np.stack([parameters[name] for name in ("left", "top", "width", "height")], 1)
+
+
+def _whole(source: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The boxes of whole pictures, int64 (k, 4)."""
+    return np.tile(np.array([0, 0, source.shape[2], source.shape[1]]), (len(members), 1))
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _bicubic(x):  # type: ignore[no-untyped-def]
+def _bicubic(x):
     x = abs(x)
     if x < 1.0:
         return ((-0.5 + 2.0) * x - (-0.5 + 3.0)) * x * x + 1
@@ -29,13 +45,13 @@ def _bicubic(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _coefficients(before, after):  # type: ignore[no-untyped-def]
+def _coefficients(before, after):
     """First source pixel, how many, and their weights (int32, fixed point) for each of `after` pixels."""
     step = before / after
     stretch = max(step, 1.0)
     support = _SUPPORT * stretch
     first, count = np.empty(after, np.int64), np.empty(after, np.int64)
-    most = int(np.ceil(support)) * 2 + 1
+    most = int(np.ceil(support)) * 2 + 2
     weights, exact = np.zeros((after, most), np.int32), np.empty(most)
     inverse = 1.0 / stretch
     for pixel in range(after):
@@ -54,90 +70,88 @@ def _coefficients(before, after):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _clip(total):  # type: ignore[no-untyped-def]
+def _clip(total):
     return min(max(total >> np.int32(_BITS), np.int32(0)), np.int32(255))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _along(before, after, width, channels, first, count, weights, turned):  # type: ignore[no-untyped-def]
-    """Resize each line of `before` ((rows, width * channels)) into `after`, by way of `turned` (int32)."""
-    rows = before.shape[0]
-    turned = turned[: rows * width * channels].reshape(width * channels, rows)
-    for row in range(rows):
-        for at in range(width * channels):
-            turned[at, row] = before[row, at]
-    sums = np.empty(rows, np.int32)
+def _along(before, pitch, rows, line, after, pitch_after, channels, plan, turned, sums):
+    """Resize the first `line` bytes of each of `rows` lines, `pitch` bytes apart, by way of `turned`."""
+    first, count, weights = plan
+    rows, most = np.uint64(rows), line // channels - 1
+    for place in range(np.uint64(line)):
+        for row in range(rows):
+            turned[place * rows + row] = before[row * np.uint64(pitch) + place]
     for pixel in range(len(first)):
         for channel in range(channels):
-            sums[:] = np.int32(1 << (_BITS - 1))
-            for tap in range(count[pixel]):
-                weight = weights[pixel, tap]
-                column = turned[(first[pixel] + tap) * channels + channel]
-                for row in range(rows):
-                    sums[row] += column[row] * weight
             for row in range(rows):
-                after[row, pixel * channels + channel] = _clip(sums[row])
+                sums[row] = np.int32(1 << (_BITS - 1))
+            for tap in range(0, count[pixel], 2):
+                weight, weight_next = weights[pixel, tap], weights[pixel, tap + 1]
+                at = np.uint64((first[pixel] + tap) * channels + channel) * rows
+                following = np.uint64(min(first[pixel] + tap + 1, most) * channels + channel) * rows
+                for row in range(rows):
+                    sums[row] += np.int32(turned[at + row]) * weight + np.int32(turned[following + row]) * weight_next
+            at = np.uint64(pixel * channels + channel)
+            for row in range(rows):
+                after[at + row * np.uint64(pitch_after)] = _clip(sums[row])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _down(before, after, first, count, weights):  # type: ignore[no-untyped-def]
-    """Resize the columns of `before` ((rows, line)) into `after` ((len(first), line))."""
-    line = before.shape[1]
-    sums = np.empty(line, np.int32)
+def _down(before, pitch, line, after, pitch_after, plan, sums):
+    """Resize the columns of lines of `line` bytes, `pitch` bytes apart, into as many lines as `plan` has."""
+    first, count, weights = plan
+    line, most = np.uint64(line), first[-1] + count[-1] - 1
     for pixel in range(len(first)):
-        sums[:] = np.int32(1 << (_BITS - 1))
-        for tap in range(count[pixel]):
-            weight, row = weights[pixel, tap], before[first[pixel] + tap]
-            for at in range(line):
-                sums[at] += np.int32(row[at]) * weight
-        out = after[pixel]
-        for at in range(line):
-            out[at] = _clip(sums[at])
+        for column in range(line):
+            sums[column] = np.int32(1 << (_BITS - 1))
+        for tap in range(0, count[pixel], 2):
+            weight, weight_next = weights[pixel, tap], weights[pixel, tap + 1]
+            at = np.uint64((first[pixel] + tap) * pitch)
+            following = np.uint64(min(first[pixel] + tap + 1, most) * pitch)
+            for column in range(line):
+                sums[column] += (
+                    np.int32(before[at + column]) * weight + np.int32(before[following + column]) * weight_next
+                )
+        at = np.uint64(pixel * pitch_after)
+        for column in range(line):
+            after[at + column] = _clip(sums[column])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _scale(
-    source: np.ndarray,
-    target: np.ndarray,
-    members: np.ndarray,
-    widths: np.ndarray,
-    heights: np.ndarray,
-    lefts: np.ndarray,
-    tops: np.ndarray,
+def _resize(
+    source: np.ndarray, target: np.ndarray, members: np.ndarray, boxes: np.ndarray, boxes_after: np.ndarray
 ) -> None:
+    """The part of a picture in its box of `boxes` to the size and place of that of `boxes_after`, on black."""
     _, rows, columns, channels = source.shape
-    turned = np.empty(rows * columns * channels, np.int32)
-    between = np.empty(rows * columns * channels, np.uint8)
+    pitch = columns * channels
+    turned = np.empty(rows * pitch, np.uint8)
+    between, sums = np.empty(rows * pitch, np.uint8), np.empty(max(rows, pitch), np.int32)
     for number in range(len(members)):
-        before = source[members[number]].reshape(rows, columns * channels)
-        after = target[members[number]].reshape(rows, columns * channels)
-        width, height, left, top = widths[number], heights[number], lefts[number], tops[number]
-        after[:top] = 0
-        after[top + height :] = 0
-        after[top : top + height, : left * channels] = 0
-        after[top : top + height, (left + width) * channels :] = 0
-        inner = after[top : top + height, left * channels : (left + width) * channels]
-        if width == columns and height == rows:
-            inner[:] = before
+        left, top, wide, high = boxes[number]
+        before = source[members[number]].reshape(-1)[top * pitch + left * channels :]
+        left, top, width, height = boxes_after[number]
+        after = target[members[number]].reshape(-1)
+        after[: top * pitch] = 0
+        after[(top + height) * pitch :] = 0
+        for row in range(top, top + height):
+            after[row * pitch :][: left * channels] = 0
+            after[row * pitch :][(left + width) * channels : pitch] = 0
+        inner = after[top * pitch + left * channels :]
+        line, line_after = wide * channels, width * channels
+        if width == wide and height == high:
+            for row in range(height):
+                inner[row * pitch :][:line] = before[row * pitch :][:line]
             continue
-        if width == columns:
-            first, count, weights = _coefficients(rows, height)
-            _down(before, inner, first, count, weights)
-            continue
-        if height == rows:
-            first, count, weights = _coefficients(columns, width)
-            _along(before, inner, columns, channels, first, count, weights, turned)
-            continue
-        # Since its release 13 Pillow takes first the direction that leaves the other less to do.
-        if rows - height > (columns - width) * 2:
-            first, count, weights = _coefficients(rows, height)
-            middle = between[: height * columns * channels].reshape(height, columns * channels)
-            _down(before, middle, first, count, weights)
-            first, count, weights = _coefficients(columns, width)
-            _along(middle, inner, columns, channels, first, count, weights, turned)
+        across, down = _coefficients(wide, width), _coefficients(high, height)
+        if width == wide:
+            _down(before, pitch, line, inner, pitch, down, sums)
+        elif height == high:
+            _along(before, pitch, high, line, inner, pitch, channels, across, turned, sums)
+        # Since its release 13 Pillow goes down first where that, shrinking, leaves less to do along.
+        elif high > height and high - height > (wide - width) * 2:
+            _down(before, pitch, line, between, line, down, sums)
+            _along(between, line, height, line, inner, pitch, channels, across, turned, sums)
         else:
-            first, count, weights = _coefficients(columns, width)
-            middle = between[: rows * width * channels].reshape(rows, width * channels)
-            _along(before, middle, columns, channels, first, count, weights, turned)
-            first, count, weights = _coefficients(rows, height)
-            _down(middle, inner, first, count, weights)
+            _along(before, pitch, high, line, between, line_after, channels, across, turned, sums)
+            _down(between, line_after, line_after, inner, pitch, down, sums)

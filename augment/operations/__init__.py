@@ -10,10 +10,12 @@ from augment.operations.colour import Colour
 from augment.operations.elastic import Elastic
 from augment.operations.erase import Erase
 from augment.operations.filters import Blur, Sharpen, Smooth
+from augment.operations.framing import Crop, Flip
 from augment.operations.geometry import Rotate, Scale, Shear, Sine
 from augment.operations.own import OwnOperation
 from augment.operations.pipeline import AlbumentationsOperation
 from augment.operations.pixels import Contrast, Noise
+from augment.operations.projective import Affine, Perspective
 from augment.operations.stroke import Stroke
 
 BUILT_IN: dict[str, type[Operation]] = {
@@ -32,6 +34,10 @@ BUILT_IN: dict[str, type[Operation]] = {
         Noise,
         Erase,
         Colour,
+        Affine,
+        Perspective,
+        Flip,
+        Crop,
         AlbumentationsOperation,
     )
 }
@@ -39,16 +45,20 @@ BUILT_IN: dict[str, type[Operation]] = {
 
 __all__ = [
     "BUILT_IN",
+    "Affine",
     "AlbumentationsOperation",
     "Blur",
     "Colour",
     "Contrast",
+    "Crop",
     "Elastic",
     "Erase",
+    "Flip",
     "Noise",
     "Operation",
     "OwnOperation",
     "Parameters",
+    "Perspective",
     "Rotate",
     "Scale",
     "Sharpen",

@@ -20,6 +20,7 @@ PEERS = (
     "albumentations_mix",
     "keras_layers",
     "torchvision_v2",
+    "epochbank_photos",
     "pillow_photos",
     "albumentations_photos",
 )

@@ -1,0 +1,171 @@
+"""What a run will take, reckoned before it; what it took, in the set's log; where the time went."""
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from conftest import glyphs
+from hypothesis import given
+from hypothesis import strategies as st
+
+import augment.generate
+from augment.cli import main
+from augment.profile import Profile
+from augment.reckoning import Reckoning
+
+SMALL = ("--shard-size", "64", "--chunk-size", "16", "--jobs", "1")
+
+
+def invoke(*words: str | Path) -> Result:
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def facts_of(sets: Path) -> dict[str, Any]:
+    return json.loads(invoke("info", "--sets", sets, "--json").stdout)
+
+
+def everything_below(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+# --- The schedule --------------------------------------------------------------------------------------------
+
+
+@given(shards=st.lists(st.floats(0.01, 10), min_size=1, max_size=60), jobs=st.integers(1, 20))
+def test_shards_are_shared_among_cores(shards: list[float], jobs: int) -> None:
+    """No sooner than all cores busy to the end, no later than that and the longest shard; start once."""
+    seconds = Reckoning(jobs, 1.0, 0, shards).seconds
+    even = sum(shards) / min(jobs, len(shards))
+    assert 1 + max(even, max(shards)) - 1e-9 <= seconds <= 1 + even + max(shards) + 1e-9
+    assert Reckoning(1, 1.0, 0, shards).seconds == pytest.approx(1 + sum(shards))
+
+
+def test_more_cores_than_shards_do_not_help() -> None:
+    """Four shards take four cores as long as forty."""
+    reckoned = Reckoning(2, 0.0, 0, [1.0, 1.0, 1.0, 1.0])
+    assert [reckoned.seconds_on(cores) for cores in (1, 2, 3, 4, 40)] == [4, 2, 2, 1, 1]
+
+
+# --- plan ----------------------------------------------------------------------------------------------------
+
+
+def test_plan_writes_nothing_and_run_writes_what_it_said(npz: Path, tmp_path: Path) -> None:
+    """Pictures and shards to the last, bytes within a tenth."""
+    before = everything_below(tmp_path)
+    told = invoke("plan", npz, "--sets", tmp_path / "sets", "--epochs", "8", *SMALL)
+    assert told.exit_code == 0, told.output
+    assert everything_below(tmp_path) == before
+    assert "2,220 pictures in 38 shards, compiled engine" in told.stdout  # 300, and 240 eight times
+    assert "cores     1: " in told.stdout
+    assert invoke("run", npz, "--sets", tmp_path / "sets", "--epochs", "8", *SMALL).exit_code == 0
+    facts = facts_of(tmp_path / "sets")
+    (log,) = facts["runs"]
+    assert (log["pictures"], log["shards"]) == (2220, facts["shards"]) == (2220, 38)
+    assert log["took"]["bytes"] == facts["bytes"]
+    again = invoke("plan", npz, "--sets", tmp_path / "sets", "--epochs", "8", *SMALL)
+    assert "nothing: the set holds all of it" in again.stdout
+
+
+def test_bytes_are_foretold_within_a_tenth(tmp_path: Path) -> None:
+    """On 10,000 pictures, from a sample of them."""
+    np.savez(tmp_path / "s.npz", images=glyphs(10_000), labels=np.arange(10_000) % 10)
+    assert invoke("run", tmp_path / "s.npz", "--sets", tmp_path / "sets", "--epochs", "1", "--jobs", "1").exit_code == 0
+    (log,) = facts_of(tmp_path / "sets")["runs"]
+    assert log["forecast"]["bytes"] == pytest.approx(log["took"]["bytes"], rel=0.1)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk with 17 MB left."""
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12 - 17_000_000, 17_000_000))
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_what_the_disk_cannot_hold_is_refused_before_it_starts(npz: Path, tmp_path: Path, command: str) -> None:
+    """What is needed, what is left, what to do; not a shard is written."""
+    refused = invoke(command, npz, "--sets", tmp_path / "sets", "--epochs", "200", *SMALL, "--codec", "none")
+    assert refused.exit_code == 1
+    assert "Error: the set will take 1" in refused.output
+    assert "has 17.0 MB left. Free space, choose another place with --sets" in refused.output
+    assert not list(tmp_path.rglob("epoch-*"))
+    if command == "plan":
+        assert "48,300 pictures" in refused.stdout
+
+
+# --- The run's log -------------------------------------------------------------------------------------------
+
+
+def test_every_run_leaves_a_line_with_forecast_and_facts(npz: Path, tmp_path: Path) -> None:
+    """A line for each run that wrote; none for one that had nothing to do; people see the two side by side."""
+    told = invoke("run", npz, "--sets", tmp_path, "--epochs", "1", *SMALL)
+    assert "forecast     " in told.stdout
+    assert "took         " in told.stdout
+    invoke("run", npz, "--sets", tmp_path, "--epochs", "1", *SMALL)
+    invoke("run", npz, "--sets", tmp_path, "--epochs", "3", *SMALL, "--engine", "pillow")
+    facts = facts_of(tmp_path)
+    first, second = facts["runs"]
+    assert (first["engine"], second["engine"]) == ("compiled", "pillow")
+    assert (first["pictures"], second["pictures"]) == (540, 480)
+    assert first["complete"]
+    assert first["took"]["seconds"] > 0
+    assert first["took"]["bytes"] + second["took"]["bytes"] == facts["bytes"]
+    assert {"read", "draw", "encode (zstd)", "sync", "distort: blur", "label safety"} <= first["profile"].keys()
+
+
+def test_an_interrupted_run_leaves_its_line_too(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how much was done, and that it was not all."""
+    made, real = [], augment.generate.make_shard
+
+    def interrupted(job: Any) -> Any:
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(job)
+        return real(job)
+
+    monkeypatch.setattr(augment.generate, "make_shard", interrupted)
+    assert invoke("run", npz, "--sets", tmp_path, "--epochs", "2", *SMALL).exit_code == 130
+    (log,) = facts_of(tmp_path)["runs"]
+    assert (log["complete"], log["shards"]) == (False, 3)
+
+
+def test_a_damaged_log_is_told(npz: Path, tmp_path: Path) -> None:
+    """Which file, and that nothing depends on it."""
+    invoke("run", npz, "--sets", tmp_path, "--epochs", "1", *SMALL)
+    next(tmp_path.glob("*/log.jsonl")).write_text("{")
+    told = invoke("info", "--sets", tmp_path)
+    assert told.exit_code == 1
+    assert "log.jsonl is damaged" in told.output
+
+
+# --- The profile ---------------------------------------------------------------------------------------------
+
+
+def test_profile_says_where_the_time_went(npz: Path, tmp_path: Path) -> None:
+    """A line for each step and each operation of the recipe, and how many pictures each was done to."""
+    told = invoke("run", npz, "--sets", tmp_path, "--epochs", "2", *SMALL, "--profile").stdout
+    table = told[told.index("where the time went") :].splitlines()
+    rows = {line[:28].strip(): line[28:].split() for line in table if line}
+    for operation in ("rotate", "shear", "scale", "sine", "blur", "sharpen", "smooth"):
+        assert f"distort: {operation}" in rows
+    for step in ("order", "read", "draw", "digest", "encode (zstd)", "write", "sync", "label safety"):
+        assert step in rows
+    geometry = [int(rows[f"distort: {operation}"][3]) for operation in ("rotate", "shear", "scale", "sine")]
+    assert sum(geometry) == 480 + facts_of(tmp_path)["redrawn"]["attempts"]
+    assert rows["encode (zstd)"][3] == "780"
+
+
+def test_profiles_add_up() -> None:
+    """Seconds, pictures and the whole."""
+    one, other = Profile({"a": 1.0}, {"a": 10}, 3.0), Profile({"a": 2.0, "b": 4.0}, {"a": 5, "b": 0}, 8.0)
+    one.add(other)
+    assert (one.seconds, one.pictures, one.total) == ({"a": 3.0, "b": 4.0}, {"a": 15, "b": 0}, 11.0)
+    table = "\n".join(one.lines())
+    assert "everything else" in table
+    assert "36.4 %" in table  # b, 4 of 11
