@@ -3,7 +3,9 @@
 import errno
 import math
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,10 +86,12 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
         check_split(directory, description.split_checksum)
         tasks = _left(directory, description, execution)
         engine = choose_engine(execution.engine, request.recipe, description.shape)
-        log = RunLog(engine.name, reckon(request, engine, tasks, execution.jobs, directory))
+        with _faults_told(directory, None, len(tasks)):
+            log = RunLog(engine.name, reckon(request, engine, tasks, execution.jobs, directory))
         refuse_full_disk(directory, log.reckoned.bytes)
         try:
-            _write(directory, description, request, tasks, log, quiet)
+            with _faults_told(directory, log, len(tasks)):
+                _write(directory, description, request, tasks, log, quiet)
         finally:
             log.end(directory)
             sweep(directory)
@@ -127,27 +131,18 @@ def _write(
     work = (
         ShardJob(directory.absolute(), description, request.recipe, request.source, task, log.engine) for task in tasks
     )
-    manifest = ManifestWriter(directory)
-    try:
-        with (
-            Progress("augment", sum(task.images for task in tasks), quiet=quiet) as progress,
-            ThreadPoolExecutor(1, "publish") as publisher,  # Nobody computes the less while a disk syncs.
-        ):
-            pending: deque[Future[Entry]] = deque()
-            for _, (temporary, entry, profile) in on_all_cores(make_shard, work, len(tasks), log.reckoned.jobs):
-                pending.append(publisher.submit(_publish, temporary, directory, entry, manifest, log, profile))
-                while pending and (len(pending) > _PENDING or pending[0].done()):
-                    progress.advance(pending.popleft().result().images)
-            while pending:
+    with (
+        closing(ManifestWriter(directory)) as manifest,
+        Progress("augment", sum(task.images for task in tasks), quiet=quiet) as progress,
+        ThreadPoolExecutor(1, "publish") as publisher,  # Nobody computes the less while a disk syncs.
+    ):
+        pending: deque[Future[Entry]] = deque()
+        for _, (temporary, entry, profile) in on_all_cores(make_shard, work, len(tasks), log.reckoned.jobs):
+            pending.append(publisher.submit(_publish, temporary, directory, entry, manifest, log, profile))
+            while pending and (len(pending) > _PENDING or pending[0].done()):
                 progress.advance(pending.popleft().result().images)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_go_on(log.shards, len(tasks))) from None
-    except EpochbankError as error:
-        raise EpochbankError(f"{error} {_kept(log.shards, len(tasks))}.", words=error.exit_code == 2) from error
-    except OSError as error:
-        raise _translated(error, directory, _go_on(log.shards, len(tasks))) from error
-    finally:
-        manifest.close()
+        while pending:
+            progress.advance(pending.popleft().result().images)
 
 
 def _publish(
@@ -159,12 +154,25 @@ def _publish(
     return entry
 
 
-def _kept(done: int, total: int) -> str:
-    return f"{done} of {total} shards of this run are kept"
+@contextmanager
+def _faults_told(directory: Path, log: RunLog | None, total: int) -> Iterator[None]:
+    """Whatever ends a run of `total` shards says how many of them are kept, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_go_on(log, total)) from None
+    except EpochbankError as error:
+        raise EpochbankError(f"{error} {_kept(log, total)}.", words=error.exit_code == 2) from error
+    except OSError as error:
+        raise _translated(error, directory, _go_on(log, total)) from error
 
 
-def _go_on(done: int, total: int) -> str:
-    return f"{_kept(done, total)}; the same command goes on from there."
+def _kept(log: RunLog | None, total: int) -> str:
+    return f"{log.shards if log else 0} of {total} shards of this run are kept"
+
+
+def _go_on(log: RunLog | None, total: int) -> str:
+    return f"{_kept(log, total)}; the same command goes on from there."
 
 
 def _translated(error: OSError, directory: Path, go_on: str) -> EpochbankError:

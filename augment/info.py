@@ -37,7 +37,7 @@ def info(directory: Path) -> dict[str, Any]:
 
 
 def _redrawn(directory: Path, description: Description, entries: list[Entry]) -> dict[str, Any]:
-    """What label safety rejected: `images` drawn again, `attempts` rejected, these `by_operation`, and `by_class` too."""
+    """What label safety rejected: `images` drawn again, `attempts`, and these `by_operation` and `by_class`."""
     classes: dict[str, Counter[str]] = {}
     for entry in entries:
         if entry.redrawn:

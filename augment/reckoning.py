@@ -3,19 +3,18 @@
 import heapq
 import math
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from augment.engine import Engine, engine_named, self_check
 from augment.errors import EpochbankError
 from augment.importing import selection
-from augment.operations.base import Shape
 from augment.profile import Profile
 from augment.progress import size
-from augment.recipe import Recipe
 from augment.request import Request
 from augment.shard_job import ShardJob, make_shard
 from augment.store.atomic import TEMPORARY
@@ -81,12 +80,13 @@ def reckon(
     jobs = max(1, min(jobs, len(tasks)))
     pictures = sum(task.images for task in tasks)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as workspace:
-        costs = _costs(request, engine, tasks[0], pictures, Path(workspace))
-    if jobs > 1:
-        ready = [(engine.name, request.recipe, request.source.shape)] * jobs
-        for _ in on_all_cores(_get_ready, ready, jobs, jobs):  # The run uses the same processes.
-            pass
-    of_task = [(task, costs[task.part == "epoch"]) for task in tasks]
+        trial = Trial(_trial_jobs(request, engine, tasks[0], pictures, Path(workspace)), pictures / jobs)
+        if jobs > 1:  # The run uses the same processes, all at once as here.
+            for _ in on_all_cores(get_ready, [trial] * jobs, jobs, jobs):
+                pass
+        tried = [costs for _, costs in on_all_cores(try_out, [trial] * jobs, jobs, jobs)]
+    clean, distorted = (_mean([costs[kind] for costs in tried]) for kind in (0, 1))
+    of_task = [(task, distorted if task.part == "epoch" else clean) for task in tasks]
     return Reckoning(
         jobs,
         time.perf_counter() - begun,
@@ -95,8 +95,20 @@ def reckon(
     )
 
 
-def _costs(request: Request, engine: Engine, like: ShardTask, pictures: int, workspace: Path) -> dict[bool, Cost]:
-    """What a distorted picture (True) and an undistorted one (False) cost, stored as the task `like` stores them."""
+@dataclass(frozen=True)
+class Trial:
+    """What a worker tries out."""
+
+    jobs: tuple[ShardJob, ShardJob]
+    """A shard of undistorted pictures and one of distorted ones."""
+    pictures: float
+    """Each worker's share of what is to be written: a trial takes a small part of its time."""
+
+
+def _trial_jobs(
+    request: Request, engine: Engine, like: ShardTask, pictures: int, workspace: Path
+) -> tuple[ShardJob, ShardJob]:
+    """A set of a sample of the source below `workspace`, and its two shards, stored as the task `like` stores them."""
     most = max(_FEWEST, min(_MOST, _SAMPLE_BYTES // math.prod(request.source.shape)))
     count = min(request.source.images, max(_FEWEST, min(most, round(pictures * _SAMPLE_SHARE))))
     rows = selection(request.source.images, count)
@@ -104,26 +116,35 @@ def _costs(request: Request, engine: Engine, like: ShardTask, pictures: int, wor
     directory = request.directory(workspace)
     directory.mkdir()
     description = request.make(workspace, dict.fromkeys(PARTS, empty) | {"train": PartRows(rows, rows * 0, None)})
-    costs = {}
-    for part in ("train", "epoch"):
-        task = replace(like, part=part, epoch=0, start=0, images=count)
-        job = ShardJob(directory, description, request.recipe, request.source, task, engine.name)
+    clean = ShardTask("train", 0, 0, count, like.chunk, like.codec)
+    distorted = replace(clean, part="epoch")
+    for task in (clean, distorted):
         (directory / task.file).parent.mkdir()
-        costs[part == "epoch"] = _cost(job, pictures)
-    return costs
+    job = ShardJob(directory.absolute(), description, request.recipe, request.source, clean, engine.name)
+    return job, replace(job, task=distorted)
 
 
-def _cost(job: ShardJob, pictures: int) -> Cost:
+def get_ready(trial: Trial) -> None:
+    """What a worker process does before its first shard: load the engine's kernels."""
+    job = trial.jobs[1]
+    self_check(engine_named(job.engine), job.recipe, job.source.shape)
+
+
+def try_out(trial: Trial) -> tuple[Cost, Cost]:
+    """What an undistorted and a distorted picture cost in this process."""
+    clean, distorted = (_cost(job, trial.pictures) for job in trial.jobs)
+    return clean, distorted
+
+
+def _cost(job: ShardJob, pictures: float) -> Cost:
     """Make the shard of `job` again and again, for a small part of the time that `pictures` will take."""
-    count, tried = job.task.images, Profile()
+    count, tried, rounds = job.task.images, Profile(), 0
     _make_and_remove(replace(job, task=replace(job.task, images=min(count, _FEWEST))))  # what only the first costs
-    rounds = 0
     while not rounds or tried.total < min(_TRIAL_SECONDS, _TRIAL_SHARE * tried.total / (rounds * count) * pictures):
         profile, stored = _make_and_remove(job)
         tried.add(profile)
         rounds += 1
-    syncing = tried.seconds["sync"]
-    each = (sum(tried.seconds.values()) - syncing) / (rounds * count)
+    each = (sum(tried.seconds.values()) - tried.seconds["sync"]) / (rounds * count)
     return Cost(each, stored / count, tried.total / rounds - each * count)
 
 
@@ -133,10 +154,8 @@ def _make_and_remove(job: ShardJob) -> tuple[Profile, int]:
     return profile, entry.bytes
 
 
-def _get_ready(job: tuple[str, Recipe, Shape]) -> None:
-    """What a worker process does before its first shard: load the engine's kernels."""
-    engine, recipe, shape = job
-    self_check(engine_named(engine), recipe, shape)
+def _mean(costs: list[Cost]) -> Cost:
+    return Cost(*(statistics.mean(column) for column in zip(*map(astuple, costs), strict=True)))
 
 
 def refuse_full_disk(directory: Path, needed: int) -> None:

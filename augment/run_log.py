@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from augment import __version__
+from augment.console import say
 from augment.errors import EpochbankError
 from augment.profile import Profile
 from augment.progress import duration, size
@@ -45,8 +46,13 @@ class RunLog:
     def end(self, directory: Path) -> None:
         """Stop the clock and append the line to the log of the set in `directory`, whose lock the caller holds."""
         self.seconds = self.reckoned.start + time.perf_counter() - self._clock
-        with open(directory / NAME, "a", encoding="utf-8") as file:
-            file.write(json.dumps(self.record()) + "\n")
+        with open(directory / NAME, "ab", buffering=0) as file:
+            length = file.tell()
+            try:
+                file.write((json.dumps(self.record()) + "\n").encode())
+            except OSError as error:  # What ended the run, a full disk above all, is to be told, and not this.
+                file.truncate(length)
+                say(f"{directory / NAME} could not be written: {error}; nothing depends on it")
 
     def record(self) -> dict[str, Any]:
         """The line, as JSON values."""

@@ -18,7 +18,8 @@ from augment.store.description import Description
 from augment.store.manifest import Entry
 from augment.store.shard import Run, ShardTask, in_chunks, write_shard
 
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 4 << 20
+"""Pictures that are made together: enough that calls cost little, few enough for a core's share of the cache."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ FORMAT = 1
 KIND = "epochbank source"
 
 _LARGEST_BLOCK = 4 << 20
+_PAGE = 4096
 _STRINGS = h5py.string_dtype()
 
 
@@ -81,8 +82,11 @@ def block_rows(shape: Shape) -> int:
 
 
 def create(path: Path, images: int, shape: Shape) -> int:
-    """Make the file with room for its pictures; returns the byte at which they begin."""
-    with h5py.File(path, "x") as file:
+    """Make the file with room for its pictures; returns the byte at which they begin.
+
+    That is the beginning of a page, so that no picture of a page or less lies on more of them than it must.
+    """
+    with h5py.File(path, "x", alignment_threshold=_PAGE, alignment_interval=_PAGE) as file:
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_layout(h5py.h5d.CONTIGUOUS)
         plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

@@ -54,7 +54,7 @@ def on_all_cores(
 
 @contextmanager
 def _interrupts_kept_back() -> Iterator[None]:
-    """Ctrl-C waits meanwhile, and never reaches the processes that are started: this one ends them, without tracebacks."""
+    """Ctrl-C waits meanwhile, and never reaches the processes that are started: this one ends them without a word."""
     resource_tracker.ensure_running()  # joblib starts it otherwise, and its start lets signals through again.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -57,8 +57,8 @@ def test_built_in_recipes_are_the_table(name: str, operations: list[dict[str, An
 
 
 def test_built_in_names() -> None:
-    """Both built-in recipes are listed."""
-    assert built_in_names() == ["kanji", "kanji-strong"]
+    """All built-in recipes are listed."""
+    assert built_in_names() == ["handwriting", "kanji", "kanji-strong", "photo"]
 
 
 # --- Reading a file --------------------------------------------------------------------------------------
@@ -234,7 +234,9 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_missing_file_is_refused(name: str) -> None:
     """What is neither built in nor a file is refused with the names of the built-in ones."""
     message = refusal(name)
-    assert message.startswith(f"recipe {name!r} is neither a built-in one (kanji, kanji-strong) nor a file")
+    assert message.startswith(
+        f"recipe {name!r} is neither a built-in one (handwriting, kanji, kanji-strong, photo) nor a file"
+    )
 
 
 def test_directory_is_no_recipe(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ _ROW_PIXELS = 1024
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _extend(values, count, stride, margin):  # type: ignore[no-untyped-def]
+def _extend(values, count, stride, margin):
     """Copy the outermost `margin` values of each of `count` runs into the margins before and behind."""
     for number in range(count):
         low, high = number * stride, (number + np.uint64(1)) * stride - margin
@@ -103,7 +103,7 @@ def _extend(values, count, stride, margin):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _weigh(before, after, out, length, step, ww, fw):  # type: ignore[no-untyped-def]
+def _weigh(before, after, out, length, step, ww, fw):
     """One pass: `after[out + i]` from `before[i]`, `before[i + step]` and `before[i + 2 step]`."""
     half = np.uint32(1 << 23)
     for at in range(length):
@@ -140,7 +140,7 @@ def blur_far(
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _along(before, after, reach, ww, fw, channels):  # type: ignore[no-untyped-def]
+def _along(before, after, reach, ww, fw, channels):
     """One pass along a line of interleaved `channels`; what lies outside is the pixel at the edge."""
     half, last = np.uint32(1 << 23), len(before) - channels
     for channel in range(channels):
@@ -156,7 +156,7 @@ def _along(before, after, reach, ww, fw, channels):  # type: ignore[no-untyped-d
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _down(before, after, sums, height, line, reach, ww, fw):  # type: ignore[no-untyped-def]
+def _down(before, after, sums, height, line, reach, ww, fw):
     """One pass down the columns, all of them side by side."""
     half, last = np.uint32(1 << 23), height - 1
     sums[:] = 0

@@ -33,7 +33,7 @@ def ink_inside(source: np.ndarray, members: np.ndarray, outward: np.ndarray) -> 
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _sum(pixels, first, count):  # type: ignore[no-untyped-def]
+def _sum(pixels, first, count):
     total = np.uint32(0)  # of one line: 32 bits are enough, and twice as fast
     for at in range(count):
         total = np.uint32(total + pixels[first + at])
@@ -41,7 +41,7 @@ def _sum(pixels, first, count):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _is_inside(outward, x, y, height, width):  # type: ignore[no-untyped-def]
+def _is_inside(outward, x, y, height, width):
     across = outward[0, 0] * x + outward[0, 1] * y + 2 * outward[0, 2]
     down = outward[1, 0] * x + outward[1, 1] * y + 2 * outward[1, 2]
     depth = outward[2, 0] * x + outward[2, 1] * y + 2 * outward[2, 2]

@@ -92,8 +92,8 @@ def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: 
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _inside(start, step, limit, count):  # type: ignore[no-untyped-def]
-    """The run of i in [0, count) with 0 <= start + i * step < limit; all below 2^32, where doubles divide well enough."""
+def _inside(start, step, limit, count):
+    """The run of i in [0, count) with 0 <= start + i * step < limit; all below 2^32: doubles divide well enough."""
     if step == 0:
         return (0, count) if 0 <= start < limit else (0, 0)
     if step > 0:
