@@ -71,8 +71,9 @@ bench: $(READY) ## The benchmarks: generation, streaming beside its peers, memor
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/memory_streaming.py
 
-docs: $(READY) ## docs/cli.md anew, from the help texts
+docs: $(READY) ## docs/cli.md and the operations' pictures anew, from the code
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_pictures.py
 
 clean: ## Remove .venv and caches; sets and runs stay
 	rm -rf $(VENV) .venv-backends .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
