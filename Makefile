@@ -16,7 +16,7 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment train preview test test-long test-backends check format bench docs clean
+.PHONY: help setup augment train preview test test-long test-engines test-backends check format bench docs clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test: $(READY) ## The tests, in a few minutes
 
 test-long: $(READY) ## Longer campaigns: many kills, many drawn parameters
 	$(BIN)/python -m pytest -m long
+
+test-engines: $(READY) ## Both engines on 200,000 drawn parameters, pixel for pixel
+	$(BIN)/python -m pytest -m long tests/test_compiled.py
 
 test-backends: ## What Keras does with a stream, on JAX and on torch (in .venv-backends)
 	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends

@@ -38,7 +38,7 @@ def distort(
             with profile.of(f"distort: {choice.op}", len(members)):
                 engine.apply(choice.operation, source, target, members, parameters)
             if lost is not None and choice.operation.takes_ink:
-                with profile.of("label safety", len(members)):
+                with profile.of("safety: ink over the edge", len(members)):
                     lost[members, level] = _share_lost(engine.ink(choice.operation, source, members, parameters))
         source, spare = target, (source if level else None)
     return source

@@ -63,7 +63,7 @@ def distort_safely(
         attempt[members] = number
         if recipe.safety is None:
             return Distorted(result, attempt, np.empty(0, REJECTED))
-        with profile.of("label safety", len(members)):
+        with profile.of("safety: blank pictures", len(members)):
             share = 1 - (1 - lost).prod(1)
             bad = np.flatnonzero((share > recipe.safety.lost) | is_blank(before, after))
         if not len(bad):

@@ -116,7 +116,9 @@ def test_every_run_leaves_a_line_with_forecast_and_facts(npz: Path, tmp_path: Pa
     assert first["complete"]
     assert first["took"]["seconds"] > 0
     assert first["took"]["bytes"] + second["took"]["bytes"] == facts["bytes"]
-    assert {"read", "draw", "encode (zstd)", "sync", "distort: blur", "label safety"} <= first["profile"].keys()
+    assert {"read", "draw", "encode (zstd)", "sync", "distort: blur", "safety: blank pictures"} <= first[
+        "profile"
+    ].keys()
 
 
 def test_an_interrupted_run_leaves_its_line_too(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +156,7 @@ def test_profile_says_where_the_time_went(npz: Path, tmp_path: Path) -> None:
     rows = {line[:28].strip(): line[28:].split() for line in table if line}
     for operation in ("rotate", "shear", "scale", "sine", "blur", "sharpen", "smooth"):
         assert f"distort: {operation}" in rows
-    for step in ("order", "read", "draw", "digest", "encode (zstd)", "write", "sync", "label safety"):
+    for step in ("order", "read", "draw", "digest", "encode (zstd)", "write", "sync", "safety: ink over the edge"):
         assert step in rows
     geometry = [int(rows[f"distort: {operation}"][3]) for operation in ("rotate", "shear", "scale", "sine")]
     assert sum(geometry) == 480 + facts_of(tmp_path)["redrawn"]["attempts"]
