@@ -35,7 +35,7 @@ def distort(
             members, parameters = np.flatnonzero(stage_draw.choice == picked), stage_draw.parameters[picked]
             if not len(members):
                 continue
-            with profile.of(f"distort: {choice.op}", len(members)):
+            with profile.of(f"{stage.name or f'stage {level}'}: {choice.op}", len(members)):
                 engine.apply(choice.operation, source, target, members, parameters)
             if lost is not None and choice.operation.takes_ink:
                 with profile.of("safety: ink over the edge", len(members)):

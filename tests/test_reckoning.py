@@ -116,7 +116,7 @@ def test_every_run_leaves_a_line_with_forecast_and_facts(npz: Path, tmp_path: Pa
     assert first["complete"]
     assert first["took"]["seconds"] > 0
     assert first["took"]["bytes"] + second["took"]["bytes"] == facts["bytes"]
-    assert {"read", "draw", "encode (zstd)", "sync", "distort: blur", "safety: blank pictures"} <= first[
+    assert {"read", "draw", "encode (zstd)", "sync", "filter: blur", "safety: blank pictures"} <= first[
         "profile"
     ].keys()
 
@@ -150,15 +150,15 @@ def test_a_damaged_log_is_told(npz: Path, tmp_path: Path) -> None:
 
 
 def test_profile_says_where_the_time_went(npz: Path, tmp_path: Path) -> None:
-    """A line for each step and each operation of the recipe, and how many pictures each was done to."""
+    """A line for each step, and each operation of each stage, and how many pictures each was done to."""
     told = invoke("run", npz, "--sets", tmp_path, "--epochs", "2", *SMALL, "--profile").stdout
     table = told[told.index("where the time went") :].splitlines()
     rows = {line[:28].strip(): line[28:].split() for line in table if line}
-    for operation in ("rotate", "shear", "scale", "sine", "blur", "sharpen", "smooth"):
-        assert f"distort: {operation}" in rows
+    for operation in ("blur", "sharpen", "smooth"):
+        assert f"filter: {operation}" in rows
     for step in ("order", "read", "draw", "digest", "encode (zstd)", "write", "sync", "safety: ink over the edge"):
         assert step in rows
-    geometry = [int(rows[f"distort: {operation}"][3]) for operation in ("rotate", "shear", "scale", "sine")]
+    geometry = [int(rows[f"geometry: {operation}"][3]) for operation in ("rotate", "shear", "scale", "sine")]
     assert sum(geometry) == 480 + facts_of(tmp_path)["redrawn"]["attempts"]
     assert rows["encode (zstd)"][3] == "780"
 
