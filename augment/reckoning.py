@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from augment.engine import Engine, engine_named, self_check
 from augment.errors import EpochbankError
-from augment.importing import selection
+from augment.order import order_key, permute
 from augment.profile import Profile
 from augment.progress import size
 from augment.request import Request
@@ -111,7 +113,8 @@ def _trial_jobs(
     """A set of a sample of the source below `workspace`, and its two shards, stored as the task `like` stores them."""
     most = max(_FEWEST, min(_MOST, _SAMPLE_BYTES // math.prod(request.source.shape)))
     count = min(request.source.images, max(_FEWEST, min(most, round(pictures * _SAMPLE_SHARE))))
-    rows = selection(request.source.images, count)
+    # At random: what is spaced evenly may meet a rhythm of the source.
+    rows = np.sort(permute(np.arange(count), request.source.images, order_key("trial")))
     empty = PartRows(rows[:0], rows[:0], None)
     directory = request.directory(workspace)
     directory.mkdir()
