@@ -110,7 +110,7 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     reckoned = forecast(
         found,
         source,
-        loaded,
+        request.recipe if request is not None else loaded,
         options,
         execution,
         held_out,
@@ -236,11 +236,16 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
       augment info sets/digits-kanji-1f2e3d4c --json
     """
     from augment.info import info as info_of
-    from augment.info import info_lines
+    from augment.info import info_lines, rejections, rejections_lines
     from augment.store.catalogue import find_set
 
-    facts = info_of(find_set(name, sets))
-    click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(info_lines(facts)))
+    directory = find_set(name, sets)
+    facts, lines = info_of(directory), []
+    if facts["redrawn"] and facts["redrawn"]["images"]:
+        rejected = rejections(directory)
+        facts["redrawn"] |= rejected
+        lines = rejections_lines(rejected)
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(info_lines(facts) + lines))
 
 
 @main.command()

@@ -4,7 +4,6 @@ An engine is a detail of execution and in no fingerprint. Before it is used, a c
 Pillow on a few pictures of the recipe at hand.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -21,8 +20,8 @@ from augment.recipe import Recipe
 Name = Literal["auto", "pillow", "compiled"]
 """What a user may ask for; `auto` is compiled where Numba is installed and the self-check passes."""
 
-_CHECKED, _CHECKED_BYTES = 6, 4 << 20
-"""Pictures of the self-check for each operation, fewer of large ones."""
+_CHECKED, _CHECKED_SIDE = 6, 128
+"""Pictures of the self-check for each operation, and the longest side that they have."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,12 @@ def _fault_of_compiled(recipe: Recipe, shape: Shape) -> str | None:
     try:
         compiled = engine_named("compiled")
         from augment.compiled import compiled_before
+
+        if not compiled_before():
+            say("compiling the engine, once on this machine: up to a minute")
+        differing = self_check(compiled, recipe, shape)
     except ImportError as error:
         return f"the compiled engine needs Numba, which cannot be imported ({error}; pip install numba)"
-    if not compiled_before():
-        say("compiling the engine, once on this machine: up to a minute")
-    try:
-        differing = self_check(compiled, recipe, shape)
     except Exception as error:  # A compiler has many ways to fail on a machine that we have not seen.
         return f"the compiled engine cannot be compiled here ({type(error).__name__}: {error})"
     if differing:
@@ -101,17 +100,17 @@ def _fault_of_compiled(recipe: Recipe, shape: Shape) -> str | None:
 def self_check(engine: Engine, recipe: Recipe, shape: Shape) -> list[str]:
     """The operations of `recipe` in which `engine` does not give Pillow's pixels and ink, on a few pictures."""
     rng = np.random.Generator(np.random.Philox(0))
-    count = max(2, min(_CHECKED, _CHECKED_BYTES // math.prod(shape)))
-    pictures = rng.integers(0, 256, (count, *shape), np.uint8)
+    shape = (min(shape[0], _CHECKED_SIDE), min(shape[1], _CHECKED_SIDE), shape[2])
+    pictures = rng.integers(0, 256, (_CHECKED, *shape), np.uint8)
     pictures[::2] //= 255 // 2  # Few values: strokes rather than noise.
     pictures[::2] *= 127
-    members = np.arange(count)
+    members = np.arange(_CHECKED)
     differing = []
     for choice in (choice for stage in recipe.stages for choice in stage.choices):
         operation = choice.operation
         if not operation.compilable:
             continue
-        parameters = operation.parameters(rng.random((count, operation.uniforms(shape))), shape)
+        parameters = operation.parameters(rng.random((_CHECKED, operation.uniforms(shape))), shape)
         target = np.empty_like(pictures)
         engine.apply(operation, pictures, target, members, parameters)
         same = np.array_equal(target, operation.apply_many(pictures, parameters))

@@ -68,7 +68,11 @@ def _attempts(
     before = original(directory, description, row)[None]
     done = distorted_at(description, recipe, epoch, np.array([position]), before)
     return int(done.attempt[0]), [
-        {"attempt": int(one["attempt"]), "op": one["operation"].decode(), "lost": round(float(one["lost"]), 4)}
+        {
+            "attempt": int(one["attempt"]),
+            "op": one["operation"].decode(errors="replace"),
+            "lost": round(float(one["lost"]), 4),
+        }
         for one in done.rejected
     ]
 
@@ -92,7 +96,8 @@ def explain_lines(facts: dict[str, Any]) -> list[str]:
         + (f", group {facts['group']}" if facts["group"] is not None else ""),
     ]
     for one in facts["rejected"]:
-        why = f"{one['op']}, {100 * one['lost']:.0f} % of the ink lost" if one["lost"] else f"{one['op']} left it blank"
+        ink = f"{100 * one['lost']:.0f} % of the ink lost, most of it by {one['op']}"
+        why = ink if one["lost"] else f"blank after {one['op']}"
         lines.append(f"again  attempt {one['attempt']} was not taken: {why}")
     nothing = "done   nothing: no attempt was safe" if facts["rejected"] else "done   nothing: no stage applied"
     lines += [f"done   {stage_text(stage)}" for stage in facts["stages"]] or [nothing]

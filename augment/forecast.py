@@ -115,7 +115,8 @@ def forecast(
 
 def refuse_what_the_disk_cannot_hold(forecast: Forecast, sets: Path) -> None:
     """`EpochbankError` where source file and set do not fit on the disk of `sets`."""
-    refuse_full_disk(sets, forecast.source_bytes + (forecast.reckoned.bytes if forecast.reckoned else 0))
+    what = "the set and its source file" if forecast.source_bytes else "the set"
+    refuse_full_disk(sets, forecast.source_bytes + (forecast.reckoned.bytes if forecast.reckoned else 0), what)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from augment.console import say
 from augment.engine import Name, choose_engine
 from augment.errors import EpochbankError
 from augment.operations.base import Shape
@@ -25,7 +26,7 @@ from augment.store.description import Description
 from augment.store.lock import writing
 from augment.store.manifest import Entry, ManifestWriter, read_manifest
 from augment.store.shard import ShardTask
-from augment.store.split_file import check_split
+from augment.store.split_file import PartRows, check_split
 from augment.workers import on_all_cores
 
 _LARGEST_CHUNK = 1 << 30
@@ -66,29 +67,31 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
     Killed at any moment, the same call goes on where it was. Raises `EpochbankError` where another
     run writes the set, the disk cannot hold it, no space is left, or a worker process dies.
     """
-    request = request.as_stored(sets)
+    asked, request = request, request.as_stored(sets)
     directory = request.directory(sets)
     description = request.existing(sets)
     if description is not None and not _left(directory, description, execution):
         return Outcome(directory, description)
+    if request != asked:
+        say(f"{directory} was made before there was label safety, and is continued without it")
     parts = request.split() if description is None else {}
     make_directory(directory)
     with writing(directory / ".lock"):
         sweep(directory)
         description, warnings = request.existing(sets), []
-        if description is None:
-            try:
-                description = request.make(sets, parts)
-            except OSError as error:
-                raise _translated(error, directory, "Then give the same command again.") from error
-            labels_of = {part: rows.label for part, rows in parts.items()}
-            warnings = classes_missing(labels_of, description.class_names)
-        check_split(directory, description.split_checksum)
-        tasks = _left(directory, description, execution)
-        engine = choose_engine(execution.engine, request.recipe, description.shape)
+        images = description.images if description else {part: len(rows.row) for part, rows in parts.items()}
+        tasks = tasks_left(read_manifest(directory), images, request.source.shape, execution)
+        if description is not None and not tasks:  # Another run made them meanwhile.
+            return Outcome(directory, description)
+        engine = choose_engine(execution.engine, request.recipe, request.source.shape)
         with _faults_told(directory, None, len(tasks)):
             log = RunLog(engine.name, reckon(request, engine, tasks, execution.jobs, directory))
         refuse_full_disk(directory, log.reckoned.bytes)
+        if description is None:  # Last, so that what is refused leaves no set behind.
+            description = _begun(request, sets, parts)
+            labels_of = {part: rows.label for part, rows in parts.items()}
+            warnings = classes_missing(labels_of, description.class_names)
+        check_split(directory, description.split_checksum)
         try:
             with _faults_told(directory, log, len(tasks)):
                 _write(directory, description, request, tasks, log, quiet)
@@ -96,6 +99,13 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
             log.end(directory)
             sweep(directory)
     return Outcome(directory, description, warnings, log)
+
+
+def _begun(request: Request, sets: Path, parts: dict[str, PartRows]) -> Description:
+    try:
+        return request.make(sets, parts)
+    except OSError as error:
+        raise _translated(error, request.directory(sets), "Then give the same command again.") from error
 
 
 def _left(directory: Path, description: Description, execution: Execution) -> list[ShardTask]:

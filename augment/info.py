@@ -16,6 +16,7 @@ def info(directory: Path) -> dict[str, Any]:
     """The keys that `augment info --json` promises; `EpochbankError` for no set or a damaged one."""
     description, entries = read_description(directory), read_manifest(directory)
     epochs = published_epochs(entries, description.images["train"])
+    stored = _published(entries, description)
     return {
         "path": str(directory),
         "name": description.name,
@@ -31,26 +32,45 @@ def info(directory: Path) -> dict[str, Any]:
         "bytes": sum(entry.bytes for entry in entries),
         "shards": len(entries),
         "epochs": [asdict(epoch) for epoch in epochs],
-        "redrawn": _redrawn(directory, description, entries),
+        "redrawn": _redrawn(description, stored),
         "runs": read_log(directory),
     }
 
 
-def _redrawn(directory: Path, description: Description, entries: list[Entry]) -> dict[str, Any]:
-    """What label safety rejected: `images` drawn again, `attempts`, and these `by_operation` and `by_class`."""
+def _redrawn(description: Description, stored: list[Entry]) -> dict[str, int] | None:
+    """Pictures of the published epochs that label safety drew again, and those that it left undistorted."""
+    if "safety" not in description.identity["recipe"]:
+        return None
+    return {
+        "images": sum(entry.redrawn for entry in stored),
+        "undistorted": sum(entry.undistorted for entry in stored),
+    }
+
+
+def rejections(directory: Path) -> dict[str, Any]:
+    """What label safety rejected in the published epochs: `attempts`, `by_operation`, and `by_class` and operation.
+
+    It reads the shards that have any. `EpochbankError` where one cannot be read.
+    """
+    description, entries = read_description(directory), read_manifest(directory)
     classes: dict[str, Counter[str]] = {}
-    for entry in entries:
+    for entry in _published(entries, description):
         if entry.redrawn:
             table, labels = read_rejected(directory, entry)
             for label, operation in zip(labels.tolist(), table["operation"].tolist(), strict=True):
-                classes.setdefault(description.class_names[label], Counter())[operation.decode()] += 1
+                classes.setdefault(description.class_names[label], Counter())[operation.decode(errors="replace")] += 1
     operations: Counter[str] = sum(classes.values(), Counter())
     return {
-        "images": sum(entry.redrawn for entry in entries),
         "attempts": operations.total(),
         "by_operation": dict(operations.most_common()),
         "by_class": {name: dict(counts) for name, counts in sorted(classes.items(), key=lambda one: -one[1].total())},
     }
+
+
+def _published(entries: list[Entry], description: Description) -> list[Entry]:
+    """The shards of published epochs."""
+    whole = {epoch.epoch for epoch in published_epochs(entries, description.images["train"])}
+    return [entry for entry in entries if entry.part == "epoch" and entry.epoch in whole]
 
 
 def info_lines(facts: dict[str, Any]) -> list[str]:
@@ -69,14 +89,23 @@ def info_lines(facts: dict[str, Any]) -> list[str]:
     ]
     lines += [f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}  digest {epoch['digest']}" for epoch in epochs]
     redrawn = facts["redrawn"]
-    stored = sum(epoch["images"] for epoch in epochs)
-    lines.append(f"redrawn      {redrawn['images']:,} of {stored:,} distorted pictures, to keep their labels")
-    if redrawn["images"]:
-        lines.append(f"  by operation  {_counts(redrawn['by_operation'])}")
-        classes = list(redrawn["by_class"].items())
-        lines += [f"  class {name}  {_counts(counts)}" for name, counts in classes[:_CLASSES]]
-        if len(classes) > _CLASSES:
-            lines.append(f"  and {len(classes) - _CLASSES:,} more classes: --json lists them")
+    if redrawn is None:
+        return [*lines, "redrawn      none: this set has no label safety"]
+    count = sum(epoch["images"] for epoch in epochs)
+    told = f"redrawn      {redrawn['images']:,} of {count:,} distorted pictures, to keep their labels"
+    if redrawn["undistorted"]:
+        share = 100 * redrawn["undistorted"] / count
+        told += f"; {redrawn['undistorted']:,} of them ({share:.1f} %) left undistorted: no draw was safe"
+    return [*lines, told]
+
+
+def rejections_lines(rejected: dict[str, Any]) -> list[str]:
+    """`rejections()` for people."""
+    lines = [f"  rejected   {rejected['attempts']:,} draws: {_counts(rejected['by_operation'])}"]
+    classes = list(rejected["by_class"].items())
+    lines += [f"    class {name}: {_counts(counts)}" for name, counts in classes[:_CLASSES]]
+    if len(classes) > _CLASSES:
+        lines.append(f"    and {len(classes) - _CLASSES:,} more classes: --json lists them")
     return lines
 
 

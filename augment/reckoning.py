@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from augment.engine import Engine, engine_named, self_check
@@ -29,6 +30,8 @@ _SAMPLE_BYTES, _FEWEST, _MOST = 8 << 20, 32, 2048
 _SAMPLE_SHARE = 0.05
 """Pictures of the trial: such a share of those to write, within bounds."""
 _TRIAL_SECONDS, _TRIAL_SHARE = 0.5, 0.02
+_ROW_BYTES = 12
+"""Of a picture's label and row."""
 _SPARE_BYTES = 16 << 20
 """What a disk shall have left at the end."""
 
@@ -41,8 +44,16 @@ class Cost:
     """Of one picture."""
     bytes: float
     """Of one picture, stored."""
-    of_shard: float
-    """Seconds that every shard costs besides: its file, and syncing it."""
+    shard_seconds: float
+    """That every shard costs besides: its file, and syncing it."""
+    shard_bytes: float
+    """That every shard takes besides."""
+
+    def of(self, task: ShardTask) -> tuple[float, float]:
+        """Seconds and bytes of a shard."""
+        # Compressed, what fills up the last chunk takes no room; uncompressed it does.
+        stored = -(-task.images // task.chunk) * task.chunk if task.codec == "none" else task.images
+        return task.images * self.seconds + self.shard_seconds, stored * self.bytes + self.shard_bytes
 
 
 @dataclass(frozen=True)
@@ -82,18 +93,18 @@ def reckon(
     jobs = max(1, min(jobs, len(tasks)))
     pictures = sum(task.images for task in tasks)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as workspace:
-        trial = Trial(_trial_jobs(request, engine, tasks[0], pictures, Path(workspace)), pictures / jobs)
+        trial = Trial(_trial_jobs(request, engine, tasks[0], pictures // jobs, Path(workspace)), pictures / jobs)
         if jobs > 1:  # The run uses the same processes, all at once as here.
             for _ in on_all_cores(get_ready, [trial] * jobs, jobs, jobs):
                 pass
         tried = [costs for _, costs in on_all_cores(try_out, [trial] * jobs, jobs, jobs)]
     clean, distorted = (_mean([costs[kind] for costs in tried]) for kind in (0, 1))
-    of_task = [(task, distorted if task.part == "epoch" else clean) for task in tasks]
+    shards = [(distorted if task.part == "epoch" else clean).of(task) for task in tasks]
     return Reckoning(
         jobs,
         time.perf_counter() - begun,
-        round(sum(task.images * cost.bytes for task, cost in of_task)),
-        [task.images * cost.seconds + cost.of_shard for task, cost in of_task],
+        round(sum(stored for _, stored in shards)),
+        [seconds for seconds, _ in shards],
     )
 
 
@@ -113,13 +124,15 @@ def _trial_jobs(
     """A set of a sample of the source below `workspace`, and its two shards, stored as the task `like` stores them."""
     most = max(_FEWEST, min(_MOST, _SAMPLE_BYTES // math.prod(request.source.shape)))
     count = min(request.source.images, max(_FEWEST, min(most, round(pictures * _SAMPLE_SHARE))))
+    chunk = min(like.chunk, count)
+    count -= count % chunk
     # At random: what is spaced evenly may meet a rhythm of the source.
     rows = np.sort(permute(np.arange(count), request.source.images, order_key("trial")))
     empty = PartRows(rows[:0], rows[:0], None)
     directory = request.directory(workspace)
     directory.mkdir()
     description = request.make(workspace, dict.fromkeys(PARTS, empty) | {"train": PartRows(rows, rows * 0, None)})
-    clean = ShardTask("train", 0, 0, count, like.chunk, like.codec)
+    clean = ShardTask("train", 0, 0, count, chunk, like.codec)
     distorted = replace(clean, part="epoch")
     for task in (clean, distorted):
         (directory / task.file).parent.mkdir()
@@ -144,28 +157,37 @@ def _cost(job: ShardJob, pictures: float) -> Cost:
     count, tried, rounds = job.task.images, Profile(), 0
     _make_and_remove(replace(job, task=replace(job.task, images=min(count, _FEWEST))))  # what only the first costs
     while not rounds or tried.total < min(_TRIAL_SECONDS, _TRIAL_SHARE * tried.total / (rounds * count) * pictures):
-        profile, stored = _make_and_remove(job)
+        profile, pixels, stored = _make_and_remove(job)
         tried.add(profile)
         rounds += 1
     each = (sum(tried.seconds.values()) - tried.seconds["sync"]) / (rounds * count)
-    return Cost(each, stored / count, tried.total / rounds - each * count)
+    return Cost(
+        seconds=each,
+        bytes=pixels / count + _ROW_BYTES,
+        shard_seconds=tried.total / rounds - each * count,
+        shard_bytes=stored - pixels - _ROW_BYTES * count,
+    )
 
 
-def _make_and_remove(job: ShardJob) -> tuple[Profile, int]:
+def _make_and_remove(job: ShardJob) -> tuple[Profile, int, int]:
+    """Where the time went, and the bytes of its pictures and of all of it."""
     temporary, entry, profile = make_shard(job)
+    with h5py.File(temporary, "r") as file:
+        pixels = file["image"].id.get_storage_size()
     temporary.unlink()
-    return profile, entry.bytes
+    return profile, pixels, entry.bytes
 
 
 def _mean(costs: list[Cost]) -> Cost:
     return Cost(*(statistics.mean(column) for column in zip(*map(astuple, costs), strict=True)))
 
 
-def refuse_full_disk(directory: Path, needed: int) -> None:
-    """`EpochbankError` where the disk that holds `directory` has no room for so many bytes."""
+def refuse_full_disk(directory: Path, needed: int, what: str = "the set") -> None:
+    """`EpochbankError` where the disk that holds `directory` has no room for `needed` bytes of `what`."""
     free = shutil.disk_usage(next(path for path in (directory, *directory.absolute().parents) if path.exists())).free
     if needed + _SPARE_BYTES > free:
         raise EpochbankError(
-            f"the set will take {size(needed)} more, and the disk that holds {directory} has {size(free)} left. "
-            "Free space, choose another place with --sets, or ask for fewer --epochs, a smaller --size or --codec zstd."
+            f"{what} will take {size(needed)}, and {size(_SPARE_BYTES)} shall stay free; the disk that holds "
+            f"{directory} has {size(free)} left. Free space, choose another place with --sets, or ask for fewer "
+            "--epochs or a smaller --size."
         )

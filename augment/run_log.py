@@ -9,7 +9,6 @@ from typing import Any
 
 from augment import __version__
 from augment.console import say
-from augment.errors import EpochbankError
 from augment.profile import Profile
 from augment.progress import duration, size
 from augment.reckoning import Reckoning
@@ -29,11 +28,12 @@ class RunLog:
     pictures: int = 0
     bytes: int = 0
     redrawn: int = 0
+    undistorted: int = 0
+    """Pictures that label safety left as they were: no draw was safe."""
     seconds: float = 0.0
     """From the beginning of its trial to the end, once it has ended."""
     profile: Profile = field(default_factory=Profile)
-    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _clock: float = field(default_factory=time.perf_counter)
+    _clock: float = field(default_factory=time.perf_counter, init=False)
 
     def add(self, entry: Entry, profile: Profile) -> None:
         """Count a shard that was published."""
@@ -41,23 +41,22 @@ class RunLog:
         self.pictures += entry.images
         self.bytes += entry.bytes
         self.redrawn += entry.redrawn
+        self.undistorted += entry.undistorted
         self.profile.add(profile)
 
     def end(self, directory: Path) -> None:
         """Stop the clock and append the line to the log of the set in `directory`, whose lock the caller holds."""
         self.seconds = self.reckoned.start + time.perf_counter() - self._clock
-        with open(directory / NAME, "ab", buffering=0) as file:
-            length = file.tell()
-            try:
-                file.write((json.dumps(self.record()) + "\n").encode())
-            except OSError as error:  # What ended the run, a full disk above all, is to be told, and not this.
-                file.truncate(length)
-                say(f"{directory / NAME} could not be written: {error}; nothing depends on it")
+        try:
+            with open(directory / NAME, "a", encoding="utf-8") as file:
+                file.write(json.dumps(self.record()) + "\n")
+        except OSError as error:  # What ended the run, a full disk above all, is to be told, and not this.
+            say(f"{directory / NAME} could not be written: {error}. Nothing depends on it")
 
     def record(self) -> dict[str, Any]:
         """The line, as JSON values."""
         return {
-            "begun": self.begun.isoformat(timespec="seconds"),
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
             "version": __version__,
             "engine": self.engine,
             "jobs": self.reckoned.jobs,
@@ -65,6 +64,7 @@ class RunLog:
             "shards": self.shards,
             "pictures": self.pictures,
             "redrawn": self.redrawn,
+            "undistorted": self.undistorted,
             "forecast": {"seconds": round(self.reckoned.seconds, 3), "bytes": self.reckoned.bytes},
             "took": {"seconds": round(self.seconds, 3), "bytes": self.bytes},
             "profile": {name: round(seconds, 3) for name, seconds in self.profile.seconds.items()},
@@ -81,15 +81,20 @@ class RunLog:
 
 
 def read_log(directory: Path) -> list[dict[str, Any]]:
-    """What every run that wrote to the set in `directory` left in its log, the oldest first."""
-    path = directory / NAME
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    """What every run that wrote to the set in `directory` left in its log, the oldest first.
+
+    Lines that are none, as a power cut leaves them, are passed over: nothing depends on the log.
+    """
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise EpochbankError(
-            f"{path} is damaged ({error}); expected one JSON object a line. It says what runs took, and nothing that "
-            "the set depends on: delete the damaged lines."
-        ) from error
+        lines = (directory / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [record for record in map(_record_of, lines) if record is not None]
+
+
+def _record_of(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,11 +1,10 @@
 """Label safety: a distorted picture that has lost its label is drawn again, deterministically.
 
 It has where more than a given share of its ink went over the edge or was erased, or where it came out blank:
-with less than an eighth of the contrast (greatest less least pixel value) that it had. Draws go on, numbered by
+with less than an eighth of the contrast (greatest less least value of a channel) that it had. Draws go on, numbered by
 `attempt`, until one is safe; where none is, the picture stays undistorted.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -68,7 +67,7 @@ def distort_safely(
             bad = np.flatnonzero((share > recipe.safety.lost) | is_blank(before, after))
         if not len(bad):
             break
-        rejected.append(_rejections(positions[members], number, recipe, drawn, lost, share)[bad])
+        rejected.append(_rejections(positions[members], number, recipe, drawn, lost, share > recipe.safety.lost)[bad])
         members = members[bad]
     else:
         result[members] = pictures[members]
@@ -86,19 +85,22 @@ def is_blank(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _contrast(pictures: np.ndarray) -> np.ndarray:
-    flat = pictures.reshape(len(pictures), math.prod(pictures.shape[1:]))
-    return flat.max(1).astype(np.int64) - flat.min(1)
+    count, height, width, channels = pictures.shape
+    rows = pictures.reshape(count, height, width * channels)  # in two steps, the first over long rows: twice as fast
+    most, least = (extreme(extreme(rows, 1).reshape(count, width, channels), 1) for extreme in (np.max, np.min))
+    return (most.astype(np.int64) - least).max(1)
 
 
 def _rejections(
-    positions: np.ndarray, attempt: int, recipe: Recipe, drawn: Draw, lost: np.ndarray, share: np.ndarray
+    positions: np.ndarray, attempt: int, recipe: Recipe, drawn: Draw, lost: np.ndarray, over_the_edge: np.ndarray
 ) -> np.ndarray:
-    """`REJECTED` (n,): every picture as if its attempt was rejected."""
+    """`REJECTED` (n,): every picture as if its attempt was rejected, for ink where `over_the_edge`, else as blank."""
     table = np.empty(len(positions), REJECTED)
-    table["position"], table["attempt"], table["lost"] = positions, attempt, share
+    table["position"], table["attempt"] = positions, attempt
+    table["lost"] = np.where(over_the_edge, 1 - (1 - lost).prod(1), 0)
     applied = np.stack([stage.choice for stage in drawn.stages], 1)
     last = applied.shape[1] - 1 - (applied[:, ::-1] >= 0).argmax(1)
-    level = np.where(lost.max(1) > 0, lost.argmax(1), last)
+    level = np.where(over_the_edge, lost.argmax(1), last)
     for number, stage in enumerate(level.tolist()):
         table["operation"][number] = recipe.stages[stage].choices[applied[number, stage]].op.encode()[:64]
     return table

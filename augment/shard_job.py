@@ -41,10 +41,16 @@ def make_shard(job: ShardJob) -> tuple[Path, Entry, Profile]:
     temporary = temporary_beside(target)
     if job.recipe.settings() != job.description.identity["recipe"]:
         raise EpochbankError("the source of an operation of one's own changed during the run.", words=True)
-    description = job.description
+    description, safety = job.description, job.recipe.safety
     try:
         entry = write_shard(
-            temporary, job.task, description.shape, description.fingerprint, _runs(job, profile), profile
+            temporary,
+            job.task,
+            description.shape,
+            description.fingerprint,
+            _runs(job, profile),
+            profile,
+            attempts=safety.attempts if safety else 0,
         )
         with profile.of("sync", job.task.images):
             sync(temporary)  # Here, so that no worker waits for another's disk.

@@ -40,7 +40,9 @@ def on_all_cores(
     with _interrupts_kept_back():
         results = parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
     try:
-        yield from results
+        # `yield from` would end them before the warnings below are caught.
+        for result in results:  # noqa: UP028
+            yield result
     except BrokenExecutor as error:
         raise EpochbankError(
             "a worker process was killed, as the system does when memory runs out. Give the same command again, with "

@@ -1,5 +1,7 @@
 """The compiled engine gives Pillow's pixels and ink, to the bit, for every operation, size, mode and parameter."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -205,6 +207,23 @@ def test_without_numba_pillow_does_it(npz: Path, tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, [*words, "--seed", "1", "--engine", "compiled"])
     assert refused.exit_code == 2
     assert "pip install numba" in refused.output
+
+
+@pytest.mark.parametrize(
+    "trouble", [{"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_CACHE_DIR": "/proc/none", "HOME": "/proc/none"}]
+)
+def test_a_numba_that_cannot_do_is_no_traceback(npz: Path, tmp_path: Path, trouble: dict[str, str]) -> None:
+    """Switched off, or without a place for its cache: the run succeeds, with whichever engine."""
+    command = [sys.executable, "-m", "augment", "run", str(npz), "--sets", str(tmp_path / "sets"), "--limit", "40"]
+    done = subprocess.run(
+        [*command, "--epochs", "1", "--jobs", "1"],
+        capture_output=True,
+        text=True,
+        env=os.environ | trouble,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_operations_without_a_kernel_are_done_by_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

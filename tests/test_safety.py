@@ -98,6 +98,14 @@ def test_blank_is_what_has_lost_its_contrast() -> None:
     assert is_blank(before, after).tolist() == [True, True, False, False, False]
 
 
+def test_one_colour_is_blank_whichever() -> None:
+    """The contrast is that of a channel: plain red has none."""
+    before, after = glyphs(2, (8, 8, 3)), np.zeros((2, 8, 8, 3), np.uint8)
+    after[:, :, :, 0] = 255
+    after[1, 2, 2, 1] = 200
+    assert is_blank(before, after).tolist() == [True, False]
+
+
 # --- Drawing again -----------------------------------------------------------------------------------------
 
 
@@ -162,6 +170,18 @@ def test_engines_agree_on_what_is_safe(channels: int) -> None:
     assert np.array_equal(half.pictures, one.pictures[30:])
 
 
+def test_the_blame_is_on_what_did_it() -> None:
+    """A picture that came out blank blames the last operation, though another took a little of its ink."""
+    recipe = recipe_of(
+        [{"op": "shear", "x": [0.1, 0.1]}], [{"op": "contrast", "contrast": [0, 0]}], lost=0.9, attempts=1
+    )
+    pictures = np.full((3, 12, 12, 1), 40, np.uint8)
+    pictures[:, 5] = 255
+    done = distort_safely(pictures, np.arange(3), recipe, partial(draw_positions, recipe, (12, 12, 1), "f", 0))
+    assert done.rejected["operation"].tolist() == [b"contrast"] * 3
+    assert done.rejected["lost"].tolist() == [0, 0, 0]
+
+
 # --- In a set ----------------------------------------------------------------------------------------------
 
 
@@ -185,10 +205,10 @@ def test_info_counts_per_class_and_operation(away: dict, tmp_path: Path) -> None
     for operation, count in redrawn["by_operation"].items():
         assert count == np.sum(table["operation"] == operation.encode())
         assert count == sum(counts.get(operation, 0) for counts in redrawn["by_class"].values())
-    assert np.all(table["lost"] > 0.2)
+    assert np.all(table["lost"] > 0.2)  # or 0 where blank, which none is here
     told = run("info", "--sets", tmp_path / "sets")
     assert f"redrawn      {redrawn['images']} of 480 distorted pictures" in told
-    assert "by operation" in told
+    assert "  rejected   " in told
 
 
 def test_explain_shows_the_attempt(away: dict) -> None:
@@ -211,6 +231,27 @@ def test_explain_shows_the_attempt(away: dict) -> None:
     position = int(rejected["position"][0])
     lines = run("explain", directory, "1", position)
     assert "attempt 0 was not taken" in lines
+
+
+def test_pictures_left_undistorted_are_told(npz: Path, tmp_path: Path) -> None:
+    """Where no draw is safe, `info`, its JSON and the run's log say how many."""
+    (tmp_path / "hard.toml").write_text(
+        AWAY.replace("lost = 0.2", "lost = 0.02").replace("attempts = 3", "attempts = 1")
+    )
+    told = run("run", npz, "--recipe", tmp_path / "hard.toml", "--sets", tmp_path / "sets", "--epochs", "1")
+    facts = json.loads(run("info", "--sets", tmp_path / "sets", "--json"))
+    left = facts["redrawn"]["undistorted"]
+    assert left == facts["redrawn"]["images"] == facts["redrawn"]["attempts"] > 50
+    assert facts["runs"][0]["undistorted"] == left
+    assert f"{left} of them ({100 * left / 240:.1f} %) left undistorted: no draw was safe" in told
+
+
+def test_a_set_without_safety_says_so(npz: Path, tmp_path: Path) -> None:
+    """There is nothing to count."""
+    (tmp_path / "any.toml").write_text('safety = false\n[[stage]]\noperation = [{ op = "blur" }]\n')
+    told = run("run", npz, "--recipe", tmp_path / "any.toml", "--sets", tmp_path / "sets", "--epochs", "1")
+    assert "redrawn      none: this set has no label safety" in told
+    assert json.loads(run("info", "--sets", tmp_path / "sets", "--json"))["redrawn"] is None
 
 
 def test_workers_shards_and_engines_change_no_attempt(away: dict, npz: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ cached; the GIL is released meanwhile.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -74,5 +73,5 @@ COMPILED = Engine("compiled", _apply, _ink)
 
 def compiled_before() -> bool:
     """Whether a cache of compiled kernels is there: else the first use takes most of a minute."""
-    kernel: Any = filters.blur_near
-    return any(Path(kernel._cache.cache_path).glob("filters.blur_near-*.nbi"))
+    cache = getattr(filters.blur_near, "_cache", None)  # not there where Numba compiles nothing
+    return cache is None or any(Path(cache.cache_path).glob("*.nbi"))

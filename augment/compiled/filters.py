@@ -205,7 +205,7 @@ def _three_by_three(kernel: type[ImageFilter.BuiltinFilter]) -> Callable[..., np
                 pair = np.int16(np.int16(before[base + at]) + np.int16(before[below + at]))
                 rows[at] = np.int16(pair + np.int16(before[below + line + at]))
             # Over the ends of the rows, too: in one loop. What it made of them is mended below.
-            for at in range(inner - each - each):
+            for at in range(inner - each - each if width > 2 else np.uint64(0)):
                 pair = np.int16(rows[at] + rows[at + each])
                 box = np.int16(pair + rows[at + each + each])
                 total = np.int16(np.int16(box * around) + np.int16(np.int16(before[below + each + at]) * centre))

@@ -40,6 +40,8 @@ class Entry:
     """Of the decoded pictures, labels and rows (`store.digest`), hexadecimal."""
     redrawn: int = 0
     """Pictures whose first draw label safety rejected."""
+    undistorted: int = 0
+    """Those of them for which no draw was safe."""
 
     @property
     def stop(self) -> int:

@@ -25,8 +25,8 @@ from augment.store.digest import add, digest_of, file_checksum, to_hex
 from augment.store.manifest import Entry
 
 REJECTED = np.dtype([("position", "<i8"), ("attempt", "u1"), ("operation", "S64"), ("lost", "<f4")])
-"""An attempt at a position that label safety rejected: the number of the draw, the operation to blame (whichever took
-the most ink, else the last), and the share of the picture's ink that was lost."""
+"""An attempt at a position that label safety rejected: the number of the draw; the operation to blame, which is
+whichever took the most ink, or the last where the picture came out blank; the share of ink lost, 0 where blank."""
 
 
 class Run(NamedTuple):
@@ -88,14 +88,16 @@ def write_shard(
     fingerprint: str,
     runs: Iterable[Run],
     profile: Profile | None = None,
+    *,
+    attempts: int = 0,
 ) -> Entry:
     """Write the pictures of `runs`, one chunk each, to the new file `path`; returns the entry to publish it with.
 
     Memory: one chunk, and 12 bytes a picture. `path` is closed but not yet synced or published. Into `profile` go
-    the seconds of each step.
+    the seconds of each step. `attempts` is the number of draws after which label safety leaves a picture undistorted.
     """
     try:
-        return _write(path, task, shape, fingerprint, runs, profile or Profile())
+        return _write(path, task, shape, fingerprint, runs, profile or Profile(), attempts)
     except RuntimeError as error:  # What HDF5 makes of a disk that is full when a file is closed.
         raise OSError(str(error)) from error
 
@@ -107,6 +109,7 @@ def _write(
     fingerprint: str,
     runs: Iterable[Run],
     profile: Profile,
+    attempts: int,
 ) -> Entry:
     labels = np.empty(task.images, np.int32)
     rows = np.empty(task.images, np.int64)
@@ -156,6 +159,7 @@ def _write(
         checksum=checksum,
         digest=to_hex(digest),
         redrawn=len(np.unique(table["position"])),
+        undistorted=int(np.sum(table["attempt"] + 1 == attempts)),
     )
 
 

@@ -1,0 +1,339 @@
+"""The search behind the recipe `handwriting`: accuracy on held-out drawers of Omniglot, recipe by recipe.
+
+    python benchmarks/search.py                     # what results/search.json lacks; all of it: 30 minutes, two cores
+    python benchmarks/search.py --json mine.json    # the search anew
+    python benchmarks/search.py --seeds 4 --only "affine 15" --only "affine 15 + blur"
+
+The task is small, so that many recipes can be measured: characters of 32 x 32, and for each seed another quarter of
+the 1,623 classes (seed s: every fourth, beginning with s). Drawers are split as `augment run` splits them: twelve to
+learn from, two for validation, by which recipes are judged, and two for the test, which are not looked at. A
+convolutional network like `cnn`, of half its width, learns for 900 steps of 128 pictures whatever the recipe is:
+half originals and half distorted pictures, as `train fit` mixes them, or originals alone. Distorted epochs are the
+project's own, label safety included, and as many as are needed. What a recipe gives in pixels of 64 x 64 (elastic,
+blur, stroke) is made smaller with the side; the 3 x 3 filters `sharpen` and `smooth` cannot be, and reach twice as far.
+
+All recipes see the same classes, the same first weights and the same originals. So they are compared seed by seed: the
+mean of the differences, and its standard error. Two seeds make a poor one; the spread of one training, estimated from
+all recipes at once, says more. The winner, `affine 15`, is the built-in recipe `handwriting`.
+"""
+
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, sqrt
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from machine import machine
+
+from augment.draw import draw_positions
+from augment.engine import choose_engine
+from augment.importing import ImportOptions, import_source
+from augment.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
+from augment.safety import distort_safely
+from augment.source_file import SourceFile, open_source_file
+from augment.sources import open_source
+from augment.split import HeldOut, split_key, split_rows
+
+ZIP = Path(__file__).parents[2] / "shared/data/omniglot-drawers-01-16.zip"
+RESULTS = Path(__file__).parent / "results/search.json"
+SIDE, FULL_SIDE = 32, 64
+QUARTERS, STEPS, BATCH, LEARNING_RATE = 4, 900, 128, 0.002
+
+PIXELS = {"elastic": {"alpha": 2, "sigma": 1}, "blur": {"radius": 1}, "stroke": {"strength": 1}}
+"""Keys in pixels, by operation, and the power of the side that they grow with."""
+
+Operations = list[dict[str, Any]]
+
+
+def _affine(degrees: float, shear: float, scale: tuple[float, float], aspect: float, shift: float, **more: Any) -> dict:
+    """Ranges that are the same either way; `aspect` is the largest."""
+    either = {"degrees": degrees, "shear_x": shear, "shear_y": shear, "shift_x": shift, "shift_y": shift}
+    ranges = {key: [-value, value] for key, value in either.items()}
+    return {"op": "affine", **ranges, "scale": list(scale), "aspect": [1 / aspect, aspect], **more}
+
+
+def _of_built_in(name: str, level: int) -> Operations:
+    """The operations of one stage of a built-in recipe."""
+    return load_recipe(name).settings()["stages"][level]["operations"]
+
+
+PARTS: dict[str, tuple[float, Operations]] = {
+    "affine 10": (1, [_affine(10, 0.1, (0.85, 1.1), 1.1, 0.05)]),
+    "affine 15": (1, [_affine(15, 0.2, (0.75, 1.15), 1.2, 0.08)]),
+    "affine 20": (1, [_affine(20, 0.3, (0.65, 1.15), 1.3, 0.1)]),
+    "affine 30": (1, [_affine(30, 0.4, (0.5, 1.2), 1.5, 0.15)]),
+    "affine 15 shift 15": (1, [_affine(15, 0.2, (0.75, 1.15), 1.2, 0.15)]),
+    "affine 15 nearest": (1, [_affine(15, 0.2, (0.75, 1.15), 1.2, 0.08, resample="nearest")]),
+    "elastic mild": (1, [{"op": "elastic", "alpha": [40, 120], "sigma": [8, 10]}]),
+    "elastic strong": (1, [{"op": "elastic", "alpha": [80, 200], "sigma": [8, 10]}]),
+    "elastic fine": (1, [{"op": "elastic", "alpha": [20, 70], "sigma": [5, 6]}]),
+    "affine or elastic": (
+        1,
+        [_affine(15, 0.2, (0.75, 1.15), 1.2, 0.08), {"op": "elastic", "alpha": [40, 120], "sigma": [8, 10]}],
+    ),
+    "stroke": (1, [{"op": "stroke", "strength": [-0.5, 0.75]}]),
+    "perspective": (1, [{"op": "perspective", "shift": [-0.1, 0.1]}]),
+    "blur": (0.5, [{"op": "blur", "radius": [0.3, 1.0]}]),
+    "erase": (0.5, [{"op": "erase"}]),
+    "grey values": (1, [{"op": "contrast"}, {"op": "noise"}]),
+    "kanji's geometry": (1, _of_built_in("kanji", 0)),
+}
+"""A stage by name: its probability, and its operations."""
+
+ROUNDS: dict[str, list[str]] = {
+    "baselines": ["none", "kanji", "kanji-strong"],
+    "geometry": ["kanji's geometry", "affine 10", "affine 15", "affine 20", "affine 30", "affine 15 nearest"],
+    "elastic": [
+        "affine 15 + elastic mild",
+        "affine 15 + elastic strong",
+        "affine 15 + elastic fine",
+        "affine or elastic",
+        "affine 10 + elastic mild",
+    ],
+    "more geometry": ["affine 15 shift 15", "affine 15 + perspective"],
+    "ink": ["affine 15 + stroke", "affine 15 + blur", "affine 15 + grey values", "affine 15 + erase"],
+}
+"""Recipes by round of the search: built-in ones, or parts in their order."""
+
+
+def recipe_named(name: str) -> Recipe | None:
+    """The recipe for 64 x 64; None for originals alone."""
+    if name == "none":
+        return None
+    if name in built_in_names():
+        return load_recipe(name)
+    stages = [{"name": part, "probability": PARTS[part][0], "operation": PARTS[part][1]} for part in name.split(" + ")]
+    return parse_recipe({"name": "candidate", "stage": stages})
+
+
+def scaled(recipe: Recipe, side: int) -> Recipe:
+    """The same distortions for pictures of `side` x `side` instead of 64 x 64."""
+    settings = recipe.settings()
+    for stage in settings["stages"]:
+        for operation in stage["operations"]:
+            for key, power in PIXELS.get(operation["op"], {}).items():
+                operation[key] = [value * (side / FULL_SIDE) ** power for value in operation[key]]
+    return recipe_from_settings(recipe.name, settings)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the network of one seed learns, and what it is judged by."""
+
+    pictures: np.ndarray
+    """uint8 (n, H, W, C), the training part."""
+    labels: np.ndarray
+    validation: tuple[np.ndarray, np.ndarray]
+    classes: int
+    seed: int
+
+
+def task_of(source: SourceFile, seed: int) -> Task:
+    """Every fourth class, from the `seed`-th on; the drawers split as `augment run` splits them."""
+    labels, groups = source.column("label"), source.column("group")
+    rows = split_rows(labels, groups, HeldOut(), key=split_key(source.digest), class_names=source.class_names)
+    own = {part: rows[part][labels[rows[part]] % QUARTERS == seed % QUARTERS] for part in ("train", "validation")}
+    made = {part: (source.read(at), labels[at] // QUARTERS) for part, at in own.items()}
+    return Task(*made["train"], made["validation"], int(made["train"][1].max()) + 1, seed)
+
+
+def material(task: Task, recipe: Recipe | None) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures and labels of all steps, batch by batch: half of each original, half distorted."""
+    rng = np.random.Generator(np.random.Philox(task.seed))
+    half = BATCH // 2
+    first, second = _passes(task, None, rng), _passes(task, recipe, rng)
+    pictures = np.empty((STEPS, BATCH, *task.pictures.shape[1:]), np.uint8)
+    labels = np.empty((STEPS, BATCH), np.int32)
+    for part, passes in ((slice(0, half), first), (slice(half, BATCH), second)):
+        shown = [next(passes) for _ in range(ceil(STEPS * half / len(task.labels)))]
+        for target, parts in zip((pictures, labels), zip(*shown, strict=True), strict=True):
+            whole = np.concatenate(parts)[: STEPS * half]
+            target[:, part] = whole.reshape(STEPS, half, *whole.shape[1:])
+    return pictures.reshape(-1, *pictures.shape[2:]), labels.reshape(-1)
+
+
+def _passes(task: Task, recipe: Recipe | None, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The training part again and again, each time in another order and distorted anew."""
+    shape, positions, epoch = task.pictures.shape[1:], np.arange(len(task.labels)), 0
+    engine = choose_engine("auto", recipe, shape) if recipe else None
+    while True:
+        order = rng.permutation(positions)
+        pictures = task.pictures[order]
+        if recipe and engine:
+            drawn = partial(draw_positions, recipe, shape, f"search/{task.seed}", epoch)
+            pictures = distort_safely(pictures, positions, recipe, drawn, engine).pictures
+        yield pictures, task.labels[order]
+        epoch += 1
+
+
+def accuracy(imported: Path, name: str, seed: int) -> float:
+    """Share of the validation drawers' characters that the network recognises after its last step."""
+    import keras
+
+    from train.models import compile_model
+
+    task, recipe = task_of(open_source_file(imported), seed), recipe_named(name)
+    pictures, labels = material(task, recipe and scaled(recipe, SIDE))
+    keras.utils.set_random_seed(seed)
+    model = _network(pictures.shape[1:], task.classes)
+    compile_model(model, learning_rate=LEARNING_RATE, steps=STEPS)
+    model.fit(pictures, labels, batch_size=BATCH, shuffle=False, verbose=0)
+    seen, right = task.validation
+    return float((model.predict(seen, batch_size=256, verbose=0).argmax(1) == right).mean())
+
+
+def _network(shape: tuple[int, ...], classes: int) -> Any:
+    """`cnn` of half its width."""
+    import keras
+    from keras import layers
+
+    def normalised(x: Any) -> Any:
+        return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+
+    convolution = partial(layers.Conv2D, padding="same", use_bias=False, kernel_initializer="he_normal")
+    inputs = keras.Input(shape, dtype="uint8")
+    x = normalised(convolution(16, 5, 2)(layers.Rescaling(1 / 255)(inputs)))
+    for width in (32, 64, 128):
+        x = layers.MaxPooling2D(padding="same")(normalised(convolution(width, 3)(x)))
+    x = layers.Dropout(0.3)(layers.Flatten()(x))
+    x = normalised(layers.Dense(256, use_bias=False, kernel_initializer="he_normal")(x))
+    return keras.Model(inputs, layers.Dense(classes)(layers.Dropout(0.3)(x)))
+
+
+def _one_thread() -> None:
+    """In a worker: two trainings of one thread each are done sooner than one after the other with two."""
+    os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
+
+
+class Results:
+    """What was measured so far, in a JSON file that is written anew after every training."""
+
+    def __init__(self, path: Path, source: SourceFile):
+        self.path = path
+        task = task_of(source, 0)
+        proxy = {
+            "source": source.digest,
+            "side": SIDE,
+            "classes": task.classes,
+            "training_pictures": len(task.labels),
+            "validation_pictures": len(task.validation[1]),
+            "steps": STEPS,
+            "batch_size": BATCH,
+            "learning_rate": LEARNING_RATE,
+            "parameters_of_seed_0": _network(task.pictures.shape[1:], task.classes).count_params(),
+        }
+        self.document = {"machine": machine(), "task": proxy, "candidates": {}}
+        if path.exists():
+            before = json.loads(path.read_text())
+            if before["task"] != proxy:
+                raise click.ClickException(
+                    f"{path} is of another task: {before['task']}; expected {proxy}. Move it away."
+                )
+            self.document["candidates"] = before["candidates"]
+
+    def of(self, name: str) -> dict[int, float]:
+        """Accuracy by seed; nothing where the recipe was another one then."""
+        found = self.document["candidates"].get(name, {})
+        return (
+            {int(seed): one for seed, one in found.get("accuracy", {}).items()}
+            if found.get("recipe") == _plain(name)
+            else {}
+        )
+
+    def add(self, name: str, round_: str, seed: int, figure: float) -> None:
+        """Write one more down."""
+        accuracies = self.of(name) | {seed: figure}
+        self.document["candidates"][name] = {
+            "round": round_,
+            "recipe": _plain(name),
+            "accuracy": {str(at): accuracies[at] for at in sorted(accuracies)},
+        }
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.document, indent=1) + "\n")
+        temporary.replace(self.path)
+
+
+def _plain(name: str) -> Any:
+    """A recipe's settings for 64 x 64, as JSON gives them back."""
+    recipe = recipe_named(name)
+    return recipe and json.loads(json.dumps(recipe.settings()))
+
+
+def table(found: dict[str, dict[int, float]], against: str) -> list[str]:
+    """Lines for people: accuracy of each recipe by seed, and what it is above the recipe `against`, in points."""
+    common = sorted(set.intersection(*(set(accuracies) for accuracies in found.values())))
+    longest, seeds = max(map(len, found)), " and ".join(map(str, common))
+    lines = [f"{'':{longest}} mean of seeds {seeds}   above {against}   each seed"]
+    for name, accuracies in found.items():
+        mean = 100 * statistics.mean(accuracies[seed] for seed in common) if common else float("nan")
+        each = " ".join(f"{100 * accuracies[seed]:.2f}" for seed in sorted(accuracies))
+        above = _above(accuracies, found.get(against, {})) if name != against else ""
+        lines.append(f"{name:{longest}} {mean:{14 + len(seeds)}.2f} {above:>{8 + len(against)}}   {each}")
+    if len(found) > 1 and len(common) > 1:
+        lines.append(f"\nspread of one training: {spread(found, common):.2f} points")
+    return lines
+
+
+def _above(one: dict[int, float], other: dict[int, float]) -> str:
+    """Mean and standard error of the differences, in points, over the seeds of both; nothing for fewer than two."""
+    differences = [100 * (one[seed] - other[seed]) for seed in sorted(one.keys() & other.keys())]
+    if len(differences) < 2:
+        return ""
+    error = statistics.stdev(differences) / sqrt(len(differences))
+    return f"{statistics.mean(differences):+.2f} +- {error:.2f}"
+
+
+def spread(found: dict[str, dict[int, float]], seeds: list[int]) -> float:
+    """Standard deviation, in points, of what neither the recipe nor the seed explains."""
+    figures = 100 * np.array([[accuracies[seed] for seed in seeds] for accuracies in found.values()])
+    rest = figures - figures.mean(0) - figures.mean(1, keepdims=True) + figures.mean()
+    recipes, trainings = rest.shape
+    return float(np.sqrt((rest**2).sum() / ((recipes - 1) * (trainings - 1))))
+
+
+@click.command()
+@click.option("--seeds", default=2, type=click.IntRange(1, 16), help="Trainings of each recipe, at least.")
+@click.option("--only", multiple=True, help="Only these recipes.")
+@click.option("--against", default="affine 15", show_default=True, help="What the others are compared with.")
+@click.option("--jobs", default=2, type=click.IntRange(min=1), help="Trainings at a time, of one thread each.")
+@click.option("--json", "path", default=RESULTS, type=click.Path(path_type=Path, dir_okay=False), show_default=True)
+@click.option("--source", default=ZIP, type=click.Path(path_type=Path, exists=True), help="Omniglot.")
+def main(seeds: int, only: tuple[str, ...], against: str, jobs: int, path: Path, source: Path) -> None:
+    """Measure the recipes that are not in the JSON file yet; then tell all."""
+    wanted = [(round_, name) for round_, names in ROUNDS.items() for name in names if not only or name in only]
+    with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
+        imported = Path(folder) / "omniglot.h5"
+        found = open_source(str(source), group_pattern=r"_(\d+)\.png$")
+        import_source(found, imported, ImportOptions(size=(SIDE, SIDE)), jobs, quiet=True)
+        results = Results(path, open_source_file(imported))
+        missing = [
+            (round_, name, seed) for round_, name in wanted for seed in range(seeds) if seed not in results.of(name)
+        ]
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread) as pool:
+            tasks = {
+                pool.submit(accuracy, imported, name, seed): (round_, name, seed) for round_, name, seed in missing
+            }
+            try:
+                for number, done in enumerate(as_completed(tasks), 1):
+                    round_, name, seed = tasks[done]
+                    results.add(name, round_, seed, done.result())
+                    click.echo(f"{number} of {len(tasks)}: {name}, seed {seed}: {100 * done.result():.2f} %")
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    measured = {name: results.of(name) for _, name in wanted if results.of(name)}
+    if measured:
+        click.echo("\n" + "\n".join(table(measured, against)))
+
+
+if __name__ == "__main__":
+    main()
