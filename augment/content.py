@@ -77,7 +77,7 @@ def content_at(
         which = order_at(description, part, epoch, positions)
         row, label = np.asarray(rows.row[which]), np.asarray(rows.label[which])
     with profile.of("read", len(positions)):
-        pictures = source.read(row)
+        pictures = source.read(row, engine.read)
     if part != "epoch":
         return Run(pictures, label, row)
     done = distorted_at(description, recipe, epoch, positions, pictures, engine, profile)

@@ -16,6 +16,7 @@ from augment.errors import EpochbankError
 from augment.operations import Operation, Parameters
 from augment.operations.base import Shape
 from augment.recipe import Recipe
+from augment.source_file import ReadMany
 
 Name = Literal["auto", "pillow", "compiled"]
 """What a user may ask for; `auto` is compiled where Numba is installed and the self-check passes."""
@@ -35,6 +36,8 @@ class Engine:
     ink: Callable[[Operation, np.ndarray, np.ndarray, Parameters], np.ndarray | None]
     """`ink(operation, source, members, parameters)`: int64 (k, 2), the ink (sum of pixel values) that the
     operation leaves in each picture's frame, and all that was in it; None where it takes none away."""
+    read: ReadMany | None = None
+    """How it reads many pictures of a source file; None for one at a time."""
 
 
 def _apply_with_pillow(

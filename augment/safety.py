@@ -86,7 +86,10 @@ def is_blank(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def _contrast(pictures: np.ndarray) -> np.ndarray:
     count, height, width, channels = pictures.shape
-    rows = pictures.reshape(count, height, width * channels)  # in two steps, the first over long rows: twice as fast
+    if channels == 1:  # one long run of bytes: several times as fast
+        flat = pictures.reshape(count, height * width)
+        return flat.max(1).astype(np.int64) - flat.min(1)
+    rows = pictures.reshape(count, height, width * channels)
     most, least = (extreme(extreme(rows, 1).reshape(count, width, channels), 1) for extreme in (np.max, np.min))
     return (most.astype(np.int64) - least).max(1)
 

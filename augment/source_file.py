@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,10 @@ KIND = "epochbank source"
 _LARGEST_BLOCK = 4 << 20
 _PAGE = 4096
 _STRINGS = h5py.string_dtype()
+
+
+ReadMany = Callable[[int, np.ndarray, np.ndarray], int]
+"""`read_many(descriptor, pictures, offsets)` fills pictures from offsets of a file and returns how many it could."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +60,23 @@ class SourceFile:
         with h5py.File(self.path, "r", locking="best-effort") as file:
             return file["origin"].asstr()[row]
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
+    def read(self, rows: np.ndarray, read_many: ReadMany | None = None) -> np.ndarray:
         """Pictures at `rows` (int64 (n,), any order), uint8 (n, H, W, C), around the HDF5 library.
 
-        Raises `EpochbankError` where the file is gone or cut short.
+        Raises `EpochbankError` where the file is gone or cut short. `read_many` reads as many as it can first.
         """
         pictures = np.empty((len(rows), *self.shape), np.uint8)
-        each = pictures[0].nbytes if len(rows) else 0
+        offsets = self.offset + rows * math.prod(self.shape)
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError as error:
             raise EpochbankError(f"the source file {self.path} is gone. Import the source again.") from error
         try:
-            for picture, row in zip(pictures, rows.tolist(), strict=True):
-                if os.preadv(descriptor, [picture.data], self.offset + row * each) != each:
+            done = read_many(descriptor, pictures, offsets) if read_many else 0
+            for picture, offset, row in zip(
+                pictures[done:], offsets[done:].tolist(), rows[done:].tolist(), strict=True
+            ):
+                if os.preadv(descriptor, [picture.data], offset) != picture.nbytes:
                     raise EpochbankError(f"{self.path} is cut short at row {row}. Import the source again.")
         finally:
             os.close(descriptor)

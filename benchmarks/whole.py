@@ -1,9 +1,9 @@
-"""Whole generation of one stored epoch, in a process of its own: draw, distort, encode, write, sync, manifest.
+"""Whole generation of stored epochs, in a process of its own: draw, distort, encode, write, sync, manifest.
 
     python benchmarks/whole.py glyphs.h5 --jobs 1 --core 1
 
-Prints JSON: `images_per_second` of one distorted epoch of the recipe `kanji`; the undistorted parts and an epoch before
-are made before the clock starts. `generate.py` runs it.
+Prints JSON: `images_per_second` of distorted epochs of the recipe `kanji`; the undistorted parts and an epoch are made
+before the clock starts. `generate.py` runs it.
 """
 
 import json
@@ -21,7 +21,8 @@ import click
 @click.option("--core", type=int, help="Hold the process to this core.")
 @click.option("--engine", default="auto", help="auto, pillow or compiled.")
 @click.option("--recipe", default="kanji", help="Recipe.")
-def main(source: Path, jobs: int, core: int | None, engine: str, recipe: str) -> None:
+@click.option("--epochs", default=3, help="Stored epochs that are made while the clock runs.")
+def main(source: Path, jobs: int, core: int | None, engine: str, recipe: str, epochs: int) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
     from augment.generate import Execution, generate
@@ -34,10 +35,10 @@ def main(source: Path, jobs: int, core: int | None, engine: str, recipe: str) ->
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-", dir=source.parent) as sets:
         generate(request, Path(sets), Execution(1, jobs=jobs, engine=engine), quiet=True)
         begun = time.perf_counter()
-        outcome = generate(request, Path(sets), Execution(2, jobs=jobs, engine=engine), quiet=True)
+        outcome = generate(request, Path(sets), Execution(1 + epochs, jobs=jobs, engine=engine), quiet=True)
         seconds = time.perf_counter() - begun
     assert outcome.log is not None
-    images, profile = outcome.description.images["train"], outcome.log.profile
+    images, profile = epochs * outcome.description.images["train"], outcome.log.profile
     click.echo(
         json.dumps(
             {

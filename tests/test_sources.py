@@ -8,8 +8,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from conftest import glyphs
 from PIL import Image
 
+from augment.engine import engine_named
 from augment.errors import EpochbankError
 from augment.importing import ImportOptions, import_source
 from augment.recipe import load_recipe
@@ -580,3 +582,17 @@ def test_omniglot_is_split_by_drawer(omniglot: SourceFile) -> None:
         assert len(np.unique(rows.label)) == 1_623
     together = np.sort(np.concatenate([rows.row for rows in parts.values()]))
     np.testing.assert_array_equal(together, np.arange(25_968))
+
+
+def test_both_engines_read_the_same(tmp_path: Path) -> None:
+    """Any rows in any order; a file that was cut short is told either way, and at which row."""
+    pictures = glyphs(50)
+    np.savez(tmp_path / "s.npz", images=pictures, labels=np.arange(50) % 2)
+    import_source(open_source(str(tmp_path / "s.npz")), tmp_path / "s.h5", ImportOptions(), 1, quiet=True)
+    file, rows = open_source_file(tmp_path / "s.h5"), np.array([3, 49, 0, 3, 20])
+    for engine in ("pillow", "compiled"):
+        assert np.array_equal(file.read(rows, engine_named(engine).read), pictures[rows])
+    os.truncate(tmp_path / "s.h5", file.offset + 30 * pictures[0].nbytes)
+    for engine in ("pillow", "compiled"):
+        with pytest.raises(EpochbankError, match="is cut short at row 49"):
+            file.read(rows, engine_named(engine).read)

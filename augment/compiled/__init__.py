@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augment.compiled import elastic, erase, filters, framing, ink, pixels, projective, resize, stroke, warp
+from augment.compiled import elastic, erase, filters, framing, ink, pixels, projective, read, resize, stroke, warp
 from augment.engine import Engine
 from augment.operations import Operation, Parameters
 
@@ -67,7 +67,7 @@ def _ink(operation: Operation, source: np.ndarray, members: np.ndarray, paramete
     return ink.ink_inside(source, members, operation.outward(parameters, source.shape[1:]))
 
 
-COMPILED = Engine("compiled", _apply, _ink)
+COMPILED = Engine("compiled", _apply, _ink, read.read_pictures)
 """The compiled engine."""
 
 

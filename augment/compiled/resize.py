@@ -69,6 +69,21 @@ def _coefficients(before, after):
     return first, count, weights
 
 
+_KNOWN = 128
+"""The longest side whose coefficients are kept."""
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _plan(known, plans, before, after):
+    """The coefficients, from `plans`, at the place that `known` has for them, where they are there."""
+    if before > _KNOWN or after > _KNOWN:
+        return _coefficients(before, after)
+    if known[before, after] < 0:
+        known[before, after] = len(plans)
+        plans.append(_coefficients(before, after))
+    return plans[known[before, after]]
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _clip(total):
     return min(max(total >> np.int32(_BITS), np.int32(0)), np.int32(255))
@@ -127,6 +142,8 @@ def _resize(
     pitch = columns * channels
     turned = np.empty(rows * pitch, np.uint8)
     between, sums = np.empty(rows * pitch, np.uint8), np.empty(max(rows, pitch), np.int32)
+    # Coefficients that were had before: pictures of a block share most of their sizes.
+    known, plans = np.full((_KNOWN + 1, _KNOWN + 1), -1), [_coefficients(1, 1)]
     for number in range(len(members)):
         left, top, wide, high = boxes[number]
         before = source[members[number]].reshape(-1)[top * pitch + left * channels :]
@@ -143,7 +160,7 @@ def _resize(
             for row in range(height):
                 inner[row * pitch :][:line] = before[row * pitch :][:line]
             continue
-        across, down = _coefficients(wide, width), _coefficients(high, height)
+        across, down = _plan(known, plans, wide, width), _plan(known, plans, high, height)
         if width == wide:
             _down(before, pitch, line, inner, pitch, down, sums)
         elif height == high:
