@@ -19,6 +19,7 @@ PEERS = (
     "albumentations",
     "albumentations_mix",
     "keras_layers",
+    "keras_layers_wide",
     "torchvision_v2",
     "epochbank_photos",
     "pillow_photos",

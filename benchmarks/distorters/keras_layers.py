@@ -2,8 +2,8 @@
 
 One thread in tf.data, within operations and between them. Every picture has an angle of its own; the blur has one
 sigma along x and one along y for the whole batch, as the layer draws them. The blur's window is the layer's own, 3 x 3
-pixels, too narrow for a sigma of 1.2; 5 x 5 costs a quarter more, 7 x 7 some 60 %. uint8 in; out comes float32 in
-[0, 255], as the layers give it. Nothing else is done: no shear, scale, sine or sharpening.
+pixels, too narrow for a sigma of 1.2: `keras_layers_wide` has 7 x 7. uint8 in; out comes float32 in [0, 255], as the
+layers give it. Nothing else is done: no shear, scale, sine or sharpening.
 """
 
 import itertools
@@ -17,7 +17,7 @@ PICTURES = "glyphs"
 REQUIRES = {"keras": "keras", "tensorflow": "tensorflow"}
 
 
-def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
+def distorter(pictures: np.ndarray, window: int = 3) -> Callable[[], Iterator[np.ndarray]]:
     import keras
     import tensorflow as tf
 
@@ -26,7 +26,8 @@ def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
     rotation = keras.layers.RandomRotation(
         DEGREES / 360, fill_mode="constant", fill_value=0, interpolation="nearest", seed=1
     )
-    blur = keras.layers.RandomGaussianBlur(factor=(1.0, 1.0), sigma=SIGMA, seed=2)  # a factor of 1 blurs every picture
+    # A factor of 1 blurs every picture.
+    blur = keras.layers.RandomGaussianBlur(factor=(1.0, 1.0), kernel_size=window, sigma=SIGMA, seed=2)
     whole = tf.constant(pictures)
     starts = range(0, len(pictures), BATCH)
     batches = tf.data.Dataset.range(0, len(pictures), BATCH).repeat().map(lambda start: whole[start : start + BATCH])
