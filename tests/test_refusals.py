@@ -641,13 +641,13 @@ def test_a_killed_worker() -> None:
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     _says(result.stderr, "worker", "killed", "memory", "shards of this run are kept", "same command", "--jobs")
-    (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
-    assert "is sound" in done(augment, "verify", directory, "--jobs", 1)
     Path("memory-is-short").unlink()
     words = (*words[:-1], 1)
     command = [sys.executable, "-m", "augment", *map(str, words)]
     again = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert again.returncode == 0, again.stderr
+    (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
+    assert "is sound" in done(augment, "verify", directory, "--jobs", 1)
     assert not [path for path in state() if ".tmp-" in path]
     assert len(json.loads(done(augment, "info", directory, "--json"))["epochs"]) == 2
 
