@@ -3,14 +3,20 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import glyphs
 
 from augment.cli import main
-from augment.recipe import recipe_path
+from augment.draw import draw_positions
+from augment.engine import engine_named
+from augment.recipe import Recipe, Safety, load_recipe, parse_recipe, recipe_path
+from augment.safety import distort_safely
 from train.bank import open_set
 from train.batches import TrainingBatches
 from train.stream import Stream
@@ -106,3 +112,31 @@ def test_a_set_from_before_label_safety_is_continued_as_it_was_made(sets: Path, 
     assert facts["fingerprint"] == FINGERPRINT
     assert [epoch["digest"] for epoch in facts["epochs"]] == DIGESTS
     assert len(list(sets.glob("*/set.json"))) == 1
+
+
+FRAMING = [
+    {"op": "affine", "resample": "bicubic"},
+    {"op": "affine", "resample": "nearest"},
+    {"op": "perspective"},
+    {"op": "crop"},
+    {"op": "flip", "vertical": True},
+]
+
+
+@pytest.mark.parametrize("engine", ["pillow", "compiled"])
+@pytest.mark.parametrize(
+    ("recipe", "lost", "digest"),
+    [
+        (load_recipe("handwriting"), 0.25, "aafe76cf63c7fd0a"),
+        (load_recipe("handwriting"), 0.02, "80310bdc07c31002"),
+        (load_recipe("photo"), 1.0, "f60d5ec735625788"),
+        (parse_recipe({"name": "framing", "stage": [{"operation": FRAMING}]}), 0.25, "44e4c83119b6c29d"),
+    ],
+)
+def test_recipes_make_the_pixels_that_they_made(recipe: Recipe, lost: float, digest: str, engine: str) -> None:
+    """What was drawn, distorted and drawn again when label safety and these operations were new."""
+    recipe, pictures = replace(recipe, safety=Safety(lost)), glyphs(40, (20, 16, 3))
+    draw = partial(draw_positions, recipe, pictures.shape[1:], "golden", 0)
+    done = distort_safely(pictures, np.arange(40), recipe, draw, engine_named(engine))
+    assert hashlib.sha256(done.pictures.tobytes()).hexdigest()[:16] == digest
+    assert (len(done.rejected) > 0) == (lost == 0.02)
