@@ -25,7 +25,7 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
 
     Each stage is `{"op": name, ...}` with the parameters under Pillow's names, which suffice to make
     the picture again from the original; `attempt` is the number of the draw that label safety took, after those in
-    `rejected`. The epoch need not be generated yet, but the original is needed to judge a draw: `EpochbankError` where
+    `rejected`, and `undistorted` is true where none was safe. The epoch need not be generated yet, but the original is needed to judge a draw: `EpochbankError` where
     neither set nor source file has it.
     """
     description = read_description(directory)
@@ -41,8 +41,9 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
     row, label = int(rows.row[picture]), int(rows.label[picture])
     recipe = recipe_of(description)
     attempt, rejected = _attempts(directory, description, recipe, epoch, position, row)
+    undistorted = recipe.safety is not None and attempt == recipe.safety.attempts
     stages: list[Applied] = []
-    if recipe.safety is None or attempt < recipe.safety.attempts:
+    if not undistorted:
         (stages,) = draw_at(description, recipe, epoch, np.array([position]), attempt).applied(recipe)
     return {
         "set": str(directory),
@@ -55,6 +56,7 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
         "origin": _origin(description.source_path(directory), row),
         "attempt": attempt,
         "rejected": rejected,
+        "undistorted": undistorted,
         "stages": [stage_facts(stage) for stage in stages],
     }
 
@@ -99,7 +101,7 @@ def explain_lines(facts: dict[str, Any]) -> list[str]:
         ink = f"{100 * one['lost']:.0f} % of the ink lost, most of it by {one['op']}"
         why = ink if one["lost"] else f"blank after {one['op']}"
         lines.append(f"again  attempt {one['attempt']} was not taken: {why}")
-    nothing = "done   nothing: no attempt was safe" if facts["rejected"] else "done   nothing: no stage applied"
+    nothing = f"done   nothing: {'no attempt was safe' if facts['undistorted'] else 'no stage applied'}"
     lines += [f"done   {stage_text(stage)}" for stage in facts["stages"]] or [nothing]
     return lines
 

@@ -222,7 +222,8 @@ def test_explain_shows_the_attempt(away: dict) -> None:
         assert told["attempt"] == len(own) == len(told["rejected"])
         assert [one["op"] for one in told["rejected"]] == [name.decode() for name in own["operation"]]
         seen.add(told["attempt"])
-        if told["attempt"] == 3:
+        assert told["undistorted"] == (told["attempt"] == 3)
+        if told["undistorted"]:
             assert told["stages"] == []
             assert np.array_equal(stored[position], glyphs(300)[told["row"]])
         else:
