@@ -25,8 +25,8 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
 
     Each stage is `{"op": name, ...}` with the parameters under Pillow's names, which suffice to make
     the picture again from the original; `attempt` is the number of the draw that label safety took, after those in
-    `rejected`, and `undistorted` is true where none was safe. The epoch need not be generated yet, but the original is needed to judge a draw: `EpochbankError` where
-    neither set nor source file has it.
+    `rejected`, and `undistorted` is true where none was safe. The epoch need not be generated yet, but the original is
+    needed to judge a draw: `EpochbankError` where neither set nor source file has it.
     """
     description = read_description(directory)
     count = description.images["train"]
