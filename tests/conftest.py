@@ -9,6 +9,12 @@ from PIL import Image, ImageDraw
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+SHAPES: list[tuple[int, int, int]] = [
+    (64, 64, 1), (64, 64, 3), (28, 28, 1), (63, 65, 1), (65, 63, 3), (48, 80, 1), (17, 5, 3), (5, 17, 1), (3, 3, 1),
+    (2, 9, 3), (1, 1, 1), (1, 6, 3), (7, 1, 1),
+]  # fmt: skip
+"""(H, W, C) that an operation must take: square and not, odd, tiny."""
+
 NOTHING = '[[stage]]\noperation = [{ op = "blur", radius = [0, 0] }]\n'
 """A recipe that changes no pixel."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import pictures_of
+from conftest import SHAPES, pictures_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -57,11 +57,6 @@ WIDE: dict[str, dict[str, Any]] = {
     "colour": {"op": "colour", "brightness": [0, 2], "saturation": [0, 2], "hue": [-0.5, 0.5]},
 }
 """Recipes of one operation each, over ranges at their widest."""
-
-SHAPES: list[Shape] = [
-    (64, 64, 1), (64, 64, 3), (28, 28, 1), (63, 65, 1), (65, 63, 3), (48, 80, 1), (17, 5, 3), (5, 17, 1), (3, 3, 1),
-    (2, 9, 3), (1, 1, 1), (1, 6, 3), (7, 1, 1),
-]  # fmt: skip
 
 
 def recipe_of(what: str) -> Recipe:

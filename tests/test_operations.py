@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import pictures_of
+from conftest import SHAPES, pictures_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
@@ -131,22 +131,6 @@ WIDE: dict[str, dict[str, Any]] = {
     "sharpen": {"op": "sharpen"},
     "smooth": {"op": "smooth"},
 }
-
-SHAPES: list[Shape] = [
-    (64, 64, 1),
-    (64, 64, 3),
-    (28, 28, 1),
-    (63, 65, 1),
-    (65, 63, 3),
-    (48, 80, 1),
-    (17, 5, 3),
-    (5, 17, 1),
-    (3, 3, 1),
-    (2, 9, 3),
-    (1, 1, 1),
-    (1, 6, 3),
-    (7, 1, 1),
-]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

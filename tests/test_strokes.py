@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import SHAPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
@@ -19,21 +20,6 @@ from augment.operations import Erase, Operation, Stroke
 from augment.recipe import Recipe, parse_recipe
 
 Shape = tuple[int, int, int]
-
-SHAPES: list[Shape] = [
-    (64, 64, 1),
-    (64, 64, 3),
-    (28, 28, 1),
-    (63, 65, 1),
-    (65, 63, 3),
-    (17, 5, 3),
-    (5, 17, 1),
-    (3, 3, 1),
-    (2, 9, 3),
-    (1, 1, 1),
-    (1, 6, 3),
-    (7, 1, 1),
-]
 
 KEYS: list[dict[str, Any]] = [
     {"op": "stroke"},
