@@ -1,5 +1,6 @@
 """Explaining one stored picture: where it came from and what was done, without generating anything else."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from augment.errors import EpochbankError
 from augment.operations import OwnOperation
 from augment.recipe import Recipe
 from augment.request import recipe_of
+from augment.safety import applied_at
 from augment.sheet import Cell, contact_sheet
 from augment.source_file import open_source_file
 from augment.store.description import Description, read_description
@@ -41,10 +43,7 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
     row, label = int(rows.row[picture]), int(rows.label[picture])
     recipe = recipe_of(description)
     attempt, rejected = _attempts(directory, description, recipe, epoch, position, row)
-    undistorted = recipe.safety is not None and attempt == recipe.safety.attempts
-    stages: list[Applied] = []
-    if not undistorted:
-        (stages,) = draw_at(description, recipe, epoch, np.array([position]), attempt).applied(recipe)
+    applied = applied_at(recipe, partial(draw_at, description, recipe, epoch), position, attempt)
     return {
         "set": str(directory),
         "epoch": epoch,
@@ -56,8 +55,8 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
         "origin": _origin(description.source_path(directory), row),
         "attempt": attempt,
         "rejected": rejected,
-        "undistorted": undistorted,
-        "stages": [stage_facts(stage) for stage in stages],
+        "undistorted": applied is None,
+        "stages": [stage_facts(stage) for stage in applied or []],
     }
 
 

@@ -16,7 +16,7 @@ from augment.explain import explain, original, stage_facts, stage_text
 from augment.importing import ImportOptions, import_source, selection
 from augment.recipe import Recipe, check_shape
 from augment.request import FoundSource, recipe_of
-from augment.safety import distort_safely
+from augment.safety import applied_at, distort_safely
 from augment.sheet import Cell, contact_sheet
 from augment.source_file import SourceFile, open_source_file
 from augment.store.description import read_description
@@ -49,12 +49,7 @@ def sheet_of(sample: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
     for number, picture in enumerate(sample.read(rows)):
         draws = partial(draw_positions, recipe, sample.shape, f"preview/{seed}", number)
         made = distort_safely(np.repeat(picture[None], DISTORTIONS, 0), np.arange(DISTORTIONS), recipe, draws)
-        done = [
-            []
-            if recipe.safety and attempt == recipe.safety.attempts
-            else draws(np.array([at]), attempt).applied(recipe)[0]
-            for at, attempt in enumerate(made.attempt.tolist())
-        ]
+        done = [applied_at(recipe, draws, at, attempt) or [] for at, attempt in enumerate(made.attempt.tolist())]
         name = sample.class_names[labels[rows[number]]]
         grid.append(
             [Cell(picture, ["original", name], marked=True)]

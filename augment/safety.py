@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from augment.distort import distort
-from augment.draw import Draw
+from augment.draw import Applied, Draw
 from augment.engine import PILLOW, Engine
 from augment.profile import Profile
 from augment.recipe import Recipe
@@ -73,6 +73,16 @@ def distort_safely(
         result[members] = pictures[members]
         attempt[members] = number + 1
     return Distorted(result, attempt, np.concatenate(rejected) if rejected else np.empty(0, REJECTED))
+
+
+def applied_at(
+    recipe: Recipe, draw: Callable[[np.ndarray, int], Draw], position: int, attempt: int
+) -> list[Applied] | None:
+    """The operations applied to the picture at `position` by the draw that was taken; None where none was safe."""
+    if recipe.safety is not None and attempt == recipe.safety.attempts:
+        return None
+    (applied,) = draw(np.array([position]), attempt).applied(recipe)
+    return applied
 
 
 def is_blank(before: np.ndarray, after: np.ndarray) -> np.ndarray:

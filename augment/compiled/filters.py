@@ -13,6 +13,7 @@ from PIL import ImageFilter
 from augment.operations.base import Parameters
 
 _PASSES = 3  # ImageFilter.GaussianBlur's
+_ROW_PIXELS = 1024  # about so many are filtered along in one loop
 
 
 def blur(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -87,9 +88,6 @@ def blur_near(
         _weigh(below, above, line, size, line, ww, fw)
         _extend(above, np.uint64(1), size + line + line, line)
         _weigh(above, out, base, size, line, ww, fw)
-
-
-_ROW_PIXELS = 1024
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
