@@ -65,7 +65,7 @@ def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_pa
     from augment.split import HeldOut
 
     loaded, execution, held_out = load_recipe(recipe), execution_of(words), HeldOut(words["validation"], words["test"])
-    file = prepare_source(source, sets, import_settings(words), words["group_pattern"], execution.jobs)
+    file = prepare_source(source, sets, import_settings(words), execution.jobs)
     request = Request(file, source, loaded, seed, held_out)
     outcome = generate(request, sets, execution)
     for warning in outcome.warnings:
@@ -103,7 +103,7 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
 
     options, execution, loaded = import_settings(words), execution_of(words), load_recipe(recipe)
     held_out = HeldOut(words["validation"], words["test"])
-    found = find_source(source, sets, options, words["group_pattern"])
+    found = find_source(source, sets, options)
     request = None
     if found.file is not None:
         request = Request(found.file, source, loaded, seed, held_out).as_stored(sets)
@@ -149,7 +149,7 @@ def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words:
         sheet = preview_set(directory)
     else:
         options = import_settings(words)
-        found = find_source(source, sets, options, words["group_pattern"])
+        found = find_source(source, sets, options)
         sheet = preview_source(found, load_recipe(recipe), options, seed)
     save(sheet, out)
 
@@ -180,7 +180,7 @@ def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
     if file.suffix.lower() not in (".h5", ".hdf5"):
         raise EpochbankError(f"{file}; expected a name that ends in .h5, as `augment run` knows it by.", words=True)
     options = import_settings(words)
-    for note in import_source(open_source(source, words["group_pattern"]), file, options, jobs or core_count()):
+    for note in import_source(open_source(source, options.source), file, options, jobs or core_count()):
         say(note)
     done = open_source_file(file)
     click.echo(f"{file}: {done.images:,} pictures, {len(done.class_names):,} classes, digest {done.digest[:16]}")

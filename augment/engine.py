@@ -15,12 +15,15 @@ from augment.console import say
 from augment.errors import EpochbankError
 from augment.operations import Operation, Parameters
 from augment.operations.base import Shape
+from augment.picture import Treatment, fit_each
 from augment.recipe import Recipe
 from augment.source_file import ReadMany
 
 Name = Literal["auto", "pillow", "compiled"]
 """What a user may ask for; `auto` is compiled where Numba is installed and the self-check passes."""
 
+_WORTH_COMPILING, _SIZES = 2048, ((127, 128), (28, 28), (63, 64), (40, 70), (9, 5))
+"""Pictures of an import that Pillow has done before a compiled engine has started; sizes that it is held against."""
 _CHECKED, _CHECKED_SIDE = 6, 128
 """Pictures of the self-check for each operation, and the longest side that they have."""
 
@@ -38,6 +41,9 @@ class Engine:
     operation leaves in each picture's frame, and all that was in it; None where it takes none away."""
     read: ReadMany | None = None
     """How it reads many pictures of a source file; None for one at a time."""
+    fit: Callable[[np.ndarray, Treatment], np.ndarray] = fit_each
+    """`fit(pictures, treatment)`: pictures of one size (uint8 (n, h, w, C), contiguous, C the treatment's, inverted
+    already) brought to the treatment's size."""
 
 
 def _apply_with_pillow(
@@ -80,6 +86,23 @@ def choose_engine(name: Name, recipe: Recipe, shape: Shape) -> Engine:
         raise EpochbankError(f"--engine compiled: {fault}. Leave it out, or give --engine pillow.", words=True)
     say(f"{fault}: this run uses Pillow, several times slower, with the same pictures")
     return PILLOW
+
+
+def importing_engine(treatment: Treatment, images: int) -> str:
+    """The name of the engine that fits so many pictures: compiled where that is worth its start and is Pillow's."""
+    if images < _WORTH_COMPILING:
+        return "pillow"
+    rng = np.random.Generator(np.random.Philox(0))
+    try:
+        compiled = engine_named("compiled")
+        for height, width in _SIZES:
+            pictures = rng.integers(0, 256, (2, height, width, treatment.channels), np.uint8)
+            if not np.array_equal(compiled.fit(pictures, treatment), PILLOW.fit(pictures, treatment)):
+                return "pillow"
+    except Exception as error:  # As below: whatever it is, Pillow does the same, only more slowly.
+        say(f"the compiled engine cannot be had ({type(error).__name__}: {error}): Pillow imports, more slowly")
+        return "pillow"
+    return "compiled"
 
 
 def _fault_of_compiled(recipe: Recipe, shape: Shape) -> str | None:

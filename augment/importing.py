@@ -1,22 +1,22 @@
 """Import: a source into a source file, once, on all cores, with memory that does not grow with it."""
 
-import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from augment import source_file
+from augment.duplicates import find_alike, find_copies
+from augment.engine import importing_engine
 from augment.errors import EpochbankError
-from augment.picture import BadPicture, Look, Treatment, fit, look_at
+from augment.import_block import Block, BlockResult, one_by_one, write_block
+from augment.picture import Look, Treatment, look_at
 from augment.progress import Progress, size
-from augment.sources import Reader, Scan, Source
+from augment.sources import Reader, Scan, Source, SourceOptions
 from augment.store.atomic import TEMPORARY, make_directory, new_file, remove
 from augment.workers import on_all_cores
 
@@ -37,30 +37,11 @@ class ImportOptions:
     limit: int | None = None
     """Only so many pictures, evenly spaced over the source."""
     on_bad: Literal["refuse", "skip"] = "refuse"
+    source: SourceOptions = field(default_factory=SourceOptions)
 
     def settings(self) -> dict:
         """The options as JSON values."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Block:
-    """One task of the import: which pictures, and where in the file they go."""
-
-    path: Path
-    offset: int
-    indices: np.ndarray
-    reader: Reader
-    treatment: Treatment
-
-
-@dataclass(frozen=True)
-class BlockResult:
-    """What a task leaves: the digest of its pixels, and the pictures that could not be used."""
-
-    images: int
-    digest: bytes
-    bad: list[tuple[int, str]]
 
 
 def import_source(source: Source, path: Path, options: ImportOptions, jobs: int, *, quiet: bool = False) -> list[str]:
@@ -75,7 +56,7 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
         remove(left)  # of an import that was killed
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent) as workspace:
-            return import_scanned(source.scan(Path(workspace)), source.name, path, options, jobs, quiet=quiet)
+            return import_scanned(source.scan(Path(workspace), jobs), source.name, path, options, jobs, quiet=quiet)
     except OSError as error:
         raise EpochbankError(
             f"the import into {path} failed: {error}. Nothing half-written is left; mend it, then give the same "
@@ -90,15 +71,17 @@ def import_scanned(
     indices = selection(len(scan.labels), options.limit)
     treatment, decided = decide(scan, indices, options)
     notes = [*scan.notes, decided]
+    engine = importing_engine(treatment, len(indices))
     with new_file(path) as temporary:
-        results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
+        results = _write_pictures(temporary, scan, indices, treatment, engine, jobs, quiet)
         bad = [entry for result in results for entry in result.bad]
-        skipped = [(scan.reader.origin(index), reason) for index, reason in bad]
+        skipped = [*scan.bad, *((scan.reader.origin(index), reason) for index, reason in bad)]
+        if skipped:
+            _refuse_or_note(skipped, len(indices) + len(scan.bad), options, notes)
         if bad:
-            _refuse_or_note(skipped, len(indices), options, notes)
             temporary.unlink()
             indices = np.setdiff1d(indices, [index for index, _ in bad])
-            results = _write_pictures(temporary, scan, indices, treatment, jobs, quiet)
+            results = _write_pictures(temporary, scan, indices, treatment, engine, jobs, quiet)
             if any(result.bad for result in results):
                 raise EpochbankError("the source changed while it was imported. Give the same command again.")
         labels, class_names = _compact(scan.labels[indices], scan.class_names)
@@ -108,6 +91,7 @@ def import_scanned(
         groups, group_names = None, None
         if scan.groups is not None and scan.group_names is not None:
             groups, group_names = _compact(scan.groups[indices], scan.group_names)
+        digests, pictures = (source_file.mapped(temporary, column) for column in ("digest", "image"))
         source_file.finish(
             temporary,
             name=name,
@@ -118,7 +102,10 @@ def import_scanned(
             block_digests=(result.digest for result in results),
             origins=_origins(scan.reader, indices),
             skipped=skipped,
+            parts=None if scan.parts is None else scan.parts[indices],
             decided=decided,
+            copies=find_copies(digests),
+            alike=find_alike(digests, source_file.mapped(temporary, "likeness"), pictures.__getitem__),
         )
     return notes
 
@@ -133,7 +120,7 @@ def selection(count: int, limit: int | None) -> np.ndarray:
 def decide(scan: Scan, indices: np.ndarray, options: ImportOptions) -> tuple[Treatment, str]:
     """The treatment of every picture, from the options and a look at a sample; and a sentence that says why."""
     sample = indices[selection(len(indices), SAMPLE)]
-    look = look_at(picture for picture in scan.reader.read(sample) if isinstance(picture, Image.Image))
+    look = look_at(one_by_one(scan.reader.read(sample)))
     channels = {"grey": 1, "rgb": 3, "auto": scan.channels or (3 if look.colour else 1)}[options.colour]
     invert = options.invert == "yes" or (options.invert == "auto" and channels == 1 and 2 * look.light > look.images)
     height, width = options.size or scan.size or DEFAULT_SIZE
@@ -153,7 +140,7 @@ def _decision(treatment: Treatment, look: Look, options: ImportOptions) -> str:
 
 
 def _write_pictures(
-    path: Path, scan: Scan, indices: np.ndarray, treatment: Treatment, jobs: int, quiet: bool
+    path: Path, scan: Scan, indices: np.ndarray, treatment: Treatment, engine: str, jobs: int, quiet: bool
 ) -> list[BlockResult]:
     """Create `path` and write the pictures into it, block by block on all cores; results in order of block."""
     needed, free = len(indices) * int(np.prod(treatment.shape)), shutil.disk_usage(path.parent).free
@@ -162,11 +149,10 @@ def _write_pictures(
             f"the source file needs {size(needed)}, and {path.parent} has {size(free)} left. "
             "Free space, choose another place, or import fewer pictures with --limit."
         )
-    offset = source_file.create(path, len(indices), treatment.shape)
-    rows, each = source_file.block_rows(treatment.shape), int(np.prod(treatment.shape))
+    places, rows = source_file.create(path, len(indices), treatment.shape), source_file.block_rows(treatment.shape)
     starts = range(0, len(indices), rows)
     blocks = (
-        Block(path.absolute(), offset + start * each, indices[start : start + rows], scan.reader, treatment)
+        Block(path.absolute(), places, start, indices[start : start + rows], scan.reader, treatment, engine)
         for start in starts
     )
     results: list[BlockResult | None] = [None] * len(starts)
@@ -175,25 +161,6 @@ def _write_pictures(
             results[number] = result
             progress.advance(result.images)
     return [result for result in results if result is not None]
-
-
-def write_block(block: Block) -> BlockResult:
-    """Read, fit and write the pictures of one block; a picture that is bad leaves its place black."""
-    pixels = np.zeros((len(block.indices), *block.treatment.shape), np.uint8)
-    bad: list[tuple[int, str]] = []
-    for number, picture in enumerate(block.reader.read(block.indices)):
-        if isinstance(picture, BadPicture):
-            bad.append((int(block.indices[number]), str(picture)))
-        else:
-            pixels[number] = fit(picture, block.treatment)
-    data, written = pixels.reshape(-1).data, 0
-    descriptor = os.open(block.path, os.O_WRONLY)
-    try:
-        while written < len(data):
-            written += os.pwrite(descriptor, data[written:], block.offset + written)
-    finally:
-        os.close(descriptor)
-    return BlockResult(len(pixels), hashlib.sha256(data).digest(), bad)
 
 
 def _refuse_or_note(skipped: list[tuple[str, str]], total: int, options: ImportOptions, notes: list[str]) -> None:

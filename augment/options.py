@@ -59,6 +59,19 @@ import_options = _options(
         help="Finds a picture's group (writer, sheet) in its path: the first (...), or the whole match.",
     ),
     click.option(
+        "--split", type=click.Choice(["source", "fractions"]), default="source",
+        help="Obey the parts that the source itself names (train/ and test/, a column `part`), or split it anew.",
+    ),
+    click.option(
+        "--etl-sets", metavar="8G,9G,...",
+        help="Sets of the ETL Character Database.  [default: all, no handwriting twice, none printed]",
+    ),
+    click.option(
+        "--characters", metavar="kanji,...",
+        help="Of ETL files: kanji, hiragana, katakana, digits, latin, symbols, or the characters themselves: "
+        "\u4e9c\u54c0.  [default: all]",
+    ),
+    click.option(
         "--on-bad", type=click.Choice(["refuse", "skip"]), default="refuse",
         help="What to do about unreadable pictures; skip leaves them out and records it.",
     ),
@@ -91,8 +104,10 @@ run_options = _options(
 def import_settings(words: dict[str, Any]) -> "ImportOptions":
     """What `import_options` said, among a command's `words`."""
     from augment.importing import ImportOptions
+    from augment.sources import SourceOptions
 
-    return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"])
+    named = SourceOptions(words["group_pattern"], words["etl_sets"], words["characters"], words["split"])
+    return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"], named)
 
 
 def execution_of(words: dict[str, Any]) -> "Execution":

@@ -92,27 +92,49 @@ def look_at(pictures: Iterable[Image.Image]) -> Look:
 
 def fit(image: Image.Image, treatment: Treatment) -> np.ndarray:
     """A decoded picture (L or RGB) as `uint8` (H, W, C) of the treatment's shape."""
-    image = image.convert("L" if treatment.channels == 1 else "RGB")
-    if treatment.invert:
-        image = ImageOps.invert(image)
-    size = (treatment.width, treatment.height)
-    if image.size != size:
-        factor = min(size[0] / image.width, size[1] / image.height)
-        inner = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        background = _background(image)
-        image = image.resize(inner, Image.Resampling.BICUBIC)
-        if inner != size:
-            canvas = Image.new(image.mode, size, background)
-            canvas.paste(image, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
-            image = canvas
-    return np.asarray(image).reshape(treatment.shape)
+    return fit_each(coloured(image, treatment), treatment)[0]
 
 
-def _background(image: Image.Image) -> int | tuple[int, ...]:
-    """The median of the outermost pixels, per channel."""
-    border = _border(np.asarray(image))
-    middle = np.sort(border, axis=0)[len(border) // 2]
-    return int(middle) if border.ndim == 1 else tuple(int(value) for value in middle)
+def coloured(image: Image.Image, treatment: Treatment) -> np.ndarray:
+    """A decoded picture (L or RGB) as `uint8` (1, h, w, C), in the treatment's channels, inverted where it says so."""
+    pixels = np.asarray(image.convert("L" if treatment.channels == 1 else "RGB"))
+    return (~pixels if treatment.invert else pixels).reshape(1, image.height, image.width, treatment.channels)
+
+
+def coloured_run(pixels: np.ndarray, treatment: Treatment) -> np.ndarray:
+    """`coloured` of n pictures of one size, uint8 (n, h, w) or (n, h, w, 3)."""
+    if pixels.ndim == 4 and treatment.channels == 1:
+        return np.concatenate([coloured(Image.fromarray(picture), treatment) for picture in pixels])
+    if pixels.ndim == 3:
+        pixels = np.repeat(pixels[..., None], treatment.channels, axis=3)
+    return ~pixels if treatment.invert else pixels
+
+
+def fit_each(pictures: np.ndarray, treatment: Treatment) -> np.ndarray:
+    """Each of `pictures` (uint8 (n, h, w, C), C the treatment's) brought to the treatment's size, (n, H, W, C)."""
+    left, top, width, height = placed(pictures.shape[1], pictures.shape[2], treatment)
+    if pictures.shape[1:] == treatment.shape:
+        return pictures
+    fitted = np.empty((len(pictures), *treatment.shape), np.uint8)
+    fitted[:] = grounds(pictures)[:, None, None]
+    inner = fitted[:, top : top + height, left : left + width]
+    for picture, place in zip(pictures, inner, strict=True):
+        image = Image.fromarray(picture[:, :, 0] if treatment.channels == 1 else picture)
+        place[:] = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)).reshape(place.shape)
+    return fitted
+
+
+def grounds(pictures: np.ndarray) -> np.ndarray:
+    """The background of each of `pictures` (uint8 (n, h, w, C)): the median of its outermost pixels, per channel."""
+    border = np.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
+    return np.sort(border, axis=1)[:, border.shape[1] // 2]
+
+
+def placed(height: int, width: int, treatment: Treatment) -> tuple[int, int, int, int]:
+    """Left, top, width and height, in a picture of the treatment's size, of one that was `height` x `width`."""
+    factor = min(treatment.width / width, treatment.height / height)
+    inner = max(1, round(width * factor)), max(1, round(height * factor))
+    return (treatment.width - inner[0]) // 2, (treatment.height - inner[1]) // 2, *inner
 
 
 def _border(pixels: np.ndarray) -> np.ndarray:

@@ -134,23 +134,23 @@ class FoundSource:
         return open_source_file(self.path) if self.path.exists() else None
 
 
-def find_source(spec: str, sets: Path, options: ImportOptions, group_pattern: str | None) -> FoundSource:
+def find_source(spec: str, sets: Path, options: ImportOptions) -> FoundSource:
     """`spec` itself if it is a source file, else the place of one in `sets/sources/`.
 
     The place is the same as long as the source's files keep their names, sizes and times, and the
     options stay the same.
     """
     if is_source_file(Path(spec)):
-        return FoundSource(None, _own_source_file(Path(spec), options, group_pattern))
-    source = open_source(spec, group_pattern)
+        return FoundSource(None, _own_source_file(Path(spec), options))
+    source = open_source(spec, options.source)
     key = json.dumps([source_file.FORMAT, source.identity(), options.settings()], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     return FoundSource(source, sets / SOURCES / f"{source.name}-{digest}.h5")
 
 
-def prepare_source(spec: str, sets: Path, options: ImportOptions, group_pattern: str | None, jobs: int) -> SourceFile:
+def prepare_source(spec: str, sets: Path, options: ImportOptions, jobs: int) -> SourceFile:
     """The source file of `spec`, imported first where that has not been done yet."""
-    found = find_source(spec, sets, options, group_pattern)
+    found = find_source(spec, sets, options)
     if found.source is not None and not found.path.exists():
         make_directory(found.path.parent)
         with writing(found.path.parent, wait=True):
@@ -161,10 +161,10 @@ def prepare_source(spec: str, sets: Path, options: ImportOptions, group_pattern:
     return open_source_file(found.path)
 
 
-def _own_source_file(path: Path, options: ImportOptions, group_pattern: str | None) -> Path:
+def _own_source_file(path: Path, options: ImportOptions) -> Path:
     source = open_source_file(path)
     same = replace(options, on_bad="refuse", size=None if options.size == source.shape[:2] else options.size)
-    if same != ImportOptions() or group_pattern is not None:
+    if same != ImportOptions():
         raise EpochbankError(
             f"{path} is a source file of {source.images:,} pictures of {source.shape[0]} x {source.shape[1]}; --size, "
             "--limit, --invert, --colour and --group-pattern act when a source is imported. Leave them out, or name "

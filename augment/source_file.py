@@ -1,8 +1,10 @@
 """A source file: a source imported once. HDF5, its pictures uncompressed in one piece.
 
 `image` uint8 (N, H, W, C), contiguous, so that any row is one read, and workers write side by side;
-`label` int32 (N,); where there are groups, `group` int32 (N,) and `group_name`; `class_name`;
-`origin`: where each picture came from; `skipped`: what `--on-bad skip` left out, and why.
+`label` int32 (N,); where there are groups, `group` int32 (N,) and `group_name`; `class_name`; where the source
+names parts, `part` int8 (N,); `origin`: where each picture came from; `skipped`: what `--on-bad skip` left out,
+and why; `digest` uint64 (N, 2) and `likeness` uint64 (N,) of each picture's pixels; `copy` and `alike`: pairs of rows
+whose pictures are the same, and nearly so.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -19,13 +22,14 @@ import numpy as np
 from augment.errors import EpochbankError
 from augment.operations.base import Shape
 
-FORMAT = 1
+FORMAT = 2
+"""Of new files. Format 1 had no `part`, `digest`, `likeness`, `copy` and `alike`; it is read as well."""
 KIND = "epochbank source"
 
 _LARGEST_BLOCK = 4 << 20
 _PAGE = 4096
 _STRINGS = h5py.string_dtype()
-
+NO_PAIRS = np.empty((0, 2), np.int64)
 
 ReadMany = Callable[[int, np.ndarray, np.ndarray], int]
 """`read_many(descriptor, pictures, offsets)` fills pictures from offsets of a file and returns how many it could."""
@@ -49,11 +53,20 @@ class SourceFile:
     """What the import decided (colour, inversion), for people."""
     skipped: int
     """Bad pictures left out."""
+    has_parts: bool = False
+    """Whether the source names parts."""
 
     def column(self, name: str) -> np.ndarray:
-        """`label` or `group`, whole."""
+        """`label`, `group`, `part`, `copy` or `alike`, whole."""
         with h5py.File(self.path, "r", locking="best-effort") as file:
+            if name in ("copy", "alike") and name not in file:
+                return NO_PAIRS  # Format 1 did not look for any.
             return file[name][()]
+
+    def skipped_names(self) -> list[tuple[str, str]]:
+        """What was left out as bad, and why."""
+        with h5py.File(self.path, "r", locking="best-effort") as file:
+            return [(origin, reason) for origin, reason in file["skipped"].asstr()[()]]
 
     def origin(self, row: int) -> str:
         """Where a picture came from."""
@@ -88,8 +101,16 @@ def block_rows(shape: Shape) -> int:
     return max(1, min(1024, _LARGEST_BLOCK // math.prod(shape)))
 
 
-def create(path: Path, images: int, shape: Shape) -> int:
-    """Make the file with room for its pictures; returns the byte at which they begin.
+class Places(NamedTuple):
+    """The bytes of a file at which its columns begin."""
+
+    image: int
+    digest: int
+    likeness: int
+
+
+def create(path: Path, images: int, shape: Shape) -> Places:
+    """Make the file with room for its pictures and for what is known of each; returns where they begin.
 
     That is the beginning of a page, so that no picture of a page or less lies on more of them than it must.
     """
@@ -98,9 +119,22 @@ def create(path: Path, images: int, shape: Shape) -> int:
         plist.set_layout(h5py.h5d.CONTIGUOUS)
         plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        space = h5py.h5s.create_simple((images, *shape))
-        dataset = h5py.h5d.create(file.id, b"image", h5py.h5t.NATIVE_UINT8, space, plist)
-        return dataset.get_offset()
+
+        def room(name: bytes, shape: tuple[int, ...], kind: h5py.h5t.TypeID) -> int:
+            return h5py.h5d.create(file.id, name, kind, h5py.h5s.create_simple(shape), plist).get_offset()
+
+        return Places(
+            image=room(b"image", (images, *shape), h5py.h5t.NATIVE_UINT8),
+            digest=room(b"digest", (images, 2), h5py.h5t.STD_U64LE),
+            likeness=room(b"likeness", (images,), h5py.h5t.STD_U64LE),
+        )
+
+
+def mapped(path: Path, name: str) -> np.ndarray:
+    """A column that lies in the file in one piece, memory-mapped, read-only."""
+    with h5py.File(path, "r", locking="best-effort") as file:
+        dataset = file[name]
+        return np.memmap(path, dataset.dtype, "r", dataset.id.get_offset(), dataset.shape)
 
 
 def finish(
@@ -111,14 +145,18 @@ def finish(
     class_names: list[str],
     groups: np.ndarray | None,
     group_names: list[str] | None,
+    parts: np.ndarray | None,
     block_digests: Iterable[bytes],
     origins: Iterable[list[str]],
     skipped: list[tuple[str, str]],
     decided: str,
+    copies: np.ndarray,
+    alike: np.ndarray,
 ) -> None:
-    """Write everything but the pictures, which lie in the file already, with the digest over all.
+    """Write everything but the pictures and what is known of each, which lie in the file already, with the digest over
+    all.
 
-    `origins` come in runs, in order of row.
+    `origins` come in runs, in order of row; `copies` and `alike` are pairs of rows, int64 (k, 2).
     """
     with h5py.File(path, "r+") as file:
         shape = file["image"].shape[1:]
@@ -127,6 +165,9 @@ def finish(
         if groups is not None:
             file["group"] = groups
             file.create_dataset("group_name", data=group_names, dtype=_STRINGS)
+        if parts is not None:
+            file["part"] = parts
+        file["copy"], file["alike"] = copies, alike
         origin = file.create_dataset("origin", (len(labels),), _STRINGS, chunks=(min(len(labels), 4096),))
         at = 0
         for run in origins:
@@ -138,6 +179,8 @@ def finish(
         digest.update(np.ascontiguousarray(labels, "<i4").data)
         if groups is not None:
             digest.update(np.ascontiguousarray(groups, "<i4").data)
+        if parts is not None:
+            digest.update(np.ascontiguousarray(parts, "i1").data)
         for block in block_digests:
             digest.update(block)
         file.attrs.update(kind=KIND, format=FORMAT, name=name, digest=digest.hexdigest(), decided=decided)
@@ -158,9 +201,9 @@ def open_source_file(path: Path) -> SourceFile:
     """Read what a source file says of itself; `EpochbankError` for a newer format or a damaged file."""
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            if file.attrs["format"] != FORMAT:
+            if not 1 <= file.attrs["format"] <= FORMAT:
                 raise EpochbankError(
-                    f"{path} is a source file of format {file.attrs['format']}; this epochbank reads format {FORMAT}. "
+                    f"{path} is a source file of format {file.attrs['format']}; this epochbank reads 1 to {FORMAT}. "
                     "Upgrade epochbank, or import the source again."
                 )
             images, *shape = file["image"].shape
@@ -175,6 +218,7 @@ def open_source_file(path: Path) -> SourceFile:
                 group_names=file["group_name"].asstr()[()].tolist() if "group_name" in file else None,
                 decided=file.attrs["decided"],
                 skipped=len(file["skipped"]),
+                has_parts="part" in file,
             )
     except (OSError, KeyError) as error:
         raise EpochbankError(f"the source file {path} is damaged ({error}). Import the source again.") from error

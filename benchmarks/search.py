@@ -40,7 +40,7 @@ from augment.importing import ImportOptions, import_source
 from augment.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
 from augment.safety import distort_safely
 from augment.source_file import SourceFile, open_source_file
-from augment.sources import open_source
+from augment.sources import SourceOptions, open_source
 from augment.split import HeldOut, split_key, split_rows
 
 ZIP = Path(__file__).parents[2] / "shared/data/omniglot-drawers-01-16.zip"
@@ -312,7 +312,7 @@ def main(seeds: int, only: tuple[str, ...], against: str, jobs: int, path: Path,
     wanted = [(round_, name) for round_, names in ROUNDS.items() for name in names if not only or name in only]
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
         imported = Path(folder) / "omniglot.h5"
-        found = open_source(str(source), group_pattern=r"_(\d+)\.png$")
+        found = open_source(str(source), SourceOptions(r"_(\d+)\.png$"))
         import_source(found, imported, ImportOptions(size=(SIDE, SIDE)), jobs, quiet=True)
         results = Results(path, open_source_file(imported))
         missing = [

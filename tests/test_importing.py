@@ -21,7 +21,7 @@ from augment.picture import BadPicture
 from augment.recipe import load_recipe
 from augment.request import Request, prepare_source
 from augment.source_file import SourceFile, open_source_file
-from augment.sources import Scan, open_source
+from augment.sources import Scan, SourceOptions, open_source
 from augment.store.description import fingerprint_of, read_description
 
 
@@ -59,7 +59,7 @@ def write_tree(root: Path, pictures: dict[str, np.ndarray]) -> Path:
 
 
 def import_to(path: Path, spec: object, pattern: str | None = None, jobs: int = 1, **options: Any) -> SourceFile:
-    import_source(open_source(str(spec), pattern), path, ImportOptions(**options), jobs, quiet=True)
+    import_source(open_source(str(spec), SourceOptions(pattern)), path, ImportOptions(**options), jobs, quiet=True)
     return open_source_file(path)
 
 
@@ -331,10 +331,10 @@ def test_an_imported_source_file_makes_the_same_set(tmp_path: Path) -> None:
 def test_an_unchanged_source_is_not_imported_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The source file of a source is found again, untouched, as long as the source's files do not change."""
     write_tree(tmp_path / "t", {f"{c}/{n}.png": noise(8, 8, seed=n) for c in "ab" for n in range(3)})
-    first = prepare_source(str(tmp_path / "t"), tmp_path / "sets", ImportOptions(), None, 1)
+    first = prepare_source(str(tmp_path / "t"), tmp_path / "sets", ImportOptions(), 1)
     assert "import" in capsys.readouterr().err
     state = first.path.stat()
-    second = prepare_source(str(tmp_path / "t"), tmp_path / "sets", ImportOptions(), None, 1)
+    second = prepare_source(str(tmp_path / "t"), tmp_path / "sets", ImportOptions(), 1)
     assert second == first
     assert capsys.readouterr().err == ""
     assert (second.path.stat().st_ino, second.path.stat().st_mtime_ns) == (state.st_ino, state.st_mtime_ns)
@@ -343,20 +343,20 @@ def test_an_unchanged_source_is_not_imported_again(tmp_path: Path, capsys: pytes
 def test_the_source_is_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source named by another path to the same place is the same source."""
     path = write_npz(tmp_path / "a.npz", arrays())
-    first = prepare_source(str(path), tmp_path / "sets", ImportOptions(), None, 1)
+    first = prepare_source(str(path), tmp_path / "sets", ImportOptions(), 1)
     monkeypatch.chdir(tmp_path)
-    assert prepare_source("a.npz", tmp_path / "sets", ImportOptions(), None, 1).path.samefile(first.path)
+    assert prepare_source("a.npz", tmp_path / "sets", ImportOptions(), 1).path.samefile(first.path)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "npz"])
 def test_a_changed_source_is_imported_again(tmp_path: Path, kind: str) -> None:
     """Where a file of the source changes, the next run sees the new pixels; the old source file stays as it is."""
     spec = str(_write_kind(tmp_path, kind, 0))
-    before = prepare_source(spec, tmp_path / "sets", ImportOptions(), None, 1)
+    before = prepare_source(spec, tmp_path / "sets", ImportOptions(), 1)
     kept = pictures_of(before)
     np.testing.assert_array_equal(kept[0, :, :, 0], noise(64, 64, seed=0))
     _write_kind(tmp_path, kind, 5)
-    after = prepare_source(spec, tmp_path / "sets", ImportOptions(), None, 1)
+    after = prepare_source(spec, tmp_path / "sets", ImportOptions(), 1)
     np.testing.assert_array_equal(pictures_of(after)[0, :, :, 0], noise(64, 64, seed=5))
     assert after.digest != before.digest
     np.testing.assert_array_equal(pictures_of(before), kept)
@@ -386,8 +386,8 @@ def test_other_options_are_another_source_file(tmp_path: Path) -> None:
     base = ImportOptions()
     variants = [base, replace(base, size=(9, 9)), replace(base, invert="yes"), replace(base, colour="rgb"),
                 replace(base, limit=4)]  # fmt: skip
-    paths = {prepare_source(str(root), tmp_path / "sets", options, None, 1).path for options in variants}
-    paths.add(prepare_source(str(root), tmp_path / "sets", base, r"(\d)\.png", 1).path)
+    paths = {prepare_source(str(root), tmp_path / "sets", options, 1).path for options in variants}
+    paths.add(prepare_source(str(root), tmp_path / "sets", replace(base, source=SourceOptions(r"(\d)\.png")), 1).path)
     assert len(paths) == len(variants) + 1
     assert all(path.exists() for path in paths)
 
@@ -596,7 +596,7 @@ class FaultySource:
     def identity(self) -> Any:
         return [self.fault]
 
-    def scan(self, workspace: Path) -> Scan:
+    def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         (workspace / "listing").write_text("something large")
         return Scan(FaultyReader(self.fault), np.zeros(3_000, np.int32), ["a"])
 

@@ -765,10 +765,10 @@ def test_an_unknown_set(made: Path, program: click.Command, words: tuple[object,
 def test_a_source_file_of_a_newer_format(made: Path, epochs: int) -> None:
     """A source file of a newer format is refused, with both versions and the remedy."""
     with h5py.File("kept.h5", "r+") as file:
-        file.attrs["format"] = 2
+        file.attrs["format"] = 3
     for command in ("run", "plan"):
         words = (command, "kept.h5", "--epochs", epochs, "--jobs", 1)
-        refused(augment, 1, words, "kept.h5", "format 2", "reads format 1", "Upgrade epochbank")
+        refused(augment, 1, words, "kept.h5", "format 3", "reads 1 to 2", "Upgrade epochbank")
 
 
 def test_a_source_file_without_its_parts(made: Path) -> None:

@@ -67,7 +67,7 @@ def _ink(operation: Operation, source: np.ndarray, members: np.ndarray, paramete
     return ink.ink_inside(source, members, operation.outward(parameters, source.shape[1:]))
 
 
-COMPILED = Engine("compiled", _apply, _ink, read.read_pictures)
+COMPILED = Engine("compiled", _apply, _ink, read.read_pictures, resize.fit)
 """The compiled engine."""
 
 

@@ -1,4 +1,4 @@
-"""Bicubic resizing in Pillow's 22-bit fixed point, of a part of a picture to a part of another on black.
+"""Bicubic resizing in Pillow's 22-bit fixed point, of a part of a picture to a part of another on a plain ground.
 
 Source of the arithmetic: Pillow's `libImaging/Resample.c` of release 13.
 """
@@ -7,6 +7,7 @@ import numba
 import numpy as np
 
 from augment.operations.base import Parameters
+from augment.picture import Treatment, grounds, placed
 
 _BITS = 22  # PRECISION_BITS: 8 for the result, 2 for overflow
 _SUPPORT = 2.0  # of the bicubic filter
@@ -14,19 +15,34 @@ _SUPPORT = 2.0  # of the bicubic filter
 
 def scale(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.resize((width, height))` pasted at (left, top) on black."""
-    _resize(source, target, members, _whole(source, members), _boxes(parameters))
+    _resize(source, target, members, _whole(source, members), _boxes(parameters), _black(source, members))
     return members[:0]
 
 
 def crop(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.crop(box).resize(size)`."""
-    _resize(source, target, members, _boxes(parameters), _whole(source, members))
+    _resize(source, target, members, _boxes(parameters), _whole(source, members), _black(source, members))
     return members[:0]
+
+
+def fit(pictures: np.ndarray, treatment: Treatment) -> np.ndarray:
+    """`picture.fit` of each of `pictures` (uint8 (n, h, w, C), contiguous, C the treatment's), inverted already."""
+    members = np.arange(len(pictures))
+    target = np.empty((len(pictures), *treatment.shape), np.uint8)
+    box = placed(pictures.shape[1], pictures.shape[2], treatment)
+    whole = box[2:] == (treatment.width, treatment.height)
+    ground = _black(pictures, members) if whole else grounds(pictures)
+    _resize(pictures, target, members, _whole(pictures, members), np.tile(np.array(box), (len(members), 1)), ground)
+    return target
 
 
 def _boxes(parameters: Parameters) -> np.ndarray:
     """Left, top, width, height of each picture, int64 (k, 4)."""
     return np.stack([parameters[name] for name in ("left", "top", "width", "height")], 1)
+
+
+def _black(source: np.ndarray, members: np.ndarray) -> np.ndarray:
+    return np.zeros((len(members), source.shape[3]), np.uint8)
 
 
 def _whole(source: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -134,14 +150,31 @@ def _down(before, pitch, line, after, pitch_after, plan, sums):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def _fill(bytes_, ground):
+    """Pixels of the colour `ground` (uint8 (C,)), from the first byte on."""
+    if len(ground) == 1:
+        bytes_[:] = ground[0]
+        return
+    for at in range(len(bytes_)):
+        bytes_[at] = ground[at % len(ground)]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _resize(
-    source: np.ndarray, target: np.ndarray, members: np.ndarray, boxes: np.ndarray, boxes_after: np.ndarray
+    source: np.ndarray,
+    target: np.ndarray,
+    members: np.ndarray,
+    boxes: np.ndarray,
+    boxes_after: np.ndarray,
+    grounds: np.ndarray,
 ) -> None:
-    """The part of a picture in its box of `boxes` to the size and place of that of `boxes_after`, on black."""
+    """The part of a picture in its box of `boxes` to the size and place of that of `boxes_after`, on its ground."""
     _, rows, columns, channels = source.shape
-    pitch = columns * channels
+    pitch, pitch_after = columns * channels, target.shape[2] * channels
     turned = np.empty(rows * pitch, np.uint8)
-    between, sums = np.empty(rows * pitch, np.uint8), np.empty(max(rows, pitch), np.int32)
+    # Between the two passes: the rows of one picture, the columns of the other.
+    longest = max(rows, target.shape[1]) * max(pitch, pitch_after)
+    between, sums = np.empty(longest, np.uint8), np.empty(max(longest, 1), np.int32)
     # Coefficients that were had before: pictures of a block share most of their sizes.
     known, plans = np.full((_KNOWN + 1, _KNOWN + 1), -1), [_coefficients(1, 1)]
     for number in range(len(members)):
@@ -149,26 +182,27 @@ def _resize(
         before = source[members[number]].reshape(-1)[top * pitch + left * channels :]
         left, top, width, height = boxes_after[number]
         after = target[members[number]].reshape(-1)
-        after[: top * pitch] = 0
-        after[(top + height) * pitch :] = 0
+        ground = grounds[number]
+        _fill(after[: top * pitch_after], ground)
+        _fill(after[(top + height) * pitch_after :], ground)
         for row in range(top, top + height):
-            after[row * pitch :][: left * channels] = 0
-            after[row * pitch :][(left + width) * channels : pitch] = 0
-        inner = after[top * pitch + left * channels :]
+            _fill(after[row * pitch_after :][: left * channels], ground)
+            _fill(after[row * pitch_after :][(left + width) * channels : pitch_after], ground)
+        inner = after[top * pitch_after + left * channels :]
         line, line_after = wide * channels, width * channels
         if width == wide and height == high:
             for row in range(height):
-                inner[row * pitch :][:line] = before[row * pitch :][:line]
+                inner[row * pitch_after :][:line] = before[row * pitch :][:line]
             continue
         across, down = _plan(known, plans, wide, width), _plan(known, plans, high, height)
         if width == wide:
-            _down(before, pitch, line, inner, pitch, down, sums)
+            _down(before, pitch, line, inner, pitch_after, down, sums)
         elif height == high:
-            _along(before, pitch, high, line, inner, pitch, channels, across, turned, sums)
+            _along(before, pitch, high, line, inner, pitch_after, channels, across, turned, sums)
         # Since its release 13 Pillow goes down first where that, shrinking, leaves less to do along.
         elif high > height and high - height > (wide - width) * 2:
             _down(before, pitch, line, between, line, down, sums)
-            _along(between, line, height, line, inner, pitch, channels, across, turned, sums)
+            _along(between, line, height, line, inner, pitch_after, channels, across, turned, sums)
         else:
             _along(before, pitch, high, line, between, line_after, channels, across, turned, sums)
-            _down(between, line_after, line_after, inner, pitch, down, sums)
+            _down(between, line_after, line_after, inner, pitch_after, down, sums)

@@ -17,11 +17,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from PIL import Image
 
 from augment.errors import EpochbankError
 from augment.picture import BadPicture, to_uint8
-from augment.sources.base import Scan, file_identity
+from augment.sources.base import Decoded, Scan, SourceOptions, file_identity
 
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -108,10 +107,14 @@ def _text(where: str, column: str, value: object) -> str:
         raise EpochbankError(f"{where}: {column} holds {value!r}; expected text in UTF-8. Write it as text.") from error
 
 
-def _decoded(block: np.ndarray) -> Iterator[Image.Image | BadPicture]:
-    for picture in block[:, :, :, 0] if block.ndim == 4 and block.shape[3] == 1 else block:
+def _decoded(block: np.ndarray) -> Iterator[Decoded]:
+    block = block[:, :, :, 0] if block.ndim == 4 and block.shape[3] == 1 else block
+    if block.dtype == np.uint8:
+        yield block
+        return
+    for picture in block:
         try:
-            yield Image.fromarray(to_uint8(picture))
+            yield to_uint8(picture)[None]
         except BadPicture as bad:
             yield bad
 
@@ -133,7 +136,7 @@ class RawReader:
     dtype: str
     fortran: bool
 
-    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
+    def read(self, indices: np.ndarray) -> Iterator[Decoded]:
         """Copied out of maps that live only as long as a run is read."""
         for run in _runs(indices, self.shape, np.dtype(self.dtype)):
             yield from _decoded(self._copy(run))
@@ -155,14 +158,14 @@ class RawReader:
 class NpzSource:
     """An `.npz` file, compressed or not."""
 
-    def __init__(self, path: Path, name: str):
-        self.path, self.name = path, name
+    def __init__(self, path: Path, name: str, options: SourceOptions):
+        self.path, self.name, self.options = path, name, options
 
     def identity(self) -> Any:
         """Path, bytes and time of change."""
         return ["npz", *file_identity(self.path)]
 
-    def scan(self, workspace: Path) -> Scan:
+    def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """Read all but the pictures, which are laid bare in `workspace` where they are compressed."""
         try:
             with zipfile.ZipFile(self.path) as archive:
@@ -216,7 +219,7 @@ class Hdf5Reader:
 
     path: Path
 
-    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
+    def read(self, indices: np.ndarray) -> Iterator[Decoded]:
         """Opened anew for each call: a handle must not cross into another process."""
         import hdf5plugin  # noqa: F401  registers the filters that a file may be compressed with
 
@@ -236,14 +239,14 @@ class Hdf5Reader:
 class Hdf5Source:
     """An HDF5 file with the same names as datasets."""
 
-    def __init__(self, path: Path, name: str):
-        self.path, self.name = path, name
+    def __init__(self, path: Path, name: str, options: SourceOptions):
+        self.path, self.name, self.options = path, name, options
 
     def identity(self) -> Any:
         """Path, bytes and time of change."""
         return ["hdf5", *file_identity(self.path)]
 
-    def scan(self, workspace: Path) -> Scan:
+    def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """Read all but the pictures."""
         try:
             with h5py.File(self.path, "r", locking="best-effort") as file:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
@@ -11,12 +11,36 @@ from PIL import Image
 from augment.picture import BadPicture
 
 
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user may say about where a source's pictures are, and which of them are meant."""
+
+    group_pattern: str | None = None
+    """A regular expression that finds the group in a path."""
+    etl_sets: str | None = None
+    """Sets of the ETL Character Database, such as `8G,9G`."""
+    characters: str | None = None
+    """Groups of characters, such as `kanji,hiragana`, or the characters themselves."""
+    split: Literal["source", "fractions"] = "source"
+    """Whether parts that the source names (a test part, a column of a CSV) are obeyed."""
+
+
+PART_NAMES = {
+    "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2, "": -1,
+}  # fmt: skip
+"""What sources call the parts: the index into `PARTS` of each, in small letters; -1 where nothing is said."""
+
+Decoded = Image.Image | np.ndarray | BadPicture
+"""One picture, decoded to mode L or RGB; or a run of n pictures of one size, uint8 (n, H, W) or (n, H, W, 3); or one
+that cannot be used."""
+
+
 class Reader(Protocol):
     """Reads pictures in a worker process; small to pickle."""
 
-    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
-        """The pictures at `indices` (int64, ascending), one by one, decoded to mode L or RGB, bad ones as
-        `BadPicture`: a picture may be large, and no two of a block need be held at once."""
+    def read(self, indices: np.ndarray) -> Iterator[Decoded]:
+        """The pictures at `indices` (int64, ascending), in this order, one by one or in runs of up to 8 MiB: a
+        picture may be large, and no two of a block need be held at once."""
         ...
 
     def origin(self, index: int) -> str:
@@ -39,6 +63,11 @@ class Scan:
     """(H, W) to bring pictures to where the user names none; None for the general default."""
     channels: int | None = None
     """1 or 3 where the source fixes it; None to look at the pictures."""
+    parts: np.ndarray | None = None
+    """int8 (N,): index into `PARTS` of the part that the source itself puts a picture in, -1 where it does not say;
+    None where it says nothing of parts."""
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    """What was found that cannot be used and is not among the N pictures: where, and why."""
     notes: list[str] = field(default_factory=list)
     """What people should know of the scan, one sentence each."""
 
@@ -50,11 +79,11 @@ class Source(Protocol):
     """For people and for the names of sets: letters, digits, '-', '_' and '.'."""
 
     def identity(self) -> Any:
-        """JSON that changes whenever the source may have changed; cheap, no picture is read."""
+        """JSON that changes whenever the source may have changed, whatever the options; cheap, no picture is read."""
         ...
 
-    def scan(self, workspace: Path) -> Scan:
-        """Find the pictures. Files put in `workspace` must outlive the scan's reader."""
+    def scan(self, workspace: Path, jobs: int = 1) -> Scan:
+        """Find the pictures, on so many cores. Files put in `workspace` must outlive the scan's reader."""
         ...
 
 

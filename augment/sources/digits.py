@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from augment.picture import BadPicture
-from augment.sources.base import Scan
+from augment.sources.base import Decoded, Scan
 
 
 class DigitsReader:
@@ -17,13 +15,12 @@ class DigitsReader:
     Many digits touch the edge; a margin of one pixel keeps the distortions from cutting them off.
     """
 
-    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
-        """10 x 10 pictures, mode L."""
+    def read(self, indices: np.ndarray) -> Iterator[Decoded]:
+        """10 x 10 pictures."""
         from sklearn.datasets import load_digits
 
         levels = load_digits().images[indices]
-        pixels = np.pad(np.round(levels * (255 / 16)).astype(np.uint8), [(0, 0), (1, 1), (1, 1)])
-        return (Image.fromarray(picture) for picture in pixels)
+        yield np.pad(np.round(levels * (255 / 16)).astype(np.uint8), [(0, 0), (1, 1), (1, 1)])
 
     def origin(self, index: int) -> str:
         """Its number in scikit-learn's array."""
@@ -39,7 +36,7 @@ class DigitsSource:
         """The same for ever."""
         return ["digits"]
 
-    def scan(self, workspace: Path) -> Scan:
+    def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """1,797 pictures of ten classes, to be scaled up to 64 x 64; the writers are not recorded."""
         from sklearn.datasets import load_digits
 

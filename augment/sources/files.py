@@ -22,7 +22,7 @@ from PIL import Image
 
 from augment.errors import EpochbankError
 from augment.picture import LARGEST, BadPicture, decode
-from augment.sources.base import Scan, file_identity
+from augment.sources.base import Scan, SourceOptions, file_identity
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ def _archive(path: Path, changed: int) -> zipfile.ZipFile:
 class _FilesSource:
     """What folders and archives share: classes, groups and the list of paths."""
 
-    def __init__(self, path: Path, name: str, group_pattern: re.Pattern[str] | None):
-        self.path, self.name, self.group_pattern = path, name, group_pattern
-        self.pattern_text = group_pattern.pattern if group_pattern else None
+    def __init__(self, path: Path, name: str, options: SourceOptions):
+        self.path, self.name, self.options = path, name, options
+        self.group_pattern = _compile(options.group_pattern)
 
     def walk(self) -> Iterator[str]:
         """Paths of all files below the root, with '/', in an order that depends on the names alone."""
         raise NotImplementedError
 
-    def scan(self, workspace: Path) -> Scan:
+    def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """List the pictures; `EpochbankError` where there are none, or no classes, or a path has no group."""
         paths = PathList(workspace / "paths", workspace / "path-ends")
         classes: dict[str, int] = {}
@@ -170,7 +170,7 @@ class FolderSource(_FilesSource):
             if _is_picture(path):
                 status = _status(self.path / path)
                 digest.update(os.fsencode(f"{path}/{status.st_size}/{status.st_mtime_ns}/"))
-        return ["folder", str(self.path.resolve()), digest.hexdigest(), self.pattern_text]
+        return ["folder", str(self.path.resolve()), digest.hexdigest()]
 
     def walk(self) -> Iterator[str]:
         """Depth first: in each folder its files by name, then its folders by name. Links are followed."""
@@ -196,7 +196,7 @@ class ZipSource(_FilesSource):
 
     def identity(self) -> Any:
         """Path, bytes and time of change of the archive."""
-        return ["zip", *file_identity(self.path), self.pattern_text]
+        return ["zip", *file_identity(self.path)]
 
     def walk(self) -> Iterator[str]:
         """In the order of a walk through the folders."""
@@ -206,6 +206,19 @@ class ZipSource(_FilesSource):
         except zipfile.BadZipFile as error:
             raise EpochbankError(f"{self.path} cannot be read as .zip: {error}. Fetch or write it again.") from error
         yield from sorted(names, key=_depth_first)
+
+
+def _compile(group_pattern: str | None) -> re.Pattern[str] | None:
+    if group_pattern is None:
+        return None
+    try:
+        return re.compile(group_pattern)
+    except re.error as error:
+        raise EpochbankError(
+            f"--group-pattern {group_pattern!r} is no regular expression: {error}. "
+            r"Example: --group-pattern '_(\d+)\.png$'",
+            words=True,
+        ) from error
 
 
 def _status(path: Path) -> os.stat_result:

@@ -1,72 +1,98 @@
 """From what the user wrote to a source: `digits`, a path, or `kind:path` where the kind cannot be told."""
 
 import re
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from augment.errors import EpochbankError
 from augment.sources.arrays import Hdf5Source, NpzSource
-from augment.sources.base import Source
+from augment.sources.base import Source, SourceOptions
 from augment.sources.digits import DigitsSource
 from augment.sources.files import FolderSource, ZipSource
 
-KINDS = {"npz": NpzSource, "hdf5": Hdf5Source, "folder": FolderSource, "zip": ZipSource}
+
+class Kind(NamedTuple):
+    """A kind of source that is found by its path."""
+
+    make: Callable[[Path, str, SourceOptions], Source]
+    """From its path, its name and the user's options."""
+    place: Literal["file", "folder", "either"]
+    """What the path leads to."""
+    takes: frozenset[str] = frozenset()
+    """The options of `SourceOptions` that it can follow."""
+
+
+KINDS = {
+    "npz": Kind(NpzSource, "file", frozenset({"split"})),
+    "hdf5": Kind(Hdf5Source, "file", frozenset({"split"})),
+    "folder": Kind(FolderSource, "folder", frozenset({"group_pattern", "split"})),
+    "zip": Kind(ZipSource, "file", frozenset({"group_pattern", "split"})),
+}
 _SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "zip"}
+_EXPECTED = "`digits`, an .npz or HDF5 file, a folder with a folder per class, or a .zip of one"
 
 
-def open_source(spec: str, group_pattern: str | None = None) -> Source:
-    """The source that `spec` names; `EpochbankError` where there is none of that name or kind."""
+def open_source(spec: str, options: SourceOptions = SourceOptions()) -> Source:  # noqa: B008  frozen
+    """The source that `spec` names.
+
+    `EpochbankError` where there is none of that name or kind, and for an option that does not fit its kind.
+    """
     if spec == "digits":
-        if group_pattern is not None:
-            raise _no_paths(spec)
+        _check_options(spec, frozenset(), options)
         return DigitsSource()
+    kind, path = _find(spec)
+    _check_options(spec, KINDS[kind].takes, options)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().stem if path.is_file() else path.resolve().name)
+    return KINDS[kind].make(path, name.strip("-.") or "source", options)
+
+
+def _find(spec: str) -> tuple[str, Path]:
+    """The kind of the source, and its path, absolute: for workers, wherever they were started."""
     kind, separator, rest = spec.partition(":")
     if not separator or kind not in KINDS:
         kind, rest = "", spec
-    path = Path(rest).expanduser().absolute()  # for workers, wherever they were started
+    path = Path(rest).expanduser().absolute()
     if not path.exists():
         raise EpochbankError(
-            f"source {spec!r} does not exist; expected `digits`, an .npz or HDF5 file, a folder with a folder per "
-            f"class, or a .zip of one. Check the path, from {Path.cwd()}."
+            f"source {spec!r} does not exist; expected {_EXPECTED}. Check the path, from {Path.cwd()}."
         )
-    if not kind:
-        kind = "folder" if path.is_dir() else _SUFFIXES.get(path.suffix.lower(), "")
+    kind = kind or _kind_of(path)
     if not kind:
         raise EpochbankError(
             f"source {spec!r}: its kind cannot be told from its name; expected a folder, .npz, .h5, .hdf5 or .zip. "
             f"Say it in front: {', '.join(f'{name}:' for name in KINDS)}",
             words=True,
         )
-    if path.is_dir() != (kind == "folder"):
+    place = "folder" if path.is_dir() else "file"
+    if KINDS[kind].place not in (place, "either"):
         raise EpochbankError(
-            f"source {spec!r} is a {'folder' if path.is_dir() else 'file'}; "
-            f"expected a {'folder' if kind == 'folder' else 'file'} for {kind}:",
+            f"source {spec!r} is a {place}; expected a {KINDS[kind].place} for {kind}:",
             words=True,
         )
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().stem if path.is_file() else path.resolve().name)
-    name = name.strip("-.") or "source"
-    if kind in ("folder", "zip"):
-        return KINDS[kind](path, name, _compile(group_pattern))
-    if group_pattern is not None:
-        raise _no_paths(spec)
-    return KINDS[kind](path, name)
+    return kind, path
 
 
-def _no_paths(spec: str) -> EpochbankError:
-    return EpochbankError(
-        f"--group-pattern needs paths, and {spec!r} has none; expected a folder or a .zip. "
-        "Give the groups of arrays as an array `groups` in the file.",
-        words=True,
-    )
+def _kind_of(path: Path) -> str:
+    """The kind that a file's name or a folder's contents tell; empty where they tell none."""
+    return "folder" if path.is_dir() else _SUFFIXES.get(path.suffix.lower(), "")
 
 
-def _compile(group_pattern: str | None) -> re.Pattern[str] | None:
-    if group_pattern is None:
-        return None
-    try:
-        return re.compile(group_pattern)
-    except re.error as error:
+_FOR = {
+    "group_pattern": ("--group-pattern", "a folder or a .zip, whose pictures have paths"),
+    "etl_sets": ("--etl-sets", "files of the ETL Character Database"),
+    "characters": ("--characters", "files of the ETL Character Database"),
+    "split": ("--split fractions", "a source that may name parts of its own"),
+}
+"""What each option is called, and what it is for."""
+
+
+def _check_options(spec: str, takes: frozenset[str], options: SourceOptions) -> None:
+    given = {name for name, value in asdict(options).items() if value != getattr(SourceOptions(), name)}
+    for name in sorted(given - takes):
+        option, place = _FOR[name]
+        remedy = " Give the groups of arrays as an array `groups` in the file." if name == "group_pattern" else ""
         raise EpochbankError(
-            f"--group-pattern {group_pattern!r} is no regular expression: {error}. "
-            r"Example: --group-pattern '_(\d+)\.png$'",
-            words=True,
-        ) from error
+            f"{option} is for {place}; received {spec!r}, which is none. Leave it out.{remedy}", words=True
+        )

@@ -1,0 +1,99 @@
+"""One task of the import: a run of pictures, read, fitted, written side by side with those of other workers."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from augment.engine import engine_named
+from augment.likeness import likeness
+from augment.picture import BadPicture, Treatment, coloured, coloured_run
+from augment.source_file import Places
+from augment.sources import Decoded, Reader
+from augment.store.digest import picture_digests
+
+_RUN_BYTES = 4 << 20
+"""Pictures of one size that are fitted together."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Which pictures, and where in the file they go."""
+
+    path: Path
+    places: Places
+    start: int
+    """The row of the first."""
+    indices: np.ndarray
+    reader: Reader
+    treatment: Treatment
+    engine: str
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What a task leaves: the digest of its pixels, and the pictures that could not be used."""
+
+    images: int
+    digest: bytes
+    bad: list[tuple[int, str]]
+
+
+def write_block(block: Block) -> BlockResult:
+    """Read, fit and write the pictures of one block; a picture that is bad leaves its place black."""
+    pixels = np.zeros((len(block.indices), *block.treatment.shape), np.uint8)
+    fit, bad, at = engine_named(block.engine).fit, [], 0
+    for run in runs(block.reader.read(block.indices), block.treatment):
+        if isinstance(run, BadPicture):
+            bad.append((int(block.indices[at]), str(run)))
+            at += 1
+        else:
+            pixels[at : at + len(run)] = fit(run, block.treatment)
+            at += len(run)
+    if at != len(block.indices):
+        raise ValueError(f"the reader gave {at} pictures; expected {len(block.indices)}")
+    descriptor = os.open(block.path, os.O_WRONLY)
+    try:
+        for place, column in zip(block.places, (pixels, picture_digests(pixels), likeness(pixels)), strict=True):
+            _write(descriptor, column, place + block.start * column[0].nbytes)
+    finally:
+        os.close(descriptor)
+    return BlockResult(len(pixels), hashlib.sha256(pixels.data).digest(), bad)
+
+
+def runs(decoded: Iterable[Decoded], treatment: Treatment) -> Iterator[np.ndarray | BadPicture]:
+    """Pictures in the treatment's colours, those of one size that follow each other together: uint8 (n, h, w, C)."""
+    waiting: list[np.ndarray] = []
+    for item in decoded:
+        if isinstance(item, Image.Image):
+            one = coloured(item, treatment)
+            if waiting and (waiting[0].shape != one.shape or len(waiting) * one.nbytes >= _RUN_BYTES):
+                yield np.concatenate(waiting)
+                waiting.clear()
+            waiting.append(one)
+            continue
+        if waiting:
+            yield np.concatenate(waiting)
+            waiting.clear()
+        yield np.ascontiguousarray(coloured_run(item, treatment)) if isinstance(item, np.ndarray) else item
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def one_by_one(decoded: Iterable[Decoded]) -> Iterator[Image.Image]:
+    """The pictures, mode L or RGB, without those that cannot be used."""
+    for item in decoded:
+        if isinstance(item, np.ndarray):
+            yield from map(Image.fromarray, item)
+        elif isinstance(item, Image.Image):
+            yield item
+
+
+def _write(descriptor: int, column: np.ndarray, offset: int) -> None:
+    data, written = column.reshape(-1).view(np.uint8).data, 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], offset + written)
