@@ -12,6 +12,7 @@ import click
 from augment import __version__
 from augment.console import HELP, Commands, say
 from augment.options import (
+    balance_of,
     execution_of,
     import_options,
     import_settings,
@@ -64,9 +65,10 @@ def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_pa
     from augment.request import Request, prepare_source
     from augment.split import HeldOut
 
-    loaded, execution, held_out = load_recipe(recipe), execution_of(words), HeldOut(words["validation"], words["test"])
+    loaded, execution, balance = load_recipe(recipe), execution_of(words), balance_of(words)
+    held_out = HeldOut(words["validation"], words["test"])
     file = prepare_source(source, sets, import_settings(words), execution.jobs)
-    request = Request(file, source, loaded, seed, held_out)
+    request = Request(file, source, loaded, seed, held_out, balance)
     outcome = generate(request, sets, execution)
     for warning in outcome.warnings:
         say(warning)
@@ -106,7 +108,7 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     found = find_source(source, sets, options)
     request = None
     if found.file is not None:
-        request = Request(found.file, source, loaded, seed, held_out).as_stored(sets)
+        request = Request(found.file, source, loaded, seed, held_out, balance_of(words)).as_stored(sets)
     reckoned = forecast(
         found,
         source,
@@ -114,6 +116,8 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
         options,
         execution,
         held_out,
+        balance_of(words),
+        stored=request.existing(sets) if request is not None else None,
         published=read_manifest(request.directory(sets)) if request is not None else [],
     )
     click.echo(f"set       {request.directory(sets) if request else 'its name is known once the source is imported'}")

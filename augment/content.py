@@ -1,10 +1,11 @@
 """What belongs at a run of positions: the pure function behind every stored picture."""
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from augment.balance import Deal, PerClass
 from augment.draw import Draw, draw_positions
 from augment.engine import PILLOW, Engine
 from augment.order import order_key, permute, unpermute
@@ -14,7 +15,7 @@ from augment.safety import Distorted, distort_safely
 from augment.source_file import SourceFile
 from augment.store.description import Description
 from augment.store.shard import Run
-from augment.store.split_file import PartRows, read_part
+from augment.store.split_file import PartRows, read_by_class, read_part
 
 
 def part_of(directory: Path, part: str) -> PartRows:
@@ -22,22 +23,46 @@ def part_of(directory: Path, part: str) -> PartRows:
     return read_part(directory, "train" if part == "epoch" else part)
 
 
-def order_at(description: Description, part: str, epoch: int, positions: np.ndarray) -> np.ndarray:
+def order_at(directory: Path, description: Description, part: str, epoch: int, positions: np.ndarray) -> np.ndarray:
     """Which picture of its part (int64) stands at each position.
 
     Every stored epoch has an order of its own, and so has the undistorted training part, since it is
-    streamed too; validation and test stand in order of row.
+    streamed too; validation and test stand in order of row. Where epochs are balanced, the undistorted training part
+    has the pictures of epoch 0.
     """
     if part not in ("epoch", "train"):
         return positions
-    return permute(positions, description.images["train"], _key(description, part, epoch))
+    slots = permute(positions, description.images["train"], _key(description, part, epoch))
+    deal = _deal(directory, description)
+    return slots if deal is None else deal.pictures(epoch, slots)
 
 
-def position_of(description: Description, part: str, epoch: int, picture: int) -> int:
-    """The position at which picture `picture` of its part stands: the inverse of `order_at`."""
+def position_of(directory: Path, description: Description, part: str, epoch: int, picture: int) -> int | None:
+    """The first position at which picture `picture` of its part stands; None where a balanced epoch lacks it."""
     if part not in ("epoch", "train"):
         return picture
-    return int(unpermute(np.array([picture]), description.images["train"], _key(description, part, epoch))[0])
+    deal, slots = _deal(directory, description), np.array([picture])
+    if deal is not None:
+        slots = deal.slots_of(epoch, int(part_of(directory, part).label[picture]), picture)
+    positions = unpermute(slots, description.images["train"], _key(description, part, epoch))
+    return int(positions.min()) if len(positions) else None
+
+
+@lru_cache(maxsize=4)
+def _sizes(directory: Path, classes: int) -> np.ndarray:
+    return np.bincount(part_of(directory, "train").label, minlength=classes)
+
+
+def _deal(directory: Path, description: Description) -> Deal | None:
+    """How the training pictures are dealt to balanced epochs; None where each epoch has all of them."""
+    if description.per_class is None:
+        return None
+    return Deal(
+        PerClass(*description.per_class),
+        _sizes(directory, len(description.class_names)),
+        read_by_class(directory),
+        order_key(description.fingerprint, "deal"),
+    )
 
 
 def draw_at(description: Description, recipe: Recipe, epoch: int, positions: np.ndarray, attempt: int = 0) -> Draw:
@@ -74,7 +99,7 @@ def content_at(
     profile, positions = profile or Profile(), np.arange(start, stop)
     rows = part_of(directory, part)
     with profile.of("order", len(positions)):
-        which = order_at(description, part, epoch, positions)
+        which = order_at(directory, description, part, epoch, positions)
         row, label = np.asarray(rows.row[which]), np.asarray(rows.label[which])
     with profile.of("read", len(positions)):
         pictures = source.read(row, engine.read)

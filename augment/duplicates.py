@@ -18,7 +18,7 @@ _NEIGHBOURS = 4
 """How many of those that agree in a band each is held against."""
 _MOST = 100_000
 """Most pairs that are held against each other by their pixels."""
-_CORRELATION = 0.98
+_CORRELATION = 0.99
 _ONES = np.array([number.bit_count() for number in range(256)], np.uint8)
 
 
@@ -42,7 +42,7 @@ def find_copies(digests: np.ndarray) -> np.ndarray:
 def find_alike(digests: np.ndarray, likenesses: np.ndarray, picture_at: Callable[[int], np.ndarray]) -> np.ndarray:
     """Pairs of rows (the earlier second) whose pictures are nearly the same, but not quite: int64 (k, 2).
 
-    Their likenesses differ in two bits at most, and their pixels correlate with 0.98 or more: a picture that was saved
+    Their likenesses differ in two bits at most, and their pixels correlate with 0.99 or more: a picture that was saved
     anew as JPEG, brightened, or a little noisy. Not every such pair is found: of many that are much alike
     each is held against the next few alone. `digests` and `likenesses` are uint64 (N, 2) and (N,); `picture_at` gives
     the pixels of a row.
@@ -76,7 +76,9 @@ def _shares(keys: np.ndarray, first_bit: int = 44, bits: int = 20) -> Iterator[n
             )
             for start in range(0, len(keys), _SHARE)
         ]
-        yield np.concatenate(rows)
+        found = np.concatenate(rows)
+        if len(found):
+            yield found
 
 
 def _differing_bits(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
             words=True,
         )
     rows = part_of(directory, "epoch")
-    picture = int(order_at(description, "epoch", epoch, np.array([position]))[0])
+    picture = int(order_at(directory, description, "epoch", epoch, np.array([position]))[0])
     row, label = int(rows.row[picture]), int(rows.label[picture])
     recipe = recipe_of(description)
     attempt, rejected = _attempts(directory, description, recipe, epoch, position, row)
@@ -146,16 +146,17 @@ def explain_sheet(directory: Path, facts: dict[str, Any]) -> Image.Image:
 def original(directory: Path, description: Description, row: int) -> np.ndarray:
     """The undistorted training picture of `row`, uint8 (H, W, C), from the set itself, or else from its source file."""
     picture = int(np.searchsorted(part_of(directory, "train").row, row))
-    position = position_of(description, "train", 0, picture)
+    position = position_of(directory, description, "train", 0, picture)
     for entry in read_manifest(directory):
-        if entry.part == "train" and entry.start <= position < entry.stop:
+        if position is not None and entry.part == "train" and entry.start <= position < entry.stop:
             return read_run(directory, entry, position, position + 1)[0][0]
     source = description.source_path(directory)
     if source.exists():
         return open_source_file(source).read(np.array([row]))[0]
     raise EpochbankError(
-        f"{directory} does not hold the original of row {row} yet: its training part is unfinished, and its source "
-        f"file {source} is gone. Give the same `augment run` again, which completes it."
+        f"{directory} does not hold the original of row {row}: its training part is unfinished or, balanced by "
+        f"--per-class, has other pictures of the class; and its source file {source} is gone. Restore the file, or "
+        "give the same `augment run` again, which completes the part."
     )
 
 

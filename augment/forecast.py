@@ -9,17 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from augment.balance import PerClass
 from augment.engine import choose_engine
 from augment.generate import Execution, tasks_left
 from augment.importing import DEFAULT_SIZE, ImportOptions, import_scanned, selection
 from augment.progress import duration, size
 from augment.recipe import Recipe
 from augment.reckoning import Reckoning, reckon, refuse_full_disk
-from augment.request import FoundSource, Request
+from augment.request import FoundSource, Request, pictures_of
 from augment.source_file import SourceFile, open_source_file
 from augment.sources import Source
-from augment.split import HeldOut, split_key, split_rows
-from augment.store.description import PARTS
+from augment.split import HeldOut, Pictures, split_key, split_rows
+from augment.split_report import PartFacts, part_facts, part_lines
+from augment.store.description import PARTS, Description
 from augment.store.manifest import Entry
 
 _SAMPLE = 2048
@@ -31,7 +33,9 @@ class Forecast:
     """What a request lacks, and what it will take."""
 
     images: dict[str, int]
-    """Pictures in each part."""
+    """Pictures that the set has of each part."""
+    parts: dict[str, PartFacts]
+    """What the source has for each part; copies are found when it is imported."""
     classes: int
     shape: tuple[int, int, int]
     pictures: int
@@ -58,8 +62,8 @@ class Forecast:
         images = self.images
         lines = [
             f"pictures  {sum(images.values()):,} of {height} x {width} {'grey' if channels == 1 else 'RGB'}, "
-            f"{self.classes:,} classes: {images['train']:,} training, {images['validation']:,} validation, "
-            f"{images['test']:,} test",
+            f"{self.classes:,} classes",
+            *part_lines(self.parts, self.classes),
             f"import    {self.decided}",
         ]
         if self.reckoned is None:
@@ -85,27 +89,43 @@ def forecast(
     options: ImportOptions,
     execution: Execution,
     held_out: HeldOut,
+    per_class: PerClass | None = None,
     *,
+    stored: Description | None,
     published: list[Entry],
 ) -> Forecast:
     """Scan the source, try a sample, and reckon; nothing is left on disk.
 
-    `published` are the set's shards where it exists.
+    `stored` is the set where it exists, `published` its shards.
     """
     with _looked_at(found, options) as look:
-        rows = split_rows(look.labels, look.groups, held_out, key=look.key, class_names=look.class_names)
-        images, shape = {part: len(rows[part]) for part in PARTS}, look.sample.shape
+        pictures, shape = look.pictures, look.sample.shape
+        rows = split_rows(pictures, held_out, key=look.key)
+        facts = {
+            part: part_facts(
+                pictures.labels[rows[part]],
+                None if pictures.groups is None else pictures.groups[rows[part]],
+                pictures.class_names,
+            )
+            for part in PARTS
+        }
+        images = {part: len(rows[part]) for part in PARTS}
+        if stored is not None:
+            images = stored.images
+        elif per_class is not None:
+            images["train"] = per_class.images(np.bincount(pictures.labels[rows["train"]]))
         engine = choose_engine(execution.engine, recipe, shape)
         tasks = tasks_left(published, images, shape, execution)
         request = Request(look.sample, spec, recipe)
         reckoned = reckon(request, engine, tasks, execution.jobs) if tasks else None
         return Forecast(
             images=images,
-            classes=len(look.class_names),
+            parts=facts,
+            classes=len(pictures.class_names),
             shape=shape,
             pictures=sum(task.images for task in tasks),
-            source_bytes=0 if found.file is not None else int(np.prod(shape)) * len(look.labels),
-            import_core_seconds=look.import_seconds * len(look.labels),
+            source_bytes=0 if found.file is not None else int(np.prod(shape)) * len(pictures.labels),
+            import_core_seconds=look.import_seconds * len(pictures.labels),
             cores=execution.jobs,
             engine=engine.name,
             reckoned=reckoned,
@@ -123,9 +143,7 @@ def refuse_what_the_disk_cannot_hold(forecast: Forecast, sets: Path) -> None:
 class _Look:
     """What is known of a source before anything is written."""
 
-    labels: np.ndarray
-    groups: np.ndarray | None
-    class_names: list[str]
+    pictures: Pictures
     sample: SourceFile
     """A source file of some pictures at least."""
     import_seconds: float
@@ -138,8 +156,7 @@ class _Look:
 def _looked_at(found: FoundSource, options: ImportOptions) -> Iterator[_Look]:
     file = found.file
     if file is not None:
-        groups = file.column("group") if file.group_names else None
-        yield _Look(file.column("label"), groups, file.class_names, file, 0.0, split_key(file.digest))
+        yield _Look(pictures_of(file), file, 0.0, split_key(file.digest))
         return
     assert found.source is not None
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
@@ -157,5 +174,10 @@ def _look_at_source(source: Source, options: ImportOptions, workspace: Path) -> 
     sample = open_source_file(workspace / "sample.h5")
     each = (time.perf_counter() - begun) / sample.images
     present, labels = np.unique(scan.labels[indices], return_inverse=True)
-    groups = None if scan.groups is None else scan.groups[indices]
-    return _Look(labels, groups, [scan.class_names[number] for number in present], sample, each, 0)
+    pictures = Pictures(
+        labels,
+        [scan.class_names[number] for number in present],
+        None if scan.groups is None else scan.groups[indices],
+        None if scan.parts is None else scan.parts[indices],
+    )
+    return _Look(pictures, sample, each, 0)

@@ -17,16 +17,15 @@ from augment.plan import chunk_images, left_to_do, shard_images
 from augment.profile import Profile
 from augment.progress import Progress, size
 from augment.reckoning import reckon, refuse_full_disk
-from augment.request import Request
+from augment.request import Request, Split
 from augment.run_log import RunLog
 from augment.shard_job import ShardJob, make_shard
-from augment.split import classes_missing
 from augment.store.atomic import make_directory, move, sweep
 from augment.store.description import Description
 from augment.store.lock import writing
 from augment.store.manifest import Entry, ManifestWriter, read_manifest
 from augment.store.shard import ShardTask
-from augment.store.split_file import PartRows, check_split
+from augment.store.split_file import check_split
 from augment.workers import on_all_cores
 
 _LARGEST_CHUNK = 1 << 30
@@ -73,13 +72,13 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
     if description is not None and not _left(directory, description, execution):
         return Outcome(directory, description)
     if request != asked:
-        say(f"{directory} was made before there was label safety, and is continued without it")
-    parts = request.split() if description is None else {}
+        say(f"{directory} was made by an earlier version, and is continued as it was made")
+    split = request.split() if description is None else None
     make_directory(directory)
     with writing(directory / ".lock"):
         sweep(directory)
         description, warnings = request.existing(sets), []
-        images = description.images if description else {part: len(rows.row) for part, rows in parts.items()}
+        images = description.images if description else request.images(_known(split).parts)
         tasks = tasks_left(read_manifest(directory), images, request.source.shape, execution)
         if description is not None and not tasks:  # Another run made them meanwhile.
             return Outcome(directory, description)
@@ -88,9 +87,8 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
             log = RunLog(engine.name, reckon(request, engine, tasks, execution.jobs, directory))
         refuse_full_disk(directory, log.reckoned.bytes)
         if description is None:  # Last, so that what is refused leaves no set behind.
-            description = _begun(request, sets, parts)
-            labels_of = {part: rows.label for part, rows in parts.items()}
-            warnings = classes_missing(labels_of, description.class_names)
+            description = _begun(request, sets, _known(split))
+            warnings = description.warnings
         check_split(directory, description.split_checksum)
         try:
             with _faults_told(directory, log, len(tasks)):
@@ -101,9 +99,16 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
     return Outcome(directory, description, warnings, log)
 
 
-def _begun(request: Request, sets: Path, parts: dict[str, PartRows]) -> Description:
+def _known(split: Split | None) -> Split:
+    """The split of a set that is not there yet; one that was there when the run began has gone meanwhile."""
+    if split is None:
+        raise EpochbankError("the set was removed meanwhile. Give the same command again.")
+    return split
+
+
+def _begun(request: Request, sets: Path, split: Split) -> Description:
     try:
-        return request.make(sets, parts)
+        return request.make(sets, split)
     except OSError as error:
         raise _translated(error, request.directory(sets), "Then give the same command again.") from error
 

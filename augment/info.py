@@ -7,9 +7,11 @@ from typing import Any
 
 from augment.progress import size
 from augment.run_log import read_log
-from augment.store.description import Description, read_description
+from augment.split_report import PartFacts, part_facts, part_lines
+from augment.store.description import PARTS, Description, read_description
 from augment.store.manifest import Entry, published_epochs, read_manifest
 from augment.store.shard import read_rejected
+from augment.store.split_file import read_part
 
 
 def info(directory: Path) -> dict[str, Any]:
@@ -26,6 +28,9 @@ def info(directory: Path) -> dict[str, Any]:
         "seed": description.identity["seed"],
         "split": description.identity["split"],
         "images": description.images,
+        "parts": {part: asdict(facts) for part, facts in _parts(directory, description).items()},
+        "per_class": description.per_class,
+        "warnings": description.warnings,
         "classes": len(description.class_names),
         "shape": list(description.shape),
         "codec": "+".join(sorted({entry.codec for entry in entries})),
@@ -35,6 +40,12 @@ def info(directory: Path) -> dict[str, Any]:
         "redrawn": _redrawn(description, stored),
         "runs": read_log(directory),
     }
+
+
+def _parts(directory: Path, description: Description) -> dict[str, PartFacts]:
+    """What of the source is in each part."""
+    found = {part: read_part(directory, part) for part in PARTS}
+    return {part: part_facts(rows.label, rows.group, description.class_names) for part, rows in found.items()}
 
 
 def _redrawn(description: Description, stored: list[Entry]) -> dict[str, int] | None:
@@ -75,15 +86,17 @@ def _published(entries: list[Entry], description: Description) -> list[Entry]:
 
 def info_lines(facts: dict[str, Any]) -> list[str]:
     """`info()` for people."""
-    images, (height, width, channels) = facts["images"], facts["shape"]
+    height, width, channels = facts["shape"]
     epochs = facts["epochs"]
     lines = [
         f"set          {facts['path']}",
         f"fingerprint  {facts['fingerprint']}",
         f"source       {facts['source']['spec']} ({facts['source']['name']})",
         f"recipe       {facts['recipe']}, seed {facts['seed']}",
-        f"pictures     {height} x {width} {'grey' if channels == 1 else 'RGB'}, {facts['classes']:,} classes: "
-        f"{images['train']:,} training, {images['validation']:,} validation, {images['test']:,} test",
+        f"pictures     {height} x {width} {'grey' if channels == 1 else 'RGB'}, {facts['classes']:,} classes",
+        *part_lines({part: PartFacts(**one) for part, one in facts["parts"].items()}, facts["classes"]),
+        *(f"             {warning}" for warning in facts["warnings"]),
+        *_balance_lines(facts),
         f"stored       {size(facts['bytes'])} in {facts['shards']} shards, codec {facts['codec'] or '-'}",
         f"epochs       {len(epochs)} published",
     ]
@@ -97,6 +110,16 @@ def info_lines(facts: dict[str, Any]) -> list[str]:
         share = 100 * redrawn["undistorted"] / count
         told += f"; {redrawn['undistorted']:,} of them ({share:.1f} %) left undistorted: no draw was safe"
     return [*lines, told]
+
+
+def _balance_lines(facts: dict[str, Any]) -> list[str]:
+    if facts["per_class"] is None:
+        return []
+    least, most = facts["per_class"]
+    return [
+        f"balance      {least:,} to {most:,} pictures of each class in an epoch: {facts['images']['train']:,} of the "
+        f"{facts['parts']['train']['images']:,} training pictures or their repetitions"
+    ]
 
 
 def rejections_lines(rejected: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from augment.balance import PerClass
     from augment.generate import Execution
     from augment.importing import ImportOptions
 
@@ -24,6 +25,21 @@ class Size(click.ParamType):
         if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= 4096 for side in sides):
             self.fail(f"{value!r}; expected HxW in pixels, such as 64x64, each side from 1 to 4096", param, ctx)
         return int(sides[0]), int(sides[-1])
+
+
+class Range(click.ParamType):
+    """`MIN:MAX`, two whole numbers."""
+
+    name = "MIN:MAX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """(MIN, MAX)."""
+        if isinstance(value, tuple):
+            return value
+        least, _, most = value.partition(":")
+        if not (least.isdecimal() and most.isdecimal()):
+            self.fail(f"{value!r}; expected MIN:MAX, two whole numbers, such as 100:1000", param, ctx)
+        return int(least), int(most)
 
 
 def _options(*options: Callable) -> Callable:
@@ -88,6 +104,12 @@ run_options = _options(
     ),
     click.option("--validation", type=float, default=0.1, help="Fraction held out for validation."),
     click.option("--test", type=float, default=0.1, help="Fraction held out for the test."),
+    click.option(
+        "--per-class",
+        type=Range(),
+        metavar="MIN:MAX",
+        help="Balance the epochs: at least MIN pictures of a class in each, distorted anew, at most MAX, in turn.",
+    ),
     click.option("--shard-size", type=click.IntRange(1), help="Pictures in a shard.  [default: up to 64 MiB]"),
     click.option("--chunk-size", type=click.IntRange(1), help="Pictures in a chunk.  [default: up to 512 KiB]"),
     click.option(
@@ -108,6 +130,13 @@ def import_settings(words: dict[str, Any]) -> "ImportOptions":
 
     named = SourceOptions(words["group_pattern"], words["etl_sets"], words["characters"], words["split"])
     return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"], named)
+
+
+def balance_of(words: dict[str, Any]) -> "PerClass | None":
+    """What `--per-class` said, among a command's `words`."""
+    from augment.balance import PerClass
+
+    return PerClass(*words["per_class"]) if words["per_class"] else None
 
 
 def execution_of(words: dict[str, Any]) -> "Execution":

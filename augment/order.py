@@ -38,6 +38,22 @@ def unpermute(value: np.ndarray, n: int, key: Key) -> np.ndarray:
     return _walk(value, n, key, _decrypt)
 
 
+def permute_within(index: np.ndarray, n: np.ndarray, key: Key, tweak: np.ndarray) -> np.ndarray:
+    """`permute` with a permutation for each element: `index` in [0, `n`), all int64 (m,); each `tweak` (uint64 (m,)) of
+    the key is another permutation."""
+    keys = key[:, None] ^ mix64(tweak)[None]
+    a = np.sqrt((n - 1).astype(np.float64)).astype(np.int64)
+    a += (a + 1) ** 2 <= n - 1  # should a rounded root ever fall short
+    sides = (a + 1).astype(np.uint64), (-(-n // (a + 1))).astype(np.uint64)
+    values = _encrypt(index.astype(np.uint64), *sides, keys)
+    outside = np.flatnonzero(values >= n)
+    while outside.size:
+        here = sides[0][outside], sides[1][outside]
+        values[outside] = _encrypt(values[outside], *here, keys[:, outside])
+        outside = outside[values[outside] >= n[outside]]
+    return values.astype(np.int64)
+
+
 def mix64(number: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (S. Vigna, prng.di.unimi.it/splitmix64.c), elementwise on uint64."""
     number = number + np.uint64(0x9E3779B97F4A7C15)
@@ -60,7 +76,7 @@ def _walk(index: np.ndarray, n: int, key: Key, step: Callable[..., np.ndarray]) 
     return values.astype(np.int64).reshape(index.shape)
 
 
-def _encrypt(value: np.ndarray, a: np.uint64, b: np.uint64, key: Key) -> np.ndarray:
+def _encrypt(value: np.ndarray, a: np.uint64 | np.ndarray, b: np.uint64 | np.ndarray, key: np.ndarray) -> np.ndarray:
     left, right = np.divmod(value, b)
     for number in range(0, ROUNDS, 2):
         left = np.mod(left + np.mod(mix64(right ^ key[number]), a), a)

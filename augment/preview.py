@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from augment.console import say
-from augment.content import part_of, position_of
+from augment.content import order_at, part_of, position_of
 from augment.draw import draw_positions
 from augment.errors import EpochbankError
 from augment.explain import explain, original, stage_facts, stage_text
@@ -70,11 +70,17 @@ def preview_set(directory: Path) -> Image.Image:
         raise EpochbankError(f"{directory} has no published epoch to show. Give its `augment run` again.")
     recipe = recipe_of(description)
     grid = []
-    for picture in np.unique(np.linspace(0, count - 1, ORIGINALS).astype(int)).tolist():
+    spaced = np.unique(np.linspace(0, count - 1, ORIGINALS).astype(int))
+    if description.per_class is not None:  # Not every picture is in the first epoch; and those of a class lie together.
+        spaced = np.unique(order_at(directory, description, "epoch", epochs[0], spaced))
+    for picture in spaced.tolist():
         row = int(part_of(directory, "train").row[picture])
         cells = []
         for epoch in epochs:
-            position = position_of(description, "epoch", epoch, picture)
+            position = position_of(directory, description, "epoch", epoch, picture)
+            if position is None:
+                cells.append(Cell(np.zeros(description.shape, np.uint8), [f"epoch {epoch}", "has it not"]))
+                continue
             facts = explain(directory, epoch, position)
             (entry,) = (
                 entry

@@ -18,7 +18,7 @@ from augment.errors import EpochbankError
 from augment.order import order_key, permute
 from augment.profile import Profile
 from augment.progress import size
-from augment.request import Request
+from augment.request import Request, Split
 from augment.shard_job import ShardJob, make_shard
 from augment.store.atomic import TEMPORARY
 from augment.store.description import PARTS
@@ -129,9 +129,11 @@ def _trial_jobs(
     # At random: what is spaced evenly may meet a rhythm of the source.
     rows = np.sort(permute(np.arange(count), request.source.images, order_key("trial")))
     empty = PartRows(rows[:0], rows[:0], None)
+    request = replace(request, per_class=None)  # The sample is what it is.
     directory = request.directory(workspace)
     directory.mkdir()
-    description = request.make(workspace, dict.fromkeys(PARTS, empty) | {"train": PartRows(rows, rows * 0, None)})
+    parts = dict.fromkeys(PARTS, empty) | {"train": PartRows(rows, rows * 0, None)}
+    description = request.make(workspace, Split(parts, []))
     clean = ShardTask("train", 0, 0, count, chunk, like.codec)
     distorted = replace(clean, part="epoch")
     for task in (clean, distorted):

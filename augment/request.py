@@ -6,16 +6,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import augment.source_file as source_file
 import augment.store.description as store
 import augment.store.split_file as split_file
+from augment.balance import PerClass
 from augment.console import say
 from augment.errors import EpochbankError
 from augment.importing import ImportOptions, import_source
 from augment.recipe import Recipe, Safety, check_shape, recipe_from_settings
 from augment.source_file import SourceFile, is_source_file, open_source_file
 from augment.sources import Source, open_source
-from augment.split import HeldOut, split_key, split_rows
+from augment.split import HeldOut, Pictures, split_key, split_rows
+from augment.split_report import split_warnings
 from augment.store.atomic import make_directory, sweep
 from augment.store.description import PARTS, Description, fingerprint_of, read_description, write_description
 from augment.store.digest import file_checksum
@@ -24,6 +28,27 @@ from augment.store.split_file import PartRows, write_split
 
 SOURCES = "sources"
 """Where source files are kept among the sets."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A source's pictures, parted."""
+
+    parts: dict[str, PartRows]
+    """By name."""
+    warnings: list[str]
+    """What people should know of it, one sentence each."""
+
+
+def pictures_of(source: SourceFile) -> Pictures:
+    """What a source file says of its pictures, for the split."""
+    return Pictures(
+        labels=source.column("label"),
+        class_names=source.class_names,
+        groups=source.column("group") if source.group_names else None,
+        parts=source.column("part") if source.has_parts else None,
+        copies=source.column("copy"),
+    )
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,10 @@ class Request:
     recipe: Recipe
     seed: int = 0
     held_out: HeldOut = field(default_factory=HeldOut)
+    per_class: PerClass | None = None
+    """How many pictures of each class an epoch has; None for all of them, once."""
+    split_rule: int = 2
+    """1 is what sets of the first development versions were split by, which are continued as they were made."""
 
     def __post_init__(self) -> None:
         check_shape(self.recipe, self.source.shape)
@@ -43,14 +72,24 @@ class Request:
     @property
     def identity(self) -> dict[str, Any]:
         """Whatever changes a pixel, as JSON values: what the fingerprint covers."""
+        balance = {"per_class": [self.per_class.least, self.per_class.most]} if self.per_class else {}
         return {
             "format": store.FORMAT,
             "source": self.source.digest,
-            "split": {"validation": float(self.held_out.validation), "test": float(self.held_out.test)},
+            "split": self._split_identity(),
             "recipe": self.recipe.settings(),
             "seed": self.seed,
             "shape": list(self.source.shape),
+            **balance,
         }
+
+    def _split_identity(self) -> dict[str, Any]:
+        """The fractions; and the rule, where another one would split this source otherwise."""
+        fractions = {"validation": float(self.held_out.validation), "test": float(self.held_out.test)}
+        source = self.source
+        if self.split_rule == 1 or not (source.group_names or source.has_parts or source.copies):
+            return fractions
+        return fractions | {"rule": self.split_rule} | ({} if source.copies is not None else {"copies": "unknown"})
 
     def directory(self, sets: Path) -> Path:
         """Where the set stands, or will; a set of this fingerprint is found under any name."""
@@ -60,14 +99,17 @@ class Request:
         return sets / f"{self.source.name}-{self.recipe.name}-{fingerprint[:8]}"
 
     def as_stored(self, sets: Path) -> "Request":
-        """This request, without label safety where just such a set is there, from before there was any.
+        """This request, or what stood for it in earlier versions where just such a set is there.
 
-        It is continued as it was made: the same request finds the same set.
+        It is continued as it was made: the same request finds the same set. Those versions had no label safety, and
+        another rule to split by groups.
         """
-        before = replace(self, recipe=replace(self.recipe, safety=None))
-        if self.recipe.safety == Safety() and not self.existing(sets) and before.existing(sets):
-            return before
-        return self
+        if self.existing(sets):
+            return self
+        rules = [self.split_rule, 1] if self.per_class is None and not self.source.has_parts else [self.split_rule]
+        recipes = [self.recipe, replace(self.recipe, safety=None)] if self.recipe.safety == Safety() else [self.recipe]
+        before = (replace(self, split_rule=rule, recipe=recipe) for rule in rules for recipe in recipes)
+        return next((request for request in before if request.existing(sets)), self)
 
     def existing(self, sets: Path) -> Description | None:
         """The set's description where it has been made already."""
@@ -81,34 +123,36 @@ class Request:
             )
         return description
 
-    def split(self) -> dict[str, PartRows]:
-        """Rows, labels and groups of each part."""
-        labels = self.source.column("label")
-        groups = self.source.column("group") if self.source.group_names else None
-        rows = split_rows(
-            labels,
-            groups,
-            self.held_out,
-            key=split_key(self.source.digest),
-            class_names=self.source.class_names,
-        )
-        return {
+    def split(self) -> Split:
+        """Rows, labels and groups of each part, and what people should know of them."""
+        pictures = pictures_of(self.source)
+        rows = split_rows(pictures, self.held_out, key=split_key(self.source.digest))
+        labels, groups = pictures.labels, pictures.groups
+        parts = {
             part: PartRows(rows[part], labels[rows[part]], None if groups is None else groups[rows[part]])
             for part in PARTS
         }
+        return Split(parts, split_warnings(pictures, rows, self.source.column("alike")))
 
-    def make(self, sets: Path, parts: dict[str, PartRows]) -> Description:
-        """Write `split.h5` and `set.json` for the split `parts` into the set's directory, which the caller locked."""
+    def images(self, parts: dict[str, PartRows]) -> dict[str, int]:
+        """Pictures that the set has of each part."""
+        sizes = np.bincount(parts["train"].label)
+        balanced = {"train": self.per_class.images(sizes)} if self.per_class else {}
+        return {part: len(rows.row) for part, rows in parts.items()} | balanced
+
+    def make(self, sets: Path, split: Split) -> Description:
+        """Write `split.h5` and `set.json` for `split` into the set's directory, which the caller locked."""
         directory = self.directory(sets)
-        write_split(directory, parts, self.source.group_names)
+        write_split(directory, split.parts, self.source.group_names, by_class=self.per_class is not None)
         description = Description(
             fingerprint=fingerprint_of(self.identity),
             identity=self.identity,
             source={"name": self.source.name, "spec": self.spec, "path": self._source_path(sets)},
             recipe=self.recipe.name,
             class_names=self.source.class_names,
-            images={part: len(rows.row) for part, rows in parts.items()},
+            images=self.images(split.parts),
             split_checksum=file_checksum(directory / split_file.NAME),
+            warnings=split.warnings,
         )
         write_description(directory, description)
         return description

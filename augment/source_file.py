@@ -55,6 +55,8 @@ class SourceFile:
     """Bad pictures left out."""
     has_parts: bool = False
     """Whether the source names parts."""
+    copies: int | None = 0
+    """Pictures that are copies of an earlier one; None where the file is from before they were looked for."""
 
     def column(self, name: str) -> np.ndarray:
         """`label`, `group`, `part`, `copy` or `alike`, whole."""
@@ -219,6 +221,7 @@ def open_source_file(path: Path) -> SourceFile:
                 decided=file.attrs["decided"],
                 skipped=len(file["skipped"]),
                 has_parts="part" in file,
+                copies=len(file["copy"]) if "copy" in file else None,
             )
     except (OSError, KeyError) as error:
         raise EpochbankError(f"the source file {path} is damaged ({error}). Import the source again.") from error

@@ -1,16 +1,20 @@
 """The split into training, validation and test part: whole groups at a time, else class by class.
 
-A pure function of labels, groups, fractions and a key: the seed of the distortions has no say, so
-that experiments with several seeds and recipes are judged on the same test part.
+A pure function of labels, groups, the source's own parts, copies, fractions and a key: the seed of the distortions
+has no say, so that experiments with several seeds and recipes are judged on the same test part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from augment.errors import EpochbankError
-from augment.order import mix64
+from augment.source_file import NO_PAIRS
+from augment.split_groups import by_group, keyed_noise
 from augment.store.description import PARTS
+
+_HELD_OUT = ("validation", "test")
+_OPEN, _LEFT_OUT = -1, -2
 
 
 def split_key(digest: str) -> int:
@@ -37,31 +41,77 @@ class HeldOut:
             )
 
 
-def split_rows(
-    labels: np.ndarray,
-    groups: np.ndarray | None,
-    held_out: HeldOut,
-    *,
-    key: int,
-    class_names: list[str],
-) -> dict[str, np.ndarray]:
-    """Rows (int64, ascending) of each part, by name; together every row once.
+@dataclass(frozen=True)
+class Pictures:
+    """What a split is made of: what is known of a source's N pictures."""
 
-    With `groups` (int32 (N,)) no group is on both sides, and each part comes as near to its fraction
-    of the pictures as groups taken in a keyed order bring it; without, each class is split by itself.
-    A part asked for gets at least one group, or one picture of every class. `EpochbankError` where there are too few.
+    labels: np.ndarray
+    """int32 (N,): index into `class_names`."""
+    class_names: list[str]
+    groups: np.ndarray | None = None
+    """int32 (N,): the group of each; None where there are none."""
+    parts: np.ndarray | None = None
+    """int8 (N,): index into `PARTS` of the part that the source puts each in, -1 where it does not say; None where it
+    says nothing of parts."""
+    copies: np.ndarray = field(default_factory=lambda: NO_PAIRS)
+    """int64 (k, 2): rows that are copies of an earlier one, with the first of their kind."""
+
+
+def split_rows(pictures: Pictures, held_out: HeldOut, *, key: int) -> dict[str, np.ndarray]:
+    """Rows (int64, ascending) of each part, by name.
+
+    A part that the source names is what the source says; the others are drawn from what is left. With groups no
+    group of those is on both sides, and each part comes as near to its fraction of every class as groups allow;
+    without, each class is split by itself, and copies of a picture stay together. What is still a copy of a picture in
+    a part that is held out more strictly (the test part before validation before training) is in no part; every other
+    row is in one. A part asked for gets at least one group, or one picture of every class. `EpochbankError` where there
+    are too few.
     """
+    part_of = np.full(len(pictures.labels), _OPEN, np.int8)
     fractions = {"test": held_out.test, "validation": held_out.validation}
     wanted = {part: fraction for part, fraction in fractions.items() if fraction > 0}
-    part_of = _by_class(labels, wanted, key, class_names) if groups is None else _by_group(groups, wanted, key)
+    if pictures.parts is not None:
+        given = np.isin(pictures.parts, [PARTS.index(part) for part in _HELD_OUT])
+        part_of[given] = pictures.parts[given]
+        wanted = {part: fraction for part, fraction in wanted.items() if not np.any(part_of == PARTS.index(part))}
+    rows = np.flatnonzero(part_of == _OPEN)
+    part_of[rows] = PARTS.index("train")
+    if pictures.groups is None:
+        drawn = _by_class(pictures.labels[rows], wanted, key, pictures.class_names)
+        part_of[rows] = _copies_together(drawn, rows, pictures.copies)
+    elif wanted:
+        part_of[rows] = by_group(pictures.labels[rows], pictures.groups[rows], wanted, key)
+    part_of[_copies_of_held_out(part_of, pictures.copies)] = _LEFT_OUT
     return {part: np.flatnonzero(part_of == number) for number, part in enumerate(PARTS)}
+
+
+def _copies_together(part_of: np.ndarray, rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """`part_of` of each of `rows` (ascending), with copies in the part of the first of their kind among `rows`."""
+    mine = copies[np.isin(copies[:, 0], rows)]
+    order = np.lexsort((mine[:, 0], mine[:, 1]))
+    row, kind = mine[order, 0], mine[order, 1]
+    first = np.searchsorted(rows, kind)
+    present = (first < len(rows)) & (rows[np.minimum(first, len(rows) - 1)] == kind)
+    # The first of their kind may stand elsewhere, in a part of the source's own: then the next one leads.
+    leader = np.where(present, kind, row[np.searchsorted(kind, kind)])
+    together = part_of.copy()
+    together[np.searchsorted(rows, row)] = part_of[np.searchsorted(rows, leader)]
+    return together
+
+
+def _copies_of_held_out(part_of: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Rows (int64) in a part that is held out less strictly than one that has a copy of them."""
+    kinds, kind = np.unique(copies[:, 1], return_inverse=True)
+    strictest = part_of[kinds].copy()
+    np.maximum.at(strictest, kind, part_of[copies[:, 0]])
+    return np.concatenate([kinds[part_of[kinds] < strictest], copies[part_of[copies[:, 0]] < strictest[kind], 0]])
 
 
 def _by_class(labels: np.ndarray, wanted: dict[str, float], key: int, class_names: list[str]) -> np.ndarray:
     """Part number of every row: the first pictures of each class, in a keyed order, are held out."""
     sizes = np.bincount(labels, minlength=len(class_names))
     parts = len(wanted) + 1
-    few = [name for name, size in zip(class_names, sizes, strict=True) if size < parts]
+    few = [name for name, size in zip(class_names, sizes, strict=True) if 0 < size < parts]
     if few:
         shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
         asked = " and ".join(wanted) or "nothing"
@@ -69,7 +119,7 @@ def _by_class(labels: np.ndarray, wanted: dict[str, float], key: int, class_name
             f"{len(few)} of {len(class_names)} classes have fewer than {parts} picture(s), too few to split off "
             f"{asked}: {shown}. Give them more pictures, or leave out a part with --validation 0 or --test 0."
         )
-    order = np.lexsort((_noise(len(labels), key), labels))
+    order = np.lexsort((keyed_noise(len(labels), key), labels))
     place = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     part_of = np.zeros(len(labels), np.int8)
     taken = np.zeros(len(sizes), np.int64)
@@ -81,44 +131,3 @@ def _by_class(labels: np.ndarray, wanted: dict[str, float], key: int, class_name
         part_of[order[(place >= low) & (place < high)]] = PARTS.index(part)
         taken += count
     return part_of
-
-
-def _by_group(groups: np.ndarray, wanted: dict[str, float], key: int) -> np.ndarray:
-    """Part number of every row: groups in a keyed order, each that brings the part nearer to its fraction."""
-    names, sizes = np.unique(groups, return_counts=True)
-    if len(names) < len(wanted) + 1:
-        raise EpochbankError(
-            f"the source has {len(names)} group(s); expected at least {len(wanted) + 1}, one for training and one "
-            f"for each of {' and '.join(wanted)}, since a group is never torn apart. Leave out a part with "
-            "--validation 0 or --test 0, or import without --group-pattern."
-        )
-    part_of_group = np.zeros(len(names), np.int8)
-    remaining = list(np.argsort(_noise(len(names), key), kind="stable"))
-    for still, (part, fraction) in zip(range(len(wanted), 0, -1), wanted.items(), strict=True):
-        target, held = fraction * len(groups), 0
-        taken: list[int] = []
-        for group in remaining:
-            spare = len(remaining) - len(taken) > still  # Leave one for each part to come.
-            if spare and abs(held + sizes[group] - target) < abs(held - target):
-                taken.append(group)
-                held += sizes[group]
-        taken = taken or [min(remaining, key=lambda group: abs(sizes[group] - target))]
-        part_of_group[taken] = PARTS.index(part)
-        remaining = [group for group in remaining if group not in set(taken)]
-    return part_of_group[np.searchsorted(names, groups)]
-
-
-def _noise(n: int, key: int) -> np.ndarray:
-    """uint64 (n,): a keyed scramble of 0, ..., n - 1 to sort by."""
-    return mix64(np.arange(n, dtype=np.uint64) ^ np.uint64(key))
-
-
-def classes_missing(labels_of: dict[str, np.ndarray], class_names: list[str]) -> list[str]:
-    """A sentence for each part that has pictures but lacks classes; `labels_of` are labels by part."""
-    sentences = []
-    for part, labels in labels_of.items():
-        absent = np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0)
-        if len(labels) and len(absent):
-            shown = ", ".join(class_names[number] for number in absent[:5]) + (", ..." if len(absent) > 5 else "")
-            sentences.append(f"the {part} part lacks {len(absent):,} of {len(class_names):,} classes: {shown}")
-    return sentences

@@ -34,7 +34,7 @@ def verify(directory: Path, jobs: int) -> list[str]:
     """
     description, entries = read_description(directory), read_manifest(directory)
     check_split(directory, description.split_checksum)
-    checks = (Check(directory, entry, description) for entry in entries)
+    checks = (Check(directory.absolute(), entry, description) for entry in entries)
     faults: dict[int, str] = {}
     with Progress("verify", sum(entry.images for entry in entries)) as progress:
         for number, fault in on_all_cores(check_shard, checks, len(entries), jobs):

@@ -38,6 +38,7 @@ from augment.draw import draw_positions
 from augment.engine import choose_engine
 from augment.importing import ImportOptions, import_source
 from augment.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
+from augment.request import pictures_of
 from augment.safety import distort_safely
 from augment.source_file import SourceFile, open_source_file
 from augment.sources import SourceOptions, open_source
@@ -139,8 +140,8 @@ class Task:
 
 def task_of(source: SourceFile, seed: int) -> Task:
     """Every fourth class, from the `seed`-th on; the drawers split as `augment run` splits them."""
-    labels, groups = source.column("label"), source.column("group")
-    rows = split_rows(labels, groups, HeldOut(), key=split_key(source.digest), class_names=source.class_names)
+    labels = source.column("label")
+    rows = split_rows(pictures_of(source), HeldOut(), key=split_key(source.digest))
     own = {part: rows[part][labels[rows[part]] % QUARTERS == seed % QUARTERS] for part in ("train", "validation")}
     made = {part: (source.read(at), labels[at] // QUARTERS) for part, at in own.items()}
     return Task(*made["train"], made["validation"], int(made["train"][1].max()) + 1, seed)

@@ -97,7 +97,8 @@ def test_info_list_and_plan_say_what_scripts_need(npz: Path, tmp_path: Path) -> 
     words = [str(npz), "--epochs", "2", "--sets", sets, "--jobs", "1"]
     planned = invoke("augment", "plan", *words)
     assert not (tmp_path / "sets").exists()
-    assert "300 of 20 x 16 grey, 6 classes: 240 training, 30 validation, 30 test" in planned
+    assert "300 of 20 x 16 grey, 6 classes" in planned
+    assert "train      240 pictures (80.0 %), 6 of 6 classes, 8 groups" in planned
     assert "780 pictures" in planned
     invoke("augment", "run", *words)
     facts = json.loads(invoke("augment", "info", "--sets", sets, "--json"))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ class Description:
     fingerprint: str
     """SHA-256 of `identity`, hexadecimal: whatever changes a pixel, and nothing else."""
     identity: dict[str, Any]
-    """`format`, `source` (digest), `split`, `recipe` (settings), `seed`, `shape`."""
+    """`format`, `source` (digest), `split`, `recipe` (settings), `seed`, `shape`; `per_class` where epochs are
+    balanced."""
     source: dict[str, Any]
     """`name`, `spec` (as the user gave it) and `path` of the source file: from the set's directory if it is
     in `sets/sources/`, so that the two can be moved together."""
@@ -31,9 +32,12 @@ class Description:
     """The recipe's name."""
     class_names: list[str]
     images: dict[str, int]
-    """Pictures in each part, by name."""
+    """Pictures in each part, by name. Of the training part what an epoch shows of it, which differs from what
+    `split.h5` has where epochs are balanced."""
     split_checksum: str
     """XXH3-128 of `split.h5`, hexadecimal."""
+    warnings: list[str] = field(default_factory=list)
+    """What people should know of the split, one sentence each."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,6 +48,12 @@ class Description:
     def source_path(self, directory: Path) -> Path:
         """The source file that the set in `directory` was made from, which may be gone."""
         return directory / self.source["path"]
+
+    @property
+    def per_class(self) -> tuple[int, int] | None:
+        """The least and the most pictures of a class in an epoch; None where each is there once."""
+        least_and_most = self.identity.get("per_class")
+        return None if least_and_most is None else (least_and_most[0], least_and_most[1])
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
 """`split.h5`: which pictures of the source each part holds, and their labels and groups.
 
 `train`, `validation` and `test` each hold `row` int64, `label` int32 and, where the source has groups,
-`group` int32, all (n,); `group_name` at the top. Read through memory maps, so that a worker's memory
+`group` int32, all (n,); `group_name` at the top. Where epochs are balanced, `train/by_class` int64 (n,) has the
+training pictures class by class. Read through memory maps, so that a worker's memory
 does not grow with the set.
 """
 
@@ -31,14 +32,18 @@ class PartRows:
     """int32 (n,): index into `group_name`; None where the source has no groups."""
 
 
-def write_split(directory: Path, parts: dict[str, PartRows], group_names: list[str] | None) -> None:
-    """Publish `split.h5` in `directory`."""
+def write_split(
+    directory: Path, parts: dict[str, PartRows], group_names: list[str] | None, *, by_class: bool = False
+) -> None:
+    """Publish `split.h5` in `directory`, with `train/by_class` where that is asked for."""
     with new_file(directory / NAME) as temporary, h5py.File(temporary, "x") as file:
         for name, part in parts.items():
             group = file.create_group(name)
             group["row"], group["label"] = part.row.astype(np.int64), part.label.astype(np.int32)
             if part.group is not None:
                 group["group"] = part.group.astype(np.int32)
+            if name == "train" and by_class:
+                group["by_class"] = np.argsort(part.label, kind="stable").astype(np.int64)
         if group_names is not None:
             file.create_dataset("group_name", data=group_names, dtype=h5py.string_dtype())
 
@@ -65,6 +70,13 @@ def read_part(directory: Path, part: str) -> PartRows:
         raise EpochbankError(
             f"{path} cannot be read: {error}. Restore it from a copy, or generate the set again."
         ) from error
+
+
+@lru_cache(maxsize=16)
+def read_by_class(directory: Path) -> np.ndarray:
+    """The training pictures class by class, int64 (n,), memory-mapped."""
+    with h5py.File(directory / NAME, "r", locking="best-effort") as file:
+        return _mapped(directory / NAME, file["train"]["by_class"])
 
 
 def group_name(directory: Path, number: int) -> str:
