@@ -12,14 +12,18 @@ from augment.source_file import NO_PAIRS
 _SHARE = 1 << 20
 """Pictures that are looked through at once, about."""
 _BANDS = ((0, 22), (22, 21), (43, 21))
-"""First bit and bits of the parts of a likeness: two that differ in two bits at most agree in one of them."""
+"""First bit and bits of the parts of a likeness' first word: two that differ in two bits of it agree in one of them."""
 _BITS = 2
+"""In which each word of a likeness may differ."""
 _NEIGHBOURS = 4
 """How many of those that agree in a band each is held against."""
-_MOST = 100_000
+_MOST = 50_000
 """Most pairs that are held against each other by their pixels."""
 _CORRELATION = 0.99
-_ONES = np.array([number.bit_count() for number in range(256)], np.uint8)
+_ROWS_APART, _COARSE = 4, 0.95
+"""A first look takes every fourth row, and lets pass what correlates so well there."""
+_BATCH = 256
+"""Pairs that are held against each other at once."""
 
 
 def find_copies(digests: np.ndarray) -> np.ndarray:
@@ -42,25 +46,47 @@ def find_copies(digests: np.ndarray) -> np.ndarray:
 def find_alike(digests: np.ndarray, likenesses: np.ndarray, picture_at: Callable[[int], np.ndarray]) -> np.ndarray:
     """Pairs of rows (the earlier second) whose pictures are nearly the same, but not quite: int64 (k, 2).
 
-    Their likenesses differ in two bits at most, and their pixels correlate with 0.99 or more: a picture that was saved
-    anew as JPEG, brightened, or a little noisy. Not every such pair is found: of many that are much alike
-    each is held against the next few alone. `digests` and `likenesses` are uint64 (N, 2) and (N,); `picture_at` gives
+    Each word of their likenesses differs in two bits at most, and their pixels correlate with 0.99 or more: a picture
+    that was saved anew as JPEG, brightened, or a little noisy. Not every such pair is found: of many that are much
+    alike each is held against the next few alone. `digests` and `likenesses` are uint64 (N, 2); `picture_at` gives
     the pixels of a row.
     """
-    found: list[np.ndarray] = []
+    return correlating(near_pairs(digests, likenesses), picture_at)
+
+
+def near_pairs(digests: np.ndarray, likenesses: np.ndarray) -> np.ndarray:
+    """Pairs of rows as those of `find_alike`, by their likenesses alone: int64 (k, 2), in order, at most 50,000."""
+    found = [np.empty(0, np.int64)]
     for first_bit, bits in _BANDS:
-        for rows in _shares(likenesses, first_bit, bits):
-            rows = rows[likenesses[rows] != 0]
-            band = (likenesses[rows] >> np.uint64(first_bit)) & np.uint64((1 << bits) - 1)
-            rows = rows[np.lexsort((likenesses[rows], band))]
+        for rows in _shares(likenesses[:, 0], first_bit, bits):
+            words = np.asarray(likenesses[rows, 0])
+            # Turned round, so that the band leads: what agrees in it lies together, the most alike side by side.
+            order = np.argsort(words << np.uint64(64 - first_bit - bits) | words >> np.uint64(first_bit + bits))
+            order = order[words[order] != 0]
+            rows, words = rows[order], words[order]
             for step in range(1, _NEIGHBOURS + 1):
-                one, other = rows[:-step], rows[step:]
-                near = _differing_bits(likenesses[one], likenesses[other]) <= _BITS
-                near &= digests[one, 0] != digests[other, 0]
-                found.append(np.stack([np.maximum(one, other), np.minimum(one, other)], axis=1)[near])
-    pairs = np.unique(_in_order(found), axis=0)[:_MOST]
-    correlated = [_correlation(picture_at(one), picture_at(other)) >= _CORRELATION for one, other in pairs.tolist()]
-    return pairs[np.array(correlated, bool)]
+                near = np.flatnonzero(np.bitwise_count(words[step:] ^ words[:-step]) <= _BITS)
+                one, other = rows[near], rows[near + step]
+                also = np.bitwise_count(likenesses[one, 1] ^ likenesses[other, 1]) <= _BITS
+                one, other = one[also], other[also]
+                found.append(np.maximum(one, other) * len(likenesses) + np.minimum(one, other))
+    pairs = np.stack(np.divmod(np.unique(np.concatenate(found)), max(1, len(likenesses))), axis=1)
+    return pairs[digests[pairs[:, 0], 0] != digests[pairs[:, 1], 0]][:_MOST]
+
+
+def correlating(pairs: np.ndarray, picture_at: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Those of `pairs` of rows (int64 (k, 2)) whose pixels correlate with 0.99 or more."""
+    for rows_apart, least in (
+        (_ROWS_APART, _COARSE),
+        (1, _CORRELATION),
+    ):  # Most are told apart by a few rows of pixels.
+        correlated = [
+            _correlation(*(np.stack([picture_at(row)[::rows_apart] for row in rows]) for rows in some.T.tolist()))
+            for some in np.array_split(pairs, range(_BATCH, len(pairs), _BATCH))
+            if len(some)
+        ]
+        pairs = pairs[np.concatenate([np.zeros(0), *correlated]) >= least]
+    return pairs
 
 
 def _shares(keys: np.ndarray, first_bit: int = 44, bits: int = 20) -> Iterator[np.ndarray]:
@@ -81,20 +107,16 @@ def _shares(keys: np.ndarray, first_bit: int = 44, bits: int = 20) -> Iterator[n
             yield found
 
 
-def _differing_bits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How many bits of each two words (uint64 (n,)) differ."""
-    return _ONES[(one ^ other).view(np.uint8).reshape(-1, 8)].sum(axis=1)
-
-
 def _in_order(found: list[np.ndarray]) -> np.ndarray:
     pairs = np.concatenate([NO_PAIRS, *found])
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the pixels of two pictures: 1 for the same but for brightness and contrast; 0 where one is all alike."""
-    a, b = (picture.reshape(-1).astype(np.float64) for picture in (one, other))
-    a -= a.mean()
-    b -= b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size else 0.0
+def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of the pixels of each of n pictures and another (uint8 (n, ...)), float64 (n,): 1 for the same but for brightness
+    and contrast; 0 where one is all alike."""
+    a, b = one.reshape(len(one), -1).astype(np.float32), other.reshape(len(other), -1).astype(np.float32)
+    a -= a.mean(axis=1, keepdims=True)
+    b -= b.mean(axis=1, keepdims=True)
+    size = np.einsum("ij,ij->i", a, a).astype(np.float64) * np.einsum("ij,ij->i", b, b)
+    return np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(size > 0, size, np.inf))

@@ -88,21 +88,27 @@ def choose_engine(name: Name, recipe: Recipe, shape: Shape) -> Engine:
     return PILLOW
 
 
-def importing_engine(treatment: Treatment, images: int) -> str:
-    """The name of the engine that fits so many pictures: compiled where that is worth its start and is Pillow's."""
-    if images < _WORTH_COMPILING:
-        return "pillow"
+def importing_engine(images: int) -> str:
+    """The name of the engine that shall fit so many pictures: compiled where that is worth its start."""
+    return "compiled" if images >= _WORTH_COMPILING else "pillow"
+
+
+@cache
+def fitting(name: str, treatment: Treatment) -> Callable[[np.ndarray, Treatment], np.ndarray]:
+    """What fits pictures in this process: the engine's, checked against Pillow once, or else Pillow itself."""
+    if name == "pillow":
+        return PILLOW.fit
     rng = np.random.Generator(np.random.Philox(0))
     try:
         compiled = engine_named("compiled")
         for height, width in _SIZES:
             pictures = rng.integers(0, 256, (2, height, width, treatment.channels), np.uint8)
             if not np.array_equal(compiled.fit(pictures, treatment), PILLOW.fit(pictures, treatment)):
-                return "pillow"
+                return PILLOW.fit
     except Exception as error:  # As below: whatever it is, Pillow does the same, only more slowly.
         say(f"the compiled engine cannot be had ({type(error).__name__}: {error}): Pillow imports, more slowly")
-        return "pillow"
-    return "compiled"
+        return PILLOW.fit
+    return compiled.fit
 
 
 def _fault_of_compiled(recipe: Recipe, shape: Shape) -> str | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from augment.balance import PerClass
-from augment.engine import choose_engine
+from augment.engine import choose_engine, fitting, importing_engine
 from augment.generate import Execution, tasks_left
-from augment.importing import DEFAULT_SIZE, ImportOptions, import_scanned, selection
+from augment.importing import DEFAULT_SIZE, ImportOptions, decide, import_scanned, selection
 from augment.progress import duration, size
 from augment.recipe import Recipe
 from augment.reckoning import Reckoning, reckon, refuse_full_disk
@@ -169,8 +169,10 @@ def _look_at_source(source: Source, options: ImportOptions, workspace: Path) -> 
     height, width = options.size or scan.size or DEFAULT_SIZE
     most = max(32, min(_SAMPLE, _SAMPLE_BYTES // (3 * height * width)))
     few = replace(options, limit=min(most, len(indices)), on_bad="skip")
+    engine = importing_engine(len(indices))
+    fitting(engine, decide(scan, indices, options)[0])  # Its start is not counted.
     begun = time.perf_counter()
-    import_scanned(scan, source.name, workspace / "sample.h5", few, jobs=1, quiet=True)
+    import_scanned(scan, source.name, workspace / "sample.h5", few, jobs=1, quiet=True, engine=engine)
     sample = open_source_file(workspace / "sample.h5")
     each = (time.perf_counter() - begun) / sample.images
     present, labels = np.unique(scan.labels[indices], return_inverse=True)

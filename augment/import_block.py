@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from augment.engine import engine_named
+from augment.engine import fitting
 from augment.likeness import likeness
 from augment.picture import BadPicture, Treatment, coloured, coloured_run
 from augment.source_file import Places
@@ -46,7 +46,7 @@ class BlockResult:
 def write_block(block: Block) -> BlockResult:
     """Read, fit and write the pictures of one block; a picture that is bad leaves its place black."""
     pixels = np.zeros((len(block.indices), *block.treatment.shape), np.uint8)
-    fit, bad, at = engine_named(block.engine).fit, [], 0
+    fit, bad, at = fitting(block.engine, block.treatment), [], 0
     for run in runs(block.reader.read(block.indices), block.treatment):
         if isinstance(run, BadPicture):
             bad.append((int(block.indices[at]), str(run)))

@@ -3,7 +3,9 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,15 +17,18 @@ from augment.engine import importing_engine
 from augment.errors import EpochbankError
 from augment.import_block import Block, BlockResult, one_by_one, write_block
 from augment.picture import Look, Treatment, look_at
-from augment.progress import Progress, size
+from augment.progress import Progress, hushed, size
 from augment.sources import Reader, Scan, Source, SourceOptions
-from augment.store.atomic import TEMPORARY, make_directory, new_file, remove
+from augment.store.atomic import TEMPORARY, make_directory, new_file, remove, sync
 from augment.workers import on_all_cores
 
 SAMPLE = 256
 """Pictures looked at to decide on colour and inversion."""
 
 DEFAULT_SIZE = (64, 64)
+
+_LISTED = 100
+"""Bad pictures that are listed for people; a source file records them all."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
         remove(left)  # of an import that was killed
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent) as workspace:
-            return import_scanned(source.scan(Path(workspace), jobs), source.name, path, options, jobs, quiet=quiet)
+            with hushed(quiet):
+                scan = source.scan(Path(workspace), jobs)
+            return import_scanned(scan, source.name, path, options, jobs, quiet=quiet)
     except OSError as error:
         raise EpochbankError(
             f"the import into {path} failed: {error}. Nothing half-written is left; mend it, then give the same "
@@ -65,15 +72,23 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
 
 
 def import_scanned(
-    scan: Scan, name: str, path: Path, options: ImportOptions, jobs: int, *, quiet: bool = False
+    scan: Scan,
+    name: str,
+    path: Path,
+    options: ImportOptions,
+    jobs: int,
+    *,
+    quiet: bool = False,
+    engine: str | None = None,
 ) -> list[str]:
-    """`import_source` for a source that is scanned already."""
+    """`import_source` for a source that is scanned already; `engine` fits the pictures, None for what suits them."""
     indices = selection(len(scan.labels), options.limit)
     treatment, decided = decide(scan, indices, options)
     notes = [*scan.notes, decided]
-    engine = importing_engine(treatment, len(indices))
+    engine = engine or importing_engine(len(indices))
     with new_file(path) as temporary:
-        results = _write_pictures(temporary, scan, indices, treatment, engine, jobs, quiet)
+        write = partial(_write_pictures, temporary, scan, treatment=treatment, engine=engine, jobs=jobs, quiet=quiet)
+        results = write(indices)
         bad = [entry for result in results for entry in result.bad]
         skipped = [*scan.bad, *((scan.reader.origin(index), reason) for index, reason in bad)]
         if skipped:
@@ -81,33 +96,52 @@ def import_scanned(
         if bad:
             temporary.unlink()
             indices = np.setdiff1d(indices, [index for index, _ in bad])
-            results = _write_pictures(temporary, scan, indices, treatment, engine, jobs, quiet)
+            results = write(indices)
             if any(result.bad for result in results):
                 raise EpochbankError("the source changed while it was imported. Give the same command again.")
-        labels, class_names = _compact(scan.labels[indices], scan.class_names)
-        if len(class_names) < len(scan.class_names):
-            gone = len(scan.class_names) - len(class_names)
-            notes.append(f"{gone:,} of {len(scan.class_names):,} classes have no picture, and are left out")
-        groups, group_names = None, None
-        if scan.groups is not None and scan.group_names is not None:
-            groups, group_names = _compact(scan.groups[indices], scan.group_names)
-        digests, pictures = (source_file.mapped(temporary, column) for column in ("digest", "image"))
-        source_file.finish(
-            temporary,
-            name=name,
-            labels=labels,
-            class_names=class_names,
-            groups=groups,
-            group_names=group_names,
-            block_digests=(result.digest for result in results),
-            origins=_origins(scan.reader, indices),
-            skipped=skipped,
-            parts=None if scan.parts is None else scan.parts[indices],
-            decided=decided,
-            copies=find_copies(digests),
-            alike=find_alike(digests, source_file.mapped(temporary, "likeness"), pictures.__getitem__),
-        )
+        columns = (source_file.mapped(temporary, column) for column in ("digest", "likeness", "image"))
+        digests, likenesses, pictures = map(np.asarray, columns)
+        with ThreadPoolExecutor(3, "import") as meanwhile:
+            synced = meanwhile.submit(sync, temporary)
+            copies = meanwhile.submit(find_copies, digests)
+            alike = meanwhile.submit(find_alike, digests, likenesses, pictures.__getitem__)
+            _finish(temporary, scan, indices, name, decided, notes, results, skipped)
+            source_file.add_pairs(temporary, copies.result(), alike.result())
+            synced.result()
     return notes
+
+
+def _finish(
+    path: Path,
+    scan: Scan,
+    indices: np.ndarray,
+    name: str,
+    decided: str,
+    notes: list[str],
+    results: list[BlockResult],
+    skipped: list[tuple[str, str]],
+) -> None:
+    """Write everything beside the pictures; classes that a limit or a skip left empty are noted."""
+    labels, class_names = _compact(scan.labels[indices], scan.class_names)
+    if len(class_names) < len(scan.class_names):
+        gone = len(scan.class_names) - len(class_names)
+        notes.append(f"{gone:,} of {len(scan.class_names):,} classes have no picture, and are left out")
+    groups, group_names = None, None
+    if scan.groups is not None and scan.group_names is not None:
+        groups, group_names = _compact(scan.groups[indices], scan.group_names)
+    source_file.finish(
+        path,
+        name=name,
+        labels=labels,
+        class_names=class_names,
+        groups=groups,
+        group_names=group_names,
+        block_digests=(result.digest for result in results),
+        origins=_origins(scan.reader, indices),
+        skipped=skipped,
+        parts=None if scan.parts is None else scan.parts[indices],
+        decided=decided,
+    )
 
 
 def selection(count: int, limit: int | None) -> np.ndarray:
@@ -140,7 +174,7 @@ def _decision(treatment: Treatment, look: Look, options: ImportOptions) -> str:
 
 
 def _write_pictures(
-    path: Path, scan: Scan, indices: np.ndarray, treatment: Treatment, engine: str, jobs: int, quiet: bool
+    path: Path, scan: Scan, indices: np.ndarray, *, treatment: Treatment, engine: str, jobs: int, quiet: bool
 ) -> list[BlockResult]:
     """Create `path` and write the pictures into it, block by block on all cores; results in order of block."""
     needed, free = len(indices) * int(np.prod(treatment.shape)), shutil.disk_usage(path.parent).free
@@ -164,7 +198,8 @@ def _write_pictures(
 
 
 def _refuse_or_note(skipped: list[tuple[str, str]], total: int, options: ImportOptions, notes: list[str]) -> None:
-    listed = "".join(f"\n  {origin} {reason}" for origin, reason in skipped)
+    listed = "".join(f"\n  {origin} {reason}" for origin, reason in skipped[:_LISTED])
+    listed += f"\n  and {len(skipped) - _LISTED:,} more" if len(skipped) > _LISTED else ""
     if len(skipped) == total:
         raise EpochbankError(f"no picture of the source can be used:{listed}\nNothing was imported.")
     if options.on_bad == "refuse":

@@ -1,17 +1,30 @@
-"""Bringing a picture into a set: decode any Pillow mode, invert, fit to the set's size. Pure.
+"""Bringing a picture into a set: read, decode any Pillow mode, invert, fit to the set's size.
 
 The aspect ratio is kept, shrinking is antialiased (bicubic, with the support widened as Pillow's
 `resize` does, so that one-pixel lines survive), and what is left over is filled with the background.
 """
 
+import io
+import os
+import warnings
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 LARGEST = 89_478_485
 """Most pixels of a picture that is accepted: Pillow's own limit against decompression bombs."""
+
+NAMED_ALONE = frozenset({"BUFR", "GRIB", "HDF5", "MPEG"})
+"""Formats that Pillow recognises, and cannot read."""
+
+_SMALL = 1 << 16
+"""Bytes of a file that is read whole at once."""
 
 _LOOKED_AT = 512
 """Largest side, in pixels, of what `look_at` judges."""
@@ -52,17 +65,73 @@ class Look:
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """A picture of any mode as L or RGB, turned upright as its EXIF data say.
+    """A picture of any mode as L or RGB, turned upright as its EXIF data say; the same object where nothing is to do.
 
     Transparency is laid on the ground that the ink stands out from: black under light ink, white
     under dark. 16-bit grey keeps its high byte; float grey must lie in [0, 1]. Raises `BadPicture`.
     """
-    image = ImageOps.exif_transpose(image)
+    image.load()
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_to_bytes(np.asarray(image)))
     if image.has_transparency_data or "transparency" in image.info:
         return _on_ground(image.convert("RGBA"))
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def read_picture(file: bytes | Path | IO[bytes] | Image.Image) -> Image.Image | BadPicture:
+    """A picture at a path (as text or bytes), in an open file, or one that Pillow opened, decoded to L or RGB; or what
+    is wrong with it. Of an animation, or of several pages, it is the first picture.
+    """
+    try:
+        if isinstance(file, Image.Image):
+            return _decode_checked(file)
+        with warnings.catch_warnings(), _opened(file) as opened:
+            warnings.simplefilter("ignore")  # Pillow's, of what it could make sense of nevertheless.
+            with Image.open(opened, formats=_formats()) as image:
+                return _decode_checked(image)
+    except Image.DecompressionBombError:
+        return BadPicture(f"is absurdly large; expected at most {LARGEST:,} pixels")
+    except UnidentifiedImageError:
+        return BadPicture("cannot be read: it is in no format that Pillow opens, or its beginning is damaged")
+    except BadPicture as bad:
+        return bad
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever damaged data leads them to.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return BadPicture(f"cannot be read: {reason or type(error).__name__}")
+
+
+def _opened(file: bytes | Path | IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    """The file; in memory where it is small, which is faster than to read it piece by piece."""
+    if not isinstance(file, bytes | Path):
+        return nullcontext(file)
+    opened = io.FileIO(os.open(file, os.O_RDONLY | os.O_NONBLOCK))  # A pipe is not waited for.
+    data = opened.read(_SMALL)
+    if len(data) < os.fstat(opened.fileno()).st_size:
+        return io.BufferedReader(opened)
+    opened.close()
+    return io.BytesIO(data)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """In the order in which they are tried, the same in every process, and quick to find what is common."""
+    Image.init()
+    common = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+    return (*common, *sorted(set(Image.OPEN) - set(common) - NAMED_ALONE))
+
+
+def _decode_checked(image: Image.Image) -> Image.Image:
+    if image.width * image.height > LARGEST:
+        raise BadPicture(f"is {image.width} x {image.height}; expected at most {LARGEST:,} pixels")
+    return decode(image)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)
 
 
 def to_uint8(picture: np.ndarray) -> np.ndarray:
@@ -86,7 +155,7 @@ def look_at(pictures: Iterable[Image.Image]) -> Look:
             image = image.reduce(-(-max(image.size) // _LOOKED_AT))
         pixels = np.asarray(image).astype(np.int16)
         colour += pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) > _COLOUR_TOLERANCE
-        light += int(np.median(_border(np.asarray(image.convert("L"))))) > 127
+        light += int(np.median(_border(np.asarray(_in_mode(image, "L"))))) > 127
     return Look(images, colour, light)
 
 
@@ -97,7 +166,7 @@ def fit(image: Image.Image, treatment: Treatment) -> np.ndarray:
 
 def coloured(image: Image.Image, treatment: Treatment) -> np.ndarray:
     """A decoded picture (L or RGB) as `uint8` (1, h, w, C), in the treatment's channels, inverted where it says so."""
-    pixels = np.asarray(image.convert("L" if treatment.channels == 1 else "RGB"))
+    pixels = np.asarray(_in_mode(image, "L" if treatment.channels == 1 else "RGB"))
     return (~pixels if treatment.invert else pixels).reshape(1, image.height, image.width, treatment.channels)
 
 
@@ -106,7 +175,8 @@ def coloured_run(pixels: np.ndarray, treatment: Treatment) -> np.ndarray:
     if pixels.ndim == 4 and treatment.channels == 1:
         return np.concatenate([coloured(Image.fromarray(picture), treatment) for picture in pixels])
     if pixels.ndim == 3:
-        pixels = np.repeat(pixels[..., None], treatment.channels, axis=3)
+        pixels = pixels[..., None]
+        pixels = pixels if treatment.channels == 1 else np.repeat(pixels, treatment.channels, axis=3)
     return ~pixels if treatment.invert else pixels
 
 

@@ -2,22 +2,39 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_UPDATES = 0.25
+
+_HUSHED = ContextVar("hushed", default=False)
+
+
+@contextmanager
+def hushed(quiet: bool) -> Iterator[None]:
+    """No progress is shown meanwhile, where `quiet` says so."""
+    before = _HUSHED.set(quiet or _HUSHED.get())
+    try:
+        yield
+    finally:
+        _HUSHED.reset(before)
 
 
 class Progress:
-    """Counts `unit`s up to `total`; a context manager. Writes to standard error.
+    """Counts `unit`s up to `total`, None where that is not known; a context manager. Writes to standard error.
 
     `quiet` shows nothing.
     """
 
-    def __init__(self, label: str, total: int, unit: str = "pictures", *, quiet: bool = False):
-        self._label, self._total, self._unit, self._done, self._quiet = label, total, unit, 0, quiet
+    def __init__(self, label: str, total: int | None, unit: str = "pictures", *, quiet: bool = False):
+        self._label, self._total, self._unit, self._done = label, total, unit, 0
+        self._quiet = quiet or _HUSHED.get()
         self._start = self._last = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty() and not quiet:
+        if sys.stderr.isatty() and not self._quiet:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
             from rich.progress import Progress as RichProgress
@@ -41,13 +58,16 @@ class Progress:
             self._bar.update(self._task, advance=count, rate=f"{self._rate():,.0f} {self._unit}/s")
         elif not self._quiet and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            left = (self._total - self._done) / max(self._rate(), 1e-9)
-            print(
-                f"{self._label}: {self._done:,} of {self._total:,} {self._unit} "
-                f"({100 * self._done / max(self._total, 1):.0f} %), {self._rate():,.0f}/s, {duration(left)} left",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self._label}: {self._line()}", file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        if self._total is None:
+            return f"{self._done:,} {self._unit}, {self._rate():,.0f}/s"
+        left = (self._total - self._done) / max(self._rate(), 1e-9)
+        return (
+            f"{self._done:,} of {self._total:,} {self._unit} "
+            f"({100 * self._done / max(self._total, 1):.0f} %), {self._rate():,.0f}/s, {duration(left)} left"
+        )
 
     def _rate(self) -> float:
         return self._done / max(time.monotonic() - self._start, 1e-9)
@@ -69,6 +89,42 @@ class Progress:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+class Count:
+    """A sign of life from what is mostly over at once and may take long: counts `unit`s; a context manager.
+
+    Writes to standard error, first after a second on a terminal and after ten elsewhere.
+    """
+
+    def __init__(self, label: str, unit: str = "files"):
+        self._label, self._unit, self._done = label, unit, 0
+        self._terminal = sys.stderr.isatty()
+        self._next = time.monotonic() + (1.0 if self._terminal else _SECONDS_BETWEEN_LINES)
+        self._shown = False
+
+    def advance(self, count: int) -> None:
+        """`count` more are done."""
+        self._done += count
+        self.show()
+
+    def show(self, more: int = 0) -> None:
+        """Show, where it is time, what is done and `more`, which will be counted later."""
+        if time.monotonic() < self._next or _HUSHED.get():
+            return
+        self._next = time.monotonic() + (_SECONDS_BETWEEN_UPDATES if self._terminal else _SECONDS_BETWEEN_LINES)
+        self._shown = True
+        start, end = ("\r", "\x1b[K") if self._terminal else ("", "\n")
+        print(f"{start}{self._label}: {self._done + more:,} {self._unit}", end=end, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Count":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown and self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 `image` uint8 (N, H, W, C), contiguous, so that any row is one read, and workers write side by side;
 `label` int32 (N,); where there are groups, `group` int32 (N,) and `group_name`; `class_name`; where the source
 names parts, `part` int8 (N,); `origin`: where each picture came from; `skipped`: what `--on-bad skip` left out,
-and why; `digest` uint64 (N, 2) and `likeness` uint64 (N,) of each picture's pixels; `copy` and `alike`: pairs of rows
+and why; `digest` uint64 (N, 2) and `likeness` uint64 (N, 2) of each picture's pixels; `copy` and `alike`: pairs of rows
 whose pictures are the same, and nearly so.
 """
 
@@ -128,7 +128,7 @@ def create(path: Path, images: int, shape: Shape) -> Places:
         return Places(
             image=room(b"image", (images, *shape), h5py.h5t.NATIVE_UINT8),
             digest=room(b"digest", (images, 2), h5py.h5t.STD_U64LE),
-            likeness=room(b"likeness", (images,), h5py.h5t.STD_U64LE),
+            likeness=room(b"likeness", (images, 2), h5py.h5t.STD_U64LE),
         )
 
 
@@ -152,14 +152,9 @@ def finish(
     origins: Iterable[list[str]],
     skipped: list[tuple[str, str]],
     decided: str,
-    copies: np.ndarray,
-    alike: np.ndarray,
 ) -> None:
     """Write everything but the pictures and what is known of each, which lie in the file already, with the digest over
-    all.
-
-    `origins` come in runs, in order of row; `copies` and `alike` are pairs of rows, int64 (k, 2).
-    """
+    all; `origins` come in runs, in order of row."""
     with h5py.File(path, "r+") as file:
         shape = file["image"].shape[1:]
         file["label"] = labels
@@ -169,7 +164,6 @@ def finish(
             file.create_dataset("group_name", data=group_names, dtype=_STRINGS)
         if parts is not None:
             file["part"] = parts
-        file["copy"], file["alike"] = copies, alike
         origin = file.create_dataset("origin", (len(labels),), _STRINGS, chunks=(min(len(labels), 4096),))
         at = 0
         for run in origins:
@@ -186,6 +180,12 @@ def finish(
         for block in block_digests:
             digest.update(block)
         file.attrs.update(kind=KIND, format=FORMAT, name=name, digest=digest.hexdigest(), decided=decided)
+
+
+def add_pairs(path: Path, copies: np.ndarray, alike: np.ndarray) -> None:
+    """Write the pairs of rows (int64 (k, 2)) whose pictures are the same, and nearly so."""
+    with h5py.File(path, "r+") as file:
+        file["copy"], file["alike"] = copies, alike
 
 
 def is_source_file(path: Path) -> bool:

@@ -37,21 +37,26 @@ def by_group(labels: np.ndarray, groups: np.ndarray, wanted: dict[str, float], k
     `labels` and `groups` are int (N,); `wanted` has the fraction of each part that is held out, and `key` orders
     groups of one size. A part gets at least one group; `EpochbankError` where there are too few.
     """
-    names, members = np.unique(groups, return_inverse=True)
-    if len(names) < len(wanted) + 1:
+    members, count = _renumbered(groups)
+    if count < len(wanted) + 1:
         raise EpochbankError(
-            f"the source has {len(names)} group(s); expected at least {len(wanted) + 1}, one for training and one "
+            f"the source has {count} group(s); expected at least {len(wanted) + 1}, one for training and one "
             f"for each of {' and '.join(wanted)}, since a group is never torn apart. Leave out a part with "
             "--validation 0 or --test 0, or import without --group-pattern."
         )
-    number_of = np.unique(labels, return_inverse=True)[1]
-    found = _contents(number_of, members, len(names))
+    found = _contents(_renumbered(labels)[0], members, count)
     parts = [0, *(PARTS.index(part) for part in wanted)]
     shares = np.array([1 - sum(wanted.values()), *wanted.values()])
-    part_of_group = _assigned(found, shares, keyed_noise(len(names), key))
+    part_of_group = _assigned(found, shares, keyed_noise(count, key))
     _fill_empty(part_of_group, found, shares)
     _cover(part_of_group, found, shares)
     return np.array(parts, np.int8)[part_of_group][members]
+
+
+def _renumbered(numbers: np.ndarray) -> tuple[np.ndarray, int]:
+    """`numbers` (int (n,), from 0), closed up so that none is left out, and how many different ones there are."""
+    present = np.bincount(numbers) > 0
+    return (np.cumsum(present, dtype=np.int32) - 1)[numbers], int(present.sum())
 
 
 def keyed_noise(n: int, key: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Pictures for benchmarks that look like handwriting to a codec: a few thick strokes on black."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,29 @@ from PIL import Image, ImageDraw
 
 CLASSES = 100
 _DISTINCT = 2000
+_SHIFTS = 16
 
 
 def glyphs(count: int, side: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 (count, side, side) pictures and int32 (count,) labels; drawn at twice the size, then shrunk."""
+    """uint8 (count, side, side) pictures and int32 (count,) labels, no two pictures the same up to two million."""
+    blocks = list(blocks_of_glyphs(count, side, seed))
+    return np.concatenate(blocks), (np.arange(count) % _DISTINCT % CLASSES).astype(np.int32)
+
+
+def blocks_of_glyphs(count: int, side: int = 64, seed: int = 0) -> Iterator[np.ndarray]:
+    """The pictures, a block at a time: drawn ones, then those shifted round the edge, mirrored and turned over."""
+    drawn = _drawn(min(count, _DISTINCT), side, seed)
+    for number, start in enumerate(range(0, count, _DISTINCT)):
+        down, right = divmod(number % _SHIFTS**2, _SHIFTS)
+        mirrored, turned = number // _SHIFTS**2 % 2, number // _SHIFTS**2 // 2 % 2
+        block = np.roll(drawn[: count - start], (down, right), axis=(1, 2))
+        yield block[:, :: -1 if turned else 1, :: -1 if mirrored else 1]
+
+
+def _drawn(count: int, side: int, seed: int) -> np.ndarray:
+    """Drawn at twice the size, then shrunk."""
     rng = np.random.default_rng(seed)
-    drawn = np.empty((min(count, _DISTINCT), side, side), np.uint8)
+    drawn = np.empty((count, side, side), np.uint8)
     for picture in drawn:
         image = Image.new("L", (2 * side, 2 * side))
         pen = ImageDraw.Draw(image)
@@ -20,8 +38,7 @@ def glyphs(count: int, side: int = 64, seed: int = 0) -> tuple[np.ndarray, np.nd
             points = rng.integers(side // 5, 2 * side - side // 5, (rng.integers(2, 5), 2))
             pen.line([tuple(map(int, point)) for point in points], fill=int(rng.integers(150, 256)), width=side // 12)
         picture[:] = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
-    which = np.arange(count) % len(drawn)
-    return drawn[which], (which % CLASSES).astype(np.int32)
+    return drawn
 
 
 def write_npz(path: Path, count: int, side: int = 64) -> None:

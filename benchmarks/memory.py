@@ -45,14 +45,15 @@ def _measure(count: int) -> dict[str, tuple[float, float]]:
         }
         peaks = {}
         for name, command in steps.items():
-            first, workers = _watch(command, folder)
+            first, workers = watch(command, folder)
             peaks[f"{name}, main process"] = first
             if workers is not None:
                 peaks[f"{name}, largest worker"] = workers
         return peaks
 
 
-def _watch(command: list[str], folder: str) -> tuple[tuple[float, float], tuple[float, float] | None]:
+def watch(command: list[str], folder: str) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """Run a command; peak (anonymous, file-backed) memory in MB of its first process and of the largest other one."""
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peaks: dict[int, list[float]] = {}
     while process.poll() is None:

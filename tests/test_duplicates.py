@@ -78,9 +78,9 @@ def test_likeness_is_a_pure_function_of_each_picture(shape: tuple[int, int, int]
     together = likeness(pictures)
     assert np.array_equal(together, np.concatenate([likeness(picture[None]) for picture in pictures]))
     if min(shape[:2]) >= 9:
-        assert len(set(together.tolist())) == 20
+        assert len(set(map(tuple, together.tolist()))) == 20
     for value in (0, 1, 128, 255):
-        assert likeness(np.full((1, *shape), value, np.uint8))[0] == 0
+        assert not likeness(np.full((1, *shape), value, np.uint8)).any()
 
 
 def test_the_import_finds_them(tmp_path: Path) -> None:

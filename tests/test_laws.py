@@ -261,7 +261,7 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     """Ctrl-C: exit code 130, no traceback, how much is kept; the same command goes on."""
     source = tmp_path / "many.npz"
     np.savez(source, images=glyphs(3000), labels=np.arange(3000) % 3)
-    process = _start(source, tmp_path / "sets", "--epochs", "20")
+    process = _start(source, tmp_path / "sets", "--epochs", "100")
     while process.poll() is None and _published(tmp_path / "sets") < 5:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)

@@ -212,6 +212,50 @@ def test_arrays_without_groups_have_none(tmp_path: Path, write: Writer) -> None:
     assert scan.group_names is None
 
 
+@pytest.mark.parametrize("write", [write_npz, write_compressed, write_hdf5])
+@pytest.mark.parametrize("kind", [np.str_, np.bytes_])
+def test_parts_of_arrays(tmp_path: Path, write: Writer, kind: type) -> None:
+    """`parts` name the part of each picture, by any of its names in any case; empty where nothing is said."""
+    path = tmp_path / ("a.h5" if write is write_hdf5 else "a.npz")
+    parts = np.array(["test", "Train", "", "VAL", "dev", "training", "Testing"], kind)
+    write(path, images=noise(7, 5, 4), labels=np.arange(7) % 2, parts=parts)
+    scan = scan_of(path, tmp_path / "w")
+    assert scan.parts is not None
+    assert scan.parts.dtype == np.int8
+    assert scan.parts.tolist() == [2, 0, -1, 1, 1, 0, 2]
+    assert open_source(str(path), SourceOptions(split="fractions")).scan(tmp_path / "w").parts is None
+    assert import_to(tmp_path / "o.h5", path).column("part").tolist() == scan.parts.tolist()
+
+
+@pytest.mark.parametrize("write", [write_npz, write_hdf5])
+def test_arrays_that_name_no_part(tmp_path: Path, write: Writer) -> None:
+    """Without `parts`, or where all of them are empty, the source says nothing of parts."""
+    path = tmp_path / ("a.npz" if write is write_npz else "a.h5")
+    for parts in ({}, {"parts": np.array(["", "", ""])}):
+        write(path, images=noise(3, 5, 4), labels=np.arange(3), **parts)
+        assert scan_of(path, tmp_path / "w").parts is None
+
+
+@pytest.mark.parametrize("write", [write_npz, write_hdf5])
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (np.array(["train", "trian", "test"]), r"parts has the part 'trian'; expected train, .*test, .*or nothing"),
+        (np.array([0, 1, 2]), "parts is int64; expected strings"),
+        (np.array(["train", "test"]), r"images has 3 pictures and parts has shape \(2,\); expected \(3,\)"),
+        (np.array([b"train", b"\xe9", b"test"]), "parts .*UTF-8"),
+    ],
+    ids=["unknown", "numbers", "too few", "no text"],
+)
+def test_parts_that_are_none(tmp_path: Path, write: Writer, parts: np.ndarray, told: str) -> None:
+    """Another name, numbers, or not one for each picture: refused, unless the parts are not asked for."""
+    path = tmp_path / ("a.npz" if write is write_npz else "a.h5")
+    write(path, images=noise(3, 5, 4), labels=np.arange(3), parts=parts)
+    with pytest.raises(EpochbankError, match=rf"{path.name}: {told}"):
+        scan_of(path, tmp_path / "w")
+    assert open_source(str(path), SourceOptions(split="fractions")).scan(tmp_path / "w").parts is None
+
+
 def test_hdf5_may_be_chunked_and_compressed(tmp_path: Path) -> None:
     """Pictures in compressed HDF5 chunks are read like any others."""
     images = noise(30, 7, 5)
@@ -574,7 +618,7 @@ def test_omniglot_pictures_belong_to_their_paths(omniglot: SourceFile) -> None:
 
 def test_omniglot_is_split_by_drawer(omniglot: SourceFile) -> None:
     """No drawer is on two sides of the split, and every class is on all three."""
-    parts = Request(omniglot, "omniglot", load_recipe("kanji")).split()
+    parts = Request(omniglot, "omniglot", load_recipe("kanji")).split().parts
     drawers = {part: set(np.unique(rows.group).tolist()) for part, rows in parts.items() if rows.group is not None}
     assert {part: len(drawers[part]) for part in drawers} == {"train": 12, "validation": 2, "test": 2}
     assert len(set().union(*drawers.values())) == 16

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 from augment.operations.base import Parameters
-from augment.picture import Treatment, grounds, placed
+from augment.picture import Treatment, placed
 
 _BITS = 22  # PRECISION_BITS: 8 for the result, 2 for overflow
 _SUPPORT = 2.0  # of the bicubic filter
@@ -27,11 +27,14 @@ def crop(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters
 
 def fit(pictures: np.ndarray, treatment: Treatment) -> np.ndarray:
     """`picture.fit` of each of `pictures` (uint8 (n, h, w, C), contiguous, C the treatment's), inverted already."""
+    if pictures.shape[1:] == treatment.shape:
+        return pictures
     members = np.arange(len(pictures))
     target = np.empty((len(pictures), *treatment.shape), np.uint8)
     box = placed(pictures.shape[1], pictures.shape[2], treatment)
-    whole = box[2:] == (treatment.width, treatment.height)
-    ground = _black(pictures, members) if whole else grounds(pictures)
+    ground = _black(pictures, members)
+    if box[2:] != (treatment.width, treatment.height):
+        _grounds(pictures, ground)
     _resize(pictures, target, members, _whole(pictures, members), np.tile(np.array(box), (len(members), 1)), ground)
     return target
 
@@ -150,6 +153,27 @@ def _down(before, pitch, line, after, pitch_after, plan, sums):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def _grounds(pictures, ground):
+    """`picture.grounds`, by counting how often each value occurs."""
+    count, height, width, channels = pictures.shape
+    often = np.empty(256, np.int64)
+    for number in range(count):
+        for channel in range(channels):
+            often[:] = 0
+            for column in range(width):
+                often[pictures[number, 0, column, channel]] += 1
+                often[pictures[number, height - 1, column, channel]] += 1
+            for row in range(height):
+                often[pictures[number, row, 0, channel]] += 1
+                often[pictures[number, row, width - 1, channel]] += 1
+            value, below = 0, often[0]
+            while below <= width + height:  # The middle of the border's 2 (width + height) pixels.
+                value += 1
+                below += often[value]
+            ground[number, channel] = value
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _fill(bytes_, ground):
     """Pixels of the colour `ground` (uint8 (C,)), from the first byte on."""
     if len(ground) == 1:
@@ -185,14 +209,16 @@ def _resize(
         ground = grounds[number]
         _fill(after[: top * pitch_after], ground)
         _fill(after[(top + height) * pitch_after :], ground)
-        for row in range(top, top + height):
+        for row in range(top, top + height if width * channels < pitch_after else top):
             _fill(after[row * pitch_after :][: left * channels], ground)
             _fill(after[row * pitch_after :][(left + width) * channels : pitch_after], ground)
         inner = after[top * pitch_after + left * channels :]
         line, line_after = wide * channels, width * channels
         if width == wide and height == high:
-            for row in range(height):
-                inner[row * pitch_after :][:line] = before[row * pitch :][:line]
+            for row in range(np.uint64(height)):
+                at, at_after = row * np.uint64(pitch), row * np.uint64(pitch_after)
+                for place in range(np.uint64(line)):
+                    inner[at_after + place] = before[at + place]
             continue
         across, down = _plan(known, plans, wide, width), _plan(known, plans, high, height)
         if width == wide:

@@ -1,20 +1,17 @@
 """An operation of the user's own: a function of a picture and a random generator, by import path."""
 
 import copy
-import hashlib
-import importlib
 import inspect
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
+from augment.by_path import import_by_path, source_digest
 from augment.errors import EpochbankError
 from augment.operations.base import Operation, Parameters, Shape
 
@@ -40,9 +37,7 @@ class OwnOperation(Operation):
     @property
     def source_digest(self) -> str:
         """SHA-256 of the named module's source file, and of the function's where that is another."""
-        function, module = load_function(self.path), importlib.import_module(self.path.partition(":")[0])
-        files = {inspect.getfile(module), inspect.getfile(inspect.unwrap(function))}
-        return hashlib.sha256(b"".join(Path(file).read_bytes() for file in sorted(files))).hexdigest()
+        return source_digest(*import_by_path(self.path))
 
     def uniforms(self, shape: Shape) -> int:
         """None: it draws from a generator of its own."""
@@ -89,19 +84,10 @@ def as_picture(after: Any, shape: Shape, what: str, remedy: str) -> Image.Image:
 @lru_cache(maxsize=64)
 def load_function(path: str) -> Function:
     """Import `module:function`; `ValueError` where there is none."""
-    module_name, _, function_name = path.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # The user's own module may raise anything.
-        raise ValueError(
-            f"op = {path!r} cannot be imported ({type(error).__name__}: {error}); expected module:function, with the "
-            "module in the current directory or installed"
-        ) from error
-    function = getattr(module, function_name, None)
-    if function is None:
-        raise ValueError(f"op = {path!r}: module {module_name} has no {function_name!r}")
+        _, function = import_by_path(path)
+    except ValueError as error:
+        raise ValueError(f"op = {error}") from error
     if not inspect.isfunction(function):
         raise ValueError(
             f"op = {path!r} is a {type(function).__name__}; expected a Python function of (picture, generator), "

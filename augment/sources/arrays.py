@@ -1,8 +1,9 @@
-"""Sources that are arrays: `.npz` and HDF5 files with `images`, `labels` and, optionally, `groups` and
+"""Sources that are arrays: `.npz` and HDF5 files with `images`, `labels` and, optionally, `groups`, `parts` and
 `class_names`.
 
 `images` is uint8, or float in [0, 1], (N, H, W) or (N, H, W, C) with C = 1 or 3; `labels` and `groups`
-are integers or strings, (N,); where `class_names` is given, labels index it.
+are integers or strings, (N,); `parts` strings, (N,), each a name of a part; where `class_names` is given,
+labels index it.
 """
 
 import math
@@ -21,6 +22,7 @@ import numpy as np
 from augment.errors import EpochbankError
 from augment.picture import BadPicture, to_uint8
 from augment.sources.base import Decoded, Scan, SourceOptions, file_identity
+from augment.sources.names import part_number
 
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -36,9 +38,10 @@ _UNREADABLE = (
 
 
 def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype, columns: dict[str, Any]) -> Scan:
-    """Check arrays that belong together, and make classes and groups of them.
+    """Check arrays that belong together, and make classes, groups and parts of them.
 
-    `columns` maps `labels`, `groups`, `class_names` to arrays or None. Raises `EpochbankError`.
+    `columns` maps `labels`, `groups`, `class_names` and, where they are obeyed, `parts` to arrays or None. Raises
+    `EpochbankError`.
     """
     if dtype != np.uint8 and dtype.kind != "f":
         raise EpochbankError(f"{where}: images is {dtype}; expected uint8, or float in [0, 1]. Convert it.")
@@ -46,17 +49,18 @@ def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype
         raise EpochbankError(f"{where}: images has shape {shape}; expected (N, H, W) or (N, H, W, C) with C = 1 or 3.")
     if shape[0] == 0:
         raise EpochbankError(f"{where}: images is empty; expected at least one picture.")
-    labels, groups = columns["labels"], columns["groups"]
+    labels, groups, parts = columns["labels"], columns["groups"], columns.get("parts")
     if labels is None:
         raise EpochbankError(f"{where}: there is no array `labels`; expected one label for each picture.")
-    for name, column in (("labels", labels), ("groups", groups)):
+    for name, column in (("labels", labels), ("groups", groups), ("parts", parts)):
         if column is not None and column.shape != (shape[0],):
             raise EpochbankError(
                 f"{where}: images has {shape[0]} pictures and {name} has shape {column.shape}; "
                 f"expected ({shape[0]},), one for each picture."
             )
-        if column is not None and column.dtype.kind not in "iuUST":
-            raise EpochbankError(f"{where}: {name} is {column.dtype}; expected integers or strings.")
+        kinds, expected = ("UST", "strings") if name == "parts" else ("iuUST", "integers or strings")
+        if column is not None and column.dtype.kind not in kinds:
+            raise EpochbankError(f"{where}: {name} is {column.dtype}; expected {expected}.")
     label_index, class_names = _classes(where, labels, columns["class_names"])
     group_index, group_names = (None, None) if groups is None else _names(where, "groups", groups)
     return Scan(
@@ -67,7 +71,23 @@ def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype
         group_names=group_names,
         size=(shape[1], shape[2]),
         channels=shape[3] if len(shape) == 4 else 1,
+        parts=None if parts is None else _parts(where, parts),
     )
+
+
+def _columns(options: SourceOptions) -> tuple[str, ...]:
+    """The arrays beside `images` that are read."""
+    return ("labels", "groups", "class_names", *(("parts",) if options.split == "source" else ()))
+
+
+def _parts(where: str, values: np.ndarray) -> np.ndarray | None:
+    """int8 (N,): the number of each part; None where none is named."""
+    index, names = _names(where, "parts", values)
+    try:
+        numbers = np.array([part_number(name) for name in names], np.int8)
+    except ValueError as error:
+        raise EpochbankError(f"{where}: parts {error}.") from error
+    return numbers[index] if (numbers >= 0).any() else None
 
 
 def _classes(where: str, labels: np.ndarray, class_names: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
@@ -137,9 +157,13 @@ class RawReader:
     fortran: bool
 
     def read(self, indices: np.ndarray) -> Iterator[Decoded]:
-        """Copied out of maps that live only as long as a run is read."""
-        for run in _runs(indices, self.shape, np.dtype(self.dtype)):
-            yield from _decoded(self._copy(run))
+        """In runs; float pictures one by one."""
+        for run in self.runs(indices):
+            yield from _decoded(run)
+
+    def runs(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        """As they are stored, copied out of maps that live only as long as a run is read."""
+        return (self._copy(run) for run in _runs(indices, self.shape, np.dtype(self.dtype)))
 
     def _copy(self, indices: np.ndarray) -> np.ndarray:
         try:
@@ -177,7 +201,7 @@ class NpzSource:
                     )
                 reader = _lay_bare(self.path, archive, workspace)
             with np.load(self.path, allow_pickle=False) as arrays:
-                columns = {key: _member(self.path, arrays, key) for key in ("labels", "groups", "class_names")}
+                columns = {key: _member(self.path, arrays, key) for key in _columns(self.options)}
         except _UNREADABLE as error:
             raise EpochbankError(f"{self.path} cannot be read as .npz: {error}. Write it again.") from error
         return scan_arrays(str(self.path), reader, reader.shape, np.dtype(reader.dtype), columns)
@@ -255,7 +279,7 @@ class Hdf5Source:
                         f"{self.path}: there is no dataset `images` (found {', '.join(file) or 'nothing'}); "
                         "expected datasets `images` and `labels`."
                     )
-                columns = {key: _column(self.path, file, key) for key in ("labels", "groups", "class_names")}
+                columns = {key: _column(self.path, file, key) for key in _columns(self.options)}
                 shape, dtype = file["images"].shape, file["images"].dtype
         except OSError as error:
             raise EpochbankError(f"{self.path} cannot be read as HDF5: {error}. Write it again.") from error

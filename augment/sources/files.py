@@ -1,93 +1,77 @@
 """Sources that are files: a folder tree, or a .zip of one, with a folder per class, nested as it may be.
 
-The class of a picture is the folder that it lies in, named by its path below the folder that all
-classes share. Hidden files and files that are no pictures by name are left out, and counted.
+The class of a picture is the folder that it lies in, named by its path below the folder that all classes share.
+Hidden files and files that are no pictures by name are left out, and counted.
 """
 
 import hashlib
-import io
 import os
 import re
-import warnings
-import zipfile
-from array import array
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from augment.errors import EpochbankError
-from augment.picture import LARGEST, BadPicture, decode
-from augment.sources.base import Scan, SourceOptions, file_identity
+from augment.progress import Count
+from augment.sources.archive import find_archive
+from augment.sources.base import Reader, Scan, SourceOptions, file_identity
+from augment.sources.classes import arrange, composed, some
+from augment.sources.names import Names
+from augment.sources.paths import PathList, PathWriter, shown
+from augment.sources.readers import FilesReader, ZipReader
+from augment.sources.tree import Folder, walk, walk_archive
+
+_RUN = 4096
+"""Paths that are put together and written at once."""
+
+_SHOWN = 10
+"""Paths that are listed in a refusal; more are counted."""
 
 
-@dataclass(frozen=True)
-class PathList:
-    """Paths kept in a file instead of memory: millions of them cost nothing."""
+@dataclass
+class _Found:
+    """What a scan finds, folder by folder."""
 
-    text: Path
-    """The paths, UTF-8, one after another."""
-    ends: Path
-    """uint64 (N,): where each path ends in `text`."""
+    folders: list[bytes] = field(default_factory=list)
+    """Those with pictures."""
+    sizes: list[int] = field(default_factory=list)
+    """How many each of them has."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    empty: list[str] = field(default_factory=list)
+    repeated: int = 0
+    bad: list[tuple[str, str]] = field(default_factory=list)
 
-    def __getitem__(self, index: int) -> str:
-        with open(self.ends, "rb") as ends, open(self.text, "rb") as text:
-            ends.seek(8 * max(index - 1, 0))
-            bounds = np.frombuffer(ends.read(16 if index else 8), np.uint64).tolist()
-            start, stop = (bounds[0], bounds[1]) if index else (0, bounds[0])
-            text.seek(start)
-            return os.fsdecode(text.read(stop - start))
+    def add(self, folder: Folder) -> None:
+        self.left_out.update(folder.left_out)
+        self.repeated += folder.repeated
+        if folder.pictures:
+            self.folders.append(folder.path)
+            self.sizes.append(len(folder.pictures))
+        elif folder.fault:
+            self.bad.append((f"{shown(folder.path)}/", f"cannot be listed: {folder.fault}"))
+        elif folder.is_leaf:
+            self.empty.append(f"{shown(folder.path)}/")
 
+    def notes(self) -> list[str]:
+        """What is not among the pictures."""
+        notes = [f"{self.left_out_as_text()} left out"] if self.left_out else []
+        if self.empty:
+            notes.append(f"folders without pictures: {some(self.empty)}")
+        if self.repeated:
+            notes.append(
+                f"of pictures that are in the archive more than once the last is taken: {self.repeated:,} left out"
+            )
+        return notes
 
-@dataclass(frozen=True)
-class FilesReader:
-    """Opens pictures by path, in a folder or in a .zip."""
-
-    root: Path
-    paths: PathList
-
-    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
-        """Each picture decoded, or the reason why not."""
-        return (self._read_one(self.paths[int(index)]) for index in indices)
-
-    def origin(self, index: int) -> str:
-        """The path below the folder, or within the .zip."""
-        return _text(self.paths[index])
-
-    def _file(self, path: str) -> Path | io.BytesIO:
-        if self.root.is_dir():
-            return self.root / path
-        return io.BytesIO(_archive(self.root, self.root.stat().st_mtime_ns).read(path))
-
-    def _read_one(self, path: str) -> Image.Image | BadPicture:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                return self._open(path)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            return BadPicture(f"is absurdly large; expected at most {LARGEST:,} pixels")
-        except BadPicture as bad:
-            return bad
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow's decoders raise whatever damaged data leads them to.
-            return BadPicture(f"cannot be read: {error or type(error).__name__}")
-
-    def _open(self, path: str) -> Image.Image:
-        with Image.open(self._file(path)) as image:
-            if image.width * image.height > LARGEST:
-                raise BadPicture(f"is {image.width} x {image.height}; expected at most {LARGEST:,} pixels")
-            return decode(image)
-
-
-@lru_cache(maxsize=1)
-def _archive(path: Path, changed: int) -> zipfile.ZipFile:
-    """The open archive, anew where it has `changed` (ns): its directory takes long to read."""
-    return zipfile.ZipFile(path)
+    def left_out_as_text(self) -> str:
+        """How many files are left out, and as what."""
+        kinds = sorted(self.left_out.items(), key=lambda kind: (-kind[1], kind[0]))
+        listed = some([f"{count:,} {kind}" for kind, count in kinds])
+        return f"{self.left_out.total():,} hidden or foreign files ({listed})"
 
 
 class _FilesSource:
@@ -97,65 +81,77 @@ class _FilesSource:
         self.path, self.name, self.options = path, name, options
         self.group_pattern = _compile(options.group_pattern)
 
-    def walk(self) -> Iterator[str]:
-        """Paths of all files below the root, with '/', in an order that depends on the names alone."""
-        raise NotImplementedError
-
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """List the pictures; `EpochbankError` where there are none, or no classes, or a path has no group."""
-        paths = PathList(workspace / "paths", workspace / "path-ends")
-        classes: dict[str, int] = {}
-        groups: dict[str, int] = {}
-        labels, members, foreign, end = array("i"), array("i"), 0, 0
-        ungrouped: list[str] = []
-        with open(paths.text, "wb") as text, open(paths.ends, "wb") as ends:
-            for path in self.walk():
-                if not _is_picture(path):
-                    foreign += 1
-                    continue
-                labels.append(classes.setdefault(str(PurePosixPath(path).parent), len(classes)))
-                if self.group_pattern is not None:
-                    found = self.group_pattern.search(path)
-                    group = found and found.group(1 if self.group_pattern.groups else 0)
-                    group = group and _text(group)
-                    if group is None:
-                        ungrouped.append(path)
-                    else:
-                        members.append(groups.setdefault(group, len(groups)))
-                encoded = os.fsencode(path)
-                end += len(encoded)
-                text.write(encoded)
-                ends.write(np.uint64(end).tobytes())
-        self._check(labels, classes, ungrouped, foreign)
-        label, class_names = _sorted([_text(name) for name in _below_common(list(classes))], labels)
-        group, group_names = _sorted(list(groups), members)
+        paths, places = PathList(workspace / "paths", workspace / "path-ends"), workspace / "places"
+        found, groups, ungrouped = _Found(), Names(), list[str]()
+        with (
+            open(paths.text, "wb") as text,
+            open(paths.ends, "wb") as ends,
+            open(places, "wb") as places_file,
+            Count(f"list {self.path.name}") as count,
+        ):
+            writer = PathWriter(text, ends)
+            for folder in self._walk(count):
+                found.add(folder)
+                places_file.write(np.array(folder.places, np.uint64).tobytes())
+                for names in (folder.pictures[at : at + _RUN] for at in range(0, len(folder.pictures), _RUN)):
+                    encoded = [folder.path + b"/" + name for name in names]
+                    writer.add(encoded)
+                    if self.group_pattern is not None:
+                        ungrouped += self._group(encoded, groups)
+        self._check(found, ungrouped)
+        classes = arrange(found.folders, found.sizes, obey_parts=self.options.split == "source")
+        group_index, group_names = groups.in_order() if groups else (None, None)
         return Scan(
-            reader=FilesReader(self.path, paths),
-            labels=label,
-            class_names=class_names,
-            groups=group if groups else None,
-            group_names=group_names if groups else None,
-            notes=[f"{foreign:,} hidden or foreign files left out"] if foreign else [],
+            reader=self._reader(paths, places),
+            labels=np.repeat(classes.of_folder, found.sizes),
+            class_names=classes.names,
+            groups=group_index,
+            group_names=group_names,
+            parts=None if classes.parts is None else np.repeat(classes.parts, found.sizes),
+            bad=found.bad,
+            notes=[*classes.notes, *found.notes()],
         )
 
-    def _check(self, labels: array, classes: dict[str, int], ungrouped: list[str], foreign: int) -> None:
-        if not labels:
+    def _walk(self, count: Count) -> Iterator[Folder]:
+        """The folders with their pictures, in an order that depends on the names alone."""
+        raise NotImplementedError
+
+    def _reader(self, paths: PathList, places: Path) -> Reader:
+        raise NotImplementedError
+
+    def _group(self, paths: list[bytes], groups: Names) -> Iterator[str]:
+        """Find the group of each of `paths`; gives those that have none."""
+        assert self.group_pattern is not None
+        for path in paths:
+            match = self.group_pattern.search(composed(shown(path)))
+            group = match and match.group(1 if self.group_pattern.groups else 0)
+            if group is None:
+                yield shown(path)
+            else:
+                groups.add(group)
+
+    def _check(self, found: _Found, ungrouped: list[str]) -> None:
+        if not found.folders:
+            others = "".join(f"\n  {where} {reason}" for where, reason in found.bad)
+            instead = f"; there are {found.left_out_as_text()}" if found.left_out else ""
             raise EpochbankError(
-                f"{self.path} holds no pictures ({foreign:,} other files); expected a folder per class with pictures "
-                "in a format that Pillow opens."
+                f"{self.path} holds no pictures{instead}; expected a folder per class with pictures in a format that "
+                f"Pillow opens. Check the path.{others}"
             )
-        if "." in classes:
-            stray = sum(label == classes["."] for label in labels)
+        if b"" in found.folders:
+            stray = found.sizes[found.folders.index(b"")]
             raise EpochbankError(
                 f"{self.path}: {stray:,} pictures lie directly in it; expected a folder per class. "
                 "Put the pictures of each class into a folder that bears its name."
             )
         if ungrouped:
-            shown = "".join(f"\n  {_text(path)}" for path in ungrouped[:10])
-            more = f"\n  and {len(ungrouped) - 10:,} more" if len(ungrouped) > 10 else ""
+            listed = "".join(f"\n  {path}" for path in ungrouped[:_SHOWN])
+            more = f"\n  and {len(ungrouped) - _SHOWN:,} more" if len(ungrouped) > _SHOWN else ""
             raise EpochbankError(
-                f"--group-pattern does not match {len(ungrouped):,} of {len(labels):,} paths; expected a group for "
-                f"each picture. Widen the pattern, or move these files away:{shown}{more}",
+                f"--group-pattern does not match {len(ungrouped):,} of {sum(found.sizes):,} paths; expected a group "
+                f"for each picture. Widen the pattern, or move these files away:{listed}{more}",
                 words=True,
             )
 
@@ -165,30 +161,25 @@ class FolderSource(_FilesSource):
 
     def identity(self) -> Any:
         """Path, and a digest of path, bytes and time of change of every picture below."""
-        digest = hashlib.sha256()
-        for path in self.walk():
-            if _is_picture(path):
-                status = _status(self.path / path)
-                digest.update(os.fsencode(f"{path}/{status.st_size}/{status.st_mtime_ns}/"))
+        digest, root = hashlib.sha256(), os.fsencode(self.path)
+        with Count(f"list {self.path.name}") as count:
+            for folder in self._walk(count):
+                digest.update(folder.fault.encode())
+                for name in folder.pictures:
+                    path = folder.path + b"/" + name
+                    digest.update(b"%b/%b/" % (path, _status(root + b"/" + path)))
         return ["folder", str(self.path.resolve()), digest.hexdigest()]
 
-    def walk(self) -> Iterator[str]:
-        """Depth first: in each folder its files by name, then its folders by name. Links are followed."""
-        return self._below(self.path, "", ())
+    def _walk(self, count: Count) -> Iterator[Folder]:
+        for folder in walk(self.path, count):
+            if folder.fault and not folder.path:
+                raise EpochbankError(
+                    f"{self.path} cannot be listed: {folder.fault}. Give yourself the right to read it."
+                )
+            yield folder
 
-    def _below(self, directory: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-        """Paths below `directory`; `above` identifies the folders on the way to it, into which no link leads back."""
-        status = directory.stat()
-        here = (status.st_dev, status.st_ino)
-        if here in above:
-            return
-        with os.scandir(directory) as found:
-            entries = sorted(found, key=lambda entry: (entry.is_dir(), entry.name))
-        for entry in entries:
-            if entry.is_dir():
-                yield from self._below(directory / entry.name, f"{prefix}{entry.name}/", (*above, here))
-            else:
-                yield prefix + entry.name
+    def _reader(self, paths: PathList, places: Path) -> Reader:
+        return FilesReader(self.path, paths)
 
 
 class ZipSource(_FilesSource):
@@ -198,14 +189,11 @@ class ZipSource(_FilesSource):
         """Path, bytes and time of change of the archive."""
         return ["zip", *file_identity(self.path)]
 
-    def walk(self) -> Iterator[str]:
-        """In the order of a walk through the folders."""
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                names = [member.filename for member in archive.infolist() if not member.is_dir()]
-        except zipfile.BadZipFile as error:
-            raise EpochbankError(f"{self.path} cannot be read as .zip: {error}. Fetch or write it again.") from error
-        yield from sorted(names, key=_depth_first)
+    def _walk(self, count: Count) -> Iterator[Folder]:
+        return walk_archive(find_archive(self.path), count)
+
+    def _reader(self, paths: PathList, places: Path) -> Reader:
+        return ZipReader(find_archive(self.path), paths, places)
 
 
 def _compile(group_pattern: str | None) -> re.Pattern[str] | None:
@@ -221,46 +209,12 @@ def _compile(group_pattern: str | None) -> re.Pattern[str] | None:
         ) from error
 
 
-def _status(path: Path) -> os.stat_result:
-    """Of the file; of the link where it leads nowhere, which is told when the picture is read."""
-    return path.stat() if path.exists() else path.lstat()
-
-
-def _text(name: str) -> str:
-    """A name that is no UTF-8 with its odd bytes as `\\xe9`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _depth_first(path: str) -> list[tuple[int, str]]:
-    """Sorts paths as a walk through folders meets them: in each, files by name, then folders by name."""
-    *folders, file = path.split("/")
-    return [*((1, folder) for folder in folders), (0, file)]
-
-
-def _is_picture(path: str) -> bool:
-    """True for what is a picture by its name, and not hidden."""
-    parts = PurePosixPath(path)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts.parts)
-    return not hidden and parts.suffix.lower() in _picture_suffixes()
-
-
-def _sorted(names: list[str], numbers: array) -> tuple[np.ndarray, list[str]]:
-    """`numbers` (indices into `names`) and `names`, renumbered so that the names are in order."""
-    order = sorted(range(len(names)), key=names.__getitem__)
-    place = np.empty(len(names), np.int32)
-    place[order] = np.arange(len(names))
-    return place[np.array(numbers, np.int32)], [names[number] for number in order]
-
-
-@lru_cache(maxsize=1)
-def _picture_suffixes() -> frozenset[str]:
-    readable = Image.registered_extensions().items()
-    return frozenset(suffix for suffix, kind in readable if kind in Image.OPEN)
-
-
-def _below_common(folders: list[str]) -> list[str]:
-    """Class names: the folders without the leading ones that all of them lie in."""
-    levels = [folder.split("/") for folder in folders]
-    most = min(map(len, levels)) - 1
-    shared = next((n for n in range(most) if len({names[n] for names in levels}) > 1), most)
-    return ["/".join(names[shared:]) for names in levels]
+def _status(path: bytes) -> bytes:
+    """Bytes and time of change of a file; of the link where it leads nowhere, and empty where it may not be asked."""
+    for ask in (os.stat, os.lstat):
+        try:
+            status = ask(path)
+            return b"%d/%d" % (status.st_size, status.st_mtime_ns)
+        except OSError:
+            continue  # It is told when the picture is read.
+    return b""

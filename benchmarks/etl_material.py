@@ -1,0 +1,109 @@
+"""Large files of the ETL Character Database's types, for benchmarks: handwriting of Omniglot, laid out as theirs.
+
+    write_etl(Path("etl"), "9G", 120_000)      # 984 MB
+
+Codes, sheets and the order of records are those of the true files: ETL9 by forms, ETL8B by characters. Sources:
+`shared/reference/etl-formats.md`, `shared/data/README.md`.
+"""
+
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from glyphs import glyphs
+from PIL import Image, ImageChops
+
+OMNIGLOT = Path(__file__).parents[2] / "shared/data/omniglot-drawers-01-16.zip"
+_DRAWN = 4000
+"""Drawings, which the records show in turn; each time moved or mirrored in another way."""
+
+_KANJI = np.array(
+    [row << 8 | cell for row in range(0x30, 0x50) for cell in range(0x21, 0x7F)][: 31 * 94 + 51], np.uint16
+)
+"""The 2,965 kanji of JIS X 0208's first level."""
+_HIRAGANA = np.arange(0x2421, 0x2474, dtype=np.uint16)
+
+
+class _Layout(NamedTuple):
+    record_bytes: int
+    picture_at: int
+    size: tuple[int, int]
+    bits: int
+    per_file: int
+    codes: np.ndarray
+    form_sheets: int
+    """Sheets of a form, which has every code once."""
+    name: str
+
+
+_LAYOUTS = {
+    "9G": _Layout(8199, 64, (127, 128), 4, 12144, np.concatenate([_KANJI, _HIRAGANA[:71]]), 20, "ETL9G_{:02d}"),
+    "9B": _Layout(576, 8, (63, 64), 1, 121440, np.concatenate([_HIRAGANA[1:72], _KANJI]), 20, "ETL9B_{}"),
+    "8B": _Layout(512, 8, (63, 64), 1, 51200, np.concatenate([_HIRAGANA[:75], _KANJI[:881]]), 10, "ETL8B2C{}"),
+}
+
+
+def write_etl(folder: Path, kind: str, count: int) -> list[Path]:
+    """Files `ETL9G_01` and so on below `folder` with `count` records of a type, `9G`, `9B` or `8B`; their paths.
+
+    The last file may be short. The dummies of B types come on top. Up to 784,000 pictures are all different.
+    """
+    layout = _LAYOUTS[kind]
+    folder.mkdir(parents=True, exist_ok=True)
+    pool, paths = _drawings(layout.size), []
+    for first in range(0, count, layout.per_file):
+        paths.append(folder / layout.name.format(len(paths) + 1))
+        with open(paths[-1], "wb") as file:
+            if kind in ("8B", "9B"):
+                file.write(bytes(layout.record_bytes))
+            last = min(first + layout.per_file, count)
+            for start in range(first, last, len(pool)):
+                number = np.arange(start, min(start + len(pool), last))
+                _records(layout, kind, number, _packed(pool, layout, start // len(pool))).tofile(file)
+    return paths
+
+
+def _records(layout: _Layout, kind: str, number: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """The records of those numbers, uint8 (n, bytes), with the first n of `pictures`."""
+    records = np.zeros((len(number), layout.record_bytes), np.uint8)
+    code, sheet = _codes_and_sheets(layout, kind, number)
+    records[:, 0:2] = sheet.astype(">u2").view(np.uint8).reshape(-1, 2)
+    records[:, 2:4] = code.astype(">u2").view(np.uint8).reshape(-1, 2)
+    records[:, 4:8] = np.frombuffer(b"KA. ", np.uint8)
+    records[:, layout.picture_at : layout.picture_at + pictures.shape[1]] = pictures[: len(number)]
+    return records
+
+
+def _codes_and_sheets(layout: _Layout, kind: str, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    classes = len(layout.codes)
+    form, place = (number % 160, number // 160) if kind == "8B" else (number // classes, number % classes)
+    return layout.codes[place], form * layout.form_sheets + 1 + place * layout.form_sheets // classes
+
+
+def _packed(pool: np.ndarray, layout: _Layout, turn: int) -> np.ndarray:
+    """All drawings in the way of their `turn`, packed, uint8 (n, bytes)."""
+    mirrored = pool[:, :: 1 - turn % 2 * 2, :: 1 - turn // 2 % 2 * 2]
+    moved = np.roll(mirrored, (turn // 4 % 7 * 2 - 6, turn // 28 % 7 * 2 - 6), axis=(1, 2)).reshape(len(pool), -1)
+    if layout.bits == 1:
+        return np.packbits(moved >= 96, axis=1)
+    levels = moved >> 4
+    return levels[:, 0::2] << 4 | levels[:, 1::2]
+
+
+@lru_cache
+def _drawings(size: tuple[int, int]) -> np.ndarray:
+    """Characters of Omniglot, ink bright, uint8 (n, height, width); strokes of our own where Omniglot is not."""
+    if not OMNIGLOT.exists():
+        images = [Image.fromarray(picture) for picture in glyphs(_DRAWN, 105)[0]]
+    else:
+        with zipfile.ZipFile(OMNIGLOT) as archive:
+            names = sorted(name for name in archive.namelist() if name.endswith(".png"))
+            images = [_drawing(archive, name) for name in names[:: max(1, len(names) // _DRAWN)][:_DRAWN]]
+    return np.stack([np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR)) for image in images])
+
+
+def _drawing(archive: zipfile.ZipFile, name: str) -> Image.Image:
+    with archive.open(name) as file, Image.open(file) as image:
+        return ImageChops.invert(image.convert("L"))
