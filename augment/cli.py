@@ -22,6 +22,8 @@ from augment.options import (
     run_options,
     seed_option,
     sets_option,
+    source_options,
+    source_settings,
 )
 
 
@@ -48,15 +50,19 @@ def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_pa
 
     The set holds SOURCE, split, and its training part distorted by a recipe, epoch after epoch.
 
-    SOURCE is `digits`, an .npz or HDF5 file (`images`, `labels`, optional `groups`, `class_names`), a
-    folder with a folder per class, a .zip of one, or a file that `augment import` made. Interrupted,
-    the same command goes on where it was; with more --epochs it adds only those.
+    SOURCE is `digits`, a folder with a folder per class, a .zip of one, an .npz or HDF5 file (`images`,
+    `labels`, optional `groups`, `parts`, `class_names`), a .csv (path, label, group, part), a folder of IDX
+    files (MNIST), files of the ETL Character Database or their archives, `python:module:function`, or a
+    file that `augment import` made. Interrupted, the same command goes on where it was; with more
+    --epochs it adds only those.
 
     \b
     Examples:
       augment run digits --epochs 5
       augment run photos/ --recipe my.toml --size 64x64 --epochs 20
       augment run omniglot.zip --group-pattern '_(\\d+)\\.png$'
+      augment run etl/ --etl-sets 8G,9G --characters kanji
+      augment run letters/ --per-class 200:2000
       augment run digits --epochs 7 --profile
     """
     from augment.generate import generate
@@ -189,6 +195,45 @@ def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
     done = open_source_file(file)
     click.echo(f"{file}: {done.images:,} pictures, {len(done.class_names):,} classes, digest {done.digest[:16]}")
     click.echo(f"\nNext: augment run {file}")
+
+
+@main.command()
+@click.argument("source")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Directory of what is written.  [default: inspect/ and the source's name]",
+)
+@click.option("--limit", type=click.IntRange(1), help="Look at only so many pictures, evenly spaced; all are counted.")
+@source_options
+@click.option(
+    "--font", type=click.Path(path_type=Path), help="Font file for class names.  [default: one that has the letters]"
+)
+@jobs_option
+@json_option
+def inspect(
+    source: str, out: Path | None, limit: int | None, font: Path | None, jobs: int | None, as_json: bool, **words: Any
+) -> None:
+    """Look at what is in a source.
+
+    It counts pictures, classes, groups, parts and sizes, and says what looks wrong: bad, blank, inverted and
+    constant pictures, copies, pictures that are nearly alike. SOURCE is what `augment run` takes; nothing
+    is made of it yet.
+
+    Written are sheet.png, a contact sheet by class; classes.png and classes.csv, how many pictures each
+    class has; suspects.csv, every picture that looks wrong; report.json.
+
+    \b
+    Examples:
+      augment inspect digits
+      augment inspect omniglot.zip --group-pattern '_(\\d+)\\.png$' --limit 5000
+    """
+    from augment.inspection import inspect as inspect_source
+    from augment.inspection.text import report_lines
+    from augment.workers import core_count
+
+    facts = inspect_source(source, out, source_settings(words), limit, font, jobs or core_count())
+    click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(report_lines(facts)))
 
 
 @main.command("list")

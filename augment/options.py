@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from augment.balance import PerClass
     from augment.generate import Execution
     from augment.importing import ImportOptions
+    from augment.sources import SourceOptions
 
 
 class Size(click.ParamType):
@@ -57,19 +58,7 @@ jobs_option = click.option("--jobs", type=click.IntRange(1), default=None, help=
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 recipe_option = click.option("--recipe", default="kanji", metavar="NAME|FILE", help="Built-in recipe, or a TOML file.")
 seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other distortions.")
-import_options = _options(
-    click.option(
-        "--size", type=Size(), metavar="HxW",
-        help="Picture size.  [default: the source's own if it has one, else 64x64]",
-    ),
-    click.option("--limit", type=click.IntRange(1), help="Take only so many pictures, evenly spaced: a quick trial."),
-    click.option(
-        "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
-        help="Make dark ink on light ground bright on black; auto looks at the pictures, and never inverts colour.",
-    ),
-    click.option(
-        "--colour", type=click.Choice(["auto", "grey", "rgb"]), default="auto", help="Channels; auto looks."
-    ),
+source_options = _options(
     click.option(
         "--group-pattern", metavar="REGEX",
         help="Finds a picture's group (writer, sheet) in its path: the first (...), or the whole match.",
@@ -87,6 +76,21 @@ import_options = _options(
         help="Of ETL files: kanji, hiragana, katakana, digits, latin, symbols, or the characters themselves: "
         "\u4e9c\u54c0.  [default: all]",
     ),
+)  # fmt: skip
+import_options = _options(
+    click.option(
+        "--size", type=Size(), metavar="HxW",
+        help="Picture size.  [default: the source's own if it has one, else 64x64]",
+    ),
+    click.option("--limit", type=click.IntRange(1), help="Take only so many pictures, evenly spaced: a quick trial."),
+    click.option(
+        "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
+        help="Make dark ink on light ground bright on black; auto looks at the pictures, and never inverts colour.",
+    ),
+    click.option(
+        "--colour", type=click.Choice(["auto", "grey", "rgb"]), default="auto", help="Channels; auto looks."
+    ),
+    source_options,
     click.option(
         "--on-bad", type=click.Choice(["refuse", "skip"]), default="refuse",
         help="What to do about unreadable pictures; skip leaves them out and records it.",
@@ -126,10 +130,16 @@ run_options = _options(
 def import_settings(words: dict[str, Any]) -> "ImportOptions":
     """What `import_options` said, among a command's `words`."""
     from augment.importing import ImportOptions
+
+    named = source_settings(words)
+    return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"], named)
+
+
+def source_settings(words: dict[str, Any]) -> "SourceOptions":
+    """What `source_options` said, among a command's `words`."""
     from augment.sources import SourceOptions
 
-    named = SourceOptions(words["group_pattern"], words["etl_sets"], words["characters"], words["split"])
-    return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"], named)
+    return SourceOptions(words["group_pattern"], words["etl_sets"], words["characters"], words["split"])
 
 
 def balance_of(words: dict[str, Any]) -> "PerClass | None":

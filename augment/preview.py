@@ -1,7 +1,6 @@
 """A contact sheet that a person can judge a recipe by: originals beside their distortions."""
 
 import tempfile
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,52 +12,77 @@ from augment.content import order_at, part_of, position_of
 from augment.draw import draw_positions
 from augment.errors import EpochbankError
 from augment.explain import explain, original, stage_facts, stage_text
-from augment.importing import ImportOptions, import_source, selection
+from augment.import_block import one_by_one
+from augment.importing import ImportOptions, decide, selection
+from augment.picture import BadPicture, fit
+from augment.progress import hushed
 from augment.recipe import Recipe, check_shape
 from augment.request import FoundSource, recipe_of
 from augment.safety import applied_at, distort_safely
+from augment.sample import spread
 from augment.sheet import Cell, contact_sheet
-from augment.source_file import SourceFile, open_source_file
+from augment.source_file import SourceFile
 from augment.store.description import read_description
 from augment.store.manifest import published_epochs, read_manifest
 from augment.store.shard import read_run
 
 ORIGINALS = 8
 DISTORTIONS = 8
+_SAMPLE = 1 << 16
+"""Positions of a balanced epoch that originals are chosen from."""
 
 
 def preview_source(found: FoundSource, recipe: Recipe, options: ImportOptions, seed: int) -> Image.Image:
-    """A few pictures of a source, evenly spaced over it, each with distortions by `recipe`."""
+    """A few pictures of a source, of as many classes as there can be, each with distortions by `recipe`.
+
+    Raises `EpochbankError` where none of them can be used.
+    """
     if found.file is not None:
-        return sheet_of(found.file, recipe, seed)
+        return _preview_file(found.file, recipe, seed)
     assert found.source is not None
-    few = replace(options, limit=ORIGINALS, on_bad="skip")
-    with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
-        path = Path(workspace) / "sample.h5"
-        for note in import_source(found.source, path, few, jobs=1, quiet=True):
-            say(note)
-        return sheet_of(open_source_file(path), recipe, seed)
+    with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace, hushed(True):
+        scan = found.source.scan(Path(workspace))
+        indices = selection(len(scan.labels), options.limit)
+        treatment, decided = decide(scan, indices, options)
+        pictures, names, bad = [], [], []
+        for index in indices[spread(scan.labels[indices], ORIGINALS)].tolist():
+            for item in scan.reader.read(np.array([index])):
+                if isinstance(item, BadPicture):
+                    bad.append(f"{scan.reader.origin(index)} {item}")
+                    continue
+                pictures += [fit(image, treatment) for image in one_by_one([item])]
+                names.append(scan.class_names[scan.labels[index]])
+    if not pictures:
+        raise EpochbankError("no picture that was looked at can be used:" + "".join(f"\n  {one}" for one in bad))
+    for note in [*scan.notes, decided, *bad]:
+        say(note)
+    return _sheet(found.source.name, np.stack(pictures), names, recipe, seed)
 
 
-def sheet_of(sample: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
-    """A few pictures of a source file with distortions by `recipe`."""
-    check_shape(recipe, sample.shape)
-    labels = sample.column("label")
-    rows = selection(sample.images, ORIGINALS)
+def _preview_file(file: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
+    labels = file.column("label")
+    rows = spread(labels, ORIGINALS)
+    return _sheet(file.name, file.read(rows), [file.class_names[label] for label in labels[rows]], recipe, seed)
+
+
+def _sheet(name: str, pictures: np.ndarray, class_names: list[str], recipe: Recipe, seed: int) -> Image.Image:
+    """`pictures` (uint8 (n, H, W, C)) of these classes, each with distortions by `recipe`."""
+    height, width, channels = pictures.shape[1:]
+    shape = height, width, channels
+    check_shape(recipe, shape)
     grid = []
-    for number, picture in enumerate(sample.read(rows)):
-        draws = partial(draw_positions, recipe, sample.shape, f"preview/{seed}", number)
+    for number, (picture, class_name) in enumerate(zip(pictures, class_names, strict=True)):
+        draws = partial(draw_positions, recipe, shape, f"preview/{seed}", number)
         made = distort_safely(np.repeat(picture[None], DISTORTIONS, 0), np.arange(DISTORTIONS), recipe, draws)
         done = [applied_at(recipe, draws, at, attempt) or [] for at, attempt in enumerate(made.attempt.tolist())]
-        name = sample.class_names[labels[rows[number]]]
         grid.append(
-            [Cell(picture, ["original", name], marked=True)]
+            [Cell(picture, ["original", class_name], marked=True)]
             + [
                 Cell(distorted, [stage_text(stage_facts(one)) for one in applied])
                 for distorted, applied in zip(made.pictures, done, strict=True)
             ]
         )
-    return contact_sheet(f"{sample.name}, recipe {recipe.name}", grid)
+    return contact_sheet(f"{name}, recipe {recipe.name}", grid)
 
 
 def preview_set(directory: Path) -> Image.Image:
@@ -70,11 +94,12 @@ def preview_set(directory: Path) -> Image.Image:
         raise EpochbankError(f"{directory} has no published epoch to show. Give its `augment run` again.")
     recipe = recipe_of(description)
     grid = []
-    spaced = np.unique(np.linspace(0, count - 1, ORIGINALS).astype(int))
-    if description.per_class is not None:  # Not every picture is in the first epoch; and those of a class lie together.
-        spaced = np.unique(order_at(directory, description, "epoch", epochs[0], spaced))
-    for picture in spaced.tolist():
-        row = int(part_of(directory, "train").row[picture])
+    rows = part_of(directory, "train")
+    shown = np.arange(len(rows.label))
+    if description.per_class is not None:  # Not every picture is in the first epoch.
+        shown = np.unique(order_at(directory, description, "epoch", epochs[0], selection(count, _SAMPLE)))
+    for picture in shown[spread(np.asarray(rows.label[shown]), ORIGINALS)].tolist():
+        row = int(rows.row[picture])
         cells = []
         for epoch in epochs:
             position = position_of(directory, description, "epoch", epoch, picture)

@@ -1,10 +1,12 @@
-"""Draw what the operations do: docs/operations.png on a handwritten digit, docs/operations-colour.png on a photograph.
+"""Draw what the operations do: docs/operations.png on a handwritten digit, docs/operations-colour.png on a photograph;
+and what `augment inspect` draws of the digits, docs/inspect.png.
 
     python docs/make_pictures.py       # or `make docs`
 
 Each operation with its default ranges, the first parameter evenly from low to high, the others at random.
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from sklearn.datasets import load_sample_image
 
 from augment.draw import Applied
 from augment.explain import stage_facts, stage_text
+from augment.import_block import one_by_one
+from augment.inspection.class_sheet import class_rows, class_sheet
+from augment.inspection.findings import look_over
 from augment.operations import BUILT_IN
 from augment.operations.base import by_picture
 from augment.picture import Treatment, fit
@@ -45,8 +50,7 @@ def row(name: str, picture: np.ndarray) -> list[Cell]:
 def digit() -> np.ndarray:
     """A handwritten digit, uint8 (64, 64, 1)."""
     scan = open_source("digits").scan(Path())
-    (image,) = scan.reader.read(np.array([int(np.flatnonzero(scan.labels == 5)[3])]))
-    assert isinstance(image, Image.Image)
+    (image,) = one_by_one(scan.reader.read(np.flatnonzero(scan.labels == 5)[3:4]))
     return fit(image, Treatment(64, 64, 1, invert=False))
 
 
@@ -56,9 +60,17 @@ def flower() -> np.ndarray:
     return fit(image, Treatment(128, 128, 3, invert=False))
 
 
+def inspected() -> Image.Image:
+    """The contact sheet by class of the handwritten digits."""
+    with tempfile.TemporaryDirectory() as workspace:
+        findings = look_over(open_source("digits").scan(Path(workspace)), None, Path(workspace), jobs=1)
+        return class_sheet("digits, as it is", class_rows(findings))
+
+
 if __name__ == "__main__":
     for out, names, picture in (("operations.png", _GREY, digit()), ("operations-colour.png", _RGB, flower())):
         sheet = contact_sheet(
             "Operations with their default ranges, from low to high", [row(n, picture) for n in names]
         )
         sheet.quantize(160).save(_HERE / out, optimize=True)
+    inspected().quantize(64).save(_HERE / "inspect.png", optimize=True)
