@@ -107,7 +107,6 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     from augment.recipe import load_recipe
     from augment.request import Request, find_source
     from augment.split import HeldOut
-    from augment.store.manifest import read_manifest
 
     options, execution, loaded = import_settings(words), execution_of(words), load_recipe(recipe)
     held_out = HeldOut(words["validation"], words["test"])
@@ -123,8 +122,7 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
         execution,
         held_out,
         balance_of(words),
-        stored=request.existing(sets) if request is not None else None,
-        published=read_manifest(request.directory(sets)) if request is not None else [],
+        stored=request.directory(sets) if request is not None and request.existing(sets) else None,
     )
     click.echo(f"set       {request.directory(sets) if request else 'its name is known once the source is imported'}")
     click.echo("\n".join(reckoned.lines()))

@@ -20,9 +20,9 @@ from augment.request import FoundSource, Request, pictures_of
 from augment.source_file import SourceFile, open_source_file
 from augment.sources import Source
 from augment.split import HeldOut, Pictures, split_key, split_rows
-from augment.split_report import PartFacts, part_facts, part_lines
-from augment.store.description import PARTS, Description
-from augment.store.manifest import Entry
+from augment.split_report import PartFacts, balance_lines, part_facts, part_lines, parts_of_set
+from augment.store.description import PARTS, read_description
+from augment.store.manifest import read_manifest
 
 _SAMPLE = 2048
 _SAMPLE_BYTES = 64 << 20
@@ -36,6 +36,7 @@ class Forecast:
     """Pictures that the set has of each part."""
     parts: dict[str, PartFacts]
     """What the source has for each part; copies are found when it is imported."""
+    per_class: PerClass | None
     classes: int
     shape: tuple[int, int, int]
     pictures: int
@@ -59,11 +60,11 @@ class Forecast:
     def lines(self) -> list[str]:
         """For people."""
         height, width, channels = self.shape
-        images = self.images
+        pictures = sum(part.images for part in self.parts.values())
         lines = [
-            f"pictures  {sum(images.values()):,} of {height} x {width} {'grey' if channels == 1 else 'RGB'}, "
-            f"{self.classes:,} classes",
+            f"pictures  {pictures:,} of {height} x {width} {'grey' if channels == 1 else 'RGB'}, {self.classes:,} classes",
             *part_lines(self.parts, self.classes),
+            *balance_lines("balance   ", self.per_class, self.images["train"], self.parts["train"]),
             f"import    {self.decided}",
         ]
         if self.reckoned is None:
@@ -91,29 +92,19 @@ def forecast(
     held_out: HeldOut,
     per_class: PerClass | None = None,
     *,
-    stored: Description | None,
-    published: list[Entry],
+    stored: Path | None,
 ) -> Forecast:
     """Scan the source, try a sample, and reckon; nothing is left on disk.
 
-    `stored` is the set where it exists, `published` its shards.
+    `stored` is the directory of the set, where it exists.
     """
     with _looked_at(found, options) as look:
-        pictures, shape = look.pictures, look.sample.shape
-        rows = split_rows(pictures, held_out, key=look.key)
-        facts = {
-            part: part_facts(
-                pictures.labels[rows[part]],
-                None if pictures.groups is None else pictures.groups[rows[part]],
-                pictures.class_names,
-            )
-            for part in PARTS
-        }
-        images = {part: len(rows[part]) for part in PARTS}
-        if stored is not None:
-            images = stored.images
-        elif per_class is not None:
-            images["train"] = per_class.images(np.bincount(pictures.labels[rows["train"]]))
+        shape, published = look.sample.shape, []
+        if stored is None:
+            facts, images = _parted(look, held_out, per_class)
+        else:
+            description, published = read_description(stored), read_manifest(stored)
+            facts, images = parts_of_set(stored, description), description.images
         engine = choose_engine(execution.engine, recipe, shape)
         tasks = tasks_left(published, images, shape, execution)
         request = Request(look.sample, spec, recipe)
@@ -121,16 +112,31 @@ def forecast(
         return Forecast(
             images=images,
             parts=facts,
-            classes=len(pictures.class_names),
+            per_class=per_class,
+            classes=len(look.pictures.class_names),
             shape=shape,
             pictures=sum(task.images for task in tasks),
-            source_bytes=0 if found.file is not None else int(np.prod(shape)) * len(pictures.labels),
-            import_core_seconds=look.import_seconds * len(pictures.labels),
+            source_bytes=0 if found.file is not None else int(np.prod(shape)) * len(look.pictures.labels),
+            import_core_seconds=look.import_seconds * len(look.pictures.labels),
             cores=execution.jobs,
             engine=engine.name,
             reckoned=reckoned,
             decided=look.sample.decided,
         )
+
+
+def _parted(
+    look: "_Look", held_out: HeldOut, per_class: PerClass | None
+) -> tuple[dict[str, PartFacts], dict[str, int]]:
+    """What the source has for each part, and the pictures that the set will have of it."""
+    pictures = look.pictures
+    rows = split_rows(pictures, held_out, key=look.key)
+    groups = {part: None if pictures.groups is None else pictures.groups[rows[part]] for part in PARTS}
+    facts = {part: part_facts(pictures.labels[rows[part]], groups[part], pictures.class_names) for part in PARTS}
+    images = {part: len(rows[part]) for part in PARTS}
+    if per_class is not None:
+        images["train"] = per_class.images(np.bincount(pictures.labels[rows["train"]]))
+    return facts, images
 
 
 def refuse_what_the_disk_cannot_hold(forecast: Forecast, sets: Path) -> None:

@@ -5,13 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from augment.balance import PerClass
 from augment.progress import size
 from augment.run_log import read_log
-from augment.split_report import PartFacts, part_facts, part_lines
-from augment.store.description import PARTS, Description, read_description
+from augment.split_report import PartFacts, balance_lines, part_lines, parts_of_set
+from augment.store.description import Description, read_description
 from augment.store.manifest import Entry, published_epochs, read_manifest
 from augment.store.shard import read_rejected
-from augment.store.split_file import read_part
 
 
 def info(directory: Path) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def info(directory: Path) -> dict[str, Any]:
         "seed": description.identity["seed"],
         "split": description.identity["split"],
         "images": description.images,
-        "parts": {part: asdict(facts) for part, facts in _parts(directory, description).items()},
+        "parts": {part: asdict(facts) for part, facts in parts_of_set(directory, description).items()},
         "per_class": description.per_class,
         "warnings": description.warnings,
         "classes": len(description.class_names),
@@ -40,12 +40,6 @@ def info(directory: Path) -> dict[str, Any]:
         "redrawn": _redrawn(description, stored),
         "runs": read_log(directory),
     }
-
-
-def _parts(directory: Path, description: Description) -> dict[str, PartFacts]:
-    """What of the source is in each part."""
-    found = {part: read_part(directory, part) for part in PARTS}
-    return {part: part_facts(rows.label, rows.group, description.class_names) for part, rows in found.items()}
 
 
 def _redrawn(description: Description, stored: list[Entry]) -> dict[str, int] | None:
@@ -88,15 +82,17 @@ def info_lines(facts: dict[str, Any]) -> list[str]:
     """`info()` for people."""
     height, width, channels = facts["shape"]
     epochs = facts["epochs"]
+    parts = {part: PartFacts(**one) for part, one in facts["parts"].items()}
+    per_class = PerClass(*facts["per_class"]) if facts["per_class"] else None
     lines = [
         f"set          {facts['path']}",
         f"fingerprint  {facts['fingerprint']}",
         f"source       {facts['source']['spec']} ({facts['source']['name']})",
         f"recipe       {facts['recipe']}, seed {facts['seed']}",
         f"pictures     {height} x {width} {'grey' if channels == 1 else 'RGB'}, {facts['classes']:,} classes",
-        *part_lines({part: PartFacts(**one) for part, one in facts["parts"].items()}, facts["classes"]),
+        *part_lines(parts, facts["classes"]),
         *(f"             {warning}" for warning in facts["warnings"]),
-        *_balance_lines(facts),
+        *balance_lines("balance      ", per_class, facts["images"]["train"], parts["train"]),
         f"stored       {size(facts['bytes'])} in {facts['shards']} shards, codec {facts['codec'] or '-'}",
         f"epochs       {len(epochs)} published",
     ]
@@ -110,16 +106,6 @@ def info_lines(facts: dict[str, Any]) -> list[str]:
         share = 100 * redrawn["undistorted"] / count
         told += f"; {redrawn['undistorted']:,} of them ({share:.1f} %) left undistorted: no draw was safe"
     return [*lines, told]
-
-
-def _balance_lines(facts: dict[str, Any]) -> list[str]:
-    if facts["per_class"] is None:
-        return []
-    least, most = facts["per_class"]
-    return [
-        f"balance      {least:,} to {most:,} pictures of each class in an epoch: {facts['images']['train']:,} of the "
-        f"{facts['parts']['train']['images']:,} training pictures or their repetitions"
-    ]
 
 
 def rejections_lines(rejected: dict[str, Any]) -> list[str]:

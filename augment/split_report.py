@@ -1,11 +1,14 @@
 """What a split achieved: pictures, classes and groups of each part, and whatever else people should know of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from augment.balance import PerClass
 from augment.split import Pictures
-from augment.store.description import PARTS
+from augment.store.description import PARTS, Description
+from augment.store.split_file import read_part
 
 _NAMED = 5
 """Classes that are named at most, in a sentence."""
@@ -48,6 +51,23 @@ def part_lines(facts: dict[str, PartFacts], classes: int) -> list[str]:
             line += f"; lacks {shown}"
         lines.append(line)
     return lines
+
+
+def parts_of_set(directory: Path, description: Description) -> dict[str, PartFacts]:
+    """What of the source is in each part of a set."""
+    found = {part: read_part(directory, part) for part in PARTS}
+    return {part: part_facts(rows.label, rows.group, description.class_names) for part, rows in found.items()}
+
+
+def balance_lines(head: str, per_class: PerClass | None, images: int, train: PartFacts) -> list[str]:
+    """A line, which begins with `head`, on how many `images` an epoch has of the pictures of `train`; none where it has
+    each of them once."""
+    if per_class is None:
+        return []
+    return [
+        f"{head}{per_class.least:,} to {per_class.most:,} pictures of each class in an epoch: {images:,}, from "
+        f"{train.images:,} training pictures"
+    ]
 
 
 def split_warnings(pictures: Pictures, rows: dict[str, np.ndarray], alike: np.ndarray) -> list[str]:
