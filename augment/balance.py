@@ -11,6 +11,9 @@ import numpy as np
 from augment.errors import EpochbankError
 from augment.order import Key, permute_within
 
+_MOST = 1_000_000_000
+"""Pictures of a class in an epoch."""
+
 
 @dataclass(frozen=True)
 class PerClass:
@@ -20,9 +23,10 @@ class PerClass:
     most: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.most:
+        if not 1 <= self.least <= self.most <= _MOST:
             raise EpochbankError(
-                f"--per-class {self.least}:{self.most}; expected MIN:MAX with MIN from 1 to MAX, such as 100:1000.",
+                f"--per-class {self.least}:{self.most}; expected MIN:MAX with MIN from 1 to MAX, and MAX up to "
+                f"{_MOST:,}, such as 100:1000.",
                 words=True,
             )
 

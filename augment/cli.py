@@ -66,7 +66,7 @@ def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_pa
       augment run digits --epochs 7 --profile
     """
     from augment.generate import generate
-    from augment.info import info, info_lines
+    from augment.info import info, info_lines, split_lines
     from augment.recipe import load_recipe
     from augment.request import Request, prepare_source
     from augment.split import HeldOut
@@ -74,17 +74,17 @@ def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_pa
     loaded, execution, balance = load_recipe(recipe), execution_of(words), balance_of(words)
     held_out = HeldOut(words["validation"], words["test"])
     file = prepare_source(source, sets, import_settings(words), execution.jobs)
-    request = Request(file, source, loaded, seed, held_out, balance)
+    request = Request(file, source, loaded, seed, held_out, balance, words["split"] == "source")
     outcome = generate(request, sets, execution)
-    for warning in outcome.warnings:
-        say(warning)
     if print_path:
+        for line in split_lines(info(outcome.directory)) if outcome.log is not None else []:
+            say(line.strip())
         click.echo(outcome.directory)
         return
     if outcome.log is None:
         click.echo(f"{outcome.directory} holds all of it already: nothing to do.")
         return
-    click.echo("\n".join([*info_lines(info(outcome.directory)), *outcome.log.lines()]))
+    click.echo("\n".join([*info_lines(info(outcome.directory), notes=False), *outcome.log.lines()]))
     if profile:
         click.echo("\n" + "\n".join(outcome.log.profile.lines()))
     click.echo(f"\nNext: train fit {outcome.directory}    (look at it: augment preview {outcome.directory})")
@@ -113,7 +113,8 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     found = find_source(source, sets, options)
     request = None
     if found.file is not None:
-        request = Request(found.file, source, loaded, seed, held_out, balance_of(words)).as_stored(sets)
+        obey = words["split"] == "source"
+        request = Request(found.file, source, loaded, seed, held_out, balance_of(words), obey).as_stored(sets)
     reckoned = forecast(
         found,
         source,

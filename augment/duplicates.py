@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from augment.order import mix64
 from augment.source_file import NO_PAIRS
 
 _SHARE = 1 << 20
@@ -17,6 +18,8 @@ _BITS = 2
 """In which each word of a likeness may differ."""
 _NEIGHBOURS = 4
 """How many of those that agree in a band each is held against."""
+_PAIR = np.dtype([("rows", "<i8"), ("rank", "<u8")])
+"""The later row times their number, and the earlier row; the bits that they differ in, then a lot."""
 _MOST = 50_000
 """Most pairs that are held against each other by their pixels."""
 _CORRELATION = 0.99
@@ -43,43 +46,66 @@ def find_copies(digests: np.ndarray) -> np.ndarray:
     return _in_order(found)
 
 
-def find_alike(digests: np.ndarray, likenesses: np.ndarray, picture_at: Callable[[int], np.ndarray]) -> np.ndarray:
-    """Pairs of rows (the earlier second) whose pictures are nearly the same, but not quite: int64 (k, 2).
+def find_alike(
+    digests: np.ndarray, likenesses: np.ndarray, picture_at: Callable[[int], np.ndarray]
+) -> tuple[np.ndarray, bool]:
+    """Pairs of rows (the earlier second) whose pictures are nearly the same, but not quite, int64 (k, 2); and whether
+    all were looked at that came into question.
 
     Each word of their likenesses differs in two bits at most, and their pixels correlate with 0.99 or more: a picture
     that was saved anew as JPEG, brightened, or a little noisy. Not every such pair is found: of many that are much
     alike each is held against the next few alone. `digests` and `likenesses` are uint64 (N, 2); `picture_at` gives
     the pixels of a row.
     """
-    return correlating(near_pairs(digests, likenesses), picture_at)
+    pairs, complete = near_pairs(digests, likenesses)
+    return correlating(pairs, picture_at), complete
 
 
-def near_pairs(digests: np.ndarray, likenesses: np.ndarray) -> np.ndarray:
-    """Pairs of rows as those of `find_alike`, by their likenesses alone: int64 (k, 2), in order, at most 50,000."""
-    found = [np.empty(0, np.int64)]
+def near_pairs(digests: np.ndarray, likenesses: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Pairs of rows as those of `find_alike`, by their likenesses alone: int64 (k, 2), in order; and whether all.
+
+    Of more than 50,000 those are taken that differ least, and among these by lot, from all over the source.
+    """
+    found, complete = np.empty(0, _PAIR), True
     for first_bit, bits in _BANDS:
         for rows in _shares(likenesses[:, 0], first_bit, bits):
             words = np.asarray(likenesses[rows, 0])
             # Turned round, so that the band leads: what agrees in it lies together, the most alike side by side.
-            order = np.argsort(words << np.uint64(64 - first_bit - bits) | words >> np.uint64(first_bit + bits))
+            turned = words << np.uint64(64 - first_bit - bits) | words >> np.uint64(first_bit + bits)
+            order = np.argsort(turned, kind="stable")
             order = order[words[order] != 0]
             rows, words = rows[order], words[order]
             for step in range(1, _NEIGHBOURS + 1):
                 near = np.flatnonzero(np.bitwise_count(words[step:] ^ words[:-step]) <= _BITS)
-                one, other = rows[near], rows[near + step]
-                also = np.bitwise_count(likenesses[one, 1] ^ likenesses[other, 1]) <= _BITS
-                one, other = one[also], other[also]
-                found.append(np.maximum(one, other) * len(likenesses) + np.minimum(one, other))
-    pairs = np.stack(np.divmod(np.unique(np.concatenate(found)), max(1, len(likenesses))), axis=1)
-    return pairs[digests[pairs[:, 0], 0] != digests[pairs[:, 1], 0]][:_MOST]
+                more = _pairs(rows[near], rows[near + step], digests, likenesses)
+                found, complete = _least(np.concatenate([found, more]), complete)
+    return np.stack(np.divmod(np.sort(found["rows"]), max(1, len(likenesses))), axis=1), complete
+
+
+def _pairs(one: np.ndarray, other: np.ndarray, digests: np.ndarray, likenesses: np.ndarray) -> np.ndarray:
+    """Those of n pairs of rows that are near in the second word as well, and no copies, as `_PAIR`."""
+    across, down = np.bitwise_count(likenesses[one] ^ likenesses[other]).T
+    near = (down <= _BITS) & (digests[one, 0] != digests[other, 0])
+    one, other = one[near], other[near]
+    pairs = np.empty(len(one), _PAIR)
+    pairs["rows"] = np.maximum(one, other) * len(likenesses) + np.minimum(one, other)
+    lot = mix64(pairs["rows"].astype(np.uint64)) >> np.uint64(8)
+    pairs["rank"] = (across + down)[near].astype(np.uint64) << np.uint64(56) | lot
+    return pairs
+
+
+def _least(pairs: np.ndarray, complete: bool) -> tuple[np.ndarray, bool]:
+    """Each of `pairs` (`_PAIR`) once, and of too many those of least rank; and whether that is still all."""
+    pairs = pairs[np.unique(pairs["rows"], return_index=True)[1]]
+    if len(pairs) <= _MOST:
+        return pairs, complete
+    return pairs[np.argpartition(pairs["rank"], _MOST)[:_MOST]], False
 
 
 def correlating(pairs: np.ndarray, picture_at: Callable[[int], np.ndarray]) -> np.ndarray:
     """Those of `pairs` of rows (int64 (k, 2)) whose pixels correlate with 0.99 or more."""
-    for rows_apart, least in (
-        (_ROWS_APART, _COARSE),
-        (1, _CORRELATION),
-    ):  # Most are told apart by a few rows of pixels.
+    # Most are told apart by a few rows of pixels.
+    for rows_apart, least in ((_ROWS_APART, _COARSE), (1, _CORRELATION)):
         correlated = [
             _correlation(*(np.stack([picture_at(row)[::rows_apart] for row in rows]) for rows in some.T.tolist()))
             for some in np.array_split(pairs, range(_BATCH, len(pairs), _BATCH))

@@ -156,7 +156,7 @@ def original(directory: Path, description: Description, row: int) -> np.ndarray:
     raise EpochbankError(
         f"{directory} does not hold the original of row {row}: its training part is unfinished or, balanced by "
         f"--per-class, has other pictures of the class; and its source file {source} is gone. Restore the file, or "
-        "give the same `augment run` again, which completes the part."
+        "import the source again; the same `augment run` completes an unfinished part."
     )
 
 

@@ -52,6 +52,8 @@ class Forecast:
     """None where there is nothing to write."""
     decided: str
     """What an import decides of colour and inversion."""
+    notes: list[str]
+    """What people should know of the source, one sentence each."""
 
     def seconds_on(self, cores: int) -> float:
         """Import and generation on so many cores."""
@@ -62,10 +64,12 @@ class Forecast:
         height, width, channels = self.shape
         pictures = sum(part.images for part in self.parts.values())
         lines = [
-            f"pictures  {pictures:,} of {height} x {width} {'grey' if channels == 1 else 'RGB'}, {self.classes:,} classes",
+            f"pictures  {pictures:,} of {height} x {width} {'grey' if channels == 1 else 'RGB'}, "
+            f"{self.classes:,} classes",
             *part_lines(self.parts, self.classes),
             *balance_lines("balance   ", self.per_class, self.images["train"], self.parts["train"]),
             f"import    {self.decided}",
+            *(f"          {note}" for note in self.notes),
         ]
         if self.reckoned is None:
             return [*lines, "to do     nothing: the set holds all of it"]
@@ -122,6 +126,7 @@ def forecast(
             engine=engine.name,
             reckoned=reckoned,
             decided=look.sample.decided,
+            notes=look.notes,
         )
 
 
@@ -156,13 +161,16 @@ class _Look:
     """To import one picture on one core; 0 where that is done."""
     key: int
     """Of the split."""
+    notes: list[str]
+    """What people should know of it."""
 
 
 @contextmanager
 def _looked_at(found: FoundSource, options: ImportOptions) -> Iterator[_Look]:
     file = found.file
     if file is not None:
-        yield _Look(pictures_of(file), file, 0.0, split_key(file.digest))
+        notes = [note for note in file.notes if note != file.decided]
+        yield _Look(pictures_of(file), file, 0.0, split_key(file.digest), notes)
         return
     assert found.source is not None
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:
@@ -188,4 +196,13 @@ def _look_at_source(source: Source, options: ImportOptions, workspace: Path) -> 
         None if scan.groups is None else scan.groups[indices],
         None if scan.parts is None else scan.parts[indices],
     )
-    return _Look(pictures, sample, each, 0)
+    return _Look(pictures, sample, each, 0, [*scan.notes, *_not_known_yet(sample, options)])
+
+
+def _not_known_yet(sample: SourceFile, options: ImportOptions) -> list[str]:
+    """What a sample cannot tell, or tells for a part alone."""
+    copies = "copies are found when it is imported, and groups drawn then: the parts may come out a little otherwise"
+    if not sample.skipped:
+        return [copies]
+    refused = "; `augment run` refuses that without --on-bad skip" if options.on_bad == "refuse" else ""
+    return [copies, f"{sample.skipped:,} of what was looked at cannot be used{refused}"]

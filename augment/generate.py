@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from augment.console import say
@@ -54,8 +54,6 @@ class Outcome:
 
     directory: Path
     description: Description
-    warnings: list[str] = field(default_factory=list)
-    """What people should know of the split, where this run made it."""
     log: RunLog | None = None
     """What this run did; None where there was nothing to do."""
 
@@ -77,7 +75,7 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
     make_directory(directory)
     with writing(directory / ".lock"):
         sweep(directory)
-        description, warnings = request.existing(sets), []
+        description = request.existing(sets)
         images = description.images if description else request.images(_known(split).parts)
         tasks = tasks_left(read_manifest(directory), images, request.source.shape, execution)
         if description is not None and not tasks:  # Another run made them meanwhile.
@@ -88,7 +86,6 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
         refuse_full_disk(directory, log.reckoned.bytes)
         if description is None:  # Last, so that what is refused leaves no set behind.
             description = _begun(request, sets, _known(split))
-            warnings = description.warnings
         check_split(directory, description.split_checksum)
         try:
             with _faults_told(directory, log, len(tasks)):
@@ -96,7 +93,7 @@ def generate(request: Request, sets: Path, execution: Execution, *, quiet: bool 
         finally:
             log.end(directory)
             sweep(directory)
-    return Outcome(directory, description, warnings, log)
+    return Outcome(directory, description, log)
 
 
 def _known(split: Split | None) -> Split:

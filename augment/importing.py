@@ -1,5 +1,6 @@
 """Import: a source into a source file, once, on all cores, with memory that does not grow with it."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ SAMPLE = 256
 
 DEFAULT_SIZE = (64, 64)
 
-_LISTED = 100
+_LISTED = 20
 """Bad pictures that are listed for people; a source file records them all."""
 
 
@@ -57,8 +58,9 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
     where the machine is in the way.
     """
     make_directory(path.parent)
-    for left in path.parent.glob(f"{TEMPORARY}*-{path.name}"):
-        remove(left)  # of an import that was killed
+    for left in path.parent.iterdir():
+        if re.fullmatch(rf"{re.escape(TEMPORARY)}\w+-{re.escape(path.name)}", left.name):
+            remove(left)  # of an import that was killed
     try:
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent) as workspace:
             with hushed(quiet):
@@ -91,8 +93,9 @@ def import_scanned(
         results = write(indices)
         bad = [entry for result in results for entry in result.bad]
         skipped = [*scan.bad, *((scan.reader.origin(index), reason) for index, reason in bad)]
+        listed = _listed(skipped)
         if skipped:
-            _refuse_or_note(skipped, len(indices) + len(scan.bad), options, notes)
+            notes.append(_left_out(skipped, scan, len(indices), options, listed))
         if bad:
             temporary.unlink()
             indices = np.setdiff1d(indices, [index for index, _ in bad])
@@ -106,9 +109,9 @@ def import_scanned(
             copies = meanwhile.submit(find_copies, digests)
             alike = meanwhile.submit(find_alike, digests, likenesses, pictures.__getitem__)
             _finish(temporary, scan, indices, name, decided, notes, results, skipped)
-            source_file.add_pairs(temporary, copies.result(), alike.result())
+            source_file.add_pairs(temporary, copies.result(), *alike.result())
             synced.result()
-    return notes
+    return [*notes, *([f"left out:{listed}"] if skipped else [])]
 
 
 def _finish(
@@ -139,6 +142,7 @@ def _finish(
         block_digests=(result.digest for result in results),
         origins=_origins(scan.reader, indices),
         skipped=skipped,
+        notes=notes,
         parts=None if scan.parts is None else scan.parts[indices],
         decided=decided,
     )
@@ -197,17 +201,24 @@ def _write_pictures(
     return [result for result in results if result is not None]
 
 
-def _refuse_or_note(skipped: list[tuple[str, str]], total: int, options: ImportOptions, notes: list[str]) -> None:
+def _listed(skipped: list[tuple[str, str]]) -> str:
+    """A line for each of the first, and how many more there are."""
     listed = "".join(f"\n  {origin} {reason}" for origin, reason in skipped[:_LISTED])
-    listed += f"\n  and {len(skipped) - _LISTED:,} more" if len(skipped) > _LISTED else ""
-    if len(skipped) == total:
+    return listed + (f"\n  and {len(skipped) - _LISTED:,} more" if len(skipped) > _LISTED else "")
+
+
+def _left_out(skipped: list[tuple[str, str]], scan: Scan, total: int, options: ImportOptions, listed: str) -> str:
+    """A sentence on what is left out; `EpochbankError` where that is not wanted, or nothing is left."""
+    # What the scan could not use may be a record, or a whole file of them.
+    what = f"{len(skipped):,} record(s) or file(s)" if scan.bad else f"{len(skipped):,} of {total:,} pictures"
+    if len(skipped) - len(scan.bad) == total:
         raise EpochbankError(f"no picture of the source can be used:{listed}\nNothing was imported.")
     if options.on_bad == "refuse":
         raise EpochbankError(
-            f"{len(skipped):,} of {total:,} pictures cannot be used:{listed}\n"
+            f"{what} cannot be used:{listed}\n"
             "Mend or remove them, or leave them out with --on-bad skip. Nothing was imported."
         )
-    notes.append(f"{len(skipped):,} of {total:,} pictures left out, as the source file records:{listed}")
+    return f"{what} left out, as the source file records"
 
 
 def _compact(numbers: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:

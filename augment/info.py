@@ -78,21 +78,29 @@ def _published(entries: list[Entry], description: Description) -> list[Entry]:
     return [entry for entry in entries if entry.part == "epoch" and entry.epoch in whole]
 
 
-def info_lines(facts: dict[str, Any]) -> list[str]:
-    """`info()` for people."""
-    height, width, channels = facts["shape"]
-    epochs = facts["epochs"]
+def split_lines(facts: dict[str, Any]) -> list[str]:
+    """What `info()` says of the split, for people."""
     parts = {part: PartFacts(**one) for part, one in facts["parts"].items()}
     per_class = PerClass(*facts["per_class"]) if facts["per_class"] else None
+    return [
+        *part_lines(parts, facts["classes"]),
+        *(f"             {warning}" for warning in facts["warnings"]),
+        *balance_lines("balance      ", per_class, facts["images"]["train"], parts["train"]),
+    ]
+
+
+def info_lines(facts: dict[str, Any], *, notes: bool = True) -> list[str]:
+    """`info()` for people; with the `notes` of the import, or without."""
+    height, width, channels = facts["shape"]
+    epochs = facts["epochs"]
     lines = [
         f"set          {facts['path']}",
         f"fingerprint  {facts['fingerprint']}",
         f"source       {facts['source']['spec']} ({facts['source']['name']})",
+        *(f"             {note}" for note in (facts["source"].get("notes", []) if notes else [])),
         f"recipe       {facts['recipe']}, seed {facts['seed']}",
         f"pictures     {height} x {width} {'grey' if channels == 1 else 'RGB'}, {facts['classes']:,} classes",
-        *part_lines(parts, facts["classes"]),
-        *(f"             {warning}" for warning in facts["warnings"]),
-        *balance_lines("balance      ", per_class, facts["images"]["train"], parts["train"]),
+        *split_lines(facts),
         f"stored       {size(facts['bytes'])} in {facts['shards']} shards, codec {facts['codec'] or '-'}",
         f"epochs       {len(epochs)} published",
     ]

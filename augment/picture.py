@@ -142,7 +142,9 @@ def to_uint8(picture: np.ndarray) -> np.ndarray:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise BadPicture("has NaN or infinite values; float pictures must lie in [0, 1]")
     if low < 0 or high > 1:
-        raise BadPicture(f"has values from {low:g} to {high:g}; float pictures must lie in [0, 1]")
+        raise BadPicture(
+            f"has values from {low:g} to {high:g}; float pictures must lie in [0, 1]: divide them, or store uint8"
+        )
     return np.round(picture * 255).astype(np.uint8)
 
 

@@ -136,6 +136,11 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 group`, `1,200 groups`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def size(count: float) -> str:
     """Bytes for people, in powers of 1000: `1.8 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):

@@ -40,13 +40,13 @@ class Split:
     """What people should know of it, one sentence each."""
 
 
-def pictures_of(source: SourceFile) -> Pictures:
-    """What a source file says of its pictures, for the split."""
+def pictures_of(source: SourceFile, obey_parts: bool = True) -> Pictures:
+    """What a source file says of its pictures, for the split; without parts of its own unless these are obeyed."""
     return Pictures(
         labels=source.column("label"),
         class_names=source.class_names,
         groups=source.column("group") if source.group_names else None,
-        parts=source.column("part") if source.has_parts else None,
+        parts=source.column("part") if source.parts and obey_parts else None,
         copies=source.column("copy"),
     )
 
@@ -63,6 +63,8 @@ class Request:
     held_out: HeldOut = field(default_factory=HeldOut)
     per_class: PerClass | None = None
     """How many pictures of each class an epoch has; None for all of them, once."""
+    obey_parts: bool = True
+    """Whether parts that the source names are taken as they are."""
     split_rule: int = 2
     """1 is what sets of the first development versions were split by, which are continued as they were made."""
 
@@ -84,12 +86,14 @@ class Request:
         }
 
     def _split_identity(self) -> dict[str, Any]:
-        """The fractions; and the rule, where another one would split this source otherwise."""
-        fractions = {"validation": float(self.held_out.validation), "test": float(self.held_out.test)}
-        source = self.source
-        if self.split_rule == 1 or not (source.group_names or source.has_parts or source.copies):
+        """The fractions, or that a part is the source's own; and the rule, where another one would split otherwise."""
+        fractions = {"validation": float(self.held_out.validation) + 0.0, "test": float(self.held_out.test) + 0.0}
+        source, own = self.source, self.source.parts if self.obey_parts else ()
+        if self.split_rule == 1 or not (source.group_names or own or source.copies != 0):
             return fractions
-        return fractions | {"rule": self.split_rule} | ({} if source.copies is not None else {"copies": "unknown"})
+        named = dict.fromkeys((part for part in own if part in fractions), "source")
+        unknown = {"copies": "unknown"} if source.copies is None else {}
+        return fractions | named | {"rule": self.split_rule} | unknown
 
     def directory(self, sets: Path) -> Path:
         """Where the set stands, or will; a set of this fingerprint is found under any name."""
@@ -106,7 +110,11 @@ class Request:
         """
         if self.existing(sets):
             return self
-        rules = [self.split_rule, 1] if self.per_class is None and not self.source.has_parts else [self.split_rule]
+        rules = (
+            [self.split_rule, 1]
+            if self.per_class is None and not (self.obey_parts and self.source.parts)
+            else [self.split_rule]
+        )
         recipes = [self.recipe, replace(self.recipe, safety=None)] if self.recipe.safety == Safety() else [self.recipe]
         before = (replace(self, split_rule=rule, recipe=recipe) for rule in rules for recipe in recipes)
         return next((request for request in before if request.existing(sets)), self)
@@ -125,14 +133,14 @@ class Request:
 
     def split(self) -> Split:
         """Rows, labels and groups of each part, and what people should know of them."""
-        pictures = pictures_of(self.source)
+        pictures = pictures_of(self.source, self.obey_parts)
         rows = split_rows(pictures, self.held_out, key=split_key(self.source.digest))
         labels, groups = pictures.labels, pictures.groups
         parts = {
             part: PartRows(rows[part], labels[rows[part]], None if groups is None else groups[rows[part]])
             for part in PARTS
         }
-        return Split(parts, split_warnings(pictures, rows, self.source.column("alike")))
+        return Split(parts, split_warnings(self.source, pictures, rows, self.held_out))
 
     def images(self, parts: dict[str, PartRows]) -> dict[str, int]:
         """Pictures that the set has of each part."""
@@ -147,7 +155,12 @@ class Request:
         description = Description(
             fingerprint=fingerprint_of(self.identity),
             identity=self.identity,
-            source={"name": self.source.name, "spec": self.spec, "path": self._source_path(sets)},
+            source={
+                "name": self.source.name,
+                "spec": self.spec,
+                "path": self._source_path(sets),
+                "notes": self.source.notes,
+            },
             recipe=self.recipe.name,
             class_names=self.source.class_names,
             images=self.images(split.parts),
@@ -207,12 +220,14 @@ def prepare_source(spec: str, sets: Path, options: ImportOptions, jobs: int) -> 
 
 def _own_source_file(path: Path, options: ImportOptions) -> Path:
     source = open_source_file(path)
-    same = replace(options, on_bad="refuse", size=None if options.size == source.shape[:2] else options.size)
+    named = replace(options.source, split="source")
+    size = None if options.size == source.shape[:2] else options.size
+    same = replace(options, on_bad="refuse", size=size, source=named)
     if same != ImportOptions():
         raise EpochbankError(
             f"{path} is a source file of {source.images:,} pictures of {source.shape[0]} x {source.shape[1]}; --size, "
-            "--limit, --invert, --colour and --group-pattern act when a source is imported. Leave them out, or name "
-            "the original source.",
+            "--limit, --invert, --colour, --group-pattern, --etl-sets and --characters act when a source is imported. "
+            "Leave them out, or name the original source.",
             words=True,
         )
     return path

@@ -2,9 +2,9 @@
 
 `image` uint8 (N, H, W, C), contiguous, so that any row is one read, and workers write side by side;
 `label` int32 (N,); where there are groups, `group` int32 (N,) and `group_name`; `class_name`; where the source
-names parts, `part` int8 (N,); `origin`: where each picture came from; `skipped`: what `--on-bad skip` left out,
-and why; `digest` uint64 (N, 2) and `likeness` uint64 (N, 2) of each picture's pixels; `copy` and `alike`: pairs of rows
-whose pictures are the same, and nearly so.
+names parts, `part` int8 (N,); `origin`: where each picture came from; `note`: what people were told of the import;
+`skipped`: what `--on-bad skip` left out, and why; `digest` uint64 (N, 2) and `likeness` uint64 (N, 2) of each
+picture's pixels; `copy` and `alike`: pairs of rows whose pictures are the same, and nearly so.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from augment.errors import EpochbankError
 from augment.operations.base import Shape
+from augment.store.description import PARTS
 
 FORMAT = 2
 """Of new files. Format 1 had no `part`, `digest`, `likeness`, `copy` and `alike`; it is read as well."""
@@ -53,10 +54,14 @@ class SourceFile:
     """What the import decided (colour, inversion), for people."""
     skipped: int
     """Bad pictures left out."""
-    has_parts: bool = False
-    """Whether the source names parts."""
+    notes: list[str] = field(default_factory=list)
+    """What people were told of the import, one sentence each."""
+    parts: tuple[str, ...] = ()
+    """The parts that the source names itself."""
     copies: int | None = 0
     """Pictures that are copies of an earlier one; None where the file is from before they were looked for."""
+    alike_complete: bool = True
+    """Whether all pairs were looked at that may be nearly alike; else there may be more."""
 
     def column(self, name: str) -> np.ndarray:
         """`label`, `group`, `part`, `copy` or `alike`, whole."""
@@ -96,6 +101,11 @@ class SourceFile:
         finally:
             os.close(descriptor)
         return pictures
+
+
+def _named(parts: np.ndarray) -> tuple[str, ...]:
+    """The names of those that occur in `parts` (int8 (N,), -1 for none)."""
+    return tuple(PARTS[number] for number in np.unique(parts).tolist() if number >= 0)
 
 
 def block_rows(shape: Shape) -> int:
@@ -151,6 +161,7 @@ def finish(
     block_digests: Iterable[bytes],
     origins: Iterable[list[str]],
     skipped: list[tuple[str, str]],
+    notes: list[str],
     decided: str,
 ) -> None:
     """Write everything but the pictures and what is known of each, which lie in the file already, with the digest over
@@ -169,6 +180,7 @@ def finish(
         for run in origins:
             origin[at : at + len(run)] = run
             at += len(run)
+        file.create_dataset("note", data=np.array(notes, object), dtype=_STRINGS)
         file.create_dataset("skipped", data=np.array(skipped, object).reshape(-1, 2), dtype=_STRINGS)
         head = {"shape": [int(side) for side in shape], "classes": class_names, "groups": group_names}
         digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
@@ -182,10 +194,12 @@ def finish(
         file.attrs.update(kind=KIND, format=FORMAT, name=name, digest=digest.hexdigest(), decided=decided)
 
 
-def add_pairs(path: Path, copies: np.ndarray, alike: np.ndarray) -> None:
-    """Write the pairs of rows (int64 (k, 2)) whose pictures are the same, and nearly so."""
+def add_pairs(path: Path, copies: np.ndarray, alike: np.ndarray, complete: bool) -> None:
+    """Write the pairs of rows (int64 (k, 2)) whose pictures are the same, and nearly so; and whether of these all that
+    came into question were looked at."""
     with h5py.File(path, "r+") as file:
         file["copy"], file["alike"] = copies, alike
+        file["alike"].attrs["complete"] = complete
 
 
 def is_source_file(path: Path) -> bool:
@@ -220,8 +234,10 @@ def open_source_file(path: Path) -> SourceFile:
                 group_names=file["group_name"].asstr()[()].tolist() if "group_name" in file else None,
                 decided=file.attrs["decided"],
                 skipped=len(file["skipped"]),
-                has_parts="part" in file,
+                notes=file["note"].asstr()[()].tolist() if "note" in file else [],
+                parts=_named(file["part"][()]) if "part" in file else (),
                 copies=len(file["copy"]) if "copy" in file else None,
+                alike_complete=bool(file["alike"].attrs["complete"]) if "alike" in file else True,
             )
     except (OSError, KeyError) as error:
         raise EpochbankError(f"the source file {path} is damaged ({error}). Import the source again.") from error

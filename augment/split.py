@@ -15,6 +15,7 @@ from augment.store.description import PARTS
 
 _HELD_OUT = ("validation", "test")
 _OPEN, _LEFT_OUT = -1, -2
+"""What stands for a picture that is still to be put into a part, and for one that is in none."""
 
 
 def split_key(digest: str) -> int:
@@ -65,7 +66,7 @@ def split_rows(pictures: Pictures, held_out: HeldOut, *, key: int) -> dict[str, 
     without, each class is split by itself, and copies of a picture stay together. What is still a copy of a picture in
     a part that is held out more strictly (the test part before validation before training) is in no part; every other
     row is in one. A part asked for gets at least one group, or one picture of every class. `EpochbankError` where there
-    are too few.
+    are too few, or nothing is left for training.
     """
     part_of = np.full(len(pictures.labels), _OPEN, np.int8)
     fractions = {"test": held_out.test, "validation": held_out.validation}
@@ -74,29 +75,60 @@ def split_rows(pictures: Pictures, held_out: HeldOut, *, key: int) -> dict[str, 
         given = np.isin(pictures.parts, [PARTS.index(part) for part in _HELD_OUT])
         part_of[given] = pictures.parts[given]
         wanted = {part: fraction for part, fraction in wanted.items() if not np.any(part_of == PARTS.index(part))}
+        part_of[_copies_of_held_out(part_of, pictures.copies)] = _LEFT_OUT
     rows = np.flatnonzero(part_of == _OPEN)
     part_of[rows] = PARTS.index("train")
-    if pictures.groups is None:
-        drawn = _by_class(pictures.labels[rows], wanted, key, pictures.class_names)
-        part_of[rows] = _copies_together(drawn, rows, pictures.copies)
+    if pictures.groups is None and pictures.parts is None and not len(pictures.copies):
+        part_of[rows] = _by_class(pictures.labels, wanted, key, pictures.class_names)
+    elif pictures.groups is None:
+        part_of[rows] = _by_kind(pictures, rows, wanted, key)
     elif wanted:
         part_of[rows] = by_group(pictures.labels[rows], pictures.groups[rows], wanted, key)
     part_of[_copies_of_held_out(part_of, pictures.copies)] = _LEFT_OUT
+    if not np.any(part_of == PARTS.index("train")):
+        held, copies = int(np.sum(part_of > 0)), int(np.sum(part_of == _LEFT_OUT))
+        raise EpochbankError(
+            f"nothing is left to train on: {held:,} pictures are held out, and {copies:,} are copies of these. Hold "
+            "out less with --validation and --test, or ignore the source's own parts with --split fractions."
+        )
     return {part: np.flatnonzero(part_of == number) for number, part in enumerate(PARTS)}
 
 
-def _copies_together(part_of: np.ndarray, rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """`part_of` of each of `rows` (ascending), with copies in the part of the first of their kind among `rows`."""
-    mine = copies[np.isin(copies[:, 0], rows)]
-    order = np.lexsort((mine[:, 0], mine[:, 1]))
-    row, kind = mine[order, 0], mine[order, 1]
-    first = np.searchsorted(rows, kind)
-    present = (first < len(rows)) & (rows[np.minimum(first, len(rows) - 1)] == kind)
-    # The first of their kind may stand elsewhere, in a part of the source's own: then the next one leads.
-    leader = np.where(present, kind, row[np.searchsorted(kind, kind)])
-    together = part_of.copy()
-    together[np.searchsorted(rows, row)] = part_of[np.searchsorted(rows, leader)]
-    return together
+def _by_kind(pictures: Pictures, rows: np.ndarray, wanted: dict[str, float], key: int) -> np.ndarray:
+    """The part of each of `rows`: class by class as `_by_class` has it, but whole kinds at a time, the copies of one
+    picture. A class with fewer kinds than there are parts stays in training."""
+    first = np.arange(len(pictures.labels))
+    first[pictures.copies[:, 0]] = pictures.copies[:, 1]
+    kinds, leader, kind_of = np.unique(first[rows], return_index=True, return_inverse=True)
+    sizes = np.bincount(kind_of)
+    labels = pictures.labels[rows[leader]]
+    order = np.lexsort((keyed_noise(len(kinds), key), labels))
+    sizes, labels = sizes[order], labels[order]
+    total = np.bincount(labels, sizes, len(pictures.class_names))
+    middle = np.cumsum(sizes) - sizes / 2 - (np.cumsum(total) - total)[labels]
+    part_of, low = np.zeros(len(kinds), np.int8), np.zeros(len(total))
+    several = np.bincount(labels, minlength=len(total)) > len(wanted)
+    for part, fraction in wanted.items():
+        high = low + np.maximum(1, np.round(fraction * total))
+        inside = (middle >= low[labels]) & (middle < high[labels]) & several[labels]
+        part_of[inside] = PARTS.index(part)
+        low = high
+    _one_of_each(part_of, labels, sizes, several, [0, *(PARTS.index(part) for part in wanted)])
+    drawn = np.empty(len(kinds), np.int8)
+    drawn[order] = part_of
+    return drawn[kind_of]
+
+
+def _one_of_each(
+    part_of: np.ndarray, labels: np.ndarray, sizes: np.ndarray, several: np.ndarray, parts: list[int]
+) -> None:
+    """Give a part that has no kind of a class with `several` the smallest one, from a part that has more than one."""
+    for part in parts:
+        lacking = several & (np.bincount(labels[part_of == part], minlength=len(several)) == 0)
+        for label in np.flatnonzero(lacking).tolist():
+            mine = np.flatnonzero(labels == label)
+            spare = mine[np.bincount(part_of[mine])[part_of[mine]] > 1]
+            part_of[spare[np.argmin(sizes[spare])]] = part
 
 
 def _copies_of_held_out(part_of: np.ndarray, copies: np.ndarray) -> np.ndarray:
@@ -111,7 +143,7 @@ def _by_class(labels: np.ndarray, wanted: dict[str, float], key: int, class_name
     """Part number of every row: the first pictures of each class, in a keyed order, are held out."""
     sizes = np.bincount(labels, minlength=len(class_names))
     parts = len(wanted) + 1
-    few = [name for name, size in zip(class_names, sizes, strict=True) if 0 < size < parts]
+    few = [name for name, size in zip(class_names, sizes, strict=True) if size < parts]
     if few:
         shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
         asked = " and ".join(wanted) or "nothing"

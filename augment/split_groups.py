@@ -4,6 +4,7 @@ Groups, the largest first, go one by one to the part that has the least of its s
 Sainte-Lague for seats in a parliament, with a share of every class and one of all pictures.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,9 @@ from augment.errors import EpochbankError
 from augment.order import mix64
 from augment.store.description import PARTS
 
-_MOST = 1.5
-"""How many times its fraction a part may grow to, to have a class that it lacks."""
+_MOST, _MOST_OF_POOR = 1.5, 3.0
+"""How many times its fraction a part may grow to, to have a class that it lacks; and one that has less than half of its
+fraction, or of the classes."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def by_group(labels: np.ndarray, groups: np.ndarray, wanted: dict[str, float], k
     shares = np.array([1 - sum(wanted.values()), *wanted.values()])
     part_of_group = _assigned(found, shares, keyed_noise(count, key))
     _fill_empty(part_of_group, found, shares)
+    _give_back(part_of_group, found)
     _cover(part_of_group, found, shares)
     return np.array(parts, np.int8)[part_of_group][members]
 
@@ -81,8 +84,9 @@ def _assigned(found: _Groups, shares: np.ndarray, noise: np.ndarray) -> np.ndarr
     for group in np.lexsort((noise, -found.sizes)).tolist():
         labels, counts = found.classes(group)
         where, more = np.append(labels, len(total)), np.append(counts, found.sizes[group])
-        filled = ((held[:, where] + more / 2) / share[:, where]) @ more
-        part = int(np.argmin(filled))
+        # Every quotient is exact to the last bit on any machine, and so is their sum.
+        filled = [math.fsum(one) for one in ((held[:, where] + more / 2) / share[:, where] * more).tolist()]
+        part = filled.index(min(filled))
         held[part, where] += more
         part_of_group[group] = part
     return part_of_group
@@ -97,6 +101,19 @@ def _fill_empty(part_of_group: np.ndarray, found: _Groups, shares: np.ndarray) -
             part_of_group[spare[np.argmin(off)]] = part
 
 
+def _give_back(part_of_group: np.ndarray, found: _Groups) -> None:
+    """Give training the smallest group of each class that it lacks, from a part that has another group."""
+    group_of = np.repeat(np.arange(len(found.sizes)), np.diff(found.begin))
+    train = np.bincount(found.labels[part_of_group[group_of] == 0], minlength=int(found.labels.max()) + 1)
+    for label in np.flatnonzero(train == 0).tolist():
+        holders = group_of[found.labels == label]
+        spare = holders[np.bincount(part_of_group)[part_of_group[holders]] > 1]
+        if train[label] == 0 and len(spare):
+            group = spare[np.argmin(found.sizes[spare])]
+            part_of_group[group] = 0
+            train[found.classes(group)[0]] += 1
+
+
 def _cover(part_of_group: np.ndarray, found: _Groups, shares: np.ndarray) -> None:
     """Give a held-out part that lacks a class the smallest training group that has it and can be spared.
 
@@ -108,7 +125,7 @@ def _cover(part_of_group: np.ndarray, found: _Groups, shares: np.ndarray) -> Non
     train = np.bincount(found.labels[part_of_group[group_of] == 0], minlength=len(starts) - 1)
     for part in range(1, len(shares)):
         images = found.sizes[part_of_group == part].sum()
-        most = _MOST * shares[part] * found.sizes.sum()
+        share = shares[part] * found.sizes.sum()
         has = np.bincount(found.labels[part_of_group[group_of] == part], minlength=len(train)) > 0
         for label in np.argsort(train, kind="stable").tolist():
             if has[label]:
@@ -116,6 +133,8 @@ def _cover(part_of_group: np.ndarray, found: _Groups, shares: np.ndarray) -> Non
             holders = group_of[by_label[starts[label] : starts[label + 1]]]
             for group in holders[np.argsort(found.sizes[holders], kind="stable")].tolist():
                 labels, _ = found.classes(group)
+                poor = images < share / 2 or 2 * has.sum() < len(has)
+                most = share * (_MOST_OF_POOR if poor else _MOST)
                 if part_of_group[group] == 0 and images + found.sizes[group] <= most and np.all(train[labels] > 1):
                     part_of_group[group] = part
                     images += found.sizes[group]

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from augment.balance import PerClass
-from augment.split import Pictures
+from augment.progress import counted
+from augment.source_file import SourceFile
+from augment.split import HeldOut, Pictures
 from augment.store.description import PARTS, Description
 from augment.store.split_file import read_part
 
-_NAMED = 5
-"""Classes that are named at most, in a sentence."""
+_NAMED, _NAME_LENGTH = 3, 24
+"""Classes that are named at most, and letters of a name."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,11 @@ def part_lines(facts: dict[str, PartFacts], classes: int) -> list[str]:
     lines = []
     for name, part in facts.items():
         share = 100 * part.images / max(1, total)
-        line = f"  {name:10} {part.images:,} pictures ({share:.1f} %), {part.classes:,} of {classes:,} classes"
-        line += f", {part.groups:,} group{'' if part.groups == 1 else 's'}" if part.groups is not None else ""
+        line = f"  {name:10} {counted(part.images, 'picture')} ({share:.1f} %), {part.classes:,} of {classes:,} classes"
+        line += f", {counted(part.groups, 'group')}" if part.groups is not None else ""
         if part.missing:
-            shown = ", ".join(part.missing[:_NAMED]) + (", ..." if len(part.missing) > _NAMED else "")
-            line += f"; lacks {shown}"
+            names = [name if len(name) <= _NAME_LENGTH else f"...{name[-_NAME_LENGTH:]}" for name in part.missing]
+            line += f"; lacks {', '.join(names[:_NAMED])}" + (", ..." if len(names) > _NAMED else "")
         lines.append(line)
     return lines
 
@@ -70,30 +72,37 @@ def balance_lines(head: str, per_class: PerClass | None, images: int, train: Par
     ]
 
 
-def split_warnings(pictures: Pictures, rows: dict[str, np.ndarray], alike: np.ndarray) -> list[str]:
-    """Sentences about a split: classes that a part lacks, copies left out, pictures nearly alike on both sides.
+def split_warnings(source: SourceFile, pictures: Pictures, rows: dict[str, np.ndarray], held_out: HeldOut) -> list[str]:
+    """Sentences about a split: fractions that were missed, copies left out, pictures nearly alike on both sides.
 
-    `rows` are the rows of each part, `alike` (int64 (k, 2)) pairs of rows with nearly the same picture.
+    `rows` are the rows of each part. What a part lacks, `part_lines` tells.
     """
+    unknown = "the source file is from before copies were looked for: import the source again to have them on one side"
     part_of = np.full(len(pictures.labels), -1, np.int8)
     for number, part in enumerate(PARTS):
         part_of[rows[part]] = number
     return [
-        *_missing(pictures, rows),
+        *([unknown] if source.copies is None else []),
+        *_fractions(pictures, part_of, held_out),
         *_copies(pictures, part_of),
         *_torn_groups(pictures, part_of),
-        *_alike(part_of, alike),
+        *_alike(part_of, source.column("alike"), source.alike_complete),
     ]
 
 
-def _missing(pictures: Pictures, rows: dict[str, np.ndarray]) -> list[str]:
-    sentences = []
-    for part in PARTS:
-        facts = part_facts(pictures.labels[rows[part]], None, pictures.class_names)
-        if facts.missing:
-            shown = ", ".join(facts.missing[:_NAMED]) + (", ..." if len(facts.missing) > _NAMED else "")
+def _fractions(pictures: Pictures, part_of: np.ndarray, held_out: HeldOut) -> list[str]:
+    """Parts that are the source's own, and those drawn by whole groups that came out far from what was asked."""
+    sentences: list[str] = []
+    for part, fraction in (("validation", held_out.validation), ("test", held_out.test)):
+        number = PARTS.index(part)
+        named = pictures.parts is not None and bool(np.any(pictures.parts == number))
+        share = float(np.mean(part_of == number))
+        if named and fraction:
+            sentences.append(f"the {part} part is the source's own: --{part} does not count")
+        elif fraction and (share == 0 or (pictures.groups is not None and not fraction / 2 <= share <= 2 * fraction)):
             sentences.append(
-                f"the {part} part lacks {len(facts.missing):,} of {len(pictures.class_names):,} classes: {shown}"
+                f"the {part} part has {100 * share:.1f} % of the pictures, and was to have {100 * fraction:g} %: "
+                "groups are whole, and too few or too large for it, or copies of others"
             )
     return sentences
 
@@ -103,14 +112,14 @@ def _copies(pictures: Pictures, part_of: np.ndarray) -> list[str]:
     copies, sentences = pictures.copies, []
     if len(copies):
         sentences.append(
-            f"{len(copies):,} pictures are copies of others, pixel for pixel; none of them is on two sides of the split"
+            f"copies of other pictures, pixel for pixel: {len(copies):,}; none is on another side of the split"
         )
     left_out = int(np.sum(part_of < 0))
     if left_out:
-        sentences.append(f"{left_out:,} of them are in no part, since what they are copies of is held out")
+        sentences.append(f"of these in no part, since what they are copies of is held out: {left_out:,}")
     other = int(np.sum(pictures.labels[copies[:, 0]] != pictures.labels[copies[:, 1]]))
     if other:
-        sentences.append(f"{other:,} copies stand under another class than the picture that they are a copy of")
+        sentences.append(f"of these under another class than the picture that they are a copy of: {other:,}")
     return sentences
 
 
@@ -123,14 +132,15 @@ def _torn_groups(pictures: Pictures, part_of: np.ndarray) -> list[str]:
     torn = int(np.sum(np.unique(pairs[:, 0], return_counts=True)[1] > 1))
     if not torn:
         return []
-    return [f"{torn:,} groups are in several parts, as the source has them: --split fractions splits by whole groups"]
+    return [f"groups in several parts, as the source has them: {torn:,}; --split fractions splits by whole groups"]
 
 
-def _alike(part_of: np.ndarray, alike: np.ndarray) -> list[str]:
+def _alike(part_of: np.ndarray, alike: np.ndarray, complete: bool) -> list[str]:
     one, other = part_of[alike[:, 0]], part_of[alike[:, 1]]
     across = int(np.sum((one != other) & (one >= 0) & (other >= 0)))
     if not across:
         return []
     return [
-        f"{across:,} pairs of pictures on different sides of the split are nearly the same, though not pixel for pixel"
+        f"{'' if complete else 'at least '}{counted(across, 'pair')} of pictures on different sides of the split "
+        f"{'is' if across == 1 else 'are'} nearly the same, though not pixel for pixel"
     ]

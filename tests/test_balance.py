@@ -91,7 +91,7 @@ def test_permutation_within_each(sizes: list[int], key: int) -> None:
 
 def test_bounds_that_are_none() -> None:
     """A least of 0, or above the most, is refused with an example."""
-    for bounds in ((0, 5), (6, 5)):
+    for bounds in ((0, 5), (6, 5), (1, 10**20)):
         with pytest.raises(EpochbankError, match=r"expected MIN:MAX .* such as 100:1000"):
             PerClass(*bounds)
 

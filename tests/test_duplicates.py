@@ -56,7 +56,8 @@ def test_near_copies_are_found() -> None:
         *(np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8) for picture in originals[80:120]),
     ]
     pictures = np.concatenate([originals, np.stack(changed)])
-    found = find_alike(picture_digests(pictures), likeness(pictures), pictures.__getitem__)
+    found, complete = find_alike(picture_digests(pictures), likeness(pictures), pictures.__getitem__)
+    assert complete
     pairs = {tuple(pair) for pair in found.tolist()}
     expected = {(400 + number, number) for number in range(120)}
     assert len(pairs & expected) >= 108
@@ -68,7 +69,7 @@ def test_what_is_different_is_not_alike() -> None:
     originals = glyphs(300, (32, 32, 1), seed=3)
     plain = np.zeros((20, 32, 32, 1), np.uint8) + np.arange(20, dtype=np.uint8)[:, None, None, None]
     pictures = np.concatenate([originals, originals[:100], originals[:100, :, ::-1], plain])
-    assert len(find_alike(picture_digests(pictures), likeness(pictures), pictures.__getitem__)) == 0
+    assert len(find_alike(picture_digests(pictures), likeness(pictures), pictures.__getitem__)[0]) == 0
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 1), (20, 16, 3), (5, 3, 1), (1, 1, 1), (300, 200, 3)])
@@ -99,3 +100,20 @@ def test_the_import_finds_them(tmp_path: Path) -> None:
         assert file.column("copy").tolist() == [[2900 + number, number] for number in range(100)]
         assert {(1500 + number, 10 + number) for number in range(10)} <= set(map(tuple, file.column("alike").tolist()))
     assert files[0].digest == files[1].digest
+
+
+def test_of_too_many_candidates_the_nearest_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are more than can be compared, near copies at the end of a source are found before chance likenesses,
+    and it is told that there may be more; memory stays within what is kept."""
+    monkeypatch.setattr(duplicates, "_MOST", 60)
+    rng = np.random.default_rng(5)
+    base = rng.integers(0, 2**63, (4, 2), dtype=np.uint64)
+    crowd = np.repeat(base, 200, axis=0) ^ (np.uint64(1) << rng.integers(0, 64, (800, 2)).astype(np.uint64))
+    near = rng.integers(0, 2**63, (30, 2), dtype=np.uint64)
+    likenesses = np.concatenate([crowd, near, near])
+    digests = rng.integers(0, 2**63, (len(likenesses), 2), dtype=np.uint64)
+    pairs, complete = duplicates.near_pairs(digests, likenesses)
+    assert not complete
+    assert len(pairs) == 60
+    assert {(830 + number, 800 + number) for number in range(30)} <= set(map(tuple, pairs.tolist()))
+    assert duplicates.near_pairs(digests[800:], likenesses[800:])[1]

@@ -557,7 +557,9 @@ def test_a_sheet_without_a_form_is_told(tmp_path: Path) -> None:
 def test_on_bad_skip_imports_the_rest(tmp_path: Path) -> None:
     """Refused with file and record, unless they are to be skipped: then recorded in the source file."""
     root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1), ("唖", 21)]) + b"tail")
-    with pytest.raises(EpochbankError, match=r"1 of 3 pictures.*\n  ETL9G_01, record 2 is cut off: 4 of 8,199 bytes"):
+    with pytest.raises(
+        EpochbankError, match=r"1 record\(s\) or file\(s\).*\n  ETL9G_01, record 2 is cut off: 4 of 8,199 bytes"
+    ):
         import_to(tmp_path / "a.h5", root)
     file = import_to(tmp_path / "b.h5", root, ImportOptions(on_bad="skip"))
     assert file.skipped_names() == [("ETL9G_01, record 2", "is cut off: 4 of 8,199 bytes")]

@@ -1,7 +1,11 @@
 """The split: whole groups at a time, else class by class; a function of its arguments alone."""
 
+import os
 import random
-from typing import Any
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from augment.errors import EpochbankError
-from augment.source_file import NO_PAIRS
+from augment.source_file import NO_PAIRS, SourceFile
 from augment.split import HeldOut, Pictures, split_key, split_rows
 from augment.split_report import part_facts, part_lines, split_warnings
 
@@ -350,6 +354,34 @@ def test_every_class_is_on_every_side_where_groups_allow_it() -> None:
         assert abs(len(parts["test"]) - 0.2 * len(labels)) < 0.1 * len(labels)
 
 
+def test_the_same_on_every_processor() -> None:
+    """Writers who all wrote the same characters make ties, which no processor's way of adding may break."""
+    code = (
+        "import numpy as np; from augment.split import *; import hashlib\n"
+        "digest = hashlib.sha256()\n"
+        "for writers in range(4, 30):\n"
+        "    for characters in (3, 13, 40):\n"
+        "        labels, groups = np.tile(np.arange(characters), writers), np.repeat(np.arange(writers), characters)\n"
+        "        rows = split_rows(Pictures(labels, ['c'] * characters, groups), HeldOut(0.2, 0.1), key=writers)\n"
+        "        digest.update(rows['test'].tobytes() + rows['validation'].tobytes())\n"
+        "print(digest.hexdigest()[:16])"
+    )
+    for processor in ("", "Prescott", "Haswell"):
+        environment = os.environ | ({"OPENBLAS_CORETYPE": processor} if processor else {})
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "40c6d101ceb7d914"
+
+
+def test_training_has_every_class_that_it_can() -> None:
+    """Classes of one writer each, among writers of many classes: training has them all."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(60), rng.integers(5, 80, 60))
+        labels = np.unique(np.minimum(rng.zipf(1.3, len(groups)), 400), return_inverse=True)[1]
+        parts = split(labels, groups, key=seed)
+        assert len(set(labels[parts["train"]])) == labels.max() + 1, seed
+
+
 def test_training_keeps_its_classes() -> None:
     """A class that one group alone has stays in training, rather than be tested without having been learned."""
     labels = np.concatenate([np.zeros(100, np.int64), np.arange(1, 21)])
@@ -420,7 +452,7 @@ def test_copies_are_on_one_side(key: int, seed: int, kinds: int) -> None:
 
 
 @few
-@given(key=keys, seed=seeds, kinds=st.integers(30, 2000), named=st.booleans(), grouped=st.booleans())
+@given(key=keys, seed=seeds, kinds=st.integers(200, 2000), named=st.booleans(), grouped=st.booleans())
 def test_copies_of_what_is_held_out_are_in_no_part(key: int, seed: int, kinds: int, named: bool, grouped: bool) -> None:
     """With groups, or parts of the source's own, those stay as they are: copies in the laxer part are left out."""
     rng = np.random.default_rng(seed)
@@ -437,6 +469,31 @@ def test_copies_of_what_is_held_out_are_in_no_part(key: int, seed: int, kinds: i
         }
         held = np.concatenate([kind[without["test"]], kind[without["validation"]]])
         assert set(parts["train"]) == {row for row in without["train"] if kind[row] not in held}
+
+
+def test_classes_oversampled_by_copying_are_on_every_side() -> None:
+    """Ten rare classes of eight drawings, each 25 times, among common ones: no class is missing anywhere."""
+    kind = np.concatenate([np.repeat(np.arange(80), 25), np.arange(80, 2080)])
+    labels = np.where(kind < 80, kind // 8, 10 + kind % 10)
+    for key in range(20):
+        parts = split(labels, key=key, copies=copies_of(kind))
+        assert_every_row_once(parts, len(kind))
+        assert sides(kind, parts) == 0
+        for part in PARTS:
+            assert len(set(labels[parts[part]])) == 20, (key, part)
+        rare = labels[parts["test"]] < 10
+        assert 25 <= rare.sum() / 10 <= 50
+        assert abs((~rare).sum() - 200) <= 5
+
+
+def test_nothing_left_to_train_on_is_refused() -> None:
+    """All pictures in a test part, or copies of what is held out: told, rather than a set without training part."""
+    labels = np.tile(np.arange(2), 20)
+    with pytest.raises(EpochbankError, match="nothing is left to train on: 40 pictures are held out, and 0 are copies"):
+        split(labels, parts=np.full(40, 2, np.int8))
+    same = np.array([[row, 0] for row in range(1, 40)])
+    with pytest.raises(EpochbankError, match="nothing is left to train on"):
+        split(labels, np.arange(40) // 4, copies=same)
 
 
 def test_no_copies_change_nothing() -> None:
@@ -457,36 +514,80 @@ def test_part_facts_are_told() -> None:
     empty = part_facts(np.empty(0, np.int64), None, names_of(8))
     assert (empty.images, empty.classes, empty.groups, empty.missing) == (0, 0, None, [])
     lines = part_lines({"train": facts, "test": empty}, 8)
-    assert (
-        "4 pictures (100.0 %), 3 of 8 classes, 2 groups; lacks class 2, class 3, class 4, class 5, class 6" in lines[0]
-    )
+    assert "4 pictures (100.0 %), 3 of 8 classes, 2 groups; lacks class 2, class 3, class 4, ..." in lines[0]
     assert "0 pictures (0.0 %), 0 of 8 classes" in lines[1]
 
 
-def warnings_of(split: dict[str, list[int]], alike: list[list[int]] | None = None, **known: Any) -> list[str]:
+@dataclass(frozen=True)
+class Known:
+    """What a source file says of its pairs, for the warnings."""
+
+    alike: list[list[int]]
+    copies: int | None = 0
+    alike_complete: bool = True
+
+    def column(self, name: str) -> np.ndarray:
+        assert name == "alike"
+        return np.array(self.alike, np.int64).reshape(-1, 2)
+
+
+def warnings_of(
+    split: dict[str, list[int]],
+    source: Known = Known([]),
+    held_out: HeldOut = HeldOut(0.1, 0.3),  # noqa: B008  frozen
+    **known: Any,
+) -> list[str]:
     rows = {part: np.array(held, np.int64) for part, held in split.items()}
     pictures = Pictures(np.array([0, 1, 0, 1, 0, 1]), names_of(2), **known)
-    return split_warnings(pictures, rows, np.array(alike or [], np.int64).reshape(-1, 2))
+    return split_warnings(cast(SourceFile, source), pictures, rows, held_out)
 
 
-def test_missing_classes_are_told() -> None:
-    """A part with pictures but without some classes is told, by names and numbers; an empty part is not."""
-    told = warnings_of({"train": [0, 1, 2, 3], "validation": [4, 5], "test": []})
-    assert told == []
-    told = warnings_of({"train": [0, 1, 3, 5], "validation": [2], "test": [4]})
-    assert told == ["the validation part lacks 1 of 2 classes: class 1", "the test part lacks 1 of 2 classes: class 1"]
+def test_missed_fractions_are_told() -> None:
+    """A part drawn by whole groups that is far from its fraction; not one that the source names, nor without groups."""
+    groups, parts = np.arange(6), {"train": [0, 1, 3], "validation": [2, 4], "test": [5]}
+    (told,) = warnings_of(parts, groups=groups)
+    assert told.startswith("the validation part has 33.3 % of the pictures, and was to have 10 %")
+    assert warnings_of(parts) == []
+    assert warnings_of(parts, groups=groups, parts=np.array([0, 0, 1, 0, 1, 0], np.int8)) == [
+        "the validation part is the source's own: --validation does not count"
+    ]
+
+
+def test_few_large_groups_among_many_small_ones() -> None:
+    """Four writers of 300 classes each and 20 of four: validation gets a large one rather than next to nothing."""
+    written = [np.arange(300)] * 4 + [np.arange(180)] + [np.arange(4 * n, 4 * n + 4) for n in range(20)]
+    groups = np.repeat(np.arange(25), [len(one) for one in written])
+    labels = np.concatenate(written)
+    for key in range(10):
+        parts = split(labels, groups, key=key)
+        assert len(set(labels[parts["validation"]])) == 300
+        assert len(set(labels[parts["train"]])) == 300
+        assert len(set(labels[parts["test"]])) >= 180
+
+
+def test_a_copy_of_an_official_test_picture_is_not_drawn() -> None:
+    """Validation is drawn from what may be in it, so that no class is lost by a copy that is left out afterwards."""
+    labels, stated = np.tile(np.arange(3), 20), np.where(np.arange(60) < 30, -1, 2).astype(np.int8)
+    copies = np.array([[row + 30, row] for row in range(24)])
+    parts = split(labels, parts=stated, copies=copies, validation=0.34)
+    assert sorted(labels[parts["validation"]].tolist()) == [0, 1, 2]
+    assert len(parts["train"]) == 3
 
 
 def test_copies_and_likenesses_are_told() -> None:
     """Copies, those left out, those under another class, groups torn apart, and pairs that are nearly the same."""
-    told = warnings_of(
-        {"train": [0, 1, 2], "validation": [], "test": [3, 4]},
-        [[3, 0], [2, 1], [5, 3], [4, 1]],
-        copies=np.array([[5, 4], [2, 0]]),
-        groups=np.array([1, 1, 2, 1, 3, 3]),
-        parts=np.array([0, 0, 0, 2, 2, 0], np.int8),
-    )
-    assert [sentence.split(" ", 1)[0] for sentence in told] == ["2", "1", "1", "1", "2"]
-    for sentence, word in zip(told, ("copies of others", "in no part", "another class", "several parts", "nearly"),
-                              strict=True):  # fmt: skip
+    split = {"train": [0, 1, 2], "validation": [], "test": [3, 4]}
+    known = {
+        "copies": np.array([[5, 4], [2, 0]]),
+        "groups": np.array([1, 1, 2, 1, 3, 3]),
+        "parts": np.array([0, 0, 0, 2, 2, 0], np.int8),
+    }
+    pairs = [[3, 0], [2, 1], [5, 3], [4, 1]]
+    own, *told = warnings_of(split, Known(pairs), HeldOut(0, 0.3), **known)
+    assert own == "the test part is the source's own: --test does not count"
+    assert [sentence.split(": ", 1)[-1].split(";")[0] for sentence in told[:4]] == ["2", "1", "1", "1"]
+    for sentence, word in zip(told, ("copies of other", "in no part", "another class", "several parts"), strict=False):
         assert word in sentence
+    assert told[4].startswith("2 pairs of pictures on different sides of the split are nearly the same")
+    assert warnings_of(split, Known(pairs[:1], alike_complete=False))[-1].startswith("at least 1 pair of pictures")
+    assert "import the source again" in warnings_of(split, Known([], copies=None))[0]

@@ -134,7 +134,7 @@ def _smaller(treatment: Treatment) -> Treatment:
 
 def _alike(facts: np.ndarray, indices: np.ndarray, seen: Seen, jobs: int) -> np.ndarray:
     """Pairs of rows that are nearly alike: those of near likeness, held against each other by their pixels."""
-    pairs = near_pairs(facts["digest"], facts["likeness"])
+    pairs, _ = near_pairs(facts["digest"], facts["likeness"])
     starts = range(0, len(pairs), _PAIRS)
     blocks = ((seen, indices[pairs[start : start + _PAIRS]]) for start in starts)
     found: list[np.ndarray] = [NO_PAIRS] * len(starts)

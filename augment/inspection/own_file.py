@@ -60,7 +60,7 @@ class SourceFileSource:
             group_names=file.group_names,
             size=file.shape[:2],
             channels=file.shape[2],
-            parts=file.column("part") if file.has_parts else None,
+            parts=file.column("part") if file.parts else None,
             bad=file.skipped_names() if file.skipped else [],
             notes=[f"when it was imported: {file.decided}"],
         )

@@ -77,15 +77,13 @@ class Archive:
 
     def contents(self, descriptor: int, entry: Entry) -> bytes:
         """A file of the open archive. Raises `BadPicture` where it is damaged."""
-        at = entry.header + self.shift
-        head = os.pread(descriptor, _HEADER.size, min(at, self.directory))
-        if len(head) < _HEADER.size or not head.startswith(b"PK\3\4"):
-            raise BadPicture("cannot be read: the archive is damaged there")
+        try:
+            at = data_at(descriptor, entry.header + self.shift)
+        except ValueError as error:
+            raise BadPicture("cannot be read: the archive is damaged there") from error
         if max(entry.packed, entry.size) > _LARGEST_FILE:
             raise BadPicture(f"has {entry.size:,} bytes; expected at most {_LARGEST_FILE:,}")
-        _, name, extra = _HEADER.unpack(head)
-        packed = os.pread(descriptor, entry.packed, at + len(head) + name + extra)
-        data = _unpacked(packed, entry)
+        data = _unpacked(os.pread(descriptor, entry.packed, at), entry)
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
             raise BadPicture("cannot be read: it is damaged in the archive")
         return data
@@ -130,6 +128,18 @@ def find_archive(path: Path) -> Archive:
     if archive.shift < 0:
         raise _refusal(path, "bytes are missing in the middle")
     return archive
+
+
+def data_at(descriptor: int, header: int) -> int:
+    """The byte of an open archive at which a file's bytes begin, whose header begins at the byte `header`.
+
+    `ValueError` where no header does.
+    """
+    head = os.pread(descriptor, _HEADER.size, header) if 0 <= header < 1 << 63 else b""
+    if len(head) < _HEADER.size or not head.startswith(b"PK\3\4"):
+        raise ValueError("it does not begin where it should")
+    _, name, extra = _HEADER.unpack(head)
+    return header + len(head) + name + extra
 
 
 def _length_of_rest(head: bytes) -> int:

@@ -26,8 +26,8 @@ class Description:
     """`format`, `source` (digest), `split`, `recipe` (settings), `seed`, `shape`; `per_class` where epochs are
     balanced."""
     source: dict[str, Any]
-    """`name`, `spec` (as the user gave it) and `path` of the source file: from the set's directory if it is
-    in `sets/sources/`, so that the two can be moved together."""
+    """`name`, `spec` (as the user gave it), `notes` of its import, and `path` of the source file: from the set's
+    directory if it is in `sets/sources/`, so that the two can be moved together."""
     recipe: str
     """The recipe's name."""
     class_names: list[str]

@@ -1,7 +1,6 @@
 """Members of .zip archives as plain runs of bytes: in place where they are stored as they are, else laid bare."""
 
 import shutil
-import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from isal import igzip_lib, isal_zlib
 
 from augment.errors import EpochbankError
 from augment.progress import size
+from augment.sources.archive import data_at
 from augment.sources.etl.places import Place
 
 _CHUNK = 32 << 10
@@ -89,10 +89,7 @@ def _unpacked(path: Path, member: zipfile.ZipInfo) -> Iterator[bytes]:
 
 def _seek(file: BinaryIO, member: zipfile.ZipInfo) -> int:
     """Go to where the bytes of a member begin, and return that place."""
-    file.seek(member.header_offset)
-    header = file.read(30)
-    if len(header) < 30 or not header.startswith(b"PK\3\4"):
-        raise Unreadable(
-            "is damaged in its archive: it does not begin where it should. Fetch or write the archive again"
-        )
-    return file.seek(member.header_offset + 30 + sum(struct.unpack("<HH", header[26:])))
+    try:
+        return file.seek(data_at(file.fileno(), member.header_offset))
+    except ValueError as error:
+        raise Unreadable(f"is damaged in its archive: {error}. Fetch or write the archive again") from error

@@ -90,30 +90,37 @@ def group_of(character: str) -> Literal["kanji", "hiragana", "katakana", "digits
 
 @dataclass(frozen=True)
 class Picked:
-    """Which characters a user wants: those of groups, or a list."""
+    """Which characters a user wants: those of groups, and others."""
 
     groups: frozenset[str]
-    characters: frozenset[str] | None = None
-    """The list; None where groups were named."""
+    characters: frozenset[str] = frozenset()
+    """Those that are named one by one."""
 
     def takes(self, character: str) -> bool:
         """Whether it is wanted."""
-        return group_of(character) in self.groups if self.characters is None else character in self.characters
+        return character in self.characters or group_of(character) in self.groups
 
 
 def pick(text: str | None) -> Picked:
-    """What `--characters` says: groups by name, else the characters themselves, commas and white space ignored.
+    """What `--characters` says: groups by name, and characters themselves, commas and white space ignored.
 
     None is all. `EpochbankError` for a text that names nothing.
     """
-    words = [word.strip().lower() for word in (_ALL if text is None else text).split(",") if word.strip()]
+    words = [word.strip() for word in (_ALL if text is None else text).split(",") if word.strip()]
     if not words:
         raise EpochbankError(
             f"--characters {text!r} names no character; expected {', '.join(GROUPS)}, all, or the characters "
             "themselves.",
             words=True,
         )
-    if set(words) <= {*GROUPS, _ALL}:
-        return Picked(frozenset(GROUPS if _ALL in words else words))
-    letters = "".join(unicodedata.normalize("NFC", text or "").replace(",", "").split())
-    return Picked(frozenset(), frozenset(map(plain, letters)))
+    named = {word.lower() for word in words if word.lower() in (*GROUPS, _ALL)}
+    others = [word for word in words if word.lower() not in named]
+    unknown = [word for word in others if named and word.isascii() and len(word) > 1]
+    if unknown:
+        raise EpochbankError(
+            f"--characters {text!r}: {unknown[0]!r} is no group of characters; expected {', '.join(GROUPS)} or all. "
+            "Give characters beside groups with commas between: kanji,a,b.",
+            words=True,
+        )
+    letters = "".join(unicodedata.normalize("NFC", "".join(others)).split())
+    return Picked(frozenset(GROUPS if _ALL in named else named), frozenset(map(plain, letters)))
