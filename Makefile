@@ -67,12 +67,13 @@ format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## The benchmarks: generation, streaming beside its peers, memory
+bench: $(READY) ## The benchmarks: generation, streaming beside its peers, memory, imports
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/shuffle.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/memory_streaming.py
+	$(BIN)/python benchmarks/imports.py
 
 docs: $(READY) ## docs/cli.md and the operations' pictures anew, from the code
 	$(BIN)/python docs/make_cli.py

@@ -1,5 +1,6 @@
 """Fonts that have the letters of a text: Pillow's own, or one that is found on the system."""
 
+import os
 import re
 from functools import lru_cache
 from itertools import islice
@@ -59,7 +60,9 @@ def check_font(file: Path) -> str:
 @lru_cache(maxsize=1)
 def system_fonts() -> tuple[str, ...]:
     """Paths of the system's fonts: those that have many letters by their names first, then the largest files."""
-    files = (file for directory in _DIRECTORIES for file in Path(directory).expanduser().rglob("*"))
+    # Unlike Path's, it leaves `~` where there is no home.
+    directories = (Path(os.path.expanduser(directory)) for directory in _DIRECTORIES)  # noqa: PTH111
+    files = (file for directory in directories for file in directory.rglob("*"))
     found = [
         file
         for file in islice(files, _MOST_FILES)

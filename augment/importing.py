@@ -209,8 +209,9 @@ def _listed(skipped: list[tuple[str, str]]) -> str:
 
 def _left_out(skipped: list[tuple[str, str]], scan: Scan, total: int, options: ImportOptions, listed: str) -> str:
     """A sentence on what is left out; `EpochbankError` where that is not wanted, or nothing is left."""
-    # What the scan could not use may be a record, or a whole file of them.
-    what = f"{len(skipped):,} record(s) or file(s)" if scan.bad else f"{len(skipped):,} of {total:,} pictures"
+    # What the scan could not use may be a whole file of them.
+    of = f"{total + len(scan.bad):,} {'pictures or files' if scan.bad else 'pictures'}"
+    what = f"{len(skipped):,} of {of}"
     if len(skipped) - len(scan.bad) == total:
         raise EpochbankError(f"no picture of the source can be used:{listed}\nNothing was imported.")
     if options.on_bad == "refuse":

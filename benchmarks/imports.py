@@ -1,6 +1,6 @@
 """How fast sources are imported to 64 x 64: records of the ETL Character Database, and a folder of small PNG files.
 
-    python benchmarks/imports.py                       # some ten minutes on two cores, and 5 GB of temporary disk
+    python benchmarks/imports.py                       # some ten minutes on two cores, and 10 GB of temporary disk
     python benchmarks/imports.py --source 9B --rounds 5
 
 `augment import` as a whole, its start included, with one worker and with two, in turn; sources are read from the
@@ -41,8 +41,8 @@ def _write_pngs(folder: Path, count: int) -> None:
 
 
 SOURCES: dict[str, tuple[int, Callable[[Path, int], Any]]] = {
-    "9G": (240_000, lambda folder, count: write_etl(folder, "9G", count)),
-    "9B": (600_000, lambda folder, count: write_etl(folder, "9B", count)),
+    "9G": (607_200, lambda folder, count: write_etl(folder, "9G", count)),
+    "9B": (607_200, lambda folder, count: write_etl(folder, "9B", count)),
     "8B": (152_000, lambda folder, count: write_etl(folder, "8B", count)),
     "png": (_PNGS, _write_pngs),
 }

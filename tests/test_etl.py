@@ -401,6 +401,8 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     """A link to a folder above is not followed for ever."""
     root = lay(tmp_path / "etl", ETL9G__ETL9G_01=wide_file("9G", [("亜", 1)]))
     (root / "ETL9G" / "up").symlink_to("..")
+    (root / "ETL9G" / "itself").symlink_to("itself")
+    assert isinstance(open_source(str(root)), EtlSource)
     assert len(scan_of(root, tmp_path).labels) == 1
 
 
@@ -558,7 +560,7 @@ def test_on_bad_skip_imports_the_rest(tmp_path: Path) -> None:
     """Refused with file and record, unless they are to be skipped: then recorded in the source file."""
     root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1), ("唖", 21)]) + b"tail")
     with pytest.raises(
-        EpochbankError, match=r"1 record\(s\) or file\(s\).*\n  ETL9G_01, record 2 is cut off: 4 of 8,199 bytes"
+        EpochbankError, match=r"1 of 3 pictures or files.*\n  ETL9G_01, record 2 is cut off: 4 of 8,199 bytes"
     ):
         import_to(tmp_path / "a.h5", root)
     file = import_to(tmp_path / "b.h5", root, ImportOptions(on_bad="skip"))
@@ -571,6 +573,8 @@ def test_empty_and_unreadable_files_are_told(tmp_path: Path) -> None:
     """An empty file, a link that leads nowhere, an archive that is none: each by name, and the rest is used."""
     root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)]), ETL9G_02=b"", **{"b.zip": b"no archive"})
     (root / "ETL9G_03").symlink_to("nowhere")
+    nameless = packed(root / "nameless.zip", **{"%%": b"x"})
+    nameless.write_bytes(nameless.read_bytes().replace(b"%%", b"\0\0"))
     packed(root / "whole.zip", ETL9G_04=wide_file("9G", [("亜", 1)]))
     content = (root / "whole.zip").read_bytes()
     (root / "whole.zip").write_bytes(content[: len(content) // 2])
@@ -656,6 +660,8 @@ def test_a_source_without_a_usable_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EpochbankError, match="ETL9G_01 is empty"):
         scan_of(lay(tmp_path / "b", ETL9G_01=b""), tmp_path)
     damaged = lay(tmp_path / "c", **{"ETL9G.zip": b"PK"})
+    assert isinstance(open_source(str(damaged)), EtlSource)
+    (damaged / "ETL9G.zip").write_bytes(b"PK" + b"\xff" * 100)  # No end that says how many files there are.
     assert isinstance(open_source(str(damaged)), EtlSource)
     with pytest.raises(EpochbankError, match=r"ETL9G\.zip cannot be read"):
         scan_of(damaged, tmp_path)
@@ -770,6 +776,9 @@ def test_tables_that_differ_or_are_none_are_refused(tmp_path: Path) -> None:
     lay(root, **{"b/euc_co59.dat": write.co59_table([("下", (12, 33))])})
     with pytest.raises(EpochbankError, match=r"a/euc_co59\.dat and b/euc_co59\.dat differ"):
         scan_of(root, tmp_path, "2")
+    packed(tmp_path / "large" / "ETL2.zip", ETL2_1=k_file([("上", "A", "MINCHO")]), **{"euc_co59.dat": bytes(2 << 20)})
+    with pytest.raises(EpochbankError, match=r"euc_co59\.dat has 2,097,152 bytes; expected at most"):
+        scan_of(tmp_path / "large", tmp_path, "2")
     for content in (b"", b"x", b"x:1", b"x:1,64", b"\xff:1,2", b"x:a,b", b"x:1,2,3"):
         with pytest.raises(EpochbankError, match="euc_co59"):
             read_table(content, "euc_co59.dat")
@@ -793,7 +802,7 @@ def test_every_code_is_one_character() -> None:
         assert ascii_half[0x21:0x7F].replace("¥", "\\").replace("‾", "~") == "".join(map(chr, range(0x21, 0x7F)))
         assert ascii_half[:0x21].strip() + ascii_half[0x7F:].strip() == ""
     codes = {jis0208(256 * high + low) for high in range(0x100) for low in range(0x100)} - {None}
-    assert len(codes) == 94 * 73 + 14 + 1  # 6,879 characters, but for the blank, are 6,878; see below.
+    assert len(codes) == 6_879 - 2  # The blank is none, nor is the sign that stands for what is unreadable.
 
 
 def test_repeated_kana_are_one_label(tmp_path: Path) -> None:

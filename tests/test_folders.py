@@ -304,6 +304,16 @@ def test_where_there_are_no_pictures_what_there_is_is_told(make: Make) -> None:
         scan_of(make("a/1.npy", "b/2.npy"))
 
 
+def test_paths_without_a_group_are_counted_and_the_first_told(make: Make) -> None:
+    """However many there are, in the order of the paths."""
+    names = [f"a/{number:02d}.png" for number in range(23)] + ["b/g1.png", "b/h.png"]
+    with pytest.raises(
+        EpochbankError, match=r"(?s)does not match 24 of 25 paths.*:\n  a/00.png\n.*09.png\n  and 14 more$"
+    ) as told:
+        scan_of(make(*names), group_pattern="g(.)")
+    assert str(told.value).count("\n") == 11
+
+
 def test_an_empty_archive_is_refused(tmp_path: Path) -> None:
     """So is an archive without any file."""
     with pytest.raises(EpochbankError, match="holds no pictures; expected"):

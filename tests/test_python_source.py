@@ -340,7 +340,7 @@ def test_bad_pictures(module: Module) -> None:
         assert told in reasons.pop(f"item {item}")
     assert not reasons
     source = open_source(f"python:{name}:data")
-    with pytest.raises(EpochbankError, match=r"8 of 11 pictures cannot be used:\n  item 1 has NaN"):
+    with pytest.raises(EpochbankError, match=r"8 of 11 pictures or files cannot be used:\n  item 1 has NaN"):
         import_source(source, Path("o.h5"), ImportOptions(), 1, quiet=True)
     import_source(source, Path("o.h5"), ImportOptions(on_bad="skip"), 1, quiet=True)
     assert open_source_file(Path("o.h5")).skipped == 8

@@ -6,12 +6,14 @@ A refusal says what was refused, what was received, what is expected, and the re
 
 import errno
 import fcntl
+import io
 import json
 import os
 import shutil
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -191,7 +193,8 @@ def damage_a_chunk(directory: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [("run", "nowhere"), ("plan", "nowhere"), ("preview", "nowhere"),
-                                   ("import", "nowhere", "o.h5"), ("run", "npz:nowhere")], ids=str)  # fmt: skip
+                                   ("import", "nowhere", "o.h5"), ("run", "npz:nowhere"),
+                                   ("run", "~nobody-is-called-so/t")], ids=str)  # fmt: skip
 def test_missing_source(words: tuple[str, ...]) -> None:
     """A source that does not exist is refused by every command that takes one."""
     refused(augment, 1, words, words[1], "does not exist", "expected", "Check the path")
@@ -339,6 +342,41 @@ def test_damaged_compressed_npz() -> None:
     data[2_000:2_100] = bytes(100)
     Path("a.npz").write_bytes(data)
     refused(augment, 1, ("run", "a.npz"), "a.npz cannot be read as .npz", "Write it again")
+
+
+def test_npz_with_a_password() -> None:
+    """An .npz that is encrypted is refused, not met with a traceback."""
+    data = bytearray(Path(write_arrays("a.npz")).read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    Path("a.npz").write_bytes(data)
+    refused(augment, 1, ("run", "a.npz"), "a.npz cannot be read as .npz", "encrypted", "Write it again")
+
+
+def test_npz_of_another_length_than_it_says() -> None:
+    """An .npz whose pictures would end in what comes after them is refused."""
+    data = io.BytesIO()
+    np.save(data, noise(12, 8, 8))
+    write_arrays("a.npz", images=None, pad=noise(9_000))
+    with zipfile.ZipFile("a.npz") as whole, zipfile.ZipFile("b.npz", "w") as short:
+        short.writestr("images.npy", data.getvalue()[:-64])
+        for name in whole.namelist():
+            short.writestr(name, whole.read(name))
+    told = "images.npy has 832 bytes, and its shape (12, 8, 8) wants 896"
+    refused(augment, 1, ("run", "b.npz"), "b.npz cannot be read as .npz", told, "Write it again")
+
+
+def test_npz_that_lacks_a_piece() -> None:
+    """An .npz of which some bytes in the middle are gone is refused as such, not as a fault of the disk."""
+    data = Path(write_arrays("a.npz", pad=noise(9_000))).read_bytes()
+    Path("a.npz").write_bytes(data[:2_000] + data[2_100:])
+    refused(augment, 1, ("run", "a.npz"), "a.npz cannot be read as .npz", "Write it again")
+
+
+def test_hdf5_of_a_type_that_numpy_lacks() -> None:
+    """Labels that are times of UNIX are refused, not met with a traceback."""
+    with h5py.File(write_arrays("a.h5", labels=None), "a") as file:
+        h5py.h5d.create(file.id, b"labels", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((12,)))
+    refused(augment, 1, ("run", "a.h5"), "a.h5 cannot be read as HDF5", "No NumPy equivalent")
 
 
 def test_damaged_hdf5_chunk() -> None:

@@ -64,7 +64,7 @@ def inspect(
     return facts
 
 
-def _source(spec: str, options: SourceOptions) -> Source:
+def _source(spec: str, options: SourceOptions) -> Source | SourceFileSource:
     if not is_source_file(Path(spec)):
         return open_source(spec, options)
     if options != SourceOptions():
@@ -76,7 +76,7 @@ def _source(spec: str, options: SourceOptions) -> Source:
     return SourceFileSource(Path(spec))
 
 
-def _kind(source: Source) -> str:
+def _kind(source: Source | SourceFileSource) -> str:
     """`folder`, `npz`, `source file`."""
     return (
         "source file" if isinstance(source, SourceFileSource) else type(source).__name__.removesuffix("Source").lower()

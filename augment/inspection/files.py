@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def check_directory(out: Path) -> None:
 def check_outside(out: Path, source: str) -> None:
     """`EpochbankError` where `out` lies in the folder that the source is: it would be part of the source afterwards."""
     _, colon, path = source.partition(":")
-    for folder in (Path(name).expanduser() for name in ([source, path] if colon else [source])):
+    for folder in (Path(os.path.expanduser(name)) for name in ([source, path] if colon else [source])):  # noqa: PTH111
         if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
             raise EpochbankError(
                 f"--out {out} lies in the source {source}; expected a place outside, since what is written there "

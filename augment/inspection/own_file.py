@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from augment.source_file import SourceFile, open_source_file
 from augment.sources import Scan
-from augment.sources.base import file_identity
 
 _RUN_BYTES, _ORIGINS = 8 << 20, 4096
 
@@ -44,10 +42,6 @@ class SourceFileSource:
 
     def __init__(self, path: Path):
         self.path, self.name, self._file = path, path.stem, open_source_file(path)
-
-    def identity(self) -> Any:
-        """Path, bytes and time of change."""
-        return ["source file", *file_identity(self.path)]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """Labels, groups and parts as the import recorded them; what it left out is told as bad."""

@@ -11,7 +11,7 @@ from augment.inspection.findings import Findings, distinct_pairs
 from augment.split_report import part_facts
 from augment.store.description import PARTS
 
-EXAMPLES = 5
+_EXAMPLES = 5
 """Pictures, pairs, classes and sizes that are told of each kind."""
 FEW = 3
 """A class with fewer pictures, or groups, cannot be in each of the three parts."""
@@ -83,7 +83,7 @@ def _classes(findings: Findings) -> dict[str, Any]:
     names = findings.scan.class_names
     counts = np.bincount(findings.scan.labels, minlength=len(names))
     order = np.argsort(counts, kind="stable")
-    fewest, most = order[:EXAMPLES].tolist(), order[::-1][:EXAMPLES].tolist()
+    fewest, most = order[:_EXAMPLES].tolist(), order[::-1][:_EXAMPLES].tolist()
     return {
         "count": len(names),
         "pictures": spread_of(counts),
@@ -120,7 +120,7 @@ def _parts(findings: Findings) -> dict[str, Any] | None:
 
 def _sizes(heights: np.ndarray, widths: np.ndarray) -> dict[str, Any]:
     sizes, counts = np.unique((heights.astype(np.int64) << 32) | widths, return_counts=True)
-    common = np.argsort(-counts, kind="stable")[:EXAMPLES]
+    common = np.argsort(-counts, kind="stable")[:_EXAMPLES]
     return {
         "count": len(sizes),
         "height": spread_of(heights),
@@ -136,17 +136,17 @@ def _wrong(findings: Findings) -> dict[str, Any]:
     """Of each kind: how many, and a few of them."""
     scan, found = findings.scan, findings.faults
     told = {
-        kind: {"pictures": len(rows), "examples": [_origin(findings, row) for row in rows[:EXAMPLES].tolist()]}
+        kind: {"pictures": len(rows), "examples": [_origin(findings, row) for row in rows[:_EXAMPLES].tolist()]}
         for kind, rows in found.items()
         if rows.ndim == 1 and kind != "bad"
     }
-    bad = [(_origin(findings, row), reason) for row, reason in [*findings.bad.items()][:EXAMPLES]] + scan.bad
+    bad = [(_origin(findings, row), reason) for row, reason in [*findings.bad.items()][:_EXAMPLES]] + scan.bad
     copies = _told_pairs(findings, findings.copies)
     copies["constant"] = int(findings.has(CONSTANT)[findings.copies[:, 0]].sum())
     return {
         "bad": {
             "pictures": len(findings.bad) + len(scan.bad),
-            "examples": [{"origin": origin, "why": reason} for origin, reason in bad[:EXAMPLES]],
+            "examples": [{"origin": origin, "why": reason} for origin, reason in bad[:_EXAMPLES]],
         },
         **told,
         "copies": copies,
@@ -162,7 +162,7 @@ def _told_pairs(findings: Findings, pairs: np.ndarray) -> dict[str, Any]:
     labels = scan.labels[indices]
     parts = None if scan.parts is None else scan.parts[indices]
     across = 0 if parts is None else int(((parts[:, 0] != parts[:, 1]) & (parts >= 0).all(axis=1)).sum())
-    first = findings.worst_first(pairs)[:EXAMPLES].tolist()
+    first = findings.worst_first(pairs)[:_EXAMPLES].tolist()
     return {
         "pictures": len(pairs),
         "other_class": int((labels[:, 0] != labels[:, 1]).sum()),
@@ -191,7 +191,7 @@ def _few_groups(findings: Findings) -> dict[str, Any]:
 def _few(findings: Findings, counts: np.ndarray) -> dict[str, Any]:
     """Classes of which there are fewer than one for each part."""
     few = np.flatnonzero(counts < FEW).tolist()
-    return {"classes": len(few), "examples": [findings.scan.class_names[label] for label in few[:EXAMPLES]]}
+    return {"classes": len(few), "examples": [findings.scan.class_names[label] for label in few[:_EXAMPLES]]}
 
 
 def _origin(findings: Findings, row: int) -> str:

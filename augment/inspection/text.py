@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from augment.fonts import code_point
+from augment.inspection.facts import LEAST_CONTRAST
+from augment.inspection.report import FEW
 from augment.split_report import PartFacts, part_lines
 from augment.store.description import PARTS
 
@@ -19,7 +21,7 @@ _NAME = 24
 _KINDS = {
     "bad": "cannot be used: `augment run` refuses them, or leaves them out with --on-bad skip",
     "constant": "have one colour throughout",
-    "blank": "have nearly no contrast: less than 32 of 255",
+    "blank": f"have nearly no contrast: less than {LEAST_CONTRAST} of 255",
     "inverted": "have a {fewer} ground where most have a {more} one",
 }
 
@@ -134,7 +136,7 @@ def _wrong_lines(wrong: dict[str, Any], ground: dict[str, int], has_parts: bool)
         if few > told and not has_parts:
             told = few
             lines.append(
-                f"  few        {few:,} classes have fewer than 3 {what}, so that not every part can have one: "
+                f"  few        {few:,} classes have fewer than {FEW} {what}, so that not every part can have one: "
                 f"{', '.join(some)}{', ...' if few > len(some) else ''}"
             )
     checked = [f"  none       is {', '.join(none)}"] if none else []

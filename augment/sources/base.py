@@ -1,5 +1,6 @@
 """What every kind of source offers: a cheap identity, a scan of what is there, and a reader for workers."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Scan:
-    """What is in a source. Its memory is 8 bytes a picture: labels and groups, no paths and no pixels."""
+    """What is in a source. Its memory is 9 bytes a picture: labels, groups and parts, no paths and no pixels."""
 
     reader: Reader
     labels: np.ndarray
@@ -85,6 +86,15 @@ class Source(Protocol):
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """Find the pictures, on so many cores. Files put in `workspace` must outlive the scan's reader."""
         ...
+
+
+def status_of(path: bytes | Path) -> str:
+    """Bytes and time of change of a file; empty where it is not there or may not be asked: told when it is read."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  bytes as well
+    except (OSError, ValueError):
+        return ""
+    return f"{status.st_size}/{status.st_mtime_ns}"
 
 
 def file_identity(path: Path) -> list[Any]:

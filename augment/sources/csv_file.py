@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from augment.errors import EpochbankError
-from augment.sources.base import Scan, SourceOptions, file_identity
+from augment.sources.base import Scan, SourceOptions, file_identity, status_of
 from augment.sources.names import GROUP, LABEL, PART, PATH, Names, find_column, part_number
 from augment.sources.paths import PathList, PathWriter
 from augment.sources.readers import FilesReader
@@ -49,7 +49,7 @@ class CsvSource:
         layout, digest = self._layout(), hashlib.sha256()
         for _, row in self._rows(layout):
             path = row[layout.path] if len(row) > layout.path else ""
-            digest.update(f"{path}/{_status(self.path.parent, path)}/".encode())
+            digest.update(f"{path}/{status_of(self.path.parent / path)}/".encode())
         return ["csv", *file_identity(self.path), digest.hexdigest()]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
@@ -188,12 +188,3 @@ def _undecoded(path: Path) -> int:
             if line.decode("utf-8", "replace").encode() != line:
                 return number
     return 1
-
-
-def _status(folder: Path, path: str) -> str:
-    """Bytes and time of change of a picture; empty where it is not there, which is told when it is read."""
-    try:
-        status = (folder / path).stat()
-    except (OSError, ValueError):
-        return ""
-    return f"{status.st_size}/{status.st_mtime_ns}"

@@ -1,12 +1,21 @@
 """The built-in source: 1,797 real handwritten digits, 8 x 8, that come with scikit-learn."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from augment.sources.base import Decoded, Scan
+
+
+@lru_cache(maxsize=1)
+def _load() -> Any:
+    """What scikit-learn parses anew each time."""
+    from sklearn.datasets import load_digits
+
+    return load_digits()
 
 
 class DigitsReader:
@@ -17,9 +26,7 @@ class DigitsReader:
 
     def read(self, indices: np.ndarray) -> Iterator[Decoded]:
         """10 x 10 pictures."""
-        from sklearn.datasets import load_digits
-
-        levels = load_digits().images[indices]
+        levels = _load().images[indices]
         yield np.pad(np.round(levels * (255 / 16)).astype(np.uint8), [(0, 0), (1, 1), (1, 1)])
 
     def origin(self, index: int) -> str:
@@ -38,11 +45,9 @@ class DigitsSource:
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """1,797 pictures of ten classes, to be scaled up to 64 x 64; the writers are not recorded."""
-        from sklearn.datasets import load_digits
-
         return Scan(
             reader=DigitsReader(),
-            labels=load_digits().target.astype(np.int32),
+            labels=_load().target.astype(np.int32),
             class_names=[str(digit) for digit in range(10)],
             size=(64, 64),
             channels=1,

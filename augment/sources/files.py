@@ -18,7 +18,7 @@ import numpy as np
 from augment.errors import EpochbankError
 from augment.progress import Count
 from augment.sources.archive import find_archive
-from augment.sources.base import Reader, Scan, SourceOptions, file_identity
+from augment.sources.base import Reader, Scan, SourceOptions, file_identity, status_of
 from augment.sources.classes import arrange, composed, some
 from augment.sources.names import Names
 from augment.sources.paths import PathList, PathWriter, shown
@@ -99,8 +99,8 @@ class _FilesSource:
                     encoded = [folder.path + b"/" + name for name in names]
                     writer.add(encoded)
                     if self.group_pattern is not None:
-                        ungrouped += self._group(encoded, groups)
-        self._check(found, ungrouped)
+                        ungrouped = [*ungrouped, *self._group(encoded, groups)][:_SHOWN]
+        self._check(found, ungrouped, sum(found.sizes) - len(groups))
         classes = arrange(found.folders, found.sizes, obey_parts=self.options.split == "source")
         group_index, group_names = groups.in_order() if groups else (None, None)
         return Scan(
@@ -132,7 +132,8 @@ class _FilesSource:
             else:
                 groups.add(group)
 
-    def _check(self, found: _Found, ungrouped: list[str]) -> None:
+    def _check(self, found: _Found, ungrouped: list[str], count: int) -> None:
+        """Refuse what is no source; `ungrouped` are the first of `count` paths without a group, if one is asked for."""
         if not found.folders:
             others = "".join(f"\n  {where} {reason}" for where, reason in found.bad)
             instead = f"; there are {found.left_out_as_text()}" if found.left_out else ""
@@ -147,10 +148,10 @@ class _FilesSource:
                 "Put the pictures of each class into a folder that bears its name."
             )
         if ungrouped:
-            listed = "".join(f"\n  {path}" for path in ungrouped[:_SHOWN])
-            more = f"\n  and {len(ungrouped) - _SHOWN:,} more" if len(ungrouped) > _SHOWN else ""
+            listed = "".join(f"\n  {path}" for path in ungrouped)
+            more = f"\n  and {count - _SHOWN:,} more" if count > _SHOWN else ""
             raise EpochbankError(
-                f"--group-pattern does not match {len(ungrouped):,} of {sum(found.sizes):,} paths; expected a group "
+                f"--group-pattern does not match {count:,} of {sum(found.sizes):,} paths; expected a group "
                 f"for each picture. Widen the pattern, or move these files away:{listed}{more}",
                 words=True,
             )
@@ -167,7 +168,7 @@ class FolderSource(_FilesSource):
                 digest.update(folder.fault.encode())
                 for name in folder.pictures:
                     path = folder.path + b"/" + name
-                    digest.update(b"%b/%b/" % (path, _status(root + b"/" + path)))
+                    digest.update(b"%b/%b/" % (path, status_of(root + b"/" + path).encode()))
         return ["folder", str(self.path.resolve()), digest.hexdigest()]
 
     def _walk(self, count: Count) -> Iterator[Folder]:
@@ -207,14 +208,3 @@ def _compile(group_pattern: str | None) -> re.Pattern[str] | None:
             r"Example: --group-pattern '_(\d+)\.png$'",
             words=True,
         ) from error
-
-
-def _status(path: bytes) -> bytes:
-    """Bytes and time of change of a file; of the link where it leads nowhere, and empty where it may not be asked."""
-    for ask in (os.stat, os.lstat):
-        try:
-            status = ask(path)
-            return b"%d/%d" % (status.st_size, status.st_mtime_ns)
-        except OSError:
-            continue  # It is told when the picture is read.
-    return b""

@@ -1,5 +1,6 @@
 """From what the user wrote to a source: `digits`, a path, or `kind:path` where the kind cannot be told."""
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,14 +10,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from augment.errors import EpochbankError
-from augment.sources.arrays import Hdf5Source, NpzSource
 from augment.sources.base import Source, SourceOptions
 from augment.sources.csv_file import CsvSource
 from augment.sources.digits import DigitsSource
 from augment.sources.etl import EtlSource, holds_etl
 from augment.sources.files import FolderSource, ZipSource
+from augment.sources.hdf5 import Hdf5Source
 from augment.sources.idx import IdxSource
 from augment.sources.idx_files import is_idx
+from augment.sources.npz import NpzSource
 from augment.sources.python_iterator import PythonSource
 
 
@@ -78,7 +80,7 @@ def _find(spec: str) -> tuple[str, Path]:
     kind, separator, rest = spec.partition(":")
     if not separator or kind not in KINDS:
         kind, rest = "", spec
-    path = Path(rest).expanduser().absolute()
+    path = Path(os.path.expanduser(rest)).absolute()  # noqa: PTH111  It leaves a user whom it does not know.
     prefix = kind != "" and KINDS[kind].place == "prefix" and path.parent.is_dir()
     if not path.exists() and not prefix:
         raise EpochbankError(

@@ -67,8 +67,8 @@ class IdxSource:
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """Read the labels, and lay the pictures bare in `workspace` where they are packed."""
         family, pairs = find_pairs(self.path)
-        files = [_pictures(pair.images, workspace) for pair in pairs]
-        labels = [_labels(pair, file.shape[0]) for pair, file in zip(pairs, files, strict=True)]
+        files = [_laid_bare(pair.images, 3, workspace) for pair in pairs]
+        labels = [_labels(pair, file.shape[0], workspace) for pair, file in zip(pairs, files, strict=True)]
         label = np.concatenate(labels)
         numbers = np.unique(label)
         place = np.zeros(256, np.int32)
@@ -114,12 +114,12 @@ def _shape(path: Path, file: BinaryIO, dimensions: int) -> tuple[int, ...]:
     return shape
 
 
-def _pictures(path: Path, workspace: Path) -> RawReader:
-    """A reader of the pictures: in place, or from a copy in `workspace` of a packed file."""
+def _laid_bare(path: Path, dimensions: int, workspace: Path) -> RawReader:
+    """A reader of what is behind the head: in place, or from a copy in `workspace` of a packed file."""
     try:
         file, packed = _opened(path)
         with file:
-            shape = _shape(path, file, 3)
+            shape = _shape(path, file, dimensions)
             offset, expected = file.tell(), math.prod(shape)
             bare, count = (workspace / f"{path.name}.bare") if packed else path, 0
             if packed:
@@ -131,31 +131,20 @@ def _pictures(path: Path, workspace: Path) -> RawReader:
                 count = path.stat().st_size - offset
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EpochbankError(f"{path} cannot be unpacked: {error}. {_AGAIN}") from error
-    _check_count(path, count, shape)
-    return RawReader(bare, 0 if packed else offset, shape, "|u1", False)
-
-
-def _labels(pair: Pair, pictures: int) -> np.ndarray:
-    """uint8 (N,), one for each of so many pictures."""
-    try:
-        file, _ = _opened(pair.labels)
-        with file:
-            shape = _shape(pair.labels, file, 1)
-            data = file.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise EpochbankError(f"{pair.labels} cannot be unpacked: {error}. {_AGAIN}") from error
-    _check_count(pair.labels, len(data), shape)
-    if shape[0] != pictures:
-        raise EpochbankError(
-            f"{pair.images} holds {pictures:,} pictures and {pair.labels} {shape[0]:,} labels; expected one label for "
-            "each picture. Fetch both again."
-        )
-    return np.frombuffer(data, np.uint8)
-
-
-def _check_count(path: Path, count: int, shape: tuple[int, ...]) -> None:
     if count != math.prod(shape):
         raise EpochbankError(
             f"{path} holds {count:,} bytes behind its head; expected {math.prod(shape):,}, for the dimensions "
             f"{' x '.join(map(str, shape))} that it says. {_AGAIN}"
         )
+    return RawReader(bare, 0 if packed else offset, shape, "|u1", False)
+
+
+def _labels(pair: Pair, pictures: int, workspace: Path) -> np.ndarray:
+    """uint8 (N,), one for each of so many pictures."""
+    file = _laid_bare(pair.labels, 1, workspace)
+    if file.shape[0] != pictures:
+        raise EpochbankError(
+            f"{pair.images} holds {pictures:,} pictures and {pair.labels} {file.shape[0]:,} labels; expected one label "
+            "for each picture. Fetch both again."
+        )
+    return np.fromfile(file.path, np.uint8, pictures, offset=file.offset)

@@ -1,11 +1,14 @@
 """What sources have in common: names numbered as they come, columns found by what they are called, parts by name."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from augment.sources.base import PART_NAMES
+
+Name = TypeVar("Name")
 
 PATH = ("path", "file", "filename", "image")
 LABEL = ("label", "class", "character")
@@ -45,9 +48,14 @@ class Names:
         Integers stand in the order of numbers, text in that of its code points. There must be a name.
         """
         names = sorted(self._number)  # All of one type.
-        place = np.empty(len(names), np.int32)
-        place[[self._number[name] for name in names]] = np.arange(len(names))
-        return place[np.frombuffer(self._numbers, np.intc)], list(map(str, names))
+        return ranks(names, self._number)[np.frombuffer(self._numbers, np.intc)], list(map(str, names))
+
+
+def ranks(names: Sequence[Name], number: Mapping[Name, int]) -> np.ndarray:
+    """int32 (K,): the place in `names` of the one whose `number` is 0, 1, ..., K - 1."""
+    place = np.empty(len(names), np.int32)
+    place[[number[name] for name in names]] = np.arange(len(names))
+    return place
 
 
 def check_text(text: str) -> None:

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from augment.errors import EpochbankError
 from augment.progress import Count
 from augment.sources.archive import Archive
+from augment.sources.names import ranks
 from augment.sources.paths import is_hidden, left_out_as
 
 _COUNTED = 1024
@@ -54,7 +56,7 @@ def walk(root: Path, count: Count) -> Iterator[Folder]:
         try:
             with os.scandir(_join(start, path)) as found:
                 for entry in found:
-                    into = folders if _is_folder(entry) else files
+                    into = folders if is_folder(entry) else files
                     if into is folders and entry.is_symlink() and _leads_back(start, path, entry, above):
                         continue
                     into.append(entry.name)
@@ -110,10 +112,8 @@ def walk_archive(archive: Archive, count: Count) -> Iterator[Folder]:
         yield Folder(b"", left_out=left_out)
         return
     paths = sorted(folders, key=lambda path: path.split(b"/"))
-    rank = np.empty(len(paths), np.int32)
-    rank[[folders[path] for path in paths]] = np.arange(len(paths))
-    ranks = rank[np.frombuffer(folder_of, np.intc)]
-    order, ends = np.argsort(ranks, kind="stable"), np.cumsum(np.bincount(ranks, minlength=len(paths)))
+    place_of = ranks(paths, folders)[np.frombuffer(folder_of, np.intc)]
+    order, ends = np.argsort(place_of, kind="stable"), np.cumsum(np.bincount(place_of, minlength=len(paths)))
     with open(archive.path, "rb") as file:
         for path, following, run in zip(paths, [*paths[1:], b""], np.split(order, ends[:-1]), strict=True):
             latest: dict[bytes, int] = {}  # Of two files of one name, unpacking leaves the later one.
@@ -154,7 +154,7 @@ def _join(path: bytes, name: bytes) -> bytes:
     return path + b"/" + name if path and name else path or name
 
 
-def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+def is_folder(entry: os.DirEntry[Any]) -> bool:
     """Whether it is a folder, or a link to one; a link that leads nowhere is told when the picture is read."""
     try:
         return entry.is_dir()

@@ -66,8 +66,8 @@ def read_table(content: bytes, where: str) -> dict[int, str | None]:
                 raise ValueError
         except ValueError as error:
             raise EpochbankError(
-                f"{where} holds {entry!r}; expected EUC-JP text of `character:a,b`, both halves of the code from 0 to "
-                "63. Take the file that comes with ETL2."
+                f"{where} holds {entry[:32]!r}; expected EUC-JP text of `character:a,b`, both halves of the code from "
+                "0 to 63. Take the file that comes with ETL2."
             ) from error
         table[64 * first + second] = None if character in _UNREADABLE else "".join(map(plain, character))
     if not table:

@@ -9,7 +9,8 @@ from augment.sources.base import Scan
 from augment.sources.etl.catalogue import TABLE
 from augment.sources.etl.characters import Picked
 from augment.sources.etl.harvest import Harvest, Task
-from augment.sources.etl.reader import EtlReader, Part
+from augment.sources.etl.reader import EtlReader, File
+from augment.sources.names import ranks
 
 _UNKNOWN, _UNWANTED = -1, -2
 
@@ -27,9 +28,9 @@ class Gathering:
         """Pictures of characters that are not picked."""
         self._classes: dict[str, int] = {}
         self._groups: dict[str, int] = {}
-        self._parts: list[Part] = []
+        self._files: list[File] = []
         self._labels, self._members = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
-        self._part, self._record = [np.zeros(0, np.uint16)], [np.zeros(0, np.uint32)]
+        self._file, self._record = [np.zeros(0, np.uint16)], [np.zeros(0, np.uint32)]
 
     def add(self, task: Task, found: Harvest, character_of: Callable[[int], str | None]) -> None:
         """The pictures of a file; `character_of` a code is None where it has none."""
@@ -51,9 +52,9 @@ class Gathering:
         groups = [self._groups.setdefault(name, len(self._groups)) for name in names]
         self._labels.append(labels[rows])
         self._members.append(np.array(groups, np.int32)[hand])
-        self._part.append(np.full(len(rows), len(self._parts), np.uint16))
+        self._file.append(np.full(len(rows), len(self._files), np.uint16))
         self._record.append((rows + found.first).astype(np.uint32))
-        self._parts.append(Part(found.path, found.offset, task.etl_set.record, task.place.shown))
+        self._files.append(File(found.path, found.offset, task.etl_set.record, task.place.shown))
 
     def _label(self, character: str | None) -> int:
         if character is None:
@@ -64,12 +65,10 @@ class Gathering:
     def scan(self, workspace: Path, notes: list[str]) -> Scan:
         """All that was added, with `notes`; the places of pictures are written into `workspace`."""
         names = sorted(self._classes)
-        place = np.empty(len(names), np.int32)
-        place[[self._classes[name] for name in names]] = np.arange(len(names))
-        part, record = np.concatenate(self._part), np.concatenate(self._record)
+        file, record = np.concatenate(self._file), np.concatenate(self._record)
         return Scan(
-            reader=EtlReader.write(workspace, self._parts, part, record),
-            labels=place[np.concatenate(self._labels)],
+            reader=EtlReader.write(workspace, self._files, file, record),
+            labels=ranks(names, self._classes)[np.concatenate(self._labels)],
             class_names=names,
             groups=np.concatenate(self._members),
             group_names=list(self._groups),

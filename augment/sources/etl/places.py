@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from augment.sources.etl.catalogue import PRINTED, TABLE, claims_to_be_etl, file_of, is_foreign, is_info
+from augment.sources.tree import is_folder
 
-UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error)
+_UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error)
 """What opening a damaged .zip may raise, beside `OSError`."""
 
 _LOOKED_AT = 2000
@@ -62,7 +63,7 @@ class Found:
 
     def add(self, place: Place) -> None:
         """Put a file where it belongs by its name; what has nothing to do with the database is left out."""
-        *around, name = _parts(place.shown)
+        *around, name = _split(place.shown)
         known = file_of(name)
         if known is not None:
             self.files.setdefault(known, []).append(place)
@@ -114,10 +115,10 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], foun
         found.bad.append((prefix or str(directory), f"cannot be listed: {error.strerror}"))
         return
     here = (status.st_dev, status.st_ino)
-    for entry in listed:
-        if here in above or _is_hidden(entry.name):
+    for entry in listed if here not in above else ():
+        if _is_hidden(entry.name):
             continue
-        if entry.is_dir():
+        if is_folder(entry):
             yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*above, here), found)
         else:
             yield prefix + entry.name, Path(entry.path)
@@ -127,17 +128,17 @@ def _look_into(path: Path, shown: str, found: Found) -> None:
     """Add what lies in an archive; `shown` is its path within the source, empty where it is the source."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-    except (*UNREADABLE_ZIP, OSError) as error:
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+    except (*_UNREADABLE_ZIP, OSError) as error:
         found.bad.append((shown or path.name, f"cannot be read as .zip: {error}"))
         return
     for member in sorted(members, key=lambda member: member.filename):
-        if not any(map(_is_hidden, _parts(member.filename))):
+        if not any(map(_is_hidden, _split(member.filename))):
             inside = member.filename if not shown else f"{shown}/{member.filename}"
             found.add(Place(inside, path, member.file_size, member))
 
 
-def _parts(path: str) -> list[str]:
+def _split(path: str) -> list[str]:
     """Folders and name; archives made under Windows may have backslashes."""
     return re.split(r"[/\\]", path)
 
@@ -162,7 +163,7 @@ def holds_etl(path: Path) -> bool:
                     left -= 1
                     if left < 0:
                         return False
-                    if entry.is_dir():
+                    if is_folder(entry):
                         below.append(Path(entry.path))
                     elif not _is_hidden(entry.name) and _is_etl(Path(entry.path)):
                         return True
@@ -178,15 +179,15 @@ def _is_etl(path: Path) -> bool:
         if _members(path) > _LOOKED_AT:
             return False
         with zipfile.ZipFile(path) as archive:
-            names = [_parts(name)[-1] for name in archive.namelist()]
-    except (*UNREADABLE_ZIP, OSError):
+            names = [_split(name)[-1] for name in archive.namelist()]
+    except (*_UNREADABLE_ZIP, OSError):
         return re.match("ETL[1-9]", path.name, re.IGNORECASE) is not None
     return any(not _is_hidden(name) and file_of(name) is not None for name in names)
 
 
 def _members(path: Path) -> int:
-    """How many members an archive says it has, at its end: its whole directory may be long."""
+    """How many members an archive says it has, at its end, 0 where that is gone: its whole directory may be long."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 65_557))
-        end = file.read().rpartition(b"PK\5\6")[2]
-    return int.from_bytes(end[6:8], "little")
+        _, found, end = file.read().rpartition(b"PK\5\6")
+    return int.from_bytes(end[6:8], "little") if found else 0

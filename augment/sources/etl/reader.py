@@ -21,7 +21,7 @@ _GAP = 16 << 10
 """Bytes between two pictures that are read along rather than passed over: another call would take as long."""
 
 
-class Part(NamedTuple):
+class File(NamedTuple):
     """A file of the database."""
 
     path: Path
@@ -38,65 +38,65 @@ class Part(NamedTuple):
 class EtlReader:
     """Pictures by file and record, which lie in columns beside the source file: memory does not grow with them."""
 
-    parts: tuple[Part, ...]
+    files: tuple[File, ...]
     workspace: Path
 
     @staticmethod
-    def write(workspace: Path, parts: list[Part], part: np.ndarray, record: np.ndarray) -> "EtlReader":
-        """A reader of the pictures whose parts (indices into `parts`) and records are given, integers (N,)."""
-        np.save(workspace / "etl-part.npy", part.astype(np.uint16))
-        np.save(workspace / "etl-record.npy", record.astype(np.uint32))
-        return EtlReader(tuple(parts), workspace)
+    def write(workspace: Path, files: list[File], file: np.ndarray, record: np.ndarray) -> "EtlReader":
+        """A reader of N pictures: `file` is uint16 (N,), the index into `files` of each one's; `record` uint32 (N,)."""
+        np.save(workspace / "etl-file.npy", file)
+        np.save(workspace / "etl-record.npy", record)
+        return EtlReader(tuple(files), workspace)
 
     @cached_property
     def _columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """Part and record of every picture, memory-mapped."""
-        part, record = (np.load(self.workspace / f"etl-{name}.npy", mmap_mode="r") for name in ("part", "record"))
-        return np.asarray(part), np.asarray(record)
+        """File and record of every picture, memory-mapped."""
+        file, record = (np.load(self.workspace / f"etl-{name}.npy", mmap_mode="r") for name in ("file", "record"))
+        return np.asarray(file), np.asarray(record)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"parts": self.parts, "workspace": self.workspace}
+        return {"files": self.files, "workspace": self.workspace}
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         """Runs of one file each, uint8 (n, H, W), ink high, up to 2 MiB. `EpochbankError` for a file that fails."""
-        parts, records = (column[indices] for column in self._columns)
-        begins = np.flatnonzero(np.diff(parts, prepend=-1))
-        for start, stop in pairwise([*begins.tolist(), len(parts)]):
-            part = self.parts[parts[start]]
-            kind = RECORDS[part.record]
+        files, records = (column[indices] for column in self._columns)
+        begins = np.flatnonzero(np.diff(files, prepend=-1))
+        for start, stop in pairwise([*begins.tolist(), len(files)]):
+            file = self.files[files[start]]
+            kind = RECORDS[file.record]
             step = max(1, _RUN_BYTES // (kind.height * kind.width))
             try:
-                descriptor = os.open(part.path, os.O_RDONLY)
+                descriptor = os.open(file.path, os.O_RDONLY)
                 try:
                     for at in range(start, stop, step):
-                        packed = _packed(descriptor, part, kind, records[at : min(at + step, stop)].astype(np.int64))
+                        packed = _packed(descriptor, file, kind, records[at : min(at + step, stop)].astype(np.int64))
                         yield unpack(packed, kind.height, kind.width, kind.depth)
                 finally:
                     os.close(descriptor)
             except OSError as error:
                 raise EpochbankError(
-                    f"{part.path} cannot be read: {error.strerror}. Mend it, and try again."
+                    f"{file.path} cannot be read: {error.strerror}. Mend it, and try again."
                 ) from error
 
     def origin(self, index: int) -> str:
         """`ETL9G/ETL9G_01, record 17`: the path within the source, and the record, counted from 0, dummies included."""
-        part, record = self._columns
-        return f"{self.parts[part[index]].shown}, record {record[index]}"
+        file, record = self._columns
+        return f"{self.files[file[index]].shown}, record {record[index]}"
 
 
-def _packed(descriptor: int, part: Part, kind: RecordType, records: np.ndarray) -> np.ndarray:
+def _packed(descriptor: int, file: File, kind: RecordType, records: np.ndarray) -> np.ndarray:
     """The bytes of the pictures of `records` (int64, ascending), uint8 (n, bytes)."""
     begin, end = kind.picture_at, kind.picture_at + kind.picture_bytes
     first, span = int(records[0]), int(records[-1] - records[0]) + 1
     if span * kind.size <= len(records) * (kind.picture_bytes + _GAP):
-        found = _read(descriptor, part, span * kind.size, first * kind.size).reshape(span, kind.size)[:, begin:end]
+        found = _read(descriptor, file, span * kind.size, first * kind.size).reshape(span, kind.size)[:, begin:end]
         return found if span == len(records) else found[records - first]
-    return np.stack([_read(descriptor, part, end - begin, record * kind.size + begin) for record in records.tolist()])
+    return np.stack([_read(descriptor, file, end - begin, record * kind.size + begin) for record in records.tolist()])
 
 
-def _read(descriptor: int, part: Part, size: int, start: int) -> np.ndarray:
-    """So many bytes of a part from its byte `start` on, uint8 (size,)."""
-    content = os.pread(descriptor, size, part.offset + start)
+def _read(descriptor: int, file: File, size: int, start: int) -> np.ndarray:
+    """So many bytes of a file from its byte `start` on, uint8 (size,)."""
+    content = os.pread(descriptor, size, file.offset + start)
     if len(content) < size:
-        raise EpochbankError(f"{part.path} became shorter while it was read. Give the same command again.")
+        raise EpochbankError(f"{file.path} became shorter while it was read. Give the same command again.")
     return np.frombuffer(content, np.uint8)

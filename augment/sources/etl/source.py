@@ -18,6 +18,9 @@ from augment.sources.etl.report import faults, left_out, listed, partial_copies
 from augment.sources.etl.selection import choose_sets
 from augment.workers import on_all_cores
 
+_LARGEST_TABLE = 1 << 20
+"""Bytes of `euc_co59.dat` that are read: it has some thirty thousand."""
+
 CharacterOf = Callable[[int], str | None]
 
 
@@ -129,7 +132,12 @@ def _decoder(etl_set: EtlSet, found: Found, workspace: Path) -> CharacterOf:
 
 
 def _content(place: Place, workspace: Path) -> bytes:
-    """All bytes of a small file. `EpochbankError` where it cannot be read."""
+    """All bytes of a table. `EpochbankError` where it cannot be read, or is too large to be one."""
+    if place.size > _LARGEST_TABLE:
+        raise EpochbankError(
+            f"{place.shown} has {place.size:,} bytes; expected at most {_LARGEST_TABLE:,}. Take the file that comes "
+            "with ETL2."
+        )
     try:
         path, offset = bytes_of(place, workspace / TABLE)
         with open(path, "rb") as file:
