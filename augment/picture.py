@@ -108,7 +108,12 @@ def _opened(file: bytes | Path | IO[bytes]) -> AbstractContextManager[IO[bytes]]
     """The file; in memory where it is small, which is faster than to read it piece by piece."""
     if not isinstance(file, bytes | Path):
         return nullcontext(file)
-    opened = io.FileIO(os.open(file, os.O_RDONLY | os.O_NONBLOCK))  # A pipe is not waited for.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # A pipe is not waited for.
+    try:
+        opened = io.FileIO(descriptor)
+    except OSError:  # It is a directory.
+        os.close(descriptor)
+        raise
     data = opened.read(_SMALL)
     if len(data) < os.fstat(opened.fileno()).st_size:
         return io.BufferedReader(opened)

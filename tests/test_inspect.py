@@ -17,6 +17,7 @@ from PIL import Image, ImageFont
 from augment import fonts, preview, sheet
 from augment.cli import main
 from augment.fonts import written
+from augment.importing import ImportOptions, import_source
 from augment.inspection import facts as looking
 from augment.inspection import findings
 from augment.inspection.class_sheet import Row, class_sheet
@@ -25,6 +26,8 @@ from augment.inspection.histogram import histogram
 from augment.inspection.text import bins_of
 from augment.picture import Treatment, look_at
 from augment.sample import some_classes, some_of_class, spread
+from augment.source_file import open_source_file
+from augment.sources import open_source
 
 few = settings(deadline=None, max_examples=50)
 FILES = ["classes.csv", "classes.png", "report.json", "sheet.png", "suspects.csv"]
@@ -126,7 +129,7 @@ def runs(draw: st.DrawFn) -> np.ndarray:
 @given(run=runs())
 def test_many_pictures_are_judged_as_each_alone(run: np.ndarray) -> None:
     """Constant, blank, light, coloured: by definition, and as the import's look at single pictures says."""
-    seen = Seen(None, Treatment(9, 9, 1, invert=False), "pillow")  # type: ignore[arg-type]
+    seen = Seen(None, Treatment(9, 9, 1, invert=False), Treatment(9, 9, 1, invert=False), "pillow")  # type: ignore[arg-type]
     for picture, fact in zip(run, facts_of(run, seen), strict=True):
         (alone,) = facts_of(picture[None], seen)
         assert fact == alone
@@ -145,21 +148,43 @@ def test_large_pictures_are_judged_by_a_smaller_copy(side: int, colour: tuple[in
     picture[::2] = 200  # A smaller copy is grey, the half of its border would be light.
     if colour:
         picture[0, 0] = (255, 0, 0)
-    (fact,) = facts_of(picture[None], Seen(None, Treatment(9, 9, 1, invert=False), "pillow"))  # type: ignore[arg-type]
+    (fact,) = facts_of(
+        picture[None], Seen(None, Treatment(9, 9, 1, invert=False), Treatment(9, 9, 1, invert=False), "pillow")
+    )  # type: ignore[arg-type]
     look = look_at([Image.fromarray(picture)])
     assert fact["flags"] == LIGHT * look.light | COLOUR * look.colour
 
 
-def test_the_same_bytes_in_another_shape_are_no_copy() -> None:
-    """Two black pictures, 2 x 8 and 4 x 4: the same bytes, other pictures."""
-    for name, shape in (("a/1", (2, 8)), ("a/2", (4, 4)), ("b/3", (4, 4))):
+def test_copies_are_what_an_import_makes_the_same(tmp_path: Path) -> None:
+    """The same drawing with a palette, and black pictures of two shapes: copies, as many as the import finds."""
+    drawing = Image.fromarray(glyphs(1, (20, 20, 1))[0, :, :, 0])
+    pictures = {
+        "a/1.png": Image.fromarray(np.zeros((2, 8), np.uint8)),
+        "a/2.png": Image.fromarray(np.zeros((4, 4), np.uint8)),
+        "b/3.png": drawing,
+        "b/4.gif": drawing.convert("P"),
+    }
+    for name, picture in pictures.items():
         Path("t", name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.zeros(shape, np.uint8)).save(f"t/{name}.png")
+        picture.save(Path("t", name))
     wrong = told("t")["wrong"]
-    assert wrong["copies"]["examples"] == [{"origin": "b/3.png", "of": "a/2.png"}]
+    assert [(one["origin"], one["of"]) for one in wrong["copies"]["examples"]] == [
+        ("b/4.gif", "b/3.png"), ("a/2.png", "a/1.png")
+    ]  # fmt: skip
     assert wrong["copies"]["constant"] == 1
-    assert wrong["constant"]["pictures"] == 3
-    assert wrong["inverted"]["pictures"] == wrong["blank"]["pictures"] == 0
+    assert wrong["constant"]["pictures"] == 2
+    import_source(open_source("t"), tmp_path / "o.h5", ImportOptions(), 1, quiet=True)
+    assert open_source_file(tmp_path / "o.h5").copies == wrong["copies"]["pictures"] == 2
+
+
+def test_the_report_of_another_source_is_not_replaced() -> None:
+    """Two sources of one name: the second is refused, told whose report is there, and the remedy."""
+    for folder in ("x/letters", "y/letters"):
+        Path(folder, "a").mkdir(parents=True)
+        Image.fromarray(glyphs(1, (20, 20, 1))[0, :, :, 0]).save(f"{folder}/a/1.png")
+    told("x/letters")
+    refused(1, ("y/letters",), "has what was found in x/letters", "Give another --out")
+    told("x/letters")
 
 
 @pytest.fixture
@@ -271,7 +296,9 @@ def test_blank_is_told_by_contrast() -> None:
     """A contrast of 31 is blank, one of 32 is not; none at all is constant."""
     pictures = np.full((3, 8, 8), 100, np.uint8)
     pictures[1:, 4, 4] = 131, 132
-    flags = facts_of(pictures, Seen(None, Treatment(8, 8, 1, invert=False), "pillow"))["flags"]  # type: ignore[arg-type]
+    flags = facts_of(
+        pictures, Seen(None, Treatment(8, 8, 1, invert=False), Treatment(8, 8, 1, invert=False), "pillow")
+    )["flags"]  # type: ignore[arg-type]
     assert flags.tolist() == [CONSTANT, BLANK, 0]
 
 

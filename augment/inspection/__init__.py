@@ -44,7 +44,7 @@ def inspect(
     source = _source(spec, options)
     out = out or DIRECTORY / source.name
     check_outside(out, spec)
-    check_directory(out)
+    check_directory(out, spec)
     beside = next(path for path in (out.absolute(), *out.absolute().parents) if path.is_dir())
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-inspect-{source.name}", dir=beside) as workspace:
         findings = look_over(source.scan(Path(workspace), jobs), limit, Path(workspace), jobs)
@@ -54,7 +54,7 @@ def inspect(
             "kind": _kind(source),
             "out": str(out),
             **report(findings),
-            "next": _next(spec, options),
+            "next": _next(spec, options, bad=len(findings.bad)) if len(findings.bad) < len(findings.indices) else None,
         }
         write_tables(out, findings, facts["classes"]["table"])
         counts = np.bincount(findings.scan.labels, minlength=len(findings.scan.class_names))
@@ -83,13 +83,14 @@ def _kind(source: Source | SourceFileSource) -> str:
     )
 
 
-def _next(spec: str, options: SourceOptions) -> str:
+def _next(spec: str, options: SourceOptions, *, bad: int) -> str:
     """The command to go on with, for the same source with the same options."""
     given = {
         "--group-pattern": options.group_pattern,
         "--etl-sets": options.etl_sets,
         "--characters": options.characters,
         "--split": None if options.split == "source" else options.split,
+        "--on-bad": "skip" if bad else None,
     }
     words = [word for option, value in given.items() if value is not None for word in (option, value)]
     return shlex.join(["augment", "preview", spec, *words])

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from augment.fonts import written
 from augment.inspection.findings import Findings, pictures_at
+from augment.progress import counted
 from augment.sample import some_classes, some_of_class
 from augment.sheet import ACCENT, CAPTION, FAINT, INK, MARGIN, PAPER, TITLE
 
@@ -49,12 +50,12 @@ def class_rows(findings: Findings) -> list[Row]:
     rows = []
     for label in some_classes(labels[places], _CLASSES).tolist():
         chosen = places[some_of_class(labels[places], groups, label, _PICTURES)]
-        told = f"{counts[label]:,} picture{'' if counts[label] == 1 else 's'}"
+        told = counted(int(counts[label]), "picture")
         rows.append(Row(scan.class_names[label], told, _pictures(findings, chosen)))
     for kind, name in _NAMES.items():
         found = findings.faults[kind]
         if len(found):
-            told = f"{len(found):,} {'pairs' if kind == 'alike' else 'pictures'}"
+            told = counted(len(found), "pair" if kind == "alike" else "picture")
             shown = findings.worst_first(found)[:, ::-1].reshape(-1) if found.ndim == 2 else found
             rows.append(Row(name, told, _pictures(findings, shown[:_PICTURES]), wrong=True))
     return rows

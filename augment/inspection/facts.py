@@ -17,8 +17,8 @@ from augment.store.digest import picture_digests
 FACTS = np.dtype(
     [("height", "<u4"), ("width", "<u4"), ("digest", "<u8", (2,)), ("likeness", "<u8", (2,)), ("flags", "u1")]
 )  # fmt: skip
-"""What is known of a picture: its size, the digest of its pixels as they are, its likeness once it is brought to one
-size with the others, and a sum of flags. All 0 but the flag of one that cannot be used."""
+"""What is known of a picture: its size; the digest of its pixels as an import would store them, and its likeness; a sum
+of flags. All 0 but the flag of one that cannot be used."""
 BAD, CONSTANT, BLANK, LIGHT, COLOUR = 1, 2, 4, 8, 16
 """Cannot be used; all its pixels are the same; they nearly are; light ground; has colour (as `look_at` judges)."""
 
@@ -37,16 +37,20 @@ class Seen:
 
     reader: Reader
     treatment: Treatment
+    imported: Treatment
+    """What an import would bring them to, which may be larger."""
     engine: str
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray | BadPicture]:
         """Pictures at `indices` (int64, ascending) as they are, in runs of one shape."""
         return runs_of_one_shape(self.reader.read(indices))
 
-    def fit(self, run: np.ndarray) -> np.ndarray:
-        """Pictures of one shape, uint8 (n, h, w) or (n, h, w, 3), brought to the treatment's, uint8 (n, H, W, C)."""
-        pictures = np.ascontiguousarray(coloured_run(run, self.treatment))
-        return fitting(self.engine, self.treatment)(pictures, self.treatment)
+    def fit(self, run: np.ndarray, treatment: Treatment | None = None) -> np.ndarray:
+        """Pictures of one shape, uint8 (n, h, w) or (n, h, w, 3), brought to a treatment's, uint8 (n, H, W, C); None
+        for the one by which they are compared."""
+        treatment = treatment or self.treatment
+        pictures = np.ascontiguousarray(coloured_run(run, treatment))
+        return fitting(self.engine, treatment)(pictures, treatment)
 
 
 def look_at_block(block: tuple[Seen, np.ndarray]) -> tuple[np.ndarray, list[tuple[int, str]]]:
@@ -102,9 +106,9 @@ def facts_of(run: np.ndarray, seen: Seen) -> np.ndarray:
     run = np.ascontiguousarray(run)
     facts = np.zeros(len(run), FACTS)
     facts["height"], facts["width"] = run.shape[1:3]
-    # Pictures of other shapes may have the same bytes.
-    facts["digest"] = picture_digests(run) ^ picture_digests(np.array([run.shape[1:]], "<u4"))
-    facts["likeness"] = likeness(seen.fit(run))
+    imported = seen.fit(run, seen.imported)
+    facts["digest"] = picture_digests(imported)
+    facts["likeness"] = likeness(imported if seen.imported == seen.treatment else seen.fit(run))
     contrast = np.ptp(run.reshape(len(run), run.shape[1] * run.shape[2], -1), axis=1).max(axis=1)
     colour, light = _colour_and_light(run)
     for flag, has in ((CONSTANT, contrast == 0), (BLANK, (contrast > 0) & (contrast < LEAST_CONTRAST)),

@@ -19,16 +19,22 @@ HISTOGRAM, SHEET = "classes.png", "sheet.png"
 _MADE_BY = "augment inspect"
 
 
-def check_directory(out: Path) -> None:
-    """`EpochbankError` where `out` is a file, or a file stands in the way there that is not ours or was changed since.
+def check_directory(out: Path, source: str) -> None:
+    """`EpochbankError` where `out` is a file, or has the report of another `source`, or a file stands in the way there
+    that is not ours or was changed since.
 
     A PNG says itself that it is ours; a table is, as long as it has the checksum that the report beside it tells.
     """
     if out.exists() and not out.is_dir():
         raise EpochbankError(f"--out {out} is a file; expected a directory, or a new name. Give another --out.")
+    other = _report(out / REPORT).get("source", source)
+    if other != source:
+        raise EpochbankError(
+            f"{out} has what was found in {other}; expected another place for {source}. Give another --out."
+        )
     for name in (HISTOGRAM, SHEET):
         check_replaceable(out / name)
-    checksums = _checksums(out / REPORT)
+    checksums = _report(out / REPORT).get("checksums", {})
     for name in (CLASSES, SUSPECTS):
         table = out / name
         if table.exists() and not (table.is_file() and checksums.get(name) == file_checksum(table)):
@@ -64,8 +70,8 @@ def write_report(out: Path, facts: dict[str, Any]) -> None:
     say(f"{out / REPORT} written")
 
 
-def _checksums(report: Path) -> dict[str, str]:
-    """The checksums of the tables beside a report of ours, which there may be none of."""
+def _report(report: Path) -> dict[str, Any]:
+    """A report of ours, which there may be none of: empty then."""
     if not report.exists():
         return {}
     try:
@@ -74,7 +80,7 @@ def _checksums(report: Path) -> dict[str, str]:
         read = None  # Whatever it is, it is somebody's.
     if not isinstance(read, dict) or read.get("made_by") != _MADE_BY:
         raise EpochbankError(f"{report} exists and is not epochbank's; expected a new name. Give another --out.")
-    return read.get("checksums", {})
+    return read
 
 
 def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

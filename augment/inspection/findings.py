@@ -108,7 +108,7 @@ def look_over(scan: Scan, limit: int | None, workspace: Path, jobs: int) -> Find
     if not len(indices):
         raise EpochbankError("the source has no pictures. Nothing was looked at.")
     treatment, decided = decide(scan, indices, ImportOptions())
-    seen = Seen(scan.reader, _smaller(treatment), importing_engine(len(indices)))
+    seen = Seen(scan.reader, _smaller(treatment), treatment, importing_engine(len(indices)))
     facts: np.ndarray = np.memmap(workspace / "facts", FACTS, "w+", shape=len(indices))
     bad: dict[int, str] = {}
     starts = range(0, len(indices), _BLOCK)

@@ -18,6 +18,8 @@ _BAR = 40
 _NAME = 24
 """Letters of a class name before its bar."""
 
+_ONE = {"pictures": "picture", "classes": "class", "groups": "group", "rows": "row", "columns": "column"}
+
 _KINDS = {
     "bad": "cannot be used: `augment run` refuses them, or leaves them out with --on-bad skip",
     "constant": "have one colour throughout",
@@ -37,7 +39,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
         *_class_lines(facts["classes"]),
         *_group_lines(facts["groups"]),
         *_part_lines(facts["parts"], facts["classes"]["count"]),
-        *_size_lines(facts["sizes"]),
+        *_size_lines(facts["sizes"], "all of them" if facts["looked_at"] == facts["pictures"] else "all looked at"),
         f"colour       {_shares(facts['colour'], {'grey': 'grey', 'colour': 'in colour'})}",
         f"ground       {_shares(facts['ground'], {'dark': 'dark', 'light': 'light'})}",
         f"imported     {facts['import']}",
@@ -45,7 +47,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
         "",
         *_wrong_lines(facts["wrong"], facts["ground"], facts["parts"] is not None),
         "",
-        f"Next: {facts['next']}",
+        f"Next: {facts['next'] or 'mend the pictures; none can be used as it is'}",
     ]
     return lines
 
@@ -53,7 +55,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
 def _class_lines(classes: dict[str, Any]) -> list[str]:
     table = classes["table"]
     counts = np.array([row["pictures"] for row in table])
-    lines = [f"classes      {classes['count']:,}, {_range(classes['pictures'], 'pictures')} each"]
+    lines = [f"classes      {classes['count']:,}: {_range(classes['pictures'], 'pictures')} each"]
     if classes["pictures"]["min"] < classes["pictures"]["max"] and len(table) > _LISTED:
         lines += [f"  {key:10} {_counts(classes[key])}" for key in ("most", "fewest")]
     if len(table) <= _LISTED:
@@ -92,7 +94,7 @@ def _group_lines(groups: dict[str, Any] | None) -> list[str]:
         return ["groups       none"]
     pictures, classes = _range(groups["pictures"], "pictures"), _range(groups["classes"], "classes")
     of_class = _range(groups["groups_of_a_class"], "groups")
-    return [f"groups       {groups['count']:,}, {pictures} and {classes} each; {of_class} to a class"]
+    return [f"groups       {groups['count']:,}: {pictures} and {classes} each; {of_class} to a class"]
 
 
 def _part_lines(parts: dict[str, Any] | None, classes: int) -> list[str]:
@@ -103,12 +105,12 @@ def _part_lines(parts: dict[str, Any] | None, classes: int) -> list[str]:
     return ["parts        as the source names them", *lines, *unsaid]
 
 
-def _size_lines(sizes: dict[str, Any]) -> list[str]:
+def _size_lines(sizes: dict[str, Any], all_of_them: str) -> list[str]:
     common = sizes["common"]
     if sizes["count"] == 0:
         return []
     if sizes["count"] == 1:
-        return [f"size         {common[0]['height']} x {common[0]['width']}, all of them"]
+        return [f"size         {common[0]['height']} x {common[0]['width']}, {all_of_them}"]
     told = ", ".join(f"{one['height']} x {one['width']} ({one['pictures']:,})" for one in common)
     return [
         f"sizes        {sizes['count']:,}: {_range(sizes['height'], 'rows')}, {_range(sizes['width'], 'columns')}",
@@ -168,7 +170,7 @@ def _examples(found: dict[str, Any], told: list[str]) -> list[str]:
 def _range(spread: dict[str, float], what: str) -> str:
     """`16 pictures`, or `3 to 20 pictures (median 16)`."""
     if spread["min"] == spread["max"]:
-        return f"{spread['min']:,} {what}"
+        return f"{spread['min']:,} {what if spread['min'] != 1 else _ONE[what]}"
     return f"{spread['min']:,} to {spread['max']:,} {what} (median {spread['median']:,.10g})"
 
 

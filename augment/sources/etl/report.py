@@ -37,6 +37,9 @@ def partial_copies(tasks: list[Task], harvests: list[Harvest]) -> list[str]:
     return notes
 
 
+_PACKED = (".zip", ".7z", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".rar", ".lzh")
+
+
 def left_out(tasks: list[Task], harvests: list[Harvest], found: Found) -> list[str]:
     """Dummies, model pictures, texts, and files whose names are not understood."""
     notes = []
@@ -53,7 +56,9 @@ def left_out(tasks: list[Task], harvests: list[Harvest], found: Found) -> list[s
         notes.append(f"{_count(found.infos, 'INFO text', 'INFO texts')} left out")
     if found.strange:
         count = _count(len(found.strange), "file whose name is", "files whose names are")
-        notes.append(f"{count} not understood left out: {listed(found.strange)}")
+        packed = any(name.lower().endswith(_PACKED) for name in found.strange)
+        unpack = "; unpack archives that are none of .zip, or lie in one" if packed else ""
+        notes.append(f"{count} not understood left out: {listed(found.strange)}{unpack}")
     return notes
 
 
