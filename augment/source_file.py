@@ -22,6 +22,7 @@ import numpy as np
 from augment.errors import EpochbankError
 from augment.operations.base import Shape
 from augment.store.description import PARTS
+from augment.store.reserve import reserve
 
 FORMAT = 2
 """Of new files. Format 1 had no `part`, `digest`, `likeness`, `copy` and `alike`; it is read as well."""
@@ -119,6 +120,8 @@ class Places(NamedTuple):
     image: int
     digest: int
     likeness: int
+    reserved: bool
+    """Whether room for the pictures is set aside, so that they may be written by way of a memory map."""
 
 
 def create(path: Path, images: int, shape: Shape) -> Places:
@@ -135,11 +138,9 @@ def create(path: Path, images: int, shape: Shape) -> Places:
         def room(name: bytes, shape: tuple[int, ...], kind: h5py.h5t.TypeID) -> int:
             return h5py.h5d.create(file.id, name, kind, h5py.h5s.create_simple(shape), plist).get_offset()
 
-        return Places(
-            image=room(b"image", (images, *shape), h5py.h5t.NATIVE_UINT8),
-            digest=room(b"digest", (images, 2), h5py.h5t.STD_U64LE),
-            likeness=room(b"likeness", (images, 2), h5py.h5t.STD_U64LE),
-        )
+        image = room(b"image", (images, *shape), h5py.h5t.NATIVE_UINT8)
+        digest, likeness = (room(name, (images, 2), h5py.h5t.STD_U64LE) for name in (b"digest", b"likeness"))
+    return Places(image, digest, likeness, reserve(path, image, images * math.prod(shape)))
 
 
 def mapped(path: Path, name: str) -> np.ndarray:

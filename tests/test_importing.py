@@ -1,5 +1,6 @@
 """Import: what a source file holds and what its identity covers; what is decided, left out and left behind."""
 
+import errno
 import os
 import signal
 import tempfile
@@ -12,8 +13,11 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from conftest import glyphs
 from PIL import Image
 
+import augment.store.reserve as reserving
+from augment import source_file
 from augment.cli import main
 from augment.errors import EpochbankError
 from augment.importing import ImportOptions, import_source
@@ -648,3 +652,36 @@ def test_a_killed_worker_is_told(tmp_path: Path) -> None:
     with pytest.raises(EpochbankError, match="--jobs"):
         import_source(FaultySource("kill"), tmp_path / "out" / "o.h5", ImportOptions(), 2, quiet=True)
     assert files_below(tmp_path / "out") == []
+
+
+# Room that is set aside
+
+
+@pytest.mark.parametrize("shape", [(20, 16, 1), (64, 64, 1), (5, 7, 3), (100, 90, 3)])
+def test_the_same_file_whether_room_is_set_aside_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]
+) -> None:
+    """Pictures of any size, which begin and end within pages, come out the same, by map or by write, on two workers."""
+    np.savez(tmp_path / "a.npz", images=glyphs(2500, shape), labels=np.arange(2500) % 3)
+    files = []
+    for number, code in enumerate((0, errno.EOPNOTSUPP)):
+        if code:
+            monkeypatch.setattr(reserving, "_fallocate", lambda *_: code)  # noqa: B023  used at once
+        for jobs in (1, 2):
+            path = tmp_path / f"{number}-{jobs}.h5"
+            import_source(open_source(str(tmp_path / "a.npz")), path, ImportOptions(), jobs, quiet=True)
+            files.append(open_source_file(path))
+    pictures = glyphs(2500, shape)
+    for file in files:
+        assert np.array_equal(file.read(np.arange(2500)), pictures)
+        assert np.array_equal(source_file.mapped(file.path, "digest"), source_file.mapped(files[0].path, "digest"))
+    assert len({file.digest for file in files}) == 1
+
+
+def test_no_room_to_set_aside_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full when room is set aside: a refusal, nothing left behind; no process is ended."""
+    np.savez(tmp_path / "a.npz", images=glyphs(30), labels=np.arange(30) % 3)
+    monkeypatch.setattr(reserving, "_fallocate", lambda *_: errno.ENOSPC)
+    with pytest.raises(EpochbankError, match="No space left on device"):
+        import_source(open_source(str(tmp_path / "a.npz")), tmp_path / "o" / "a.h5", ImportOptions(), 1, quiet=True)
+    assert list((tmp_path / "o").iterdir()) == []
