@@ -170,7 +170,7 @@ def _looked_at(found: FoundSource, options: ImportOptions) -> Iterator[_Look]:
     file = found.file
     if file is not None:
         notes = [note for note in file.notes if note != file.decided]
-        yield _Look(pictures_of(file), file, 0.0, split_key(file.digest), notes)
+        yield _Look(pictures_of(file, options.source.split == "source"), file, 0.0, split_key(file.digest), notes)
         return
     assert found.source is not None
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace:

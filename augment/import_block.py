@@ -12,7 +12,7 @@ from PIL import Image
 
 from augment.engine import fitting
 from augment.likeness import likeness
-from augment.picture import BadPicture, Treatment, coloured, coloured_run
+from augment.picture import BadPicture, Treatment, coloured_run
 from augment.source_file import Places
 from augment.sources import Decoded, Reader
 from augment.store.digest import picture_digests
@@ -70,20 +70,23 @@ def write_block(block: Block) -> BlockResult:
 
 
 def runs(decoded: Iterable[Decoded], treatment: Treatment) -> Iterator[np.ndarray | BadPicture]:
-    """Pictures in the treatment's colours, those of one size that follow each other together: uint8 (n, h, w, C)."""
+    """Pictures in the treatment's colours, those of one shape that follow each other together: uint8 (n, h, w, C)."""
+    for run in runs_of_one_shape(decoded):
+        yield run if isinstance(run, BadPicture) else np.ascontiguousarray(coloured_run(run, treatment))
+
+
+def runs_of_one_shape(decoded: Iterable[Decoded]) -> Iterator[np.ndarray | BadPicture]:
+    """Pictures as they are, those of one shape that follow each other together: uint8 (n, h, w) or (n, h, w, 3)."""
     waiting: list[np.ndarray] = []
     for item in decoded:
-        if isinstance(item, Image.Image):
-            one = coloured(item, treatment)
-            if waiting and (waiting[0].shape != one.shape or len(waiting) * one.nbytes >= _RUN_BYTES):
-                yield np.concatenate(waiting)
-                waiting.clear()
-            waiting.append(one)
-            continue
-        if waiting:
+        one = np.asarray(item)[None] if isinstance(item, Image.Image) else None
+        if waiting and (one is None or waiting[0].shape != one.shape or len(waiting) * one.nbytes >= _RUN_BYTES):
             yield np.concatenate(waiting)
             waiting.clear()
-        yield np.ascontiguousarray(coloured_run(item, treatment)) if isinstance(item, np.ndarray) else item
+        if one is not None:
+            waiting.append(one)
+        elif not isinstance(item, Image.Image):
+            yield item
     if waiting:
         yield np.concatenate(waiting)
 

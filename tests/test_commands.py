@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import glyphs
 from PIL import Image
 
 import augment.cli
@@ -89,6 +91,18 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     names: dict = {}
     exec(block.replace("epochs=100", "epochs=1"), names)
     assert len(names["data"][0][1]) > 0
+
+
+def test_split_acts_on_a_source_file_in_plan_and_run(tmp_path: Path) -> None:
+    """Parts that a source file names are obeyed, or not, as --split says; `plan` and `run` tell the same."""
+    source, file = tmp_path / "parted.npz", tmp_path / "parted.h5"
+    parts = np.where(np.arange(90) < 60, "train", "test")
+    np.savez(source, images=glyphs(90), labels=np.arange(90) % 3, parts=parts)
+    invoke("augment", "import", str(source), str(file), "--jobs", "1")
+    words = [str(file), "--epochs", "1", "--sets", str(tmp_path / "sets"), "--jobs", "1"]
+    for split, images in (("source", 30), ("fractions", 9)):
+        for command in ("plan", "run"):
+            assert f"test       {images} pictures" in invoke("augment", command, *words, "--split", split)
 
 
 def test_info_list_and_plan_say_what_scripts_need(npz: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The tasks of an inspection: pictures are read, and what can be told of each, and of pairs of them, is given back."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,10 @@ from PIL import Image
 from augment.duplicates import correlating
 from augment.engine import fitting
 from augment.errors import EpochbankError
+from augment.import_block import runs_of_one_shape
 from augment.likeness import likeness
 from augment.picture import BadPicture, Treatment, coloured_run, look_at
-from augment.sources import Decoded, Reader
+from augment.sources import Reader
 from augment.store.digest import picture_digests
 
 FACTS = np.dtype(
@@ -25,8 +26,6 @@ BAD, CONSTANT, BLANK, LIGHT, COLOUR = 1, 2, 4, 8, 16
 LEAST_CONTRAST = 32
 """A picture is blank whose darkest and brightest pixels differ by less, of 255, in each channel."""
 
-_RUN_BYTES = 4 << 20
-"""Pictures of one size that are looked at together."""
 _LARGE, _COLOUR_TOLERANCE = 512, 8
 """Side from which on `look_at` judges a smaller copy, as is left to it; channels that differ by no more are grey."""
 
@@ -83,22 +82,6 @@ def compare(block: tuple[Seen, np.ndarray]) -> np.ndarray:
             raise EpochbankError("the source changed while it was looked at. Give the same command again.")
         pictures.extend(seen.fit(run))
     return indices[correlating(np.searchsorted(indices, pairs), pictures.__getitem__)]
-
-
-def runs_of_one_shape(decoded: Iterable[Decoded]) -> Iterator[np.ndarray | BadPicture]:
-    """Pictures as they are, those of one shape that follow each other together: uint8 (n, h, w) or (n, h, w, 3)."""
-    waiting: list[np.ndarray] = []
-    for item in decoded:
-        one = np.asarray(item)[None] if isinstance(item, Image.Image) else None
-        if waiting and (one is None or waiting[0].shape != one.shape or len(waiting) * one.nbytes >= _RUN_BYTES):
-            yield np.concatenate(waiting)
-            waiting.clear()
-        if one is not None:
-            waiting.append(one)
-        elif not isinstance(item, Image.Image):
-            yield item
-    if waiting:
-        yield np.concatenate(waiting)
 
 
 def facts_of(run: np.ndarray, seen: Seen) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from augment.duplicates import find_copies, near_pairs
 from augment.engine import importing_engine
 from augment.errors import EpochbankError
+from augment.import_block import runs_of_one_shape
 from augment.importing import ImportOptions, decide, selection
 from augment.inspection.facts import (
     BAD,
@@ -21,7 +22,6 @@ from augment.inspection.facts import (
     Seen,
     compare,
     look_at_block,
-    runs_of_one_shape,
 )  # fmt: skip
 from augment.picture import BadPicture, Treatment
 from augment.progress import Progress
