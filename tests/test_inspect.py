@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from augment import fonts, preview, sheet
+from augment import duplicates, fonts, preview, sheet
 from augment.cli import main
 from augment.fonts import written
 from augment.importing import ImportOptions, import_source
@@ -23,7 +23,7 @@ from augment.inspection import findings
 from augment.inspection.class_sheet import Row, class_sheet
 from augment.inspection.facts import BLANK, COLOUR, CONSTANT, LIGHT, Seen, facts_of
 from augment.inspection.histogram import histogram
-from augment.inspection.text import bins_of
+from augment.inspection.text import bins_of, report_lines
 from augment.picture import Treatment, look_at
 from augment.sample import some_classes, some_of_class, spread
 from augment.source_file import open_source_file
@@ -601,3 +601,16 @@ def test_bins_hold_every_class_once(counts: list[int]) -> None:
     assert all(one[1] + 1 == other[0] for one, other in pairwise(bins))
     assert [held for _, _, held in bins] == [sum(low <= count <= high for count in counts) for low, high, _ in bins]
     assert len(bins) <= 22
+
+
+def test_near_copies_that_were_not_all_looked_at_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more pairs come into question than are compared, the count is said to be a least one."""
+    Path("t/a").mkdir(parents=True)
+    for number, picture in enumerate(glyphs(12, (40, 40, 1))[:, :, :, 0]):
+        Image.fromarray(picture).save(f"t/a/{number}.png")
+        Image.fromarray((picture * 0.9).astype(np.uint8)).save(f"t/a/{number}-dimmed.png")
+    assert told("t")["wrong"]["alike"]["complete"]
+    monkeypatch.setattr(duplicates, "_MOST", 5)
+    facts = told("t")
+    assert facts["wrong"]["alike"]["pictures"] == 5
+    assert any("at least 5 pairs" in line for line in report_lines(facts))

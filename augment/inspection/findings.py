@@ -50,6 +50,8 @@ class Findings:
     """int64 (k, 2): rows, and the first row with the very same pixels."""
     alike: np.ndarray
     """int64 (k, 2): rows whose pictures are nearly the same, the earlier second."""
+    alike_complete: bool
+    """Whether all pairs were looked at that may be; else there may be more."""
     decided: str
     """What an import would decide, and why, for people."""
 
@@ -121,8 +123,8 @@ def look_over(scan: Scan, limit: int | None, workspace: Path, jobs: int) -> Find
     facts = np.asarray(facts)
     copies = find_copies(facts["digest"])
     copies = copies[(facts["flags"][copies[:, 0]] & BAD) == 0]
-    alike = _alike(facts, indices, seen, jobs)
-    return Findings(scan, indices, facts, dict(sorted(bad.items())), copies, alike, decided)
+    alike, complete = _alike(facts, indices, seen, jobs)
+    return Findings(scan, indices, facts, dict(sorted(bad.items())), copies, alike, complete, decided)
 
 
 def _smaller(treatment: Treatment) -> Treatment:
@@ -132,9 +134,10 @@ def _smaller(treatment: Treatment) -> Treatment:
     return replace(treatment, height=height, width=width)
 
 
-def _alike(facts: np.ndarray, indices: np.ndarray, seen: Seen, jobs: int) -> np.ndarray:
-    """Pairs of rows that are nearly alike: those of near likeness, held against each other by their pixels."""
-    pairs, _ = near_pairs(facts["digest"], facts["likeness"])
+def _alike(facts: np.ndarray, indices: np.ndarray, seen: Seen, jobs: int) -> tuple[np.ndarray, bool]:
+    """Pairs of rows that are nearly alike: those of near likeness, held against each other by their pixels; and whether
+    all of these were."""
+    pairs, complete = near_pairs(facts["digest"], facts["likeness"])
     starts = range(0, len(pairs), _PAIRS)
     blocks = ((seen, indices[pairs[start : start + _PAIRS]]) for start in starts)
     found: list[np.ndarray] = [NO_PAIRS] * len(starts)
@@ -142,7 +145,7 @@ def _alike(facts: np.ndarray, indices: np.ndarray, seen: Seen, jobs: int) -> np.
         for number, alike in on_all_cores(compare, blocks, len(starts), jobs):
             found[number] = alike
             progress.advance(min(_PAIRS, len(pairs) - starts[number]))
-    return np.searchsorted(indices, np.concatenate([NO_PAIRS, *found]))
+    return np.searchsorted(indices, np.concatenate([NO_PAIRS, *found])), complete
 
 
 def pictures_at(reader: Reader, indices: np.ndarray) -> Iterator[np.ndarray | None]:

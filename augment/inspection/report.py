@@ -150,7 +150,7 @@ def _wrong(findings: Findings) -> dict[str, Any]:
         },
         **told,
         "copies": copies,
-        "alike": _told_pairs(findings, findings.alike),
+        "alike": _told_pairs(findings, findings.alike) | {"complete": findings.alike_complete},
         "torn_groups": _torn_groups(findings),
         "few_pictures": _few(findings, np.bincount(scan.labels, minlength=len(scan.class_names))),
         "few_groups": _few_groups(findings),

@@ -154,7 +154,8 @@ def _pair_lines(found: dict[str, Any], kind: str, what: str) -> list[str]:
                           ("constant", "of one colour throughout"))
         if found.get(key)
     ]  # fmt: skip
-    line = f"  {kind:10} {found['pictures']:,} {what}" + (f": {', '.join(more)}" if more else "")
+    least = "" if found.get("complete", True) else "at least "
+    line = f"  {kind:10} {least}{found['pictures']:,} {what}" + (f": {', '.join(more)}" if more else "")
     return [line, *_examples(found, [f"{one['origin']} and {one['of']}" for one in found["examples"]])]
 
 
