@@ -7,5 +7,3 @@ Array contract, everywhere in this package: pictures are `uint8` arrays of shape
 C = 1 (grey) or 3 (RGB), values 0 to 255; ink is bright on black, and what moves in from outside a
 picture is 0. Labels are `int32` (N,), rows `int64` (N,).
 """
-
-__version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """`python -m augment`: the same command line as `augment`."""
 
-from augment.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

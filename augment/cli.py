@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from augment import __version__
-from augment.console import HELP, Commands, say
-from augment.options import (
+from .. import __version__
+from .console import HELP, Commands, say
+from .options import (
     balance_of,
     execution_of,
     import_options,
@@ -65,11 +65,11 @@ def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_pa
       augment run letters/ --per-class 200:2000
       augment run digits --epochs 7 --profile
     """
-    from augment.generate import generate
-    from augment.info import info, info_lines, split_lines
-    from augment.recipe import load_recipe
-    from augment.request import Request, prepare_source
-    from augment.split import HeldOut
+    from .distortion.recipe import load_recipe
+    from .generation.generate import generate
+    from .generation.request import Request, prepare_source
+    from .split.holdout import HeldOut
+    from .views.info import info, info_lines, split_lines
 
     loaded, execution, balance = load_recipe(recipe), execution_of(words), balance_of(words)
     held_out = HeldOut(words["validation"], words["test"])
@@ -103,10 +103,10 @@ def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
     Example:
       augment plan digits --epochs 20
     """
-    from augment.forecast import forecast, refuse_what_the_disk_cannot_hold
-    from augment.recipe import load_recipe
-    from augment.request import Request, find_source
-    from augment.split import HeldOut
+    from .distortion.recipe import load_recipe
+    from .generation.forecast import forecast, refuse_what_the_disk_cannot_hold
+    from .generation.request import Request, find_source
+    from .split.holdout import HeldOut
 
     options, execution, loaded = import_settings(words), execution_of(words), load_recipe(recipe)
     held_out = HeldOut(words["validation"], words["test"])
@@ -148,10 +148,10 @@ def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words:
       augment preview digits --out preview.png
       augment preview sets/digits-kanji-1f2e3d4c --out stored.png
     """
-    from augment.preview import preview_set, preview_source
-    from augment.recipe import load_recipe
-    from augment.request import find_source
-    from augment.sheet import save
+    from .distortion.recipe import load_recipe
+    from .generation.request import find_source
+    from .views.contact_sheet import save
+    from .views.preview import preview_set, preview_source
 
     directory = next((path for path in (Path(source), sets / source) if (path / "set.json").exists()), None)
     if directory is not None:
@@ -178,11 +178,11 @@ def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
     Example:
       augment import omniglot.zip omniglot.h5 --size 64x64 --group-pattern '_(\\d+)\\.png$'
     """
-    from augment.errors import EpochbankError
-    from augment.importing import import_source
-    from augment.source_file import open_source_file
-    from augment.sources import open_source
-    from augment.workers import core_count
+    from .errors import EpochbankError
+    from .ingest.importer import import_source
+    from .ingest.source_file import open_source_file
+    from .shared.workers import core_count
+    from .sources import open_source
 
     if file.exists():
         raise EpochbankError(f"{file} exists; expected a new file. Remove it, or give another name.")
@@ -227,9 +227,9 @@ def inspect(
       augment inspect digits
       augment inspect omniglot.zip --group-pattern '_(\\d+)\\.png$' --limit 5000
     """
-    from augment.inspection import inspect as inspect_source
-    from augment.inspection.text import report_lines
-    from augment.workers import core_count
+    from .shared.workers import core_count
+    from .views.inspection import inspect as inspect_source
+    from .views.inspection.text import report_lines
 
     facts = inspect_source(source, out, source_settings(words), limit, font, jobs or core_count())
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(report_lines(facts)))
@@ -245,10 +245,10 @@ def list_(sets: Path, as_json: bool) -> None:
     Example:
       augment list
     """
-    from augment.errors import EpochbankError
-    from augment.info import info
-    from augment.progress import size
-    from augment.store.catalogue import all_sets
+    from .errors import EpochbankError
+    from .shared.progress import size
+    from .store.catalog import all_sets
+    from .views.info import info
 
     facts, faults = [], []
     for directory in all_sets(sets):
@@ -283,9 +283,9 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
       augment info
       augment info sets/digits-kanji-1f2e3d4c --json
     """
-    from augment.info import info as info_of
-    from augment.info import info_lines, rejections, rejections_lines
-    from augment.store.catalogue import find_set
+    from .store.catalog import find_set
+    from .views.info import info as info_of
+    from .views.info import info_lines, rejections, rejections_lines
 
     directory = find_set(name, sets)
     facts, lines = info_of(directory), []
@@ -310,10 +310,10 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
     Example:
       augment verify
     """
-    from augment.errors import EpochbankError
-    from augment.store.catalogue import find_set
-    from augment.verify import verify as verify_set
-    from augment.workers import core_count
+    from .errors import EpochbankError
+    from .shared.workers import core_count
+    from .store.catalog import find_set
+    from .store.verify import verify as verify_set
 
     directory = find_set(name, sets)
     faults = verify_set(directory, jobs or core_count())
@@ -346,10 +346,10 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
     Example:
       augment explain sets/digits-kanji-1f2e3d4c 0 17 --out explained.png
     """
-    from augment.explain import explain as explain_picture
-    from augment.explain import explain_lines, explain_sheet
-    from augment.sheet import save
-    from augment.store.catalogue import find_set
+    from .store.catalog import find_set
+    from .views.contact_sheet import save
+    from .views.explain import explain as explain_picture
+    from .views.explain import explain_lines, explain_sheet
 
     directory = find_set(name, sets)
     facts = explain_picture(directory, epoch, position)
@@ -370,7 +370,7 @@ def recipes(name: str | None) -> None:
       augment recipes
       augment recipes kanji > my.toml
     """
-    from augment.recipe import built_in_names, load_recipe, recipe_path
+    from .distortion.recipe import built_in_names, load_recipe, recipe_path
 
     if name is not None:
         load_recipe(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from augment.errors import EpochbankError
+from .errors import EpochbankError
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 """Context settings of both command lines."""

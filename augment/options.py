@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from augment.balance import PerClass
-    from augment.generate import Execution
-    from augment.importing import ImportOptions
-    from augment.sources import SourceOptions
+    from .generation.generate import Execution
+    from .ingest.importer import ImportOptions
+    from .sources import SourceOptions
+    from .split.balance import PerClass
 
 
 class Size(click.ParamType):
@@ -129,7 +129,7 @@ run_options = _options(
 
 def import_settings(words: dict[str, Any]) -> "ImportOptions":
     """What `import_options` said, among a command's `words`."""
-    from augment.importing import ImportOptions
+    from .ingest.importer import ImportOptions
 
     named = source_settings(words)
     return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"], named)
@@ -137,22 +137,22 @@ def import_settings(words: dict[str, Any]) -> "ImportOptions":
 
 def source_settings(words: dict[str, Any]) -> "SourceOptions":
     """What `source_options` said, among a command's `words`."""
-    from augment.sources import SourceOptions
+    from .sources import SourceOptions
 
     return SourceOptions(words["group_pattern"], words["etl_sets"], words["characters"], words["split"])
 
 
 def balance_of(words: dict[str, Any]) -> "PerClass | None":
     """What `--per-class` said, among a command's `words`."""
-    from augment.balance import PerClass
+    from .split.balance import PerClass
 
     return PerClass(*words["per_class"]) if words["per_class"] else None
 
 
 def execution_of(words: dict[str, Any]) -> "Execution":
     """What `run_options` said of how to carry the request out, among a command's `words`."""
-    from augment.generate import Execution
-    from augment.workers import core_count
+    from .generation.generate import Execution
+    from .shared.workers import core_count
 
     return Execution(
         words["epochs"],

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from pace import handed_over, open_sequence
 from peers import WORKERS, Pictures
 

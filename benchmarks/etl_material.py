@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from glyphs import glyphs
 from PIL import Image, ImageChops
+
+from glyphs import glyphs
 
 OMNIGLOT = Path(__file__).parents[2] / "shared/data/omniglot-drawers-01-16.zip"
 _DRAWN = 4000

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+
 from distorters.material import MATERIAL
 from glyphs import write_npz
 
@@ -64,7 +65,7 @@ def main(rounds: int) -> None:
 
 def _augment(folder: Path, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "augment", *words], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "epochbank.augment", *words], cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise click.ClickException(f"augment {' '.join(words)} failed:\n{done.stderr}")

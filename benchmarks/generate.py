@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from distorters import PEERS, missing
 from glyphs import write_npz
 
@@ -40,7 +41,7 @@ def main(images: int, rounds: int, only: tuple[str, ...], out: Path | None) -> N
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
         source = Path(folder) / "glyphs.h5"
         write_npz(Path(folder) / "glyphs.npz", images)
-        _run("-m", "augment", "import", str(Path(folder) / "glyphs.npz"), str(source))
+        _run("-m", "epochbank.augment", "import", str(Path(folder) / "glyphs.npz"), str(source))
         core = str(max(os.sched_getaffinity(0)))
         contenders = {_OURS["glyphs"]: ["whole.py", str(source), "--core", core]}
         contenders |= {
@@ -110,7 +111,7 @@ def _report(rounds_of: dict[str, list[dict[str, Any]]], peers: list[str], ours: 
 
 def _first_shard_after(source: Path, sets: Path) -> float:
     """Seconds from the start of `augment run` until a shard is published; the compile cache is warm by now."""
-    command = [sys.executable, "-m", "augment", "run", str(source), "--epochs", "1", "--sets", str(sets)]
+    command = [sys.executable, "-m", "epochbank.augment", "run", str(source), "--epochs", "1", "--sets", str(sets)]
     begun = time.perf_counter()
     process = subprocess.Popen(command, cwd=_HERE.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not any(path.stat().st_size for path in sets.glob("*/manifest.jsonl")):

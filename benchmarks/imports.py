@@ -21,10 +21,11 @@ from typing import Any
 
 import click
 import numpy as np
+from PIL import Image
+
 from etl_material import write_etl
 from glyphs import blocks_of_glyphs
 from memory import watch
-from PIL import Image
 
 _PNGS, _CLASSES = 70_000, 1000
 
@@ -78,7 +79,7 @@ def main(only: tuple[str, ...], rounds: int, share: float) -> None:
                 click.echo(
                     f"{'':4}two workers {rate:,.0f} pictures/s, {statistics.median(ratios):.2f} times one ({shown})"
                 )
-            first, worker = watch([sys.executable, "-m", "augment", *_words(2)], folder)
+            first, worker = watch([sys.executable, "-m", "epochbank.augment", *_words(2)], folder)
             workers = f"; largest worker {worker[0]:.0f} MB ({worker[1]:.0f} MB)" if worker else ""
             click.echo(
                 f"{'':4}peak memory of its own (and of mapped files): "
@@ -109,7 +110,7 @@ def _words(jobs: int) -> list[str]:
 def _seconds(folder: str, jobs: int) -> float:
     words = _words(jobs)
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "augment", *words], cwd=folder, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "epochbank.augment", *words], cwd=folder, check=True, capture_output=True)
     seconds = time.perf_counter() - begun
     (Path(folder) / words[2]).unlink()
     return seconds

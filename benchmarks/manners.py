@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+
 from disk import DELAY, LIMIT, PACE, limited_disk, network_disk
 from pace import STEP, evenness, first_batch
 from peers import Pictures
@@ -12,7 +13,7 @@ from peers.epochbank import CODECS
 
 def manners(pictures: Pictures) -> dict[str, Any]:
     """All of them, as JSON values, told as they come."""
-    from train.backend import start_backend  # Keras takes seconds to import.
+    from epochbank.train.training.backend import start_backend  # Keras takes seconds to import.
 
     start_backend()
     click.echo("")

@@ -5,18 +5,18 @@ from pathlib import Path
 import h5py
 import hdf5plugin  # noqa: F401  the filters of the shards
 import numpy as np
+
+from epochbank import AugmentedSet, open_set
+from epochbank.augment.distortion.recipe import load_recipe
+from epochbank.augment.generation.generate import Execution, generate
+from epochbank.augment.generation.request import Request
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.sources import open_source
+from epochbank.augment.split.holdout import HeldOut
 from glyphs import write_npz
 from peers import Pictures
 from peers.epochbank import CODECS
-
-from augment.generate import Execution, generate
-from augment.importing import ImportOptions, import_source
-from augment.recipe import load_recipe
-from augment.request import Request
-from augment.source_file import open_source_file
-from augment.sources import open_source
-from augment.split import HeldOut
-from train import Bank, open_set
 
 
 def make_pictures(folder: Path, images: int) -> Pictures:
@@ -36,7 +36,7 @@ def make_pictures(folder: Path, images: int) -> Pictures:
     return pictures
 
 
-def _write_arrays(bank: Bank, folder: Path) -> None:
+def _write_arrays(bank: AugmentedSet, folder: Path) -> None:
     """Stored epoch 0 in stored order, shard by shard, as any HDF5 program reads it; the labels last."""
     count = bank.images["train"]
     labels = np.empty(count, np.int32)

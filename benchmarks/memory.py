@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import click
+
 from glyphs import write_npz
 
 _FIELDS = ("RssAnon", "RssFile")
@@ -36,8 +37,8 @@ def _measure(count: int) -> dict[str, tuple[float, float]]:
     """Peak (anonymous, file-backed) memory in MB of each step, by name, main process and workers apart."""
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
         write_npz(Path(folder) / "glyphs.npz", count)
-        augment = [sys.executable, "-m", "augment"]
-        train = [sys.executable, "-m", "train"]
+        augment = [sys.executable, "-m", "epochbank.augment"]
+        train = [sys.executable, "-m", "epochbank.train"]
         steps = {
             "import": [*augment, "import", "glyphs.npz", "glyphs.h5", "--jobs", "2"],
             "generation": [*augment, "run", "glyphs.h5", "--epochs", "1", "--jobs", "2"],

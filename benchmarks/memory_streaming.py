@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+
 from glyphs import write_npz
 
 _TIMES = 100
@@ -60,15 +61,15 @@ def _make(sets: Path, images: int) -> Path:
         "0",
         "--print-path",
     ]
-    command = [sys.executable, "-m", "augment", "run", str(sets / "glyphs.npz"), *words]
+    command = [sys.executable, "-m", "epochbank.augment", "run", str(sets / "glyphs.npz"), *words]
     made = subprocess.run(command, check=True, capture_output=True, text=True)
     return Path(made.stdout.strip())
 
 
 def _repeated(small: Path, large: Path, times: int) -> Path:
     """A set in `large` whose parts and epochs are those of `small`, so many times one after the other."""
-    from augment.store.description import read_description, write_description
-    from augment.store.manifest import read_manifest
+    from epochbank.augment.store.description import read_description, write_description
+    from epochbank.augment.store.manifest import read_manifest
 
     large.mkdir()
     description = read_description(small)
@@ -94,9 +95,9 @@ def _streamed(path: Path, epochs: int) -> list[dict]:
 def _stream(path: Path, epochs: int) -> list[dict]:
     import time
 
-    from train.bank import open_set
-    from train.batches import TrainingBatches
-    from train.stream import Stream
+    from epochbank.train.feeding.augmented_set import open_set
+    from epochbank.train.streaming.batches import TrainingBatches
+    from epochbank.train.streaming.stream import Stream
 
     bank = open_set(path)
     batches = TrainingBatches(bank.images["train"], bank.epochs, 256, 0.5)

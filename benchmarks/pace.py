@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from peers import BATCH, WORKERS, Pictures
 
 if TYPE_CHECKING:
-    from train import AugmentedSequence
+    from epochbank import AugmentedSequence
 
 STEP = 0.002
 """Seconds of a consumer's step, slept."""
@@ -66,7 +67,7 @@ def handed_over(data: "AugmentedSequence", step: float, count: int, epoch: int =
 
 def open_sequence(sets: Path, threads: int | None = WORKERS) -> "AugmentedSequence":
     """The set as a training run streams it, distorted pictures alone."""
-    from train import AugmentedSequence, open_set
+    from epochbank import AugmentedSequence, open_set
 
     return AugmentedSequence(open_set(None, sets), batch_size=BATCH, mix=0, seed=0, threads=threads)
 

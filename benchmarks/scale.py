@@ -24,6 +24,7 @@ from pathlib import Path
 import click
 import h5py
 import numpy as np
+
 from glyphs import blocks_of_glyphs
 
 CLASSES, WRITERS, TIMES = 3000, 200, 13
@@ -40,7 +41,7 @@ def main(images: int, memory: int, streamed: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
         source = Path(folder) / "pictures.h5"
         _write(source, images)
-        augment = [sys.executable, "-m", "augment"]
+        augment = [sys.executable, "-m", "epochbank.augment"]
         common = ["--jobs", "2"]
         _step("import", [*augment, "import", source.name, "imported.h5", *common], folder, memory)
         _step("one epoch", [*augment, "run", "imported.h5", "--epochs", "1", *common], folder, memory)
@@ -155,7 +156,7 @@ def _group(memory: int) -> Iterator[Group | None]:
 
 
 def _stream(path: Path) -> dict[str, float]:
-    from train import open_set
+    from epochbank import open_set
 
     begun = time.perf_counter()
     bank = open_set(path)

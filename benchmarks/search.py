@@ -32,17 +32,17 @@ from typing import Any
 
 import click
 import numpy as np
-from machine import machine
 
-from augment.draw import draw_positions
-from augment.engine import choose_engine
-from augment.importing import ImportOptions, import_source
-from augment.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
-from augment.request import pictures_of
-from augment.safety import distort_safely
-from augment.source_file import SourceFile, open_source_file
-from augment.sources import SourceOptions, open_source
-from augment.split import HeldOut, split_key, split_rows
+from epochbank.augment.distortion.draw import draw_positions
+from epochbank.augment.distortion.engine import choose_engine
+from epochbank.augment.distortion.label_check import distort_safely
+from epochbank.augment.distortion.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.generation.request import pictures_of
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import SourceFile, open_source_file
+from epochbank.augment.sources import SourceOptions, open_source
+from epochbank.augment.split.holdout import HeldOut, split_key, split_rows
+from machine import machine
 
 ZIP = Path(__file__).parents[2] / "shared/data/omniglot-drawers-01-16.zip"
 RESULTS = Path(__file__).parent / "results/search.json"
@@ -180,7 +180,7 @@ def accuracy(imported: Path, name: str, seed: int) -> float:
     """Share of the validation drawers' characters that the network recognises after its last step."""
     import keras
 
-    from train.models import compile_model
+    from epochbank.train.training.models import compile_model
 
     task, recipe = task_of(open_source_file(imported), seed), recipe_named(name)
     pictures, labels = material(task, recipe and scaled(recipe, SIDE))

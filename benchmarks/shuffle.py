@@ -11,7 +11,7 @@ import itertools
 import click
 import numpy as np
 
-from train.order import key_of, windows, within
+from epochbank.train.streaming.order import key_of, windows, within
 
 
 def batch_of_each(

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from machine import machine
 from manners import manners
 from material import make_pictures

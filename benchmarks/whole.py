@@ -25,11 +25,11 @@ import click
 def main(source: Path, jobs: int, core: int | None, engine: str, recipe: str, epochs: int) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
-    from augment.generate import Execution, generate
-    from augment.recipe import load_recipe
-    from augment.request import Request
-    from augment.source_file import open_source_file
-    from augment.split import HeldOut
+    from epochbank.augment.distortion.recipe import load_recipe
+    from epochbank.augment.generation.generate import Execution, generate
+    from epochbank.augment.generation.request import Request
+    from epochbank.augment.ingest.source_file import open_source_file
+    from epochbank.augment.split.holdout import HeldOut
 
     request = Request(open_source_file(source), "glyphs", load_recipe(recipe), 0, HeldOut(0, 0))
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-", dir=source.parent) as sets:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-import augment.cli
-import train.cli
+import epochbank.augment.cli
+import epochbank.train.cli
 
 
 def reference() -> str:
     """The whole reference, Markdown."""
     parts = ["# Command line\n\nMade from the help texts by `make docs`; do not edit.\n"]
-    for name, group in (("augment", augment.cli.main), ("train", train.cli.main)):
+    for name, group in (("augment", epochbank.augment.cli.main), ("train", epochbank.train.cli.main)):
         parts.append(f"## {name}\n\n{_help(group, name)}")
         parts += [
             f"### {name} {sub}\n\n{_help(group.commands[sub], f'{name} {sub}')}" for sub in sorted(group.commands)
@@ -21,7 +21,7 @@ def reference() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    settings = {**augment.cli.HELP, "terminal_width": 100}
+    settings = {**epochbank.augment.cli.HELP, "terminal_width": 100}
     return f"```\n{command.get_help(click.Context(command, info_name=name, **settings))}\n```\n"
 
 

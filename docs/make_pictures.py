@@ -13,16 +13,16 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from augment.draw import Applied
-from augment.explain import stage_facts, stage_text
-from augment.import_block import one_by_one
-from augment.inspection.class_sheet import class_rows, class_sheet
-from augment.inspection.findings import look_over
-from augment.operations import BUILT_IN
-from augment.operations.base import by_picture
-from augment.picture import Treatment, fit
-from augment.sheet import Cell, contact_sheet
-from augment.sources import open_source
+from epochbank.augment.distortion.draw import Applied
+from epochbank.augment.distortion.operations import BUILT_IN
+from epochbank.augment.distortion.operations.base import by_picture
+from epochbank.augment.ingest.block import one_by_one
+from epochbank.augment.sources import open_source
+from epochbank.augment.sources.decode import Treatment, fit
+from epochbank.augment.views.contact_sheet import Cell, contact_sheet
+from epochbank.augment.views.explain import stage_facts, stage_text
+from epochbank.augment.views.inspection.class_sheet import class_rows, class_sheet
+from epochbank.augment.views.inspection.findings import look_over
 
 _HERE = Path(__file__).parent
 _COLUMNS = 8

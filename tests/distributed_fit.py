@@ -18,7 +18,7 @@ import contextlib
 import keras
 import numpy as np
 
-from train import AugmentedSequence, open_set
+from epochbank import AugmentedSequence, open_set
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import glyphs
 from PIL import Image, ImageChops
+
+from conftest import glyphs
 
 OMNIGLOT = Path(__file__).parents[2] / "shared" / "data" / "omniglot-drawers-01-16.zip"
 Picture = np.ndarray | Sequence[Sequence[int]]

@@ -4,22 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import numbered, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.balance import Deal, PerClass
-from augment.errors import EpochbankError
-from augment.explain import explain
-from augment.generate import Execution, generate
-from augment.importing import ImportOptions
-from augment.info import info
-from augment.order import order_key, permute_within
-from augment.preview import preview_set
-from augment.recipe import load_recipe
-from augment.request import Request, prepare_source
-from augment.verify import verify
-from train import AugmentedSequence, open_set
+from conftest import numbered, numbers
+from epochbank import AugmentedSequence, open_set
+from epochbank.augment.distortion.recipe import load_recipe
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.generation.generate import Execution, generate
+from epochbank.augment.generation.request import Request, prepare_source
+from epochbank.augment.ingest.importer import ImportOptions
+from epochbank.augment.shared.permutation import order_key, permute_within
+from epochbank.augment.split.balance import Deal, PerClass
+from epochbank.augment.store.verify import verify
+from epochbank.augment.views.explain import explain
+from epochbank.augment.views.info import info
+from epochbank.augment.views.preview import preview_set
 
 few = settings(deadline=None, max_examples=100)
 

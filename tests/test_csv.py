@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment.cli import main as augment
-from augment.errors import EpochbankError
-from augment.importing import ImportOptions, import_source
-from augment.picture import BadPicture
-from augment.source_file import open_source_file
-from augment.sources import Scan, SourceOptions, csv_file, open_source
-from augment.sources.paths import PathList
+from epochbank.augment.cli import main as augment
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.sources import Scan, SourceOptions, csv_file, open_source
+from epochbank.augment.sources.decode import BadPicture
+from epochbank.augment.sources.paths import PathList
 
 
 def noise(seed: int) -> np.ndarray:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.draw import Draw, draw
-from augment.recipe import Recipe, load_recipe, parse_recipe
-from augment.store.description import fingerprint_of
+from epochbank.augment.distortion.draw import Draw, draw
+from epochbank.augment.distortion.recipe import Recipe, load_recipe, parse_recipe
+from epochbank.augment.store.description import fingerprint_of
 
 few = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import glyphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment import duplicates
-from augment.duplicates import find_alike, find_copies
-from augment.importing import ImportOptions, import_source
-from augment.likeness import likeness
-from augment.source_file import open_source_file
-from augment.sources import open_source
-from augment.store.digest import picture_digests
+from conftest import glyphs
+from epochbank.augment.ingest import near_duplicates as duplicates
+from epochbank.augment.ingest.dhash import likeness
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.near_duplicates import find_alike, find_copies
+from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.sources import open_source
+from epochbank.augment.store.digest import picture_digests
 
 few = settings(deadline=None, max_examples=60)
 

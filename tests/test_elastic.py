@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SHAPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from augment.distort import distort
-from augment.draw import draw
-from augment.engine import PILLOW, engine_named
-from augment.operations import Elastic
-from augment.operations.elastic import displacements, fields_of
-from augment.operations.seeds import random_bytes
-from augment.recipe import Recipe, parse_recipe
+from conftest import SHAPES
+from epochbank.augment.distortion.distort import distort
+from epochbank.augment.distortion.draw import draw
+from epochbank.augment.distortion.engine import PILLOW, engine_named
+from epochbank.augment.distortion.operations import Elastic
+from epochbank.augment.distortion.operations.elastic import displacements, fields_of
+from epochbank.augment.distortion.operations.seeds import random_bytes
+from epochbank.augment.distortion.recipe import Recipe, parse_recipe
 
 Shape = tuple[int, int, int]
 

@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import etl_writer as write
 import numpy as np
 import pytest
 from PIL import Image
 
-from augment.errors import EpochbankError
-from augment.importing import ImportOptions, import_source
-from augment.picture import Treatment, fit
-from augment.source_file import SourceFile, mapped, open_source_file
-from augment.sources import Scan, SourceOptions, open_source
-from augment.sources.etl import EtlSource, catalogue, holds_etl, places, reader
-from augment.sources.etl import harvest as harvesting
-from augment.sources.etl.characters import group_of, jis0201, jis0208, pick, read_table
-from augment.sources.etl.harvest import Task, harvest
-from augment.sources.etl.records import RECORDS, values
-from augment.sources.files import FolderSource, ZipSource
+import etl_writer as write
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import SourceFile, mapped, open_source_file
+from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources.decode import Treatment, fit
+from epochbank.augment.sources.etl import EtlSource, catalog, holds_etl, places, reader
+from epochbank.augment.sources.etl import file_scan as harvesting
+from epochbank.augment.sources.etl.characters import group_of, jis0201, jis0208, pick, read_table
+from epochbank.augment.sources.etl.file_scan import Task, harvest
+from epochbank.augment.sources.etl.records import RECORDS, values
+from epochbank.augment.sources.files import FolderSource, ZipSource
 
 Named = tuple[str, int]
 """A character, and its sheet."""
@@ -131,7 +131,7 @@ def assert_pictures(found: Sequence[np.ndarray], expected: Sequence[np.ndarray])
 
 def with_counts(monkeypatch: pytest.MonkeyPatch, name: str, *counts: int) -> None:
     """A set whose files officially have so many pictures."""
-    monkeypatch.setitem(catalogue.SETS, name, dataclasses.replace(catalogue.SETS[name], counts=counts))
+    monkeypatch.setitem(catalog.SETS, name, dataclasses.replace(catalog.SETS[name], counts=counts))
 
 
 # Every set: labels, groups, pixels
@@ -291,17 +291,17 @@ def test_every_official_name_is_known() -> None:
     """All 129 files of the specification by their names, and by those of its tables, which have '-'."""
     names = [
         (etl_set.file_name(number), (name, number))
-        for name, etl_set in catalogue.SETS.items()
+        for name, etl_set in catalog.SETS.items()
         for number in range(1, len(etl_set.counts) + 1)
     ]
     assert len(names) == 129
     for name, key in names:
-        assert catalogue.file_of(name) == key
-        assert catalogue.file_of(name.lower().replace("_", "-")) == key
+        assert catalog.file_of(name) == key
+        assert catalog.file_of(name.lower().replace("_", "-")) == key
     assert names[0] == ("ETL1C_01", ("1", 1))
     assert ("ETL8B2C3", ("8B", 3)) in names
     assert ("ETL5C", ("5", 1)) in names
-    assert sum(sum(etl_set.counts) for etl_set in catalogue.SETS.values()) == (
+    assert sum(sum(etl_set.counts) for etl_set in catalog.SETS.values()) == (
         141_319 + 52_796 + 9_600 + 6_120 + 10_608 + 157_662 + 2 * 16_800 + 152_960 + 153_916 + 2 * 607_200
     )
 
@@ -488,8 +488,8 @@ def test_dummies_and_model_pictures_are_left_out_and_counted(tmp_path: Path, mon
 def test_models_are_told_by_the_official_count() -> None:
     """The specification's numbers: 50,560 pictures and 956 models, 121,440 and 3,036."""
     for name, number, pictures, models in (("8B", 3, 50_560, 956), ("9B", 5, 121_440, 3_036)):
-        assert catalogue.SETS[name].counts[number - 1] == pictures
-        assert catalogue.SETS[name].models == {number: models}
+        assert catalog.SETS[name].counts[number - 1] == pictures
+        assert catalog.SETS[name].models == {number: models}
 
 
 def test_partial_copies_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -648,7 +648,7 @@ def test_what_cannot_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_disk_that_cannot_be_written_is_no_bad_file(tmp_path: Path) -> None:
     """Where an archive's files cannot be laid bare, the import fails: they are not taken for damaged."""
     path = packed(tmp_path / "a.zip", ETL9G_01=wide_file("9G", [("亜", 1)]))
-    task = Task(catalogue.SETS["9G"], 1, places.find(path).files["9G", 1][0], tmp_path / "nowhere" / "bare")
+    task = Task(catalog.SETS["9G"], 1, places.find(path).files["9G", 1][0], tmp_path / "nowhere" / "bare")
     with pytest.raises(OSError, match="nowhere"):
         harvest(task)
 

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augment import picture, progress
-from augment.errors import EpochbankError
-from augment.importing import ImportOptions, import_source
-from augment.picture import BadPicture, read_picture
-from augment.source_file import open_source_file
-from augment.sources import Scan, SourceOptions, open_source
-from augment.sources.archive import find_archive
-from augment.sources.paths import PathList, PathWriter
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.shared import progress
+from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import decode as picture
+from epochbank.augment.sources.archive import find_archive
+from epochbank.augment.sources.decode import BadPicture, read_picture
+from epochbank.augment.sources.paths import PathList, PathWriter
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

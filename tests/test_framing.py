@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SHAPES, pictures_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment.distort import distort
-from augment.draw import draw
-from augment.engine import PILLOW, engine_named
-from augment.explain import stage_facts, stage_text
-from augment.operations import Crop, Flip, Operation
-from augment.recipe import Recipe, parse_recipe
+from conftest import SHAPES, pictures_of
+from epochbank.augment.distortion.distort import distort
+from epochbank.augment.distortion.draw import draw
+from epochbank.augment.distortion.engine import PILLOW, engine_named
+from epochbank.augment.distortion.operations import Crop, Flip, Operation
+from epochbank.augment.distortion.recipe import Recipe, parse_recipe
+from epochbank.augment.views.explain import stage_facts, stage_text
 
 Shape = tuple[int, int, int]
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import glyphs
 
-from augment.cli import main
-from augment.draw import draw_positions
-from augment.engine import engine_named
-from augment.recipe import Recipe, Safety, load_recipe, parse_recipe, recipe_path
-from augment.safety import distort_safely
-from train.bank import open_set
-from train.batches import TrainingBatches
-from train.stream import Stream
+from conftest import glyphs
+from epochbank.augment.cli import main
+from epochbank.augment.distortion.draw import draw_positions
+from epochbank.augment.distortion.engine import engine_named
+from epochbank.augment.distortion.label_check import distort_safely
+from epochbank.augment.distortion.recipe import Recipe, Safety, load_recipe, parse_recipe, recipe_path
+from epochbank.train.feeding.augmented_set import open_set
+from epochbank.train.streaming.batches import TrainingBatches
+from epochbank.train.streaming.stream import Stream
 
 GOLDEN = Path(__file__).parent / "golden" / "format-1"
 FINGERPRINT = "49c2f4b3d241181c8033c543531842fe17b4d21c83704172d32a31bb9c2f92a6"

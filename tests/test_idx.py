@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment.cli import main as augment
-from augment.errors import EpochbankError
-from augment.importing import ImportOptions, import_source
-from augment.source_file import open_source_file
-from augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.cli import main as augment
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.sources import Scan, SourceOptions, open_source
 
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 

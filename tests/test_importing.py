@@ -13,20 +13,20 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import glyphs
 from PIL import Image
 
-import augment.store.reserve as reserving
-from augment import source_file
-from augment.cli import main
-from augment.errors import EpochbankError
-from augment.importing import ImportOptions, import_source
-from augment.picture import BadPicture
-from augment.recipe import load_recipe
-from augment.request import Request, prepare_source
-from augment.source_file import SourceFile, open_source_file
-from augment.sources import Scan, SourceOptions, open_source
-from augment.store.description import fingerprint_of, read_description
+import epochbank.augment.shared.preallocate as reserving
+from conftest import glyphs
+from epochbank.augment.cli import main
+from epochbank.augment.distortion.recipe import load_recipe
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.generation.request import Request, prepare_source
+from epochbank.augment.ingest import source_file
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import SourceFile, open_source_file
+from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources.decode import BadPicture
+from epochbank.augment.store.description import fingerprint_of, read_description
 
 
 def noise(*shape: int, seed: int = 0, lowest: int = 0, highest: int = 100) -> np.ndarray:

@@ -9,25 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import glyphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from augment import duplicates, fonts, preview, sheet
-from augment.cli import main
-from augment.fonts import written
-from augment.importing import ImportOptions, import_source
-from augment.inspection import facts as looking
-from augment.inspection import findings
-from augment.inspection.class_sheet import Row, class_sheet
-from augment.inspection.facts import BLANK, COLOUR, CONSTANT, LIGHT, Seen, facts_of
-from augment.inspection.histogram import histogram
-from augment.inspection.text import bins_of, report_lines
-from augment.picture import Treatment, look_at
-from augment.sample import some_classes, some_of_class, spread
-from augment.source_file import open_source_file
-from augment.sources import open_source
+from conftest import glyphs
+from epochbank.augment.cli import main
+from epochbank.augment.ingest import near_duplicates as duplicates
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.sources import open_source
+from epochbank.augment.sources.decode import Treatment, look_at
+from epochbank.augment.views import contact_sheet as sheet
+from epochbank.augment.views import fonts, preview
+from epochbank.augment.views.fonts import written
+from epochbank.augment.views.inspection import facts as looking
+from epochbank.augment.views.inspection import findings
+from epochbank.augment.views.inspection.class_sheet import Row, class_sheet
+from epochbank.augment.views.inspection.facts import BLANK, COLOUR, CONSTANT, LIGHT, Seen, facts_of
+from epochbank.augment.views.inspection.histogram import histogram
+from epochbank.augment.views.inspection.text import bins_of, report_lines
+from epochbank.augment.views.sample import some_classes, some_of_class, spread
 
 few = settings(deadline=None, max_examples=50)
 FILES = ["classes.csv", "classes.png", "report.json", "sheet.png", "suspects.csv"]
@@ -406,7 +408,7 @@ def test_a_source_that_changes_meanwhile(tree: None, monkeypatch: pytest.MonkeyP
             path.write_bytes(b"")
         return real(block)
 
-    monkeypatch.setattr("augment.inspection.findings.compare", mean)
+    monkeypatch.setattr("epochbank.augment.views.inspection.findings.compare", mean)
     result = call("inspect", "t", "--jobs", 1)
     assert result.exit_code == 1
     assert "the source changed" in result.stderr

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import numbers
-from test_stream import make, train_numbers, training
 
-from augment.errors import EpochbankError
-from train.bank import Bank
-from train.stream import Stream
+from conftest import numbers
+from epochbank.augment.errors import EpochbankError
+from epochbank.train.feeding.augmented_set import AugmentedSet
+from epochbank.train.streaming.stream import Stream
+from test_stream import make, train_numbers, training
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.fixture
-def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> Bank:
+def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> AugmentedSet:
     return make(numbered_npz, nothing_recipe, tmp_path / "sets")
 
 
-def epoch_of(bank: Bank, epoch: int, mix: float = 0.5, seed: int = 0) -> Pairs:
+def epoch_of(bank: AugmentedSet, epoch: int, mix: float = 0.5, seed: int = 0) -> Pairs:
     """What the stream gives."""
     stream = Stream(bank, training(bank, mix), seed=seed)
     pairs = [stream.batch(epoch, number) for number in range(len(stream.batches))]
@@ -57,7 +57,7 @@ def threads_end(before: set[threading.Thread]) -> bool:
 
 
 @pytest.mark.parametrize("mix", [0, 0.5, 1])
-def test_batches_are_the_streams(bank: Bank, mix: float) -> None:
+def test_batches_are_the_streams(bank: AugmentedSet, mix: float) -> None:
     """Every training picture once an epoch (twice at 0.5), epochs in orders of their own."""
     given = list(bank.batches(64, mix, 3, epochs=3))
     expected = [epoch_of(bank, epoch, mix, 3) for epoch in range(3)]
@@ -68,7 +68,7 @@ def test_batches_are_the_streams(bank: Bank, mix: float) -> None:
     assert given[0][1].dtype == np.int32
 
 
-def test_batches_without_end_go_on(bank: Bank) -> None:
+def test_batches_without_end_go_on(bank: AugmentedSet) -> None:
     """`epochs=None`, which is what one gets unasked, streams epoch after epoch."""
     with bank.batches(64) as batches:
         given = list(islice(batches, 2 * batches.per_epoch + 3))
@@ -77,7 +77,7 @@ def test_batches_without_end_go_on(bank: Bank) -> None:
         next(batches)
 
 
-def test_batches_go_on_at_their_position(bank: Bank) -> None:
+def test_batches_go_on_at_their_position(bank: AugmentedSet) -> None:
     """`position` is where to begin again: within an epoch, and after its last batch."""
     whole = epoch_of(bank, 0) + epoch_of(bank, 1)
     for count in (0, 1, len(whole) // 2 - 1, len(whole) // 2, len(whole) // 2 + 1):
@@ -88,7 +88,7 @@ def test_batches_go_on_at_their_position(bank: Bank) -> None:
             assert same(before + list(rest), whole)
 
 
-def test_dropped_closed_and_exhausted_batches_leave_no_thread(bank: Bank) -> None:
+def test_dropped_closed_and_exhausted_batches_leave_no_thread(bank: AugmentedSet) -> None:
     """However it ends, its threads end as well."""
     before = set(threading.enumerate())
     kept = bank.batches(64, epochs=1)
@@ -105,7 +105,7 @@ def test_dropped_closed_and_exhausted_batches_leave_no_thread(bank: Bank) -> Non
     assert set(threading.enumerate()) <= before
 
 
-def test_readers_are_disjoint(bank: Bank) -> None:
+def test_readers_are_disjoint(bank: AugmentedSet) -> None:
     """Two readers together show an epoch once; `drop_last` leaves full batches alone."""
     parts = [shown(list(bank.batches(64, 0, epochs=1, reader=reader, readers=2))) for reader in (0, 1)]
     assert not set(parts[0]) & set(parts[1])
@@ -124,7 +124,7 @@ def test_readers_are_disjoint(bank: Bank) -> None:
         ({"first_batch": 1000}, "batch 1000; expected 0 to 7 of an epoch"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(bank: Bank, options: dict, message: str) -> None:
+def test_what_cannot_be_is_refused_at_once(bank: AugmentedSet, options: dict, message: str) -> None:
     """When it is asked for, not with the first batch; by all three."""
     with pytest.raises(EpochbankError, match=message):
         bank.batches(**options)
@@ -134,22 +134,24 @@ def test_what_cannot_be_is_refused_at_once(bank: Bank, options: dict, message: s
             bank.to_tf_dataset(**options)
 
 
-def test_a_missing_framework_is_named(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_framework_is_named(bank: AugmentedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without TensorFlow or PyTorch: what to install."""
     for name in ("tensorflow", "torch"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, "train.torch_batches", None)  # So that it is put back as it was, or away.
-    del sys.modules["train.torch_batches"]
+    monkeypatch.setitem(
+        sys.modules, "epochbank.train.feeding.torch_batches", None
+    )  # So that it is put back as it was, or away.
+    del sys.modules["epochbank.train.feeding.torch_batches"]
     with pytest.raises(EpochbankError, match=r"TensorFlow cannot be imported .*pip install 'epochbank\[train\]'"):
         bank.to_tf_dataset(64)
     with pytest.raises(EpochbankError, match=r"PyTorch cannot be imported .*pip install torch"):
         bank.to_torch(64)
 
 
-def test_batches_need_no_framework(bank: Bank) -> None:
+def test_batches_need_no_framework(bank: AugmentedSet) -> None:
     """NumPy alone: nothing else is imported."""
     code = (
-        "import sys; from train import open_set; list(open_set(sys.argv[1]).batches(64, epochs=1)); "
+        "import sys; from epochbank import open_set; list(open_set(sys.argv[1]).batches(64, epochs=1)); "
         "print([name for name in ('keras', 'tensorflow', 'torch') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(bank.path)], capture_output=True, text=True, check=True)
@@ -157,13 +159,13 @@ def test_batches_need_no_framework(bank: Bank) -> None:
 
 
 class TestTensorFlow:
-    """`Bank.to_tf_dataset`."""
+    """`AugmentedSet.to_tf_dataset`."""
 
     @pytest.fixture(autouse=True)
     def _tensorflow(self) -> None:
         self.tf = pytest.importorskip("tensorflow")
 
-    def test_its_signature_and_cardinality(self, bank: Bank) -> None:
+    def test_its_signature_and_cardinality(self, bank: AugmentedSet) -> None:
         """Shapes are known as far as they can be, and how many batches there are."""
         tf = self.tf
         pictures, labels = bank.to_tf_dataset(64).element_spec
@@ -178,7 +180,7 @@ class TestTensorFlow:
         policy = bank.to_tf_dataset(64, reader=1, readers=2).options().experimental_distribute.auto_shard_policy
         assert policy == tf.data.experimental.AutoShardPolicy.OFF
 
-    def test_each_iteration_is_the_next_epoch(self, bank: Bank) -> None:
+    def test_each_iteration_is_the_next_epoch(self, bank: AugmentedSet) -> None:
         """Also after one that was broken off; and all batches of an epoch may be held at once."""
         dataset = bank.to_tf_dataset(64, first_epoch=2)
         for epoch in (2, 3):
@@ -186,7 +188,7 @@ class TestTensorFlow:
         next(iter(dataset))
         assert same(list(dataset), epoch_of(bank, 5))
 
-    def test_several_epochs_in_one_iteration(self, bank: Bank) -> None:
+    def test_several_epochs_in_one_iteration(self, bank: AugmentedSet) -> None:
         """`epochs=2` shows two, then the next two; None goes on for ever."""
         dataset = bank.to_tf_dataset(64, epochs=2)
         assert same(list(dataset), epoch_of(bank, 0) + epoch_of(bank, 1))
@@ -194,13 +196,13 @@ class TestTensorFlow:
         endless = bank.to_tf_dataset(64, epochs=None)
         assert same(list(endless.take(len(training(bank)) + 1)), epoch_of(bank, 0) + epoch_of(bank, 1)[:1])
 
-    def test_two_readers_are_disjoint(self, bank: Bank) -> None:
+    def test_two_readers_are_disjoint(self, bank: AugmentedSet) -> None:
         """Each shows its part."""
         parts = [shown(list(bank.to_tf_dataset(64, 0, reader=reader, readers=2))) for reader in (0, 1)]
         assert sorted(parts[0] + parts[1]) == train_numbers(bank)
 
     @pytest.mark.parametrize("options", [{}, {"jit_compile": True}])
-    def test_keras_fits_on_it(self, bank: Bank, options: dict) -> None:
+    def test_keras_fits_on_it(self, bank: AugmentedSet, options: dict) -> None:
         """Keras' epoch e is shown training epoch e."""
         keras = pytest.importorskip("keras")
         seen = []
@@ -228,14 +230,14 @@ class TestTensorFlow:
             given = seen[epoch * per_epoch : (epoch + 1) * per_epoch]
             assert all(np.array_equal(*pair) for pair in zip(given, expected, strict=True))
 
-    def test_a_damaged_chunk_is_named(self, bank: Bank) -> None:
+    def test_a_damaged_chunk_is_named(self, bank: AugmentedSet) -> None:
         """The error is TensorFlow's, the text is ours."""
         path = bank.path / bank.table("epoch", 0).shards[0].file
         path.write_bytes(path.read_bytes()[:-3000])
         with pytest.raises(self.tf.errors.UnknownError, match="cannot be read"):
             list(bank.to_tf_dataset(64))
 
-    def test_a_dropped_dataset_leaves_no_thread(self, bank: Bank) -> None:
+    def test_a_dropped_dataset_leaves_no_thread(self, bank: AugmentedSet) -> None:
         """Broken off or not."""
         before = set(threading.enumerate())
         for count in (1, 100):
@@ -249,14 +251,14 @@ class TestTensorFlow:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 class TestTorch:
-    """`Bank.to_torch`."""
+    """`AugmentedSet.to_torch`."""
 
     @pytest.fixture(autouse=True)
     def _torch(self) -> None:
         self.torch = pytest.importorskip("torch")
         self.loader = self.torch.utils.data.DataLoader
 
-    def test_items_are_batches(self, bank: Bank) -> None:
+    def test_items_are_batches(self, bank: AugmentedSet) -> None:
         """Pictures as they are stored, labels as cross entropy wants them, and the memory is the caller's."""
         dataset = bank.to_torch(64)
         pictures, labels = next(iter(dataset))
@@ -265,7 +267,7 @@ class TestTorch:
         assert pictures.permute(0, 3, 1, 2).is_contiguous(memory_format=self.torch.channels_last)
         assert len(dataset) == len(self.loader(dataset, batch_size=None)) == len(training(bank))
 
-    def test_each_iteration_is_the_next_epoch(self, bank: Bank) -> None:
+    def test_each_iteration_is_the_next_epoch(self, bank: AugmentedSet) -> None:
         """With a loader and without; `set_epoch` says which is next."""
         dataset = bank.to_torch(64, first_epoch=1)
         loader = self.loader(dataset, batch_size=None)
@@ -283,7 +285,7 @@ class TestTorch:
 
     @pytest.mark.parametrize("persistent", [False, True])
     @pytest.mark.parametrize("workers", [2, 9])
-    def test_workers_part_each_epoch_among_them(self, bank: Bank, workers: int, persistent: bool) -> None:
+    def test_workers_part_each_epoch_among_them(self, bank: AugmentedSet, workers: int, persistent: bool) -> None:
         """The batches of an epoch are the same with any number of workers, though in another order; no epoch twice."""
         dataset = bank.to_torch(64, threads=1)
         next(iter(dataset))  # Epoch 0, here: the workers are forked from a process with a stream.
@@ -297,7 +299,7 @@ class TestTorch:
             assert {pictures.numpy().tobytes(): labels.tolist() for pictures, labels in given} == expected
             assert dataset.epoch == epoch + 1
 
-    def test_iterations_broken_off_and_loaders_side_by_side(self, bank: Bank) -> None:
+    def test_iterations_broken_off_and_loaders_side_by_side(self, bank: AugmentedSet) -> None:
         """Whatever else goes on, and even with the same random numbers each time: workers agree upon the epoch."""
         dataset = bank.to_torch(64, 0, threads=1)
         epoch = 0
@@ -315,7 +317,7 @@ class TestTorch:
         assert sorted(shown(list(first))) == sorted(shown(list(second))) == train_numbers(bank)
         assert shown(list(first)) != shown(list(second))
 
-    def test_spawned_workers(self, bank: Bank) -> None:
+    def test_spawned_workers(self, bank: AugmentedSet) -> None:
         """Workers that share no memory with the process that made the dataset count as well."""
         dataset = bank.to_torch(64, 0, threads=1)
         loader = self.loader(dataset, batch_size=None, num_workers=2, multiprocessing_context="spawn")
@@ -323,7 +325,7 @@ class TestTorch:
             given = list(loader)
             assert {p.numpy().tobytes() for p, _ in given} == {p.tobytes() for p, _ in epoch_of(bank, epoch, 0)}
 
-    def test_ranks_read_parts_of_their_own(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ranks_read_parts_of_their_own(self, bank: AugmentedSet, monkeypatch: pytest.MonkeyPatch) -> None:
         """Disjoint, as many batches each, in workers too; what is given goes before what torch.distributed says."""
         distributed = self.torch.distributed
         monkeypatch.setattr(distributed, "is_initialized", lambda: True)
@@ -344,7 +346,7 @@ class TestTorch:
         elsewhere.set_epoch(4)
         assert same(list(elsewhere), [(np.asarray(p), np.asarray(labels)) for p, labels in parts[2]])
 
-    def test_a_dropped_dataset_leaves_no_thread(self, bank: Bank) -> None:
+    def test_a_dropped_dataset_leaves_no_thread(self, bank: AugmentedSet) -> None:
         """Broken off or not."""
         before = set(threading.enumerate())
         for count in (1, 100):

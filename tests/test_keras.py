@@ -17,20 +17,20 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import numbers
 from keras import layers
 
-from augment.cli import main as augment
-from augment.errors import EpochbankError
-from train import AugmentedSequence, open_set
-from train.bank import Bank
+from conftest import numbers
+from epochbank import AugmentedSequence, open_set
+from epochbank.augment.cli import main as augment
+from epochbank.augment.errors import EpochbankError
+from epochbank.train.feeding.augmented_set import AugmentedSet
 
 BATCHES = 10
 """Batches of an epoch: 800 pictures by 80."""
 
 
 @pytest.fixture
-def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> Bank:
+def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> AugmentedSet:
     words = ["--recipe", str(nothing_recipe), "--epochs", "2", "--jobs", "1", "--sets", str(tmp_path / "sets")]
     assert CliRunner().invoke(augment, ["run", str(numbered_npz), *words]).exit_code == 0
     return open_set(None, tmp_path / "sets")
@@ -60,11 +60,11 @@ def recording(built: bool = False) -> Recording:
     return model
 
 
-def sequence(bank: Bank, **words: Any) -> AugmentedSequence:
+def sequence(bank: AugmentedSet, **words: Any) -> AugmentedSequence:
     return AugmentedSequence(bank, batch_size=80, mix=0, seed=4, **words)
 
 
-def shown(bank: Bank, epoch: int) -> list[int]:
+def shown(bank: AugmentedSet, epoch: int) -> list[int]:
     """The numbers of a training epoch in order, read directly."""
     data = sequence(bank)
     data.show(epoch)
@@ -79,7 +79,7 @@ def passes(steps: list[np.ndarray]) -> list[list[int]]:
 @pytest.mark.parametrize("built", [True, False])
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("with_callback", [True, False])
-def test_every_picture_once_per_epoch(bank: Bank, with_callback: bool, workers: int, built: bool) -> None:
+def test_every_picture_once_per_epoch(bank: AugmentedSet, with_callback: bool, workers: int, built: bool) -> None:
     """Epoch by epoch the batches of epochs 0, 1, 2, validation in between, the model built or not."""
     data, model = sequence(bank, workers=workers), recording(built)
     callbacks = [data.callback()] if with_callback else []
@@ -90,7 +90,7 @@ def test_every_picture_once_per_epoch(bank: Bank, with_callback: bool, workers: 
 
 
 @pytest.mark.parametrize("with_callback", [True, False])
-def test_a_second_fit(bank: Bank, with_callback: bool) -> None:
+def test_a_second_fit(bank: AugmentedSet, with_callback: bool) -> None:
     """With the callback a second fit begins with epoch 0, as Keras counts; without it goes on with the next."""
     data, model = sequence(bank), recording()
     for _ in range(2):
@@ -100,14 +100,14 @@ def test_a_second_fit(bank: Bank, with_callback: bool) -> None:
     assert passes(model.steps) == [shown(bank, epoch) for epoch in expected]
 
 
-def test_initial_epoch(bank: Bank) -> None:
+def test_initial_epoch(bank: AugmentedSet) -> None:
     """`fit(initial_epoch=3)` shows epoch 3."""
     data, model = sequence(bank), recording()
     model.fit(data, initial_epoch=3, epochs=5, shuffle=False, verbose=0, callbacks=[data.callback()])
     assert passes(model.steps) == [shown(bank, 3), shown(bank, 4)]
 
 
-def test_the_rest_of_an_epoch(bank: Bank) -> None:
+def test_the_rest_of_an_epoch(bank: AugmentedSet) -> None:
     """`start` leaves out the batches before it, as a resumed training does, and nothing else."""
     data, model = sequence(bank), recording()
     data.start = 7
@@ -121,7 +121,7 @@ def test_the_rest_of_an_epoch(bank: Bank) -> None:
 
 @pytest.mark.parametrize("with_callback", [True, False])
 @pytest.mark.parametrize("steps", [5, 10, 20])
-def test_steps_per_epoch(bank: Bank, steps: int, with_callback: bool) -> None:
+def test_steps_per_epoch(bank: AugmentedSet, steps: int, with_callback: bool) -> None:
     """Shorter epochs of Keras go through one of ours after the other: every picture once before any comes again."""
     data, model = sequence(bank), recording()
     callbacks = [data.callback()] if with_callback else []
@@ -134,7 +134,7 @@ def test_steps_per_epoch(bank: Bank, steps: int, with_callback: bool) -> None:
 
 
 @pytest.mark.parametrize("with_callback", [True, False])
-def test_steps_that_do_not_divide_an_epoch(bank: Bank, with_callback: bool) -> None:
+def test_steps_that_do_not_divide_an_epoch(bank: AugmentedSet, with_callback: bool) -> None:
     """Where Keras' epoch of 4 steps meets our end after 2, it is cut short there: still every picture once."""
     data, model = sequence(bank), recording()
     callbacks = [data.callback()] if with_callback else []
@@ -160,7 +160,7 @@ class StopAt(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_broken_off_in_the_middle(bank: Bank, workers: int) -> None:
+def test_broken_off_in_the_middle(bank: AugmentedSet, workers: int) -> None:
     """After a training that stopped in the middle of an epoch, the next one is not shown what was left over."""
     data, model = sequence(bank, workers=workers), recording()
     model.fit(data, epochs=3, shuffle=False, verbose=0, callbacks=[data.callback(), StopAt()])
@@ -170,7 +170,7 @@ def test_broken_off_in_the_middle(bank: Bank, workers: int) -> None:
     assert passes(model.steps) == [shown(bank, 0), shown(bank, 1)]
 
 
-def test_early_stopping(bank: Bank) -> None:
+def test_early_stopping(bank: AugmentedSet) -> None:
     """Keras' own EarlyStopping ends training after a whole epoch; a later fit is right."""
     data, model = sequence(bank), recording()
     stopping = keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=1)
@@ -180,14 +180,14 @@ def test_early_stopping(bank: Bank) -> None:
     assert passes(model.steps)[2] == shown(bank, 2)
 
 
-def test_keras_own_shuffling_loses_nothing(bank: Bank) -> None:
+def test_keras_own_shuffling_loses_nothing(bank: AugmentedSet) -> None:
     """`shuffle=True`, Keras' default, shuffles batches once more: every picture once per epoch all the same."""
     data, model = sequence(bank), recording()
     model.fit(data, epochs=2, verbose=0, callbacks=[data.callback()])
     assert [sorted(pictures) for pictures in passes(model.steps)] == [sorted(shown(bank, 0))] * 2
 
 
-def test_batches_are_a_pure_function_of_the_epoch(bank: Bank) -> None:
+def test_batches_are_a_pure_function_of_the_epoch(bank: AugmentedSet) -> None:
     """Reading `data[i]`, in any order and however often, never changes what another `data[j]` is."""
     data = sequence(bank)
     first = [data[at][0].copy() for at in range(len(data))]
@@ -196,7 +196,7 @@ def test_batches_are_a_pure_function_of_the_epoch(bank: Bank) -> None:
     assert data.epoch == 0
 
 
-def test_waits_are_in_the_history(bank: Bank) -> None:
+def test_waits_are_in_the_history(bank: AugmentedSet) -> None:
     """Each epoch's history tells seconds, share and depth of the queue, and a slow stream is found out."""
     data, model = sequence(bank), recording()
     history = model.fit(data, epochs=2, shuffle=False, verbose=0, callbacks=[data.callback()]).history
@@ -210,7 +210,7 @@ def test_waits_are_in_the_history(bank: Bank) -> None:
     assert history["data_wait"][2] > 0.25
 
 
-def test_a_fault_comes_through(bank: Bank) -> None:
+def test_a_fault_comes_through(bank: AugmentedSet) -> None:
     """A damaged chunk ends `fit` with an error, not with a hang, and the sequence has it itself."""
     path = next((bank.path / "epoch-0000").iterdir())
     path.write_bytes(path.read_bytes()[: 3 * path.stat().st_size // 4])
@@ -220,13 +220,13 @@ def test_a_fault_comes_through(bank: Bank) -> None:
     assert isinstance(data.fault, EpochbankError)
 
 
-def test_processes_are_refused(bank: Bank) -> None:
+def test_processes_are_refused(bank: AugmentedSet) -> None:
     """Multiprocessing freezes loaders: it is refused in words."""
     with pytest.raises(EpochbankError, match="use_multiprocessing=True; expected False"):
         sequence(bank, use_multiprocessing=True)
 
 
-def distributed(bank: Bank, *words: str) -> list[dict[str, Any]]:
+def distributed(bank: AugmentedSet, *words: str) -> list[dict[str, Any]]:
     """What processes of `distributed_fit.py` say, one for each of `words`, or one."""
     script = str(Path(__file__).parent / "distributed_fit.py")
     environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -246,7 +246,7 @@ def distributed(bank: Bank, *words: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
-def test_mirrored_replicas_see_every_picture_once(bank: Bank) -> None:
+def test_mirrored_replicas_see_every_picture_once(bank: AugmentedSet) -> None:
     """Under tf.distribute, which parts batches itself, each epoch is whole."""
     (said,) = distributed(bank, "mirrored")
     assert said["steps"] == 2 * said["batches"]
@@ -254,7 +254,7 @@ def test_mirrored_replicas_see_every_picture_once(bank: Bank) -> None:
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
-def test_devices_of_one_process_get_full_batches(bank: Bank) -> None:
+def test_devices_of_one_process_get_full_batches(bank: AugmentedSet) -> None:
     """Under keras.distribution batches are full, so that devices can part them: 13 of 60 pictures out of 800."""
     (said,) = distributed(bank, "devices")
     assert (said["steps"], said["batches"]) == (26, 13)
@@ -262,7 +262,7 @@ def test_devices_of_one_process_get_full_batches(bank: Bank) -> None:
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
-def test_processes_read_disjoint_parts_without_asking(bank: Bank) -> None:
+def test_processes_read_disjoint_parts_without_asking(bank: AugmentedSet) -> None:
     """Two processes that train one model read different pictures, as many batches each, all full."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -14,10 +14,10 @@ import hdf5plugin  # noqa: F401
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import glyphs
 from PIL import Image, ImageFilter
 
-from augment.cli import main
+from conftest import glyphs
+from epochbank.augment.cli import main
 
 SMALL = ["--shard-size", "64", "--chunk-size", "32"]
 
@@ -203,7 +203,7 @@ def test_any_hdf5_program_shows_what_a_shard_is(npz: Path, tmp_path: Path) -> No
 
 
 def _start(source: Path, sets: Path, *words: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "augment", "run", str(source), "--sets", str(sets), "--epochs", "3"]
+    command = [sys.executable, "-m", "epochbank.augment", "run", str(source), "--sets", str(sets), "--epochs", "3"]
     return subprocess.Popen(
         [*command, "--shard-size", "40", "--chunk-size", "8", "--jobs", "2", *words],
         stdout=subprocess.PIPE,

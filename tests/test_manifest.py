@@ -13,9 +13,9 @@ import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.errors import EpochbankError
-from augment.store.digest import add, digest_of, file_checksum, to_hex
-from augment.store.manifest import Entry, ManifestWriter, published_epochs, read_manifest
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.store.digest import add, digest_of, file_checksum, to_hex
+from epochbank.augment.store.manifest import Entry, ManifestWriter, published_epochs, read_manifest
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from train.gpu import GpuLoad, mean_load
-from train.meter import Effort, StallMeter, Waits, advice
+from epochbank.train.benchmark.gpu_load import GpuLoad, mean_load
+from epochbank.train.streaming.data_wait import Effort, StallMeter, Waits, advice
 
 
 class Clock:

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SHAPES, pictures_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from augment.distort import distort
-from augment.draw import draw
-from augment.errors import EpochbankError
-from augment.recipe import Recipe, load_recipe, parse_recipe, recipe_from_settings
+from conftest import SHAPES, pictures_of
+from epochbank.augment.distortion.distort import distort
+from epochbank.augment.distortion.draw import draw
+from epochbank.augment.distortion.recipe import Recipe, load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.errors import EpochbankError
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

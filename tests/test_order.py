@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.order import mix64, order_key, permute, unpermute
+from epochbank.augment.shared.permutation import mix64, order_key, permute, unpermute
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 sizes = st.integers(1, 5000)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment.picture import BadPicture, Look, Treatment, decode, fit, look_at, to_uint8
+from epochbank.augment.sources.decode import BadPicture, Look, Treatment, decode, fit, look_at, to_uint8
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

@@ -15,20 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import glyphs
 from PIL import Image
+
+from conftest import glyphs
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 import cv2
 
-from augment.cli import main
-from augment.distort import distort
-from augment.draw import draw
-from augment.errors import EpochbankError
-from augment.explain import stage_text
-from augment.operations import AlbumentationsOperation
-from augment.recipe import load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.cli import main
+from epochbank.augment.distortion.distort import distort
+from epochbank.augment.distortion.draw import draw
+from epochbank.augment.distortion.operations import AlbumentationsOperation
+from epochbank.augment.distortion.recipe import load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.views.explain import stage_text
 
 RECIPE = '[[stage]]\noperation = [{ op = "albumentations", file = "pipeline.yaml" }]\n'
 
@@ -160,9 +161,9 @@ def run_python(source: str, *words: str, **environment: str) -> str:
 DIGEST = """
 import hashlib, sys
 import numpy as np
-from augment.distort import distort
-from augment.draw import draw
-from augment.recipe import load_recipe
+from epochbank.augment.distortion.distort import distort
+from epochbank.augment.distortion.draw import draw
+from epochbank.augment.distortion.recipe import load_recipe
 recipe, shape = load_recipe(sys.argv[1]), (64, 64, 3)
 pictures = np.random.Generator(np.random.PCG64(5)).integers(0, 256, (40, *shape), np.uint8)
 print(hashlib.sha256(distort(pictures, recipe, draw(recipe, shape, "machine", 0, 0, 40)).tobytes()).hexdigest())
@@ -250,8 +251,8 @@ import sys
 import urllib.request
 def ask(*words, **more): raise SystemExit("asked the network")
 urllib.request.OpenerDirector.open = ask
-import augment.preview, augment.generate
-from augment.recipe import load_recipe
+import epochbank.augment.views.preview, epochbank.augment.generation.generate
+from epochbank.augment.distortion.recipe import load_recipe
 load_recipe("kanji")
 assert not {"albumentations", "cv2", "yaml"} & sys.modules.keys()
 load_recipe(sys.argv[1])
@@ -415,8 +416,8 @@ def test_unfit_picture_is_refused(tmp_path: Path, npz: Path, fault: str) -> None
 MISSING = """
 import sys
 sys.modules["albumentations"] = None
-from augment.errors import EpochbankError
-from augment.recipe import load_recipe
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.distortion.recipe import load_recipe
 try:
     load_recipe(sys.argv[1])
 except EpochbankError as error:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.plan import chunk_images, left_to_do, shard_images
-from augment.store.manifest import Entry
-from augment.store.shard import ShardTask
+from epochbank.augment.generation.plan import chunk_images, left_to_do, shard_images
+from epochbank.augment.store.manifest import Entry
+from epochbank.augment.store.shard import ShardTask
 
 few = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 

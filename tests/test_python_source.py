@@ -16,16 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment import progress
-from augment.cli import main as augment
-from augment.errors import EpochbankError
-from augment.importing import ImportOptions, import_source
-from augment.picture import BadPicture
-from augment.progress import Progress
-from augment.source_file import open_source_file
-from augment.sources import Scan, SourceOptions, open_source
-from augment.sources.items import pixels_of
-from augment.sources.spool import Spool
+from epochbank.augment.cli import main as augment
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.shared import progress
+from epochbank.augment.shared.progress import Progress
+from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources.decode import BadPicture
+from epochbank.augment.sources.items import pixels_of
+from epochbank.augment.sources.spool import Spool
 
 Module = Callable[..., str]
 _numbers = itertools.count()
@@ -167,7 +167,6 @@ def test_what_a_picture_may_be(module: Module, picture: Any, expected: np.ndarra
         ({"picture": GREY, "text": "a", "sheet": "s"}, "a", "s"),
         ({"pixels": GREY, "LABEL": 1, "class": 2, "user": "u"}, "1", "u"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_what_an_item_may_be(module: Module, item: Any, label: str, group: str | None) -> None:
     """Pairs, threes and mappings, with labels and groups of Python, NumPy or another library."""

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.errors import EpochbankError
-from augment.operations import BUILT_IN
-from augment.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.distortion.operations import BUILT_IN
+from epochbank.augment.distortion.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.errors import EpochbankError
 
 few = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import glyphs
 from hypothesis import given
 from hypothesis import strategies as st
 
-import augment.generate
-from augment.cli import main
-from augment.profile import Profile
-from augment.reckoning import Reckoning
+import epochbank.augment.generation.generate
+from conftest import glyphs
+from epochbank.augment.cli import main
+from epochbank.augment.generation.calibration import Reckoning
+from epochbank.augment.shared.profile import Profile
 
 SMALL = ("--shard-size", "64", "--chunk-size", "16", "--jobs", "1")
 
@@ -128,7 +128,7 @@ def test_every_run_leaves_a_line_with_forecast_and_facts(npz: Path, tmp_path: Pa
 
 def test_an_interrupted_run_leaves_its_line_too(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says how much was done, and that it was not all."""
-    made, real = [], augment.generate.make_shard
+    made, real = [], epochbank.augment.generation.generate.make_shard
 
     def interrupted(job: Any) -> Any:
         if len(made) == 3:
@@ -136,7 +136,7 @@ def test_an_interrupted_run_leaves_its_line_too(npz: Path, tmp_path: Path, monke
         made.append(job)
         return real(job)
 
-    monkeypatch.setattr(augment.generate, "make_shard", interrupted)
+    monkeypatch.setattr(epochbank.augment.generation.generate, "make_shard", interrupted)
     assert invoke("run", npz, "--sets", tmp_path, "--epochs", "2", *SMALL).exit_code == 130
     (log,) = facts_of(tmp_path)["runs"]
     assert (log["complete"], log["shards"]) == (False, 3)

@@ -27,11 +27,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from augment import shard_job
-from augment.cli import main as augment
-from augment.store.lock import writing
-from augment.store.manifest import Entry, read_manifest
-from train.cli import main as train
+from epochbank.augment.cli import main as augment
+from epochbank.augment.generation import shard_job
+from epochbank.augment.shared.lock import writing
+from epochbank.augment.store.manifest import Entry, read_manifest
+from epochbank.train.cli import main as train
 
 IMPORTED = "sets/sources/*.h5"
 """What a refusal may leave that comes after a completed import."""
@@ -673,14 +673,14 @@ def test_a_killed_worker() -> None:
     write_recipe("mine.toml", '{ op = "own_killed:killed_once" }')
     words = ("run", "a.npz", "--recipe", "mine.toml", "--epochs", 2, "--jobs", 2)
     # `python -m` finds modules in the current directory.
-    command = [sys.executable, "-m", "augment", *map(str, words)]
+    command = [sys.executable, "-m", "epochbank.augment", *map(str, words)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     _says(result.stderr, "worker", "killed", "memory", "shards of this run are kept", "same command", "--jobs")
     Path("memory-is-short").unlink()
     words = (*words[:-1], 1)
-    command = [sys.executable, "-m", "augment", *map(str, words)]
+    command = [sys.executable, "-m", "epochbank.augment", *map(str, words)]
     again = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert again.returncode == 0, again.stderr
     (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
@@ -848,7 +848,7 @@ def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> No
     words = (*RUN[:3], 4, *RUN[4:])
     before = state()
     with monkeypatch.context() as patch:
-        patch.setattr("augment.shard_job.write_shard", full)
+        patch.setattr("epochbank.augment.generation.shard_job.write_shard", full)
         result = call(augment, *words)
     assert result.exit_code == 1
     _says(result.stderr, "no space left", str(made), "1 of 3 shards", "kept", "same command")
@@ -866,7 +866,10 @@ def _full(*_: Any, **__: Any) -> Any:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("what", ["augment.request.write_split", "augment.request.write_description"])
+@pytest.mark.parametrize(
+    "what",
+    ["epochbank.augment.generation.request.write_split", "epochbank.augment.generation.request.write_description"],
+)
 def test_no_space_for_the_beginning_of_a_set(made: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """A disk that is full when the set is begun is told like any other; there is no set, and no temporary."""
     monkeypatch.setattr(what, _full)

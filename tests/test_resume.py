@@ -23,14 +23,14 @@ import pytest
 from click.testing import CliRunner, Result
 from keras import layers
 
-from augment.cli import main as augment
-from augment.errors import EpochbankError
-from train.bank import open_set
-from train.checkpoint import Rule
-from train.cli import main as train
-from train.interrupt import Interruption, Stopped
-from train.run import with_epochs
-from train.snapshot import build_state, read_snapshot, write_snapshot
+from epochbank.augment.cli import main as augment
+from epochbank.augment.errors import EpochbankError
+from epochbank.train.cli import main as train
+from epochbank.train.feeding.augmented_set import open_set
+from epochbank.train.training.checkpoint import Rule
+from epochbank.train.training.interrupt import Interruption, Stopped
+from epochbank.train.training.run_directory import with_epochs
+from epochbank.train.training.snapshot import build_state, read_snapshot, write_snapshot
 
 OPTIONS = ["--epochs", "30", "--batch-size", "32", "--learning-rate", "0.05", "--patience", "2", "--deterministic"]
 """Epochs of 20 steps; early stopping ends it after a few of them."""
@@ -38,8 +38,8 @@ OPTIONS = ["--epochs", "30", "--batch-size", "32", "--learning-rate", "0.05", "-
 SENDS_ITSELF = """
 import os, sys
 import keras
-from train.checkpoint import Checkpoint
-from train.cli import main
+from epochbank.train.training.checkpoint import Checkpoint
+from epochbank.train.cli import main
 
 where, number, words = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 
@@ -191,7 +191,7 @@ def test_killed_at_any_moment_a_training_ends_the_same(digits: Path, reference: 
     moments = random.Random(0)
     words: list[object] = [digits, *OPTIONS, "--checkpoint-steps", 3, "--run", run]
     for _ in range(8):
-        command = [sys.executable, "-u", "-m", "train", "fit", *map(str, words)]
+        command = [sys.executable, "-u", "-m", "epochbank.train", "fit", *map(str, words)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as begun:
             assert begun.stdout is not None
             while not begun.stdout.readline().startswith("Epoch"):
@@ -325,7 +325,7 @@ def test_what_is_no_run(tmp_path: Path) -> None:
 
 def test_one_process_trains_into_a_run(here: Path) -> None:
     """A run that goes on elsewhere is left alone."""
-    script = "import sys; from pathlib import Path; from augment.store.lock import writing\n" \
+    script = "import sys; from pathlib import Path; from epochbank.augment.shared.lock import writing\n" \
              "with writing(Path('r')): print('held', flush=True); sys.stdin.read()"  # fmt: skip
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

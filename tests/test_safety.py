@@ -8,17 +8,17 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import glyphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.cli import main
-from augment.draw import Draw, draw_positions
-from augment.engine import engine_named
-from augment.operations.base import homographies, ink_inside
-from augment.operations.geometry import rotations, shears
-from augment.recipe import Recipe, parse_recipe
-from augment.safety import distort_safely, is_blank
+from conftest import glyphs
+from epochbank.augment.cli import main
+from epochbank.augment.distortion.draw import Draw, draw_positions
+from epochbank.augment.distortion.engine import engine_named
+from epochbank.augment.distortion.label_check import distort_safely, is_blank
+from epochbank.augment.distortion.operations.base import homographies, ink_inside
+from epochbank.augment.distortion.operations.geometry import rotations, shears
+from epochbank.augment.distortion.recipe import Recipe, parse_recipe
 
 AWAY = """
 [[stage]]

@@ -8,17 +8,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import glyphs
 from PIL import Image
 
-from augment.engine import engine_named
-from augment.errors import EpochbankError
-from augment.importing import ImportOptions, import_source
-from augment.picture import BadPicture
-from augment.recipe import load_recipe
-from augment.request import Request
-from augment.source_file import SourceFile, open_source_file
-from augment.sources import Scan, SourceOptions, open_source
+from conftest import glyphs
+from epochbank.augment.distortion.engine import engine_named
+from epochbank.augment.distortion.recipe import load_recipe
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.generation.request import Request
+from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.source_file import SourceFile, open_source_file
+from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources.decode import BadPicture
 
 OMNIGLOT = Path(__file__).parents[2] / "shared" / "data" / "omniglot-drawers-01-16.zip"
 DRAWER = r"_(\d+)\.png$"

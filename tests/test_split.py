@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from augment.errors import EpochbankError
-from augment.source_file import NO_PAIRS, SourceFile
-from augment.split import HeldOut, Pictures, split_key, split_rows
-from augment.split_report import part_facts, part_lines, split_warnings
+from epochbank.augment.errors import EpochbankError
+from epochbank.augment.ingest.source_file import NO_PAIRS, SourceFile
+from epochbank.augment.split.holdout import HeldOut, Pictures, split_key, split_rows
+from epochbank.augment.split.report import part_facts, part_lines, split_warnings
 
 few = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
@@ -357,7 +357,7 @@ def test_every_class_is_on_every_side_where_groups_allow_it() -> None:
 def test_the_same_on_every_processor() -> None:
     """Writers who all wrote the same characters make ties, which no processor's way of adding may break."""
     code = (
-        "import numpy as np; from augment.split import *; import hashlib\n"
+        "import numpy as np; from epochbank.augment.split.holdout import *; import hashlib\n"
         "digest = hashlib.sha256()\n"
         "for writers in range(4, 30):\n"
         "    for characters in (3, 13, 40):\n"

@@ -22,22 +22,22 @@ import hdf5plugin
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import numbered, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.cli import main
-from augment.errors import EpochbankError
-from train.bank import Bank, open_set
-from train.batches import EvaluationBatches, TrainingBatches
-from train.buffers import Buffers
-from train.chunks import ChunkTable
-from train.order import windows, within
-from train.stream import Stream
-from train.windows import Decoder, Window
+from conftest import numbered, numbers
+from epochbank.augment.cli import main
+from epochbank.augment.errors import EpochbankError
+from epochbank.train.feeding.augmented_set import AugmentedSet, open_set
+from epochbank.train.reading.buffers import Buffers
+from epochbank.train.reading.chunk_table import ChunkTable
+from epochbank.train.streaming.batches import EvaluationBatches, TrainingBatches
+from epochbank.train.streaming.order import windows, within
+from epochbank.train.streaming.stream import Stream
+from epochbank.train.streaming.windows import Decoder, Window
 
 
-def make(source: Path, recipe: Path, sets: Path, *words: str) -> Bank:
+def make(source: Path, recipe: Path, sets: Path, *words: str) -> AugmentedSet:
     """A set of numbered pictures, opened."""
     command = ["run", str(source), "--recipe", str(recipe), "--sets", str(sets), "--jobs", "1", "--epochs", "2"]
     made = CliRunner().invoke(main, [*command, "--shard-size", "150", "--chunk-size", "16", *words])
@@ -46,11 +46,11 @@ def make(source: Path, recipe: Path, sets: Path, *words: str) -> Bank:
 
 
 @pytest.fixture
-def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> Bank:
+def bank(numbered_npz: Path, nothing_recipe: Path, tmp_path: Path) -> AugmentedSet:
     return make(numbered_npz, nothing_recipe, tmp_path / "sets")
 
 
-def training(bank: Bank, mix: float = 0.5, size: int = 64) -> TrainingBatches:
+def training(bank: AugmentedSet, mix: float = 0.5, size: int = 64) -> TrainingBatches:
     return TrainingBatches(bank.images["train"], bank.epochs, size, mix)
 
 
@@ -60,7 +60,7 @@ def epoch_of(stream: Stream, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([numbers(pictures) for pictures, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
-def train_numbers(bank: Bank) -> list[int]:
+def train_numbers(bank: AugmentedSet) -> list[int]:
     """The numbers of the training pictures, ascending, from the clean part."""
     batches = EvaluationBatches("train", bank.images["train"], 100)
     return sorted(epoch_of(Stream(bank, batches, seed=None), 0)[0])
@@ -75,7 +75,7 @@ def test_a_batch_is_what_was_stored(numbered_npz: Path, nothing_recipe: Path, tm
     assert np.array_equal(labels, numbers(pictures) % 5)
 
 
-def test_each_epoch_every_picture_once_distorted_and_once_as_it_is(bank: Bank) -> None:
+def test_each_epoch_every_picture_once_distorted_and_once_as_it_is(bank: AugmentedSet) -> None:
     """At mix 0.5 an epoch shows every training picture twice; at 0, and at 1, once."""
     expected = train_numbers(bank)
     for epoch in range(4):
@@ -84,7 +84,7 @@ def test_each_epoch_every_picture_once_distorted_and_once_as_it_is(bank: Bank) -
         assert sorted(epoch_of(Stream(bank, training(bank), seed=3), epoch)[0]) == sorted(expected * 2)
 
 
-def test_any_share_of_originals_goes_through_all_of_them_again_and_again(bank: Bank) -> None:
+def test_any_share_of_originals_goes_through_all_of_them_again_and_again(bank: AugmentedSet) -> None:
     """At mix 0.25 three epochs of originals together show every training picture exactly once."""
     stream = Stream(bank, training(bank, 0.25), seed=1)
     seen: Counter[int] = Counter()
@@ -114,7 +114,7 @@ def test_distorted_and_original_come_from_where_they_should(npz: Path, tmp_path:
     assert shown[0, 0] == shown[0, 2] != shown[0, 1]
 
 
-def test_reuse_reshuffles(bank: Bank) -> None:
+def test_reuse_reshuffles(bank: AugmentedSet) -> None:
     """A stored epoch that is shown again comes in another order, and so do originals; another seed, another order."""
     for mix in (0, 1):
         stream = Stream(bank, training(bank, mix), seed=0)
@@ -123,7 +123,7 @@ def test_reuse_reshuffles(bank: Bank) -> None:
         assert len({tuple(order) for order in orders}) == 4
 
 
-def test_chunks_alone_may_be_shuffled(bank: Bank) -> None:
+def test_chunks_alone_may_be_shuffled(bank: AugmentedSet) -> None:
     """shuffle="chunks": every picture once in each epoch, in another order each time, and chunks stay whole."""
     stream = Stream(bank, training(bank, 0), seed=0, shuffle="chunks")
     stored = epoch_of(Stream(bank, training(bank, 0), seed=None), 0)[0].tolist()
@@ -140,7 +140,7 @@ def test_chunks_alone_may_be_shuffled(bank: Bank) -> None:
         Stream(bank, training(bank), seed=0, shuffle="rows")  # type: ignore[arg-type]
 
 
-def test_a_batch_depends_on_seed_epoch_and_number_alone(bank: Bank) -> None:
+def test_a_batch_depends_on_seed_epoch_and_number_alone(bank: AugmentedSet) -> None:
     """From many threads, in any order, with any number of threads, pickled or not: the same batches."""
     batches = training(bank)
     wanted = [(epoch, number) for epoch in range(3) for number in range(len(batches))]
@@ -156,7 +156,7 @@ def test_a_batch_depends_on_seed_epoch_and_number_alone(bank: Bank) -> None:
         assert np.array_equal(got[key][1], labels)
 
 
-def test_a_batch_is_the_callers_own(bank: Bank) -> None:
+def test_a_batch_is_the_callers_own(bank: AugmentedSet) -> None:
     """Arrays are new each time, aligned to 64 bytes, and writing to one changes no later batch."""
     stream = Stream(bank, training(bank), seed=0)
     first, _ = stream.batch(0, 0)
@@ -167,7 +167,7 @@ def test_a_batch_is_the_callers_own(bank: Bank) -> None:
     assert first.ctypes.data % 64 == again.ctypes.data % 64 == 0
 
 
-def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
+def test_memory_is_bounded_and_nothing_is_leaked(bank: AugmentedSet) -> None:
     """Over hundreds of epochs neither decoded windows, nor open files, nor threads grow in number."""
     before = threading.active_count()
     stream = Stream(bank, training(bank), seed=0)
@@ -187,9 +187,9 @@ def test_memory_is_bounded_and_nothing_is_leaked(bank: Bank) -> None:
 
 
 @pytest.fixture
-def long_bank(nothing_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
+def long_bank(nothing_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AugmentedSet:
     """800 pictures in 50 chunks, and windows of four chunks: a dozen and more a pass."""
-    monkeypatch.setattr("train.order._WINDOW_IMAGES", 64)
+    monkeypatch.setattr("epochbank.train.streaming.order._WINDOW_IMAGES", 64)
     np.savez(tmp_path / "long.npz", images=numbered(1000), labels=np.arange(1000) % 5)
     return make(tmp_path / "long.npz", nothing_recipe, tmp_path / "long")
 
@@ -198,7 +198,7 @@ def long_bank(nothing_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("reader", [None, 0, 1, 2])
 @pytest.mark.parametrize("leaping", [False, True])
 def test_what_is_forgotten_is_let_go(
-    long_bank: Bank, mix: float, reader: int | None, leaping: bool, monkeypatch: pytest.MonkeyPatch
+    long_bank: AugmentedSet, mix: float, reader: int | None, leaping: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Readers whose share ends within a window, and consumers that leap about: no window is held for ever."""
     alive: weakref.WeakSet[Window] = weakref.WeakSet()
@@ -224,7 +224,7 @@ def test_what_is_forgotten_is_let_go(
     assert max(counts) < 30
 
 
-def test_decoding_ahead_keeps_to_the_readers_own(long_bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_ahead_keeps_to_the_readers_own(long_bank: AugmentedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader among ten decodes little more than its own pictures: its windows, not those of its neighbours."""
     read = [0]
     real = ChunkTable.read
@@ -242,7 +242,7 @@ def test_decoding_ahead_keeps_to_the_readers_own(long_bank: Bank, monkeypatch: p
     assert read[0] < 10 * (batches.own + 2 * 64) + 3 * 64
 
 
-def test_a_forked_process_streams_on_its_own(bank: Bank) -> None:
+def test_a_forked_process_streams_on_its_own(bank: AugmentedSet) -> None:
     """Threads do not come along into a fork: the child starts its own, and ends."""
     stream = Stream(bank, training(bank), seed=0)
     expected = stream.batch(0, 3)[0].copy()
@@ -258,7 +258,7 @@ def test_a_forked_process_streams_on_its_own(bank: Bank) -> None:
     assert np.array_equal(stream.batch(0, 3)[0], expected)
 
 
-def test_outside_the_epoch_is_an_index_error(bank: Bank) -> None:
+def test_outside_the_epoch_is_an_index_error(bank: AugmentedSet) -> None:
     """`batch(e, n)` with n outside raises, as a sequence should."""
     stream = Stream(bank, training(bank), seed=0)
     for number in (-1, len(stream.batches)):
@@ -285,7 +285,7 @@ def test_a_damaged_chunk_is_named_not_served(
         epoch_of(stream, 1)
 
 
-def test_a_changed_label_is_not_served(bank: Bank) -> None:
+def test_a_changed_label_is_not_served(bank: AugmentedSet) -> None:
     """Labels are under the chunk's checksum, too."""
     path = bank.path / bank.table("epoch", 0).shards[0].file
     with h5py.File(path, "r+") as file:
@@ -294,7 +294,7 @@ def test_a_changed_label_is_not_served(bank: Bank) -> None:
         epoch_of(Stream(bank, training(bank, 0), seed=0), 0)
 
 
-def test_the_chunk_table_reads_what_h5py_reads(bank: Bank) -> None:
+def test_the_chunk_table_reads_what_h5py_reads(bank: AugmentedSet) -> None:
     """Read around the HDF5 library and through it: the same pictures and labels."""
     entries = [entry for entry in bank.entries if entry.part == "epoch" and entry.epoch == 0]
     table = ChunkTable(bank.path, entries, bank.shape)
@@ -313,7 +313,7 @@ def test_the_chunk_table_reads_what_h5py_reads(bank: Bank) -> None:
     assert at == len(expected)
 
 
-def test_what_is_not_in_the_manifest_does_not_exist(bank: Bank) -> None:
+def test_what_is_not_in_the_manifest_does_not_exist(bank: AugmentedSet) -> None:
     """An epoch with a shard less is not published; training on the others goes on, on it alone is refused."""
     manifest = bank.path / "manifest.jsonl"
     lines = manifest.read_text().splitlines(keepends=True)
@@ -373,7 +373,7 @@ def test_windows_hold_every_chunk_once(chunks: list[int], chunk_bytes: int, key:
     assert list(parted.covering(total - 1, total)) == [count - 1]
 
 
-def test_a_dropped_stream_lets_go_of_its_threads(bank: Bank) -> None:
+def test_a_dropped_stream_lets_go_of_its_threads(bank: AugmentedSet) -> None:
     """Without `close`, threads end with the stream that started them."""
     before = set(threading.enumerate())
     stream = Stream(bank, training(bank), seed=0, threads=2)
@@ -387,7 +387,7 @@ def test_a_dropped_stream_lets_go_of_its_threads(bank: Bank) -> None:
     assert not any(thread.is_alive() for thread in started)
 
 
-def test_a_filter_that_is_not_ours_is_left_to_h5py(bank: Bank) -> None:
+def test_a_filter_that_is_not_ours_is_left_to_h5py(bank: AugmentedSet) -> None:
     """Shards that somebody packed anew, with another filter or in other chunks: the same batches."""
     expected = epoch_of(Stream(bank, training(bank), seed=2), 0)
     for number, shard in enumerate(bank.table("epoch", 0).shards):
@@ -424,7 +424,7 @@ def test_readers_part_an_epoch(pictures: int, mix: float, drop_last: bool) -> No
             assert len(shown) == pictures or (drop_last and pictures - len(shown) < 8 * readers)
 
 
-def test_readers_read_what_one_would(bank: Bank) -> None:
+def test_readers_read_what_one_would(bank: AugmentedSet) -> None:
     """Streamed by three readers, an epoch's pictures are those of one, each by one of them."""
     whole = sorted(epoch_of(Stream(bank, training(bank, 0), seed=7), 1)[0])
     parts = [TrainingBatches(bank.images["train"], bank.epochs, 32, 0, reader, 3) for reader in range(3)]
@@ -432,7 +432,7 @@ def test_readers_read_what_one_would(bank: Bank) -> None:
     assert sorted(np.concatenate(shown)) == whole
 
 
-def test_the_next_epoch_is_begun_while_this_one_ends(bank: Bank) -> None:
+def test_the_next_epoch_is_begun_while_this_one_ends(bank: AugmentedSet) -> None:
     """Once the last batch is delivered, the first ones of the next epoch wait already."""
     stream = Stream(bank, training(bank), seed=0, ahead=4)
     last = len(stream.batches) - 1
@@ -447,7 +447,7 @@ def test_the_next_epoch_is_begun_while_this_one_ends(bank: Bank) -> None:
     raise AssertionError(f"only {stream.depth()} batches were made ahead")
 
 
-def test_a_closed_stream_lets_nobody_wait(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stream_lets_nobody_wait(bank: AugmentedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for a batch while the stream is closed is told, and so is whoever asks later."""
     stream = Stream(bank, training(bank), seed=0, threads=1)
     begun, go_on = threading.Event(), threading.Event()
@@ -470,7 +470,7 @@ def test_a_closed_stream_lets_nobody_wait(bank: Bank, monkeypatch: pytest.Monkey
         stream.batch(0, 1)
 
 
-def test_a_closed_stream_holds_no_pictures(bank: Bank) -> None:
+def test_a_closed_stream_holds_no_pictures(bank: AugmentedSet) -> None:
     """Frameworks keep what feeds them: a closed stream that somebody keeps costs no memory."""
     stream = Stream(bank, training(bank), seed=0)
     for number in range(6):
@@ -482,7 +482,7 @@ def test_a_closed_stream_holds_no_pictures(bank: Bank) -> None:
     assert not windows_
 
 
-def test_a_read_that_failed_is_tried_again(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_failed_is_tried_again(bank: AugmentedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fails once fails that batch; asked again, the batch comes."""
     first = Stream(bank, training(bank), seed=0)
     expected = first.batch(0, 2)
@@ -502,7 +502,7 @@ def test_a_read_that_failed_is_tried_again(bank: Bank, monkeypatch: pytest.Monke
     assert all(np.array_equal(*pair) for pair in zip(expected, again, strict=True))
 
 
-def test_a_slow_disk_is_read_from_many_threads(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_disk_is_read_from_many_threads(bank: AugmentedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads that wait 10 ms each overlap, though only one thread computes: a network disk is hidden."""
     now, most, real = [0], [0], os.preadv
     lock = threading.Lock()
@@ -543,13 +543,13 @@ def test_memory_is_used_again_only_when_nobody_has_it() -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "del stream", "stream.close()"])
-def test_a_script_ends_with_its_threads_at_work(bank: Bank, ending: str) -> None:
+def test_a_script_ends_with_its_threads_at_work(bank: AugmentedSet, ending: str) -> None:
     """Python's end does not hang or crash, whether the stream is kept, dropped or closed."""
     script = f"""
-from train.bank import open_set
-from train.batches import TrainingBatches
-from train.stream import Stream
-from train.windows import Decoder, Window
+from epochbank.train.feeding.augmented_set import open_set
+from epochbank.train.streaming.batches import TrainingBatches
+from epochbank.train.streaming.stream import Stream
+from epochbank.train.streaming.windows import Decoder, Window
 bank = open_set({str(bank.path)!r})
 stream = Stream(bank, TrainingBatches(bank.images["train"], bank.epochs, 8, 0.5), seed=0, ahead=60)
 stream.batch(0, 0)

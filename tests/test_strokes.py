@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SHAPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from augment.distort import distort
-from augment.draw import draw
-from augment.engine import PILLOW, engine_named
-from augment.operations import Erase, Operation, Stroke
-from augment.recipe import Recipe, parse_recipe
+from conftest import SHAPES
+from epochbank.augment.distortion.distort import distort
+from epochbank.augment.distortion.draw import draw
+from epochbank.augment.distortion.engine import PILLOW, engine_named
+from epochbank.augment.distortion.operations import Erase, Operation, Stroke
+from epochbank.augment.distortion.recipe import Recipe, parse_recipe
 
 Shape = tuple[int, int, int]
 

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from keras import layers
 from PIL import Image
 
-from augment.cli import main as augment
-from train import open_set
-from train.batches import suitable_batch_size
-from train.cli import main as train
-from train.evaluate import evaluate
-from train.models import BUILT_IN, build_model, compile_model, gives_probabilities
+from epochbank import open_set
+from epochbank.augment.cli import main as augment
+from epochbank.train.cli import main as train
+from epochbank.train.streaming.batches import suitable_batch_size
+from epochbank.train.training.evaluate import evaluate
+from epochbank.train.training.models import BUILT_IN, build_model, compile_model, gives_probabilities
 
 
 @pytest.fixture(scope="module")

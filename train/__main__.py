@@ -1,6 +1,6 @@
 """`python -m train`: the same command line as `train`."""
 
-from train.cli import main
+from .cli import main
 
 if __name__ == "__main__":
     main()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from augment import __version__
-from augment.console import HELP, Commands, say
-from augment.errors import EpochbankError
-from train.cli_options import (
+from .. import __version__
+from ..augment.console import HELP, Commands, say
+from ..augment.errors import EpochbankError
+from .options import (
     batch_size_option,
     json_option,
     mix_option,
@@ -26,7 +26,7 @@ from train.cli_options import (
 )
 
 if TYPE_CHECKING:
-    from train.order import Shuffle
+    from .streaming.order import Shuffle
 
 
 @click.group(cls=Commands, context_settings=HELP)
@@ -80,28 +80,28 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **w
       train fit --model my_models:wide --mix 0.25
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
-    from train.backend import start_backend
-    from train.bank import open_set
+    from .feeding.augmented_set import open_set
+    from .training.backend import start_backend
 
     if resume is not None:
-        from train.run import find_unfinished
+        from .training.run_directory import find_unfinished
 
         changes = _given_anew(resume)
         find_unfinished(resume)
         say(start_backend())
-        from train.fit import resume as resume_fit
+        from .training.fit import resume as resume_fit
 
         fitted = resume_fit(resume, **changes)
     else:
         bank = open_set(name, sets)
         say(start_backend())
-        from train.fit import FitOptions
-        from train.fit import fit as fit_model
+        from .training.fit import FitOptions
+        from .training.fit import fit as fit_model
 
         say(f"{bank.path}: {bank.images['train']:,} training pictures, {len(bank.epochs)} stored epochs, "
             f"{len(bank.class_names):,} classes")  # fmt: skip
         fitted = fit_model(bank, FitOptions(**words), run)  # type: ignore[arg-type]
-    from train.report import write_report
+    from .training.report import write_report
 
     part = next((part for part in ("test", "validation") if part in fitted.held_out), "")
     pictures = write_report(fitted.run, fitted.history, fitted.held_out.get(part), part, fitted.bank.class_names)
@@ -146,12 +146,12 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
       train evaluate
       train evaluate runs/digits-kanji-1f2e3d4c-20260101-120000 --split validation --json
     """
-    from train.backend import start_backend
-    from train.run import find_run
+    from .training.backend import start_backend
+    from .training.run_directory import find_run
 
     directory = find_run(run)
     start_backend()
-    from train.evaluate import evaluate_run
+    from .training.evaluate import evaluate_run
 
     bank, result = evaluate_run(directory, split, batch_size)
     if as_json:
@@ -188,11 +188,11 @@ def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads
       train bench
       train bench --model cnn --batch-size 1024 --precision mixed_float16
     """
-    from train.backend import start_backend
-    from train.bank import open_set
-    from train.batches import TrainingBatches
-    from train.bench import step_time, stream_rate
-    from train.stream import Stream
+    from .benchmark.measure import step_time, stream_rate
+    from .feeding.augmented_set import open_set
+    from .streaming.batches import TrainingBatches
+    from .streaming.stream import Stream
+    from .training.backend import start_backend
 
     bank = open_set(name, sets)
     batches = TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix, *(shard or (0, 1)))

@@ -1,53 +1,39 @@
-"""What the user may say about a training; a run is gone on with by what config.json has of it."""
+"""Options that several commands of stage 2 have."""
 
-from dataclasses import dataclass, fields
+import re
 from pathlib import Path
-from typing import Any
 
-from augment.errors import EpochbankError
-from train.order import Shuffle
+import click
 
-
-@dataclass(frozen=True)
-class FitOptions:
-    """What the user may say about a training."""
-
-    model: str = "cnn-small"
-    epochs: int = 30
-    batch_size: int | None = None
-    """None for one that suits the size of the set."""
-    mix: float = 0.5
-    seed: int = 0
-    learning_rate: float = 0.002
-    patience: int = 10
-    """Epochs without a lower validation loss after which training stops; 0 never stops early."""
-    precision: str = "float32"
-    """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
-    shuffle: Shuffle = "pictures"
-    """What is shuffled in each epoch: `pictures`, or whole `chunks` of them."""
-    threads: int | None = None
-    """Decoding threads; None: a core each, up to 4."""
-    shard: tuple[int, int] | None = None
-    """(k, n): read the k-th of n parts of the training pictures; None: all, or as `keras.distribution` says."""
-    deterministic: bool = False
-    """Compute so that two runs give equal metrics, more slowly."""
-    checkpoint_steps: int | None = None
-    """Steps after which a checkpoint is written; None: however many."""
-    checkpoint_minutes: float = 5.0
-    """Minutes after which one is written; 0: however long it takes."""
+sets_option = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=256, help="Pictures in a batch.")
+threads_option = click.option("--threads", type=click.IntRange(1),
+                        help="Decoding threads.  [default: a core each, up to 4]")  # fmt: skip
+precision_option = click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+                          default="float32", help="Mixed precision makes recent GPUs faster.")  # fmt: skip
 
 
-def options_of(run: Path, config: dict[str, Any]) -> FitOptions:
-    """The options that a run was begun with; `EpochbankError` where its config.json does not have them."""
-    values = {field.name: config[field.name] for field in fields(FitOptions) if field.name in config}
-    if isinstance(values.get("shard"), list):  # JSON has no tuples.
-        values["shard"] = tuple(values["shard"])
-    for field in fields(FitOptions):
-        kind = {"shard": tuple | None, "shuffle": str}.get(field.name, field.type)
-        kind = float | int if kind is float else kind
-        if not isinstance(values.get(field.name, field.default), kind):  # type: ignore[arg-type]
-            raise EpochbankError(
-                f"{run / 'config.json'} is damaged: {field.name} is {values[field.name]!r}; expected {field.type}. "
-                "Restore it, or train anew, into another --run."
+class _Shard(click.ParamType):
+    """`k/n`: the k-th of n readers, counted from 0."""
+
+    name = "K/N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        found = re.fullmatch(r"(\d+)/(\d+)", str(value))
+        if not found or not int(found[1]) < int(found[2]):
+            self.fail(
+                f"{value!r}; expected K/N with 0 <= K < N, such as 0/4 for the first of four readers.", param, ctx
             )
-    return FitOptions(**values)
+        return int(found[1]), int(found[2])
+
+
+shard_option = click.option("--shard", type=_Shard(),
+                      help="Read the K-th of N parts of the training pictures, K from 0: for N processes that train "
+                      "one model.")  # fmt: skip
+mix_option = click.option(
+    "--mix", type=click.FloatRange(0, 1), default=0.5, help="Share of originals in a batch; 1: originals alone."
+)
+shuffle_option = click.option("--shuffle", type=click.Choice(["pictures", "chunks"]), default="pictures",
+                              help="Shuffle pictures, or whole chunks of them alone: faster where data is the "
+                              "bottleneck.")  # fmt: skip

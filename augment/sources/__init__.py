@@ -1,6 +1,6 @@
 """Sources: labelled pictures as they come. One module a kind; `open_source` finds the kind."""
 
-from augment.sources.base import Decoded, Reader, Scan, Source, SourceOptions
-from augment.sources.find import open_source
+from .base import Decoded, Reader, Scan, Source, SourceOptions
+from .find import open_source
 
 __all__ = ["Decoded", "Reader", "Scan", "Source", "SourceOptions", "open_source"]

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.picture import BadPicture, to_uint8
-from augment.sources.base import Decoded, Scan, SourceOptions
-from augment.sources.names import part_number
+from ..errors import EpochbankError
+from .base import Decoded, Scan, SourceOptions
+from .decode import BadPicture, to_uint8
+from .names import part_number
 
 
 def scan_arrays(where: str, reader: Any, shape: tuple[int, ...], dtype: np.dtype, columns: dict[str, Any]) -> Scan:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from augment.picture import BadPicture
+from .decode import BadPicture
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.sources.base import PART_NAMES
-from augment.sources.paths import shown
-from augment.store.description import PARTS
+from ..errors import EpochbankError
+from ..store.description import PARTS
+from .base import PART_NAMES
+from .paths import shown
 
 _SHOWN = 5
 """Names told in a note; more are counted."""

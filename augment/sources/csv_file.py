@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.sources.base import Scan, SourceOptions, file_identity, status_of
-from augment.sources.names import GROUP, LABEL, PART, PATH, Names, find_column, part_number
-from augment.sources.paths import PathList, PathWriter
-from augment.sources.readers import FilesReader
+from ..errors import EpochbankError
+from .base import Scan, SourceOptions, file_identity, status_of
+from .names import GROUP, LABEL, PART, PATH, Names, find_column, part_number
+from .paths import PathList, PathWriter
+from .readers import FilesReader
 
 _SHOWN = 10
 """Faults that are listed; more are counted."""

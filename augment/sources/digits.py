@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from augment.sources.base import Decoded, Scan
+from .base import Decoded, Scan
 
 
 @lru_cache(maxsize=1)

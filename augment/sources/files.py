@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.progress import Count
-from augment.sources.archive import find_archive
-from augment.sources.base import Reader, Scan, SourceOptions, file_identity, status_of
-from augment.sources.classes import arrange, composed, some
-from augment.sources.names import Names
-from augment.sources.paths import PathList, PathWriter, shown
-from augment.sources.readers import FilesReader, ZipReader
-from augment.sources.tree import Folder, walk, walk_archive
+from ..errors import EpochbankError
+from ..shared.progress import Count
+from .archive import find_archive
+from .base import Reader, Scan, SourceOptions, file_identity, status_of
+from .classes import arrange, composed, some
+from .names import Names
+from .paths import PathList, PathWriter, shown
+from .readers import FilesReader, ZipReader
+from .tree import Folder, walk, walk_archive
 
 _RUN = 4096
 """Paths that are put together and written at once."""

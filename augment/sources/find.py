@@ -9,17 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from augment.errors import EpochbankError
-from augment.sources.base import Source, SourceOptions
-from augment.sources.csv_file import CsvSource
-from augment.sources.digits import DigitsSource
-from augment.sources.etl import EtlSource, holds_etl
-from augment.sources.files import FolderSource, ZipSource
-from augment.sources.hdf5 import Hdf5Source
-from augment.sources.idx import IdxSource
-from augment.sources.idx_files import is_idx
-from augment.sources.npz import NpzSource
-from augment.sources.python_iterator import PythonSource
+from ..errors import EpochbankError
+from .base import Source, SourceOptions
+from .csv_file import CsvSource
+from .digits import DigitsSource
+from .etl import EtlSource, holds_etl
+from .files import FolderSource, ZipSource
+from .hdf5 import Hdf5Source
+from .idx import IdxSource
+from .idx_files import is_idx
+from .npz import NpzSource
+from .python_iterator import PythonSource
 
 
 class Kind(NamedTuple):

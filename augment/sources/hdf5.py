@@ -8,9 +8,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.sources.arrays import columns_of, decoded, runs_of, scan_arrays
-from augment.sources.base import Decoded, Scan, SourceOptions, file_identity
+from ..errors import EpochbankError
+from .arrays import columns_of, decoded, runs_of, scan_arrays
+from .base import Decoded, Scan, SourceOptions, file_identity
 
 _DAMAGED = (OSError, RuntimeError, KeyError, TypeError)
 """What h5py may raise for a damaged file, or a type that NumPy does not have."""

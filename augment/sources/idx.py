@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.sources.arrays import RawReader
-from augment.sources.base import Scan, SourceOptions, file_identity
-from augment.sources.idx_files import Pair, find_pairs
-from augment.sources.idx_names import find_name_files, names_of
+from ..errors import EpochbankError
+from .arrays import RawReader
+from .base import Scan, SourceOptions, file_identity
+from .idx_files import Pair, find_pairs
+from .idx_names import find_name_files, names_of
 
 _AGAIN = "Fetch the file again."
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from augment.errors import EpochbankError
+from ..errors import EpochbankError
 
 _NAME = re.compile(
     r"(?P<family>.*?)[-_.]?(?P<part>train|test|t10k)[-_.](?P<what>images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?", re.I

@@ -7,7 +7,7 @@ EMNIST has `emnist-balanced-mapping.txt`: a label and one or more code points in
 import csv
 from pathlib import Path
 
-from augment.errors import EpochbankError
+from ..errors import EpochbankError
 
 
 def find_name_files(folder: Path, family: str) -> list[Path]:

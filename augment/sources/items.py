@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from augment.picture import LARGEST, BadPicture, read_picture, to_uint8
-from augment.sources.names import GROUP, LABEL, PART, check_text, find_column, part_number
+from .decode import LARGEST, BadPicture, read_picture, to_uint8
+from .names import GROUP, LABEL, PART, check_text, find_column, part_number
 
 PICTURE_KEYS = ("image", "img", "picture", "pixels")
 LABEL_KEYS = (*LABEL, "text")

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from augment.sources.base import PART_NAMES
+from .base import PART_NAMES
 
 Name = TypeVar("Name")
 

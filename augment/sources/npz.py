@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.sources.archive import data_at
-from augment.sources.arrays import RawReader, columns_of, scan_arrays
-from augment.sources.base import Scan, SourceOptions, file_identity
+from ..errors import EpochbankError
+from .archive import data_at
+from .arrays import RawReader, columns_of, scan_arrays
+from .base import Scan, SourceOptions, file_identity
 
 _DAMAGED = (
     zipfile.BadZipFile,

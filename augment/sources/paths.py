@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from augment.picture import NAMED_ALONE
+from .decode import NAMED_ALONE
 
 _RUN = 256
 """Paths that are read from the files at once."""

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augment.by_path import import_by_path, source_digest
-from augment.errors import EpochbankError
-from augment.picture import BadPicture
-from augment.progress import Progress
-from augment.sources.base import Scan, SourceOptions
-from augment.sources.items import EXPECTED, Item, class_names_of, item_of, pixels_of, without_info
-from augment.sources.names import Names, check_text, part_number
-from augment.sources.spool import Spool
+from ..errors import EpochbankError
+from ..shared.import_path import import_by_path, source_digest
+from ..shared.progress import Progress
+from .base import Scan, SourceOptions
+from .decode import BadPicture
+from .items import EXPECTED, Item, class_names_of, item_of, pixels_of, without_info
+from .names import Names, check_text, part_number
+from .spool import Spool
 
 _BAD_AT_ONCE = 256
 """So many bad pictures before any good one are a mistake, not an accident."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from augment.picture import BadPicture, read_picture
-from augment.sources.archive import Archive
-from augment.sources.paths import PathList, shown
+from .archive import Archive
+from .decode import BadPicture, read_picture
+from .paths import PathList, shown
 
 
 @dataclass(frozen=True)

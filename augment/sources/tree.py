@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.progress import Count
-from augment.sources.archive import Archive
-from augment.sources.names import ranks
-from augment.sources.paths import is_hidden, left_out_as
+from ..errors import EpochbankError
+from ..shared.progress import Count
+from .archive import Archive
+from .names import ranks
+from .paths import is_hidden, left_out_as
 
 _COUNTED = 1024
 """Files of a folder after which people may see that there are more."""

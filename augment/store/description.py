@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augment.errors import EpochbankError
-from augment.store.atomic import write_text
+from ..errors import EpochbankError
+from ..shared.atomic import write_text
 
 FORMAT = 1
 """Version of the set on disk; it is in the fingerprint, and a reader refuses a newer one."""

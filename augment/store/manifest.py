@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from augment.errors import EpochbankError
-from augment.store.atomic import sync_directory
-from augment.store.digest import add, to_hex
+from ..errors import EpochbankError
+from ..shared.atomic import sync_directory
+from .digest import add, to_hex
 
 NAME = "manifest.jsonl"
 

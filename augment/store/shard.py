@@ -18,11 +18,11 @@ import numpy as np
 import xxhash
 from isal import isal_zlib
 
-from augment.errors import EpochbankError
-from augment.profile import Profile
-from augment.store.codec import encode
-from augment.store.digest import add, digest_of, file_checksum, to_hex
-from augment.store.manifest import Entry
+from ..errors import EpochbankError
+from ..shared.profile import Profile
+from .codec import encode
+from .digest import add, digest_of, file_checksum, to_hex
+from .manifest import Entry
 
 REJECTED = np.dtype([("position", "<i8"), ("attempt", "u1"), ("operation", "S64"), ("lost", "<f4")])
 """An attempt at a position that label safety rejected: the number of the draw; the operation to blame, which is

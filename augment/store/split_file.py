@@ -13,9 +13,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.store.atomic import new_file
-from augment.store.digest import file_checksum
+from ..errors import EpochbankError
+from ..shared.atomic import new_file
+from .digest import file_checksum
 
 NAME = "split.h5"
 

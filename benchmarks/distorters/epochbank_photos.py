@@ -14,10 +14,10 @@ _TOGETHER = 32
 def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
     from math import radians, tan
 
-    from augment.distort import distort
-    from augment.draw import draw
-    from augment.engine import choose_engine
-    from augment.recipe import parse_recipe
+    from epochbank.augment.distortion.distort import distort
+    from epochbank.augment.distortion.draw import draw
+    from epochbank.augment.distortion.engine import choose_engine
+    from epochbank.augment.distortion.recipe import parse_recipe
 
     shear = tan(radians(SHEAR_DEGREES))
     affine = {

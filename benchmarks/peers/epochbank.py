@@ -22,7 +22,7 @@ def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
 
 
 def _contender(pictures: Pictures, codec: str, shuffle: str) -> Contender:
-    from train import open_set
+    from epochbank import open_set
 
     bank = open_set(None, pictures.sets_of(codec))
     stored = sum(entry.bytes for entry in bank.entries if entry.part == "epoch" and entry.epoch == 0)
@@ -39,7 +39,7 @@ class _Batches:
         self._bank, self._shuffle, self._data = bank, shuffle, None
 
     def __call__(self, epoch: int) -> Iterator[Any]:
-        from train import AugmentedSequence
+        from epochbank import AugmentedSequence
 
         if self._data is None:
             self._data = AugmentedSequence(

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from isal import igzip_lib, isal_zlib
 
-from augment.errors import EpochbankError
-from augment.progress import size
-from augment.sources.archive import data_at
-from augment.sources.etl.places import Place
+from ...errors import EpochbankError
+from ...shared.progress import size
+from ..archive import data_at
+from .places import Place
 
 _CHUNK = 32 << 10
 """Packed bytes that are read at once: deflate may turn each into a thousand."""

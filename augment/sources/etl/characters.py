@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from augment.errors import EpochbankError
+from ...errors import EpochbankError
 
 GROUPS = ("kanji", "hiragana", "katakana", "digits", "latin", "symbols")
 """What a user may pick by name; every character is in one of them."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augment.sources.etl.catalogue import PRINTED, TABLE, claims_to_be_etl, file_of, is_foreign, is_info
-from augment.sources.tree import is_folder
+from ..tree import is_folder
+from .catalog import PRINTED, TABLE, claims_to_be_etl, file_of, is_foreign, is_info
 
 _UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error)
 """What opening a damaged .zip may raise, beside `OSError`."""

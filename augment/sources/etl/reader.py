@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augment.errors import EpochbankError
-from augment.sources.etl.pixels import unpack
-from augment.sources.etl.records import RECORDS, RecordType
+from ...errors import EpochbankError
+from .pixels import unpack
+from .records import RECORDS, RecordType
 
 _RUN_BYTES = 2 << 20
 """Pixels of a run of pictures."""

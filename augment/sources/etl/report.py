@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from augment.sources.etl.catalogue import SETS
-from augment.sources.etl.harvest import Harvest, Task
-from augment.sources.etl.places import Found
+from .catalog import SETS
+from .file_scan import Harvest, Task
+from .places import Found
 
 _SHOWN = 10
 """Most names, or faults, that are listed."""

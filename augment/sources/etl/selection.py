@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection
 
-from augment.errors import EpochbankError
-from augment.sources.etl.catalogue import PRINTED, SAME_HANDWRITING, SETS
+from ...errors import EpochbankError
+from .catalog import PRINTED, SAME_HANDWRITING, SETS
 
 
 def choose_sets(named: str | None, there: Collection[str], where: str) -> tuple[list[str], list[str]]:

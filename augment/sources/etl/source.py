@@ -5,18 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from augment.errors import EpochbankError
-from augment.progress import Progress
-from augment.sources.base import Scan, SourceOptions
-from augment.sources.etl.archives import Unreadable, bytes_of, check_space, must_be_laid_bare
-from augment.sources.etl.catalogue import SETS, TABLE, EtlSet
-from augment.sources.etl.characters import GROUPS, jis0201, jis0208, pick, read_table
-from augment.sources.etl.gathering import Gathering
-from augment.sources.etl.harvest import Harvest, Task, harvest
-from augment.sources.etl.places import Found, Place, find
-from augment.sources.etl.report import faults, left_out, listed, partial_copies
-from augment.sources.etl.selection import choose_sets
-from augment.workers import on_all_cores
+from ...errors import EpochbankError
+from ...shared.progress import Progress
+from ...shared.workers import on_all_cores
+from ..base import Scan, SourceOptions
+from .archives import Unreadable, bytes_of, check_space, must_be_laid_bare
+from .catalog import SETS, TABLE, EtlSet
+from .characters import GROUPS, jis0201, jis0208, pick, read_table
+from .collect import Gathering
+from .file_scan import Harvest, Task, harvest
+from .places import Found, Place, find
+from .report import faults, left_out, listed, partial_copies
+from .selection import choose_sets
 
 _LARGEST_TABLE = 1 << 20
 """Bytes of `euc_co59.dat` that are read: it has some thirty thousand."""

@@ -1,0 +1,38 @@
+"""Flips: lines of pixels copied forwards or backwards."""
+
+import numba
+import numpy as np
+
+from ..operations.base import Parameters
+
+
+def flip(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """`Image.transpose`, left to right, top to bottom or both."""
+    _flip(source, target, members, parameters["horizontal"], parameters["vertical"])
+    return members[:0]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _flip(
+    source: np.ndarray, target: np.ndarray, members: np.ndarray, horizontal: np.ndarray, vertical: np.ndarray
+) -> None:
+    _, height, width, channels = source.shape
+    line, last = np.uint64(width * channels), np.uint64(height - 1)
+    size, back = np.uint64(height) * line, np.uint64((width - 1) * channels)
+    before, after, one, two, three = source.reshape(-1), target.reshape(-1), np.uint64(1), np.uint64(2), np.uint64(3)
+    for number in range(len(members)):
+        base = np.uint64(members[number]) * size
+        for row in range(np.uint64(height)):
+            here, out = base + (last - row if vertical[number] else row) * line, base + row * line
+            if not horizontal[number]:
+                for at in range(line):
+                    after[out + at] = before[here + at]
+            elif channels == 1:
+                for at in range(line):
+                    after[out + at] = before[here + back - at]
+            else:
+                for column in range(np.uint64(width)):
+                    to, found = out + three * column, here + back - three * column
+                    after[to] = before[found]
+                    after[to + one] = before[found + one]
+                    after[to + two] = before[found + two]

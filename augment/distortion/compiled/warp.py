@@ -1,0 +1,123 @@
+"""Nearest-neighbour warps: Pillow's affine transform in 16.16 fixed point, and columns rolled down.
+
+Source of the arithmetic: Pillow's `libImaging/Geometry.c` (`affine_fixed`) and `Image.rotate`.
+"""
+
+import math
+
+import numba
+import numpy as np
+
+from ..operations.base import Parameters
+from ..operations.geometry import rotations, shears
+
+_ONE = 65536  # 1 in 16.16 fixed point
+_FIXED_LIMIT = 32768.0  # what a coordinate may reach in 16.16; beyond it Pillow computes in floating point
+
+
+def rotate(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """`Image.rotate(degrees)`; right angles, which Pillow makes by transposing, are left to it."""
+    degrees = parameters["degrees"]
+    return warp_nearest(source, target, members, rotations(degrees, source.shape[1:]), degrees % 90 == 0)
+
+
+def shear(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """`Image.transform(size, AFFINE, (1, x, 0, y, 1, 0))`."""
+    return warp_nearest(source, target, members, shears(parameters["x"], parameters["y"]), np.zeros(len(members), bool))
+
+
+def sine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """Column i rolled down, wrapping round, by `shift[i]` rows."""
+    _roll(source, target, members, parameters["shift"] % source.shape[1])
+    return members[:0]
+
+
+def warp_nearest(
+    source: np.ndarray, target: np.ndarray, members: np.ndarray, matrices: np.ndarray, left: np.ndarray
+) -> np.ndarray:
+    """Warp by `matrices` (float64 (k, 3, 3)) whom Pillow would warp in fixed point and who is not `left` already.
+
+    Returns which of `members` remain, as places in it.
+    """
+    height, width = source.shape[1:3]
+    a, b, c, d, e, f = matrices[:, :2].reshape(-1, 6).T
+    left = left | ((b == 0) & (d == 0))
+    for x, y in ((0, 0), (width, height), (0, height), (width, 0)):
+        left |= np.abs(x * a + y * b + c) >= _FIXED_LIMIT
+        left |= np.abs(x * d + y * e + f) >= _FIXED_LIMIT
+    fixed = [a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5]
+    steps = np.floor(np.stack(fixed, 1) * _ONE + 0.5).astype(np.int64)
+    done = np.flatnonzero(~left)
+    _affine(source, target, members[done], steps[done])
+    return np.flatnonzero(left)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: np.ndarray) -> None:
+    _, height, width, channels = source.shape
+    line, each = np.uint64(width * channels), np.uint64(channels)
+    size, half = np.uint64(height) * line, np.uint64(16)
+    before, after = source.reshape(-1), target.reshape(-1)
+    for number in range(len(members)):
+        a, b, c, d, e, f = steps[number]
+        base = np.uint64(members[number]) * size
+        for row in range(height):
+            x, y = c + row * b, f + row * e
+            # The columns whose source lies inside: two runs, one for x and one for y, cut with each other.
+            low, high = _inside(x, a, width << 16, width)
+            low_y, high_y = _inside(y, d, height << 16, width)
+            low, high = max(low, low_y), min(high, high_y)
+            if high <= low:
+                low = high = 0
+            first, last, out = np.uint64(low), np.uint64(high), base + np.uint64(row) * line
+            for at in range(first * each):
+                after[out + at] = np.uint8(0)
+            for at in range(last * each, line):
+                after[out + at] = np.uint8(0)
+            # Unsigned, so that indices need no look at their sign.
+            x, y, step_x, step_y = np.uint64(x + low * a), np.uint64(y + low * d), np.uint64(a), np.uint64(d)
+            if each == np.uint64(1):
+                for at in range(first, last):
+                    after[out + at] = before[base + (y >> half) * line + (x >> half)]
+                    x += step_x
+                    y += step_y
+            else:
+                for at in range(first, last):
+                    found, to = base + (y >> half) * line + (x >> half) * each, out + at * each
+                    after[to] = before[found]
+                    after[to + np.uint64(1)] = before[found + np.uint64(1)]
+                    after[to + np.uint64(2)] = before[found + np.uint64(2)]
+                    x += step_x
+                    y += step_y
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _inside(start, step, limit, count):
+    """The run of i in [0, count) with 0 <= start + i * step < limit; all below 2^32: doubles divide well enough."""
+    if step == 0:
+        return (0, count) if 0 <= start < limit else (0, 0)
+    if step > 0:
+        low, high = math.ceil(-start / step), math.ceil((limit - start) / step)
+    else:
+        low, high = math.floor((limit - start) / step) + 1, math.floor(-start / step) + 1
+    return max(int(low), 0), min(int(high), count)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _roll(source: np.ndarray, target: np.ndarray, members: np.ndarray, shift: np.ndarray) -> None:
+    _, height, width, channels = source.shape
+    line = np.uint64(width * channels)
+    size = np.uint64(height) * line
+    before, after = source.reshape(-1), target.reshape(-1)
+    twice, places = np.empty(size + size, np.uint8), np.empty(line, np.uint32)
+    for number in range(len(members)):
+        base = np.uint64(members[number]) * size
+        for at in range(size):  # The picture above itself: no column need wrap round.
+            twice[at] = twice[size + at] = before[base + at]
+        for column in range(width):
+            first = (height - shift[number, column]) % height * width + column
+            for channel in range(channels):
+                places[column * channels + channel] = first * channels + channel
+        for row in range(np.uint64(height)):
+            for at in range(line):
+                after[base + row * line + at] = twice[np.uint64(places[at]) + row * line]

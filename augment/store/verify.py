@@ -1,0 +1,77 @@
+"""Verification: every published shard against its manifest entry, byte by byte and picture by picture."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import hdf5plugin  # noqa: F401  registers the filters that shards are compressed with
+
+from ..errors import EpochbankError
+from ..shared.progress import Progress
+from ..shared.workers import on_all_cores
+from .description import Description, read_description
+from .digest import add, digest_of, file_checksum, to_hex
+from .manifest import Entry, read_manifest
+from .shard import read_run
+from .split_file import check_split
+
+_READ_IMAGES = 1024
+
+
+@dataclass(frozen=True)
+class Check:
+    """One shard to verify."""
+
+    directory: Path
+    entry: Entry
+    description: Description
+
+
+def verify(directory: Path, jobs: int) -> list[str]:
+    """The faults of a set, one sentence each; an empty list where every published shard is as it was written.
+
+    `EpochbankError` where `set.json`, `split.h5` or the manifest itself is damaged.
+    """
+    description, entries = read_description(directory), read_manifest(directory)
+    check_split(directory, description.split_checksum)
+    checks = (Check(directory.absolute(), entry, description) for entry in entries)
+    faults: dict[int, str] = {}
+    with Progress("verify", sum(entry.images for entry in entries)) as progress:
+        for number, fault in on_all_cores(check_shard, checks, len(entries), jobs):
+            progress.advance(entries[number].images)
+            if fault:
+                faults[number] = fault
+    return [
+        f"{directory / entries[number].file} (manifest.jsonl, line {number + 1}; {_where(entries[number])}): {fault}"
+        for number, fault in sorted(faults.items())
+    ]
+
+
+def check_shard(check: Check) -> str:
+    """What is wrong with one shard; '' where nothing is."""
+    path, entry = check.directory / check.entry.file, check.entry
+    if not path.exists():
+        return "the file is missing"
+    found = path.stat().st_size
+    if found != entry.bytes:
+        return f"the file has {found:,} bytes; expected {entry.bytes:,}"
+    if file_checksum(path) != entry.checksum:
+        return "the file's bytes are not what was written (another checksum)"
+    digest = 0
+    try:
+        for pictures, labels, rows, start in _runs(check):
+            if pictures.shape[1:] != check.description.shape:
+                return f"pictures have shape {pictures.shape[1:]}; expected {check.description.shape}"
+            digest = add(digest, digest_of(start, pictures, labels, rows))
+    except EpochbankError as error:
+        return str(error.__cause__)
+    return "" if to_hex(digest) == entry.digest else "the pictures, labels or rows are not what was written"
+
+
+def _runs(check: Check) -> Iterator[tuple]:
+    for start in range(check.entry.start, check.entry.stop, _READ_IMAGES):
+        yield *read_run(check.directory, check.entry, start, min(start + _READ_IMAGES, check.entry.stop)), start
+
+
+def _where(entry: Entry) -> str:
+    return f"epoch {entry.epoch}" if entry.part == "epoch" else f"{entry.part} part"

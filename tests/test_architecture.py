@@ -1,0 +1,143 @@
+"""Which module may import which: the layers of both stages, by full module name, wherever in a file the import is."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP = "epochbank"
+
+LAYERS = (
+    # What both stages share.
+    ("augment.errors",),
+    ("augment.console",),
+    ("augment.shared",),
+    ("augment.store",),
+    # Stage 1, from the source to the set.
+    ("augment.sources",),
+    ("augment.distortion",),
+    ("augment.ingest",),
+    ("augment.split",),
+    ("augment.generation",),
+    ("augment.views",),
+    # Stage 2, from the set to the trained model.
+    ("train.reading",),
+    ("train.streaming",),
+    ("train.feeding",),
+    ("train.training",),
+    ("train.benchmark",),
+    # What people call.
+    ("api",),
+    ("augment.options", "train.options"),
+    ("augment.cli", "train.cli"),
+    ("augment.__main__", "train.__main__"),
+)
+"""From the lowest to the highest: a module imports from its own layer and from those above it in this list."""
+
+COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store")
+"""All that stage 2 takes from stage 1: the set on disk, and what both command lines share."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module below `epochbank`, by its full name."""
+    files = {f"{TOP}.api": ROOT / "src/epochbank/api.py"}
+    for package in ("augment", "train"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            files[".".join([TOP, *(parts[:-1] if parts[-1] == "__init__" else parts)])] = path
+    return {name: path for name, path in files.items() if path.exists()}
+
+
+MODULES = modules()
+
+
+def imports_of(name: str, *, at_once: bool = False) -> set[str]:
+    """The modules that a module imports, anywhere in its text, or only as soon as it is imported itself.
+
+    Imports for type checkers alone are left out.
+    """
+    path = MODULES[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    nodes: list[ast.AST] = [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            nodes += node.orelse
+            continue
+        if at_once and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (start, node.module) if part)
+            submodules = {f"{module}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= submodules | ({module} if len(submodules) < len(node.names) else set())
+        nodes += ast.iter_child_nodes(node)
+    return found - {name}
+
+
+def layer_of(name: str) -> int | None:
+    """The number of a module's layer; None for the packages that only hold others."""
+    for number, layer in enumerate(LAYERS):
+        if any(name == f"{TOP}.{prefix}" or name.startswith(f"{TOP}.{prefix}.") for prefix in layer):
+            return number
+    return None
+
+
+def test_every_module_has_a_layer() -> None:
+    """A new folder is put into the list above, or its imports go unchecked."""
+    assert {name for name in MODULES if layer_of(name) is None} == {f"{TOP}.augment", f"{TOP}.train"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_imports_from_a_higher_layer(name: str) -> None:
+    """Not even within a function."""
+    own = layer_of(name)
+    higher = {other for other in imports_of(name) & set(MODULES) if own is not None and (layer_of(other) or 0) > own}
+    assert not higher
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    """Taken together, the imports as modules are loaded have an order. Functions may import what is loaded later."""
+    graph = {name: imports_of(name, at_once=True) & set(MODULES) for name in MODULES}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+
+
+def test_modules_import_each_other_relatively() -> None:
+    """`import augment` would find a user's own module of that name."""
+    tops = {name: {other.split(".")[0] for other in imports_of(name)} for name in MODULES}
+    assert not {name for name, found in tops.items() if found & {"augment", "train"}}
+
+
+def test_stage_1_never_imports_a_framework() -> None:
+    """It is installed and runs without TensorFlow, Keras and what stage 2 draws with."""
+    for name in MODULES:
+        if name.startswith(f"{TOP}.augment"):
+            tops = {other.split(".")[0] for other in imports_of(name)}
+            assert not tops & {"tensorflow", "keras", "torch", "matplotlib"}, name
+
+
+def test_stage_2_takes_only_the_set_on_disk_from_stage_1() -> None:
+    """Beside what both command lines share: faults, messages, files and locks."""
+    allowed = tuple(f"{TOP}.{prefix}" for prefix in COMMON)
+    for name in MODULES:
+        if name.startswith(f"{TOP}.train"):
+            taken = {other for other in imports_of(name) if other.startswith(f"{TOP}.augment")}
+            assert not {other for other in taken if not other.startswith(allowed)}, name
+
+
+def test_opening_a_set_imports_no_framework() -> None:
+    """Keras and TensorFlow are imported by the function that needs them, or by a module that nothing else loads."""
+    assert not any("tensorflow" in imports_of(name, at_once=True) for name in MODULES)
+    seen, left = set(), {f"{TOP}.train.feeding.augmented_set"}
+    while left:
+        seen |= (new := left - seen)
+        left = {other for name in new & set(MODULES) for other in imports_of(name, at_once=True)} - seen
+    assert not {other.split(".")[0] for other in seen} & {"keras", "torch", "tensorflow"}
