@@ -1,4 +1,4 @@
-"""`python -m augment`: the same command line as `augment`."""
+"""`python -m epochbank.augment`: the same command line as `augment`."""
 
 from .cli import main
 

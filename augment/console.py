@@ -1,47 +1,145 @@
-"""What both command lines share: faults as messages with exit codes, and words apart from results.
+"""What both command lines share: errors as messages with exit codes, old option names, and messages to the user.
 
-Exit codes: 0, 1 (the data or the machine), 2 (the words), 130 (interrupted; 143 by SIGTERM).
+Exit codes: 0; 1 for a problem with the data or the machine; 2 for wrong arguments; 130 after Ctrl-C, 143 after SIGTERM;
+141 if the program that reads standard output has ended.
 """
 
 import errno
+import os
 import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any
 
 import click
+from click.exceptions import Exit
 
 from .errors import EpochbankError
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 """Context settings of both command lines."""
 
-
-_REMEDIES = {
-    errno.ENOSPC: "Nothing half-written is left. Free some space, then give the same command again.",
-    errno.EACCES: "Give this user the right to, or choose another place.",
+_FIXES = {
+    errno.ENOSPC: "No incomplete file is left. Free some space, then run the command again.",
+    errno.EACCES: "Give this user the permission, or choose another directory.",
 }
+
+_RENAMED = {"--mix": ("--originals",), "--colour": ("--color",), "--shard": ("--rank", "--world-size")}
+"""New names of options that were renamed; the old name works in this release. `--shard K/N` became two options."""
+
+
+class Command(click.Command):
+    """A command that also accepts the old names of its options, and prints the new ones."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Replace old option names in `args`, then parse them."""
+        return super().parse_args(ctx, with_new_names(args, self.params))
+
+
+def with_new_names(args: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
+    """Return `args` with old names of the options in `params` replaced, and print each new name once.
+
+    Values of options, and everything after `--`, stay as they are.
+    """
+    options = {name: option for option in params if isinstance(option, click.Option) for name in option.opts}
+    renamed: list[str] = []
+    printed: set[str] = set()
+    left = list(args)
+    while left and left[0] != "--":
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        new = [] if name in options else [new for new in _RENAMED.get(name, ()) if new in options]
+        if new and name not in printed:
+            notify(f"{name} is now called {' and '.join(new)}; the old name works in this release only")
+            printed.add(name)
+        takes_next = not equals and bool(left) and (bool(new) or (name in options and not options[name].is_flag))
+        if not new:
+            renamed += [word, left.pop(0)] if takes_next else [word]
+        elif equals or takes_next:
+            values = (value if equals else left.pop(0)).split("/", len(new) - 1)
+            renamed += [part for pair in zip_longest(new, values, fillvalue="") for part in pair]
+        else:
+            renamed.append(new[0])
+    return renamed + left
+
+
+class Choice(click.Choice):
+    """A choice that also accepts old names of its values, and prints the new ones."""
+
+    def __init__(self, choices: Sequence[str], old: Mapping[str, str]):
+        super().__init__(choices)
+        self._old = old
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Replace an old name, then convert."""
+        if value in self._old:
+            notify(f"{value} is now called {self._old[value]}; the old name works in this release only")
+            value = self._old[value]
+        return super().convert(value, param, ctx)
 
 
 class Commands(click.Group):
-    """A group of commands in which no foreseeable fault ends in a traceback."""
+    """A group of commands that turns every foreseeable problem into a message, never a traceback."""
+
+    command_class = Command
+
+    def make_context(self, *args: Any, **keywords: Any) -> click.Context:
+        """Parse the arguments of the group. `--help` and `--version` print their text here."""
+        with _problems_as_messages():
+            return super().make_context(*args, **keywords)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; the one place where faults become messages and exit codes."""
-        try:
+        """Parse the arguments of the command, and run it."""
+        with _problems_as_messages(), _future_warnings_as_messages():
             return super().invoke(ctx)
-        except EpochbankError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except OSError as error:
-            remedy = _REMEDIES.get(
-                error.errno or 0, "Mend it, or choose another place; then give the same command again."
-            )
-            click.echo(f"Error: {error}. {remedy}", err=True)
-            ctx.exit(1)
-        except KeyboardInterrupt as error:
-            say(f"\nInterrupted. {str(error) or 'Nothing half-done is left; give the same command again.'}")
-            ctx.exit(getattr(error, "exit_code", 130))
 
 
-def say(text: str) -> None:
-    """Tell people something, apart from results: on standard error."""
+@contextmanager
+def _problems_as_messages() -> Iterator[None]:
+    """Turn exceptions into messages and exit codes; the one place that does."""
+    try:
+        yield
+    except EpochbankError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise Exit(error.exit_code) from error
+    except BrokenPipeError as error:  # The program that reads the output has ended, and needs no message.
+        _discard_output()
+        raise Exit(141) from error
+    except OSError as error:
+        _discard_output()
+        fix = _FIXES.get(error.errno or 0, "Fix the problem or choose another directory, then run the command again.")
+        click.echo(f"Error: {error}. {fix}", err=True)
+        raise Exit(1) from error
+    except KeyboardInterrupt as error:
+        notify(f"\nInterrupted. {str(error) or 'No incomplete file is left; run the command again.'}")
+        raise Exit(getattr(error, "exit_code", 130)) from error
+
+
+@contextmanager
+def _future_warnings_as_messages() -> Iterator[None]:
+    """Print a `FutureWarning`, such as that of an old name, without the line of code that it is about."""
+    before = warnings.formatwarning
+
+    def formatted(message: Warning | str, category: type[Warning], *rest: Any, **keywords: Any) -> str:
+        return f"{message}\n" if category is FutureWarning else before(message, category, *rest, **keywords)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _discard_output() -> None:
+    """Discard output that cannot be written, so that Python does not try again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def notify(text: str) -> None:
+    """Print a message for the user on standard error, apart from the results."""
     print(text, file=sys.stderr, flush=True)

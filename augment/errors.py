@@ -1,13 +1,13 @@
-"""The one exception class of epochbank: a foreseeable fault, told to the person who reads it."""
+"""The one exception class of epochbank: a foreseeable problem, described for the person who reads it."""
 
 
 class EpochbankError(Exception):
-    """A refusal. Its text says what was refused, what was received, what is expected, and the remedy.
+    """A foreseeable problem. Its text says what happened, what was received, what was expected, and the fix.
 
-    `words` tells whose fault it is, as the exit code does: True when what was asked for cannot be
-    meant (exit code 2), False when the data or the machine is in the way (exit code 1).
+    `usage` sets the exit code of the command line: True for a wrong argument (exit code 2), False for a problem with
+    the data or the machine (exit code 1).
     """
 
-    def __init__(self, message: str, *, words: bool = False):
+    def __init__(self, message: str, *, usage: bool = False):
         super().__init__(message)
-        self.exit_code = 2 if words else 1
+        self.exit_code = 2 if usage else 1

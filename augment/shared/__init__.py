@@ -1,1 +1,1 @@
-"""shared."""
+"""Helpers that both stages share: files, locks, progress, workers, types."""

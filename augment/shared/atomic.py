@@ -1,4 +1,4 @@
-"""Publishing a file: a temporary in the same directory, fsync, rename, fsync of the directory."""
+"""Publish a file: temporary file in the same directory, fsync, rename, fsync of the directory."""
 
 import os
 import secrets
@@ -10,44 +10,47 @@ from pathlib import Path
 from ..errors import EpochbankError
 
 TEMPORARY = ".tmp-"
-"""What the name of every unpublished file starts with."""
+"""Prefix of the name of every unpublished file."""
 
 
 def make_directory(directory: Path) -> None:
-    """Make `directory` and what it lies in, where they are not there; `EpochbankError` where a file is in the way."""
+    """Create `directory` and its parents if they do not exist. Raises `EpochbankError` if one of them is a file."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise EpochbankError(
-            f"{directory} cannot be made: {error.filename} is a file; expected a directory. Choose another place."
+            f"{directory} cannot be created: {error.filename} is a file; expected a directory. Choose another path."
         ) from error
 
 
 def temporary_beside(path: Path) -> Path:
-    """A unique name, not yet taken, in the directory of `path`."""
+    """Return a unique path for a temporary file in the directory of `path`."""
     return path.parent / f"{TEMPORARY}{secrets.token_hex(6)}-{path.name}"
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Make the closed file `temporary` appear as `path`, durably: wholly there after a power cut, or not at all."""
+    """Rename the closed file `temporary` to `path`, durably.
+
+    After a power failure `path` is either complete or does not exist.
+    """
     sync(temporary)
     move(temporary, path)
 
 
 def sync(path: Path) -> None:
-    """Make the closed file `path` durable."""
+    """Flush the closed file `path` to disk."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
 def move(temporary: Path, path: Path) -> None:
-    """Make the synced file `temporary` appear as `path`, durably."""
+    """Rename the synced file `temporary` to `path`, durably."""
     temporary.replace(path)
     sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
+    """Flush the entries of `directory` to disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -56,14 +59,14 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Publish `text` (UTF-8) as `path`."""
+    """Publish `text`, encoded as UTF-8, as `path`."""
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Give a temporary to write to; publish it as `path` on success, remove it on any error."""
+    """Yield a temporary path to write to; publish it as `path` on success, remove it on any error."""
     temporary = temporary_beside(path)
     try:
         yield temporary
@@ -75,7 +78,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def sweep(directory: Path) -> int:
-    """Remove the temporaries that a killed run left below `directory`; returns how many."""
+    """Remove the temporary files that a killed run left below `directory`; return their number."""
     left = list(directory.rglob(f"{TEMPORARY}*"))
     for path in left:
         remove(path)
@@ -83,7 +86,7 @@ def sweep(directory: Path) -> int:
 
 
 def remove(temporary: Path) -> None:
-    """Remove a temporary file or directory that may be gone already."""
+    """Remove a temporary file or directory if it exists."""
     if temporary.is_dir():
         shutil.rmtree(temporary, ignore_errors=True)
     else:

@@ -1,4 +1,4 @@
-"""What the user names by import path: `module:attribute`, with the module in the current directory or installed."""
+"""Import what a user names by import path, `module:attribute`: an installed module or one in the working directory."""
 
 import hashlib
 import importlib
@@ -10,26 +10,31 @@ from typing import Any
 
 
 def import_by_path(path: str) -> tuple[ModuleType, Any]:
-    """The module and its attribute; `ValueError`, whose text begins with the path, where there is none."""
+    """Import `module:attribute`; return the module and the attribute.
+
+    The working directory is searched last, so that no file in it replaces an installed module. Raises `ValueError`,
+    whose text starts with `path`, if there is no such module or attribute.
+    """
     module_name, _, name = path.partition(":")
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # The user's own module may raise anything.
         raise ValueError(
             f"{path!r} cannot be imported ({type(error).__name__}: {error}); expected module:function, with the "
-            "module in the current directory or installed"
+            "module installed or in the current directory"
         ) from error
     if not hasattr(module, name):
-        raise ValueError(f"{path!r}: module {module_name} has no {name!r}")
+        place = getattr(module, "__file__", None) or "built in"
+        raise ValueError(f"{path!r}: module {module_name} has no {name!r} ({place})")
     return module, getattr(module, name)
 
 
 def source_digest(module: ModuleType, attribute: Any) -> str:
-    """SHA-256 of the module's source file, and of a function's where that is another.
+    """Return the SHA-256 of the module's source file, and of a function's file if that is another.
 
-    `ValueError` for a module that has none.
+    Raises `ValueError` for a module without a source file.
     """
     file = getattr(module, "__file__", None)
     if file is None:

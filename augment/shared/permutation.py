@@ -1,10 +1,9 @@
-"""The order of an epoch: a keyed permutation of 0, ..., n - 1 that is computed pointwise.
+"""A keyed permutation of 0, ..., n - 1 that can be computed for single elements: the order of a stored epoch.
 
-Where a shuffled list costs 8 bytes a picture in every worker, a small block cipher costs nothing and
-gives the place of any one picture alone. It is a Feistel network on Z_a x Z_b with a * b just above
-n, walked until it falls inside n (J. Black and P. Rogaway, "Ciphers with Arbitrary Finite Domains",
-CT-RSA 2002, sections 4 and 5), with the finaliser of SplitMix64 as round function. It shuffles; it
-does not keep secrets.
+A shuffled list would cost 8 bytes per image in every worker. A small block cipher needs no memory and computes the
+place of a single image. It is a Feistel network on Z_a x Z_b with a * b slightly above n, with cycle walking for
+results outside n (J. Black and P. Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002, sections 4 and 5), and
+the finalizer of SplitMix64 as round function. It shuffles; it is not meant to be cryptographically secure.
 """
 
 import hashlib
@@ -16,34 +15,47 @@ import numpy as np
 ROUNDS = 8
 
 Key = np.ndarray
-"""uint64 (ROUNDS,): one key a round."""
+"""uint64 (ROUNDS,): one key per round."""
 
 
 def order_key(*parts: str | int) -> Key:
-    """The key that stands for `parts`; different parts, different orders."""
+    """Derive a key from `parts`; different parts give different permutations."""
     text = "/".join(str(part) for part in parts)
     return np.frombuffer(hashlib.sha512(text.encode()).digest(), "<u8")[:ROUNDS].copy()
 
 
 def permute(index: np.ndarray, n: int, key: Key) -> np.ndarray:
-    """Where the permutation of `n` sends each of `index` (int64, in [0, n)); int64, same shape.
+    """Return where the permutation of 0, ..., n - 1 maps each of `index` (int64, in [0, n)); int64, same shape.
 
-    `permute(np.arange(n), n, key)` is the whole permutation. Raises `ValueError` for an index outside.
+    `permute(np.arange(n), n, key)` is the whole permutation. Raises `ValueError` if an index is out of range.
     """
     return _walk(index, n, key, _encrypt)
 
 
 def unpermute(value: np.ndarray, n: int, key: Key) -> np.ndarray:
-    """The index that `permute` sends to each of `value`: its inverse."""
+    """Return the inverse of `permute`: the index that `permute` maps to each of `value`."""
     return _walk(value, n, key, _decrypt)
 
 
 def permute_within(index: np.ndarray, n: np.ndarray, key: Key, tweak: np.ndarray) -> np.ndarray:
-    """`permute` with a permutation for each element: `index` in [0, `n`), all int64 (m,); each `tweak` (uint64 (m,)) of
-    the key is another permutation."""
+    """Apply a different permutation to each element.
+
+    Parameters
+    ----------
+    index, n
+        int64 (m,): element k is permuted among 0, ..., n[k] - 1; index[k] must be in that range.
+    key
+        Key of all permutations.
+    tweak
+        uint64 (m,): selects the permutation of each element.
+
+    Returns
+    -------
+    int64 (m,)
+    """
     keys = key[:, None] ^ mix64(tweak)[None]
     a = np.sqrt((n - 1).astype(np.float64)).astype(np.int64)
-    a += (a + 1) ** 2 <= n - 1  # should a rounded root ever fall short
+    a += (a + 1) ** 2 <= n - 1  # in case the root was rounded down
     sides = (a + 1).astype(np.uint64), (-(-n // (a + 1))).astype(np.uint64)
     values = _encrypt(index.astype(np.uint64), *sides, keys)
     outside = np.flatnonzero(values >= n)
@@ -55,7 +67,7 @@ def permute_within(index: np.ndarray, n: np.ndarray, key: Key, tweak: np.ndarray
 
 
 def mix64(number: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (S. Vigna, prng.di.unimi.it/splitmix64.c), elementwise on uint64."""
+    """Apply the finalizer of SplitMix64 (S. Vigna, prng.di.unimi.it/splitmix64.c) to each element; uint64."""
     number = number + np.uint64(0x9E3779B97F4A7C15)
     number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Where the time of a run went: seconds and pictures by name, added up over blocks, shards and workers."""
+"""Profile of a run: seconds and images of each named step, summed over blocks, shards and workers."""
 
 import time
 from collections.abc import Iterator
@@ -8,37 +8,37 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Profile:
-    """Seconds and pictures of each named piece of work; a reader of a clock twice a piece, so it is always on."""
+    """Seconds and images of each named step. It only reads a clock twice per step, so it is always enabled."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    pictures: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
     total: float = 0.0
-    """Seconds of the whole work, of which the pieces are parts."""
+    """Seconds of the whole work, including time outside all steps."""
 
     @contextmanager
-    def of(self, name: str, pictures: int = 0) -> Iterator[None]:
-        """Count what the block takes, and how many `pictures` it was done to, under `name`."""
-        begun = time.perf_counter()
+    def of(self, name: str, images: int = 0) -> Iterator[None]:
+        """Add the time of the `with` block, and `images`, to the step `name`."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
-            self.pictures[name] = self.pictures.get(name, 0) + pictures
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.images[name] = self.images.get(name, 0) + images
 
     def add(self, other: "Profile") -> None:
-        """Count what `other` counted."""
+        """Add the counts of `other`."""
         self.total += other.total
         for name, seconds in other.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-            self.pictures[name] = self.pictures.get(name, 0) + other.pictures[name]
+            self.images[name] = self.images.get(name, 0) + other.images[name]
 
     def lines(self) -> list[str]:
-        """A table for people, the largest piece first."""
+        """Return a table as lines of text, the slowest step first."""
         rows = sorted(self.seconds.items(), key=lambda item: -item[1])
         rows.append(("everything else", self.total - sum(self.seconds.values())))
-        lines = [f"{'where the time went':28}{'seconds':>10}{'share':>9}{'pictures':>13}{'us each':>10}"]
-        for name, seconds in [*rows, ("all, of one core", self.total)]:
-            count = self.pictures.get(name, 0)
+        lines = [f"{'where the time went':28}{'seconds':>10}{'share':>9}{'images':>13}{'us each':>10}"]
+        for name, seconds in [*rows, ("total, on one core", self.total)]:
+            count = self.images.get(name, 0)
             share = f"{100 * seconds / max(self.total, 1e-9):.1f} %"
             counted = f"{count:>13,}{1e6 * seconds / count:>10.2f}" if count else f"{'-':>13}{'-':>10}"
             lines.append(f"{name:28}{seconds:>10.2f}{share:>9}{counted}")

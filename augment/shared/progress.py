@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar with rate and remaining time on a terminal, otherwise a line every ten seconds."""
 
 import sys
 import time
@@ -10,28 +10,37 @@ from types import TracebackType
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_UPDATES = 0.25
 
-_HUSHED = ContextVar("hushed", default=False)
+_QUIET = ContextVar("quiet", default=False)
 
 
 @contextmanager
-def hushed(quiet: bool) -> Iterator[None]:
-    """No progress is shown meanwhile, where `quiet` says so."""
-    before = _HUSHED.set(quiet or _HUSHED.get())
+def quiet_progress(quiet: bool) -> Iterator[None]:
+    """Show no progress inside the `with` block if `quiet` is True."""
+    before = _QUIET.set(quiet or _QUIET.get())
     try:
         yield
     finally:
-        _HUSHED.reset(before)
+        _QUIET.reset(before)
 
 
 class Progress:
-    """Counts `unit`s up to `total`, None where that is not known; a context manager. Writes to standard error.
+    """Show progress on standard error; a context manager.
 
-    `quiet` shows nothing.
+    Parameters
+    ----------
+    label
+        Name of the work.
+    total
+        Number of items; None if it is unknown.
+    unit
+        What is counted, in the plural.
+    quiet
+        Show nothing.
     """
 
-    def __init__(self, label: str, total: int | None, unit: str = "pictures", *, quiet: bool = False):
+    def __init__(self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False):
         self._label, self._total, self._unit, self._done = label, total, unit, 0
-        self._quiet = quiet or _HUSHED.get()
+        self._quiet = quiet or _QUIET.get()
         self._start = self._last = time.monotonic()
         self._bar = None
         if sys.stderr.isatty() and not self._quiet:
@@ -52,7 +61,7 @@ class Progress:
             self._task = self._bar.add_task(label, total=total, rate="")
 
     def advance(self, count: int) -> None:
-        """`count` more are done."""
+        """Add `count` to the items that are done."""
         self._done += count
         if self._bar is not None:
             self._bar.update(self._task, advance=count, rate=f"{self._rate():,.0f} {self._unit}/s")
@@ -92,9 +101,10 @@ class Progress:
 
 
 class Count:
-    """A sign of life from what is mostly over at once and may take long: counts `unit`s; a context manager.
+    """Show a running count on standard error, for work that is usually short; a context manager.
 
-    Writes to standard error, first after a second on a terminal and after ten elsewhere.
+    The first count appears after one second on a terminal, and after ten seconds otherwise. `label` names the work and
+    `unit` what is counted.
     """
 
     def __init__(self, label: str, unit: str = "files"):
@@ -104,13 +114,13 @@ class Count:
         self._shown = False
 
     def advance(self, count: int) -> None:
-        """`count` more are done."""
+        """Add `count` to the items that are done."""
         self._done += count
         self.show()
 
     def show(self, more: int = 0) -> None:
-        """Show, where it is time, what is done and `more`, which will be counted later."""
-        if time.monotonic() < self._next or _HUSHED.get():
+        """Show the count plus `more`, which will be counted later, if enough time has passed since the last update."""
+        if time.monotonic() < self._next or _QUIET.get():
             return
         self._next = time.monotonic() + (_SECONDS_BETWEEN_UPDATES if self._terminal else _SECONDS_BETWEEN_LINES)
         self._shown = True
@@ -128,7 +138,7 @@ class Count:
 
 
 def duration(seconds: float) -> str:
-    """`3.2 s`, `4 min 05 s`, `2 h 10 min`."""
+    """Format seconds: `3.2 s`, `4 min 05 s`, `2 h 10 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
@@ -137,12 +147,12 @@ def duration(seconds: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 group`, `1,200 groups`."""
+    """Format a count with its noun: `1 group`, `1,200 groups`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def size(count: float) -> str:
-    """Bytes for people, in powers of 1000: `1.8 GB`."""
+    """Format bytes in powers of 1000: `1.8 GB`."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
