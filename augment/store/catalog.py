@@ -1,4 +1,4 @@
-"""Finding sets: by path, by name, or the newest."""
+"""Find sets by path, by name, or the newest one."""
 
 from pathlib import Path
 
@@ -7,28 +7,39 @@ from .manifest import NAME
 
 
 def all_sets(sets: Path) -> list[Path]:
-    """The directories in `sets` that hold a set, the newest (by its latest shard) last."""
+    """Return the set directories in `sets`, sorted by the time of their latest shard, the newest last."""
     found = [path.parent for path in sets.glob("*/set.json")]
-    return sorted(found, key=lambda directory: (_changed(directory), directory.name))
+    return sorted(found, key=lambda directory: (_modified_ns(directory), directory.name))
 
 
 def find_set(name: str | Path | None, sets: Path) -> Path:
-    """The set at path `name`, or called so in `sets`, or the newest there; `EpochbankError` where there is none."""
+    """Return the directory of a set.
+
+    Parameters
+    ----------
+    name
+        Path of the set, or its name in `sets`; None for the newest set in `sets`.
+
+    Raises
+    ------
+    EpochbankError
+        If there is no such set.
+    """
     if name is None:
         found = all_sets(sets)
         if found:
             return found[-1]
-        raise EpochbankError(f"there is no set in {sets}/. Make one: augment run digits --sets {sets}")
+        raise EpochbankError(f"there is no set in {sets}/. Generate one: augment run digits --sets {sets}")
     for directory in (Path(name), sets / name):
         if (directory / "set.json").exists():
             return directory
-    held = ", ".join(path.name for path in all_sets(sets)) or "none"
+    available = ", ".join(path.name for path in all_sets(sets)) or "no set"
     raise EpochbankError(
-        f"there is no set {str(name)!r}, neither as a path nor in {sets}/ (which holds {held}). "
-        "`augment list` shows the sets there are."
+        f"there is no set {str(name)!r}: it is neither a path nor a name in {sets}/, which contains {available}. "
+        "`augment list` shows all sets."
     )
 
 
-def _changed(directory: Path) -> int:
+def _modified_ns(directory: Path) -> int:
     manifest = directory / NAME
     return (manifest if manifest.exists() else directory / "set.json").stat().st_mtime_ns

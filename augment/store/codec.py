@@ -1,9 +1,9 @@
-"""Compressing and decompressing one HDF5 chunk outside the HDF5 library, in the filters' own formats.
+"""Compress and decompress one HDF5 chunk outside the HDF5 library, in the formats of HDF5's filters.
 
-What `encode` makes is what HDF5's registered filter would store, so that any program with the filter
-reads it; what `decode` takes is what any HDF5 program wrote. Sources of the formats:
-zstd (32015): one frame, RFC 8878, here with its content checksum; LZ4 (32004): the HDF5 filter's
-framing, github.com/HDFGroup/hdf5_plugins LZ4; gzip (1): a zlib stream, RFC 1950.
+`encode` returns what HDF5's registered filter would store, so any program with the filter can read it. `decode` reads
+what any HDF5 program wrote. Formats: zstd (filter 32015) is one frame of RFC 8878, written with a content checksum; LZ4
+(filter 32004) has the framing of the HDF5 filter, github.com/HDFGroup/hdf5_plugins LZ4; gzip (filter 1) is a zlib
+stream, RFC 1950.
 """
 
 import struct
@@ -14,15 +14,15 @@ import numpy as np
 from isal import igzip_lib, isal_zlib
 
 CODECS = {"zstd": 32015, "lz4": 32004, "gzip": 1, "none": None}
-"""Name of each codec -> number of its HDF5 filter."""
+"""Number of the HDF5 filter of each codec, by name."""
 
-# zstd's fast levels leave literals as they are: a third faster both ways than level 1, for 2 to 7 % more bytes.
+# The fast levels of zstd do not compress literals: a third faster in both directions than level 1, 2 to 7 % more bytes.
 _ZSTD_LEVEL = -2
 _GZIP_LEVEL = 1  # of isal's 0 to 3
 _GZIP_WINDOW = 15  # zlib's wbits: a zlib header, the largest window
 _LZ4_HEADER = struct.Struct(">QII")  # decoded bytes, bytes of a block, stored bytes of the first block
 _LZ4_BLOCK = _LZ4_HEADER.size
-_LZ4_SIZE = struct.Struct("<I")  # what numcodecs expects before a block: its decoded bytes
+_LZ4_SIZE = struct.Struct("<I")  # decoded bytes of a block, which numcodecs expects before the block
 _LZ4_LARGEST_BLOCK = 1 << 30
 
 
@@ -31,7 +31,7 @@ def encode(codec: str, data: np.ndarray) -> bytes:
     if codec == "zstd":
         return numcodecs.zstd.compress(data, _ZSTD_LEVEL, True)
     if codec == "lz4":
-        # numcodecs puts the decoded size before the block, in four bytes that the filter does without.
+        # numcodecs writes the decoded size (4 bytes) before the block; the HDF5 filter does not.
         block = memoryview(numcodecs.lz4.compress(data))[4:]
         stored = block if len(block) < data.nbytes else data.reshape(-1).data.cast("B")
         return _LZ4_HEADER.pack(data.nbytes, data.nbytes, len(stored)) + bytes(stored)
@@ -41,11 +41,23 @@ def encode(codec: str, data: np.ndarray) -> bytes:
 
 
 def decode(codec: str, stored: bytes | bytearray | memoryview, out: np.ndarray) -> None:
-    """Decompress the `stored` bytes of a chunk into the contiguous array `out`, which they must fill exactly.
+    """Decompress a stored chunk into `out`.
 
-    zstd, LZ4 and gzip decode without the GIL, gzip with a copy that holds it. `stored` may be overwritten where it
-    can be written to. Raises
-    `ValueError` or `RuntimeError` (the codecs' own) where it is damaged or of another size.
+    zstd, LZ4 and gzip release the GIL while they decode; gzip then copies once with the GIL held.
+
+    Parameters
+    ----------
+    codec
+        A key of `CODECS`.
+    stored
+        Bytes of the chunk. They may be overwritten if the buffer is writable.
+    out
+        Contiguous array. Its size must be exactly the decoded size of the chunk.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If the chunk is damaged or its decoded size is not that of `out`. The codecs raise both types.
     """
     if codec == "zstd":
         if (found := _zstd_bytes(stored)) != out.nbytes:
@@ -60,7 +72,7 @@ def decode(codec: str, stored: bytes | bytearray | memoryview, out: np.ndarray) 
 
 
 def _zstd_bytes(stored: bytes | bytearray | memoryview) -> int:
-    """The decoded size that a frame's header states (RFC 8878, 3.1.1.1)."""
+    """Return the decoded size that the header of a zstd frame states (RFC 8878, 3.1.1.1)."""
     flags = stored[4] if len(stored) > 4 else 0
     single = flags >> 5 & 1
     at = 5 + (1 - single) + (0, 1, 2, 4)[flags & 3]
@@ -75,12 +87,12 @@ def _decode_lz4(stored: bytes | bytearray | memoryview, out: np.ndarray) -> None
     if total != out.nbytes:
         raise ValueError(f"LZ4 chunk holds {total} bytes, not {out.nbytes}")
     if block_size >= total and first < total <= _LZ4_LARGEST_BLOCK:
-        # One block, as `encode` writes. The field before it, read by now, makes room for its decoded size.
-        held = memoryview(stored)
-        if held.readonly:
-            held = memoryview(bytearray(stored))
-        _LZ4_SIZE.pack_into(held, _LZ4_BLOCK - _LZ4_SIZE.size, total)
-        numcodecs.lz4.decompress(held[_LZ4_BLOCK - _LZ4_SIZE.size :], out)
+        # One block, as `encode` writes it. The decoded size overwrites the last header field, which was read above.
+        writable = memoryview(stored)
+        if writable.readonly:
+            writable = memoryview(bytearray(stored))
+        _LZ4_SIZE.pack_into(writable, _LZ4_BLOCK - _LZ4_SIZE.size, total)
+        numcodecs.lz4.decompress(writable[_LZ4_BLOCK - _LZ4_SIZE.size :], out)
         return
     target, offset, at = out.reshape(-1).data.cast("B"), 12, 0
     while at < total:
@@ -99,7 +111,7 @@ def _decode_lz4(stored: bytes | bytearray | memoryview, out: np.ndarray) -> None
 def _inflate(stored: bytes | bytearray | memoryview, size: int) -> bytes:
     try:
         return isal_zlib.decompress(stored, _GZIP_WINDOW, size + 1)
-    except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub says OSError, an instance
+    except igzip_lib.IsalError as error:  # type: ignore[misc]  # Its stub declares an instance of OSError.
         raise ValueError(f"gzip chunk is damaged: {error}") from error
 
 

@@ -1,8 +1,8 @@
-"""The digest of decoded pictures: the same whatever the codec, the shard size and the chunk size.
+"""The digest of decoded images. It does not depend on codec, shard size or chunk size.
 
-XXH3-128 (xxhash.com) of every picture together with its position, row and label, summed modulo 2^128.
-A sum does not mind how positions were parted into shards, and position is part of every term, so
-that order counts. It guards against damage and mistakes, not against forgery.
+It is the sum modulo 2^128 of the XXH3-128 (xxhash.com) of every image with its position, row and label. A sum does
+not depend on how positions are divided into shards; each term includes the position, so the order of images counts.
+The digest detects damage and mistakes, not forgery.
 """
 
 import math
@@ -15,36 +15,46 @@ _MODULUS = 1 << 128
 _HEAD = np.dtype([("position", "<i8"), ("row", "<i8"), ("label", "<i8")])
 
 
-def digest_of(start: int, pictures: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> int:
-    """The sum for pictures (uint8 (n, H, W, C)) at positions start, start + 1, ..."""
-    each = math.prod(pictures.shape[1:])
-    terms = np.empty((len(pictures), _HEAD.itemsize + each), np.uint8)
-    head = np.empty(len(pictures), _HEAD)
-    head["position"], head["row"], head["label"] = np.arange(start, start + len(pictures)), rows, labels
-    terms[:, : _HEAD.itemsize] = head.view(np.uint8).reshape(len(pictures), _HEAD.itemsize)
-    terms[:, _HEAD.itemsize :] = pictures.reshape(len(pictures), each)
+def digest_of(start: int, images: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> int:
+    """Return the digest of images at consecutive positions.
+
+    Parameters
+    ----------
+    start
+        Position of the first image.
+    images
+        uint8 (n, H, W, C).
+    labels, rows
+        Integers (n,): class indices, and rows in the source file.
+    """
+    each = math.prod(images.shape[1:])
+    terms = np.empty((len(images), _HEAD.itemsize + each), np.uint8)
+    head = np.empty(len(images), _HEAD)
+    head["position"], head["row"], head["label"] = np.arange(start, start + len(images)), rows, labels
+    terms[:, : _HEAD.itemsize] = head.view(np.uint8).reshape(len(images), _HEAD.itemsize)
+    terms[:, _HEAD.itemsize :] = images.reshape(len(images), each)
     total = sum(xxhash.xxh3_128_intdigest(term.data) for term in terms)
     return total % _MODULUS
 
 
-def picture_digests(pictures: np.ndarray) -> np.ndarray:
-    """XXH3-128 of each picture (uint8 (n, H, W, C), contiguous), uint64 (n, 2): equal for equal pixels alone."""
-    digests = b"".join(xxhash.xxh3_128_digest(picture.data) for picture in pictures)
-    return np.frombuffer(digests, ">u8").reshape(len(pictures), 2).astype(np.uint64)
+def image_digests(images: np.ndarray) -> np.ndarray:
+    """Return the XXH3-128 of each image (uint8 (n, H, W, C), contiguous) as uint64 (n, 2)."""
+    digests = b"".join(xxhash.xxh3_128_digest(image.data) for image in images)
+    return np.frombuffer(digests, ">u8").reshape(len(images), 2).astype(np.uint64)
 
 
 def add(*digests: int) -> int:
-    """The digest of the union of disjoint runs of positions."""
+    """Return the digest of the union of disjoint ranges of positions from their digests."""
     return sum(digests) % _MODULUS
 
 
 def to_hex(digest: int) -> str:
-    """32 hexadecimal digits."""
+    """Format a digest as 32 hexadecimal digits."""
     return f"{digest:032x}"
 
 
 def file_checksum(path: Path) -> str:
-    """XXH3-128 of a file's bytes, 32 hexadecimal digits; reads it block by block."""
+    """Return the XXH3-128 of a file's bytes as 32 hexadecimal digits. The file is read in blocks of 1 MiB."""
     state = xxhash.xxh3_128()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -1,8 +1,8 @@
-"""`manifest.jsonl`: one line for every published shard. What is in it is complete, verified and immutable;
-what is not in it does not exist.
+"""`manifest.jsonl`: one line for every published shard.
 
-A line costs the same however large the set is. Only a whole last line counts: one that a power cut
-tore off is ignored by readers and cut away by the next writer.
+A shard in the manifest is complete, verified and immutable; a shard that is not in it is ignored. The cost of
+appending a line does not grow with the set. If a power failure truncates the last line, readers ignore that line and
+the next writer removes it.
 """
 
 import json
@@ -13,49 +13,57 @@ from pathlib import Path
 
 from ..errors import EpochbankError
 from ..shared.atomic import sync_directory
+from ..shared.renamed import rename_keys
 from .digest import add, to_hex
 
 NAME = "manifest.jsonl"
 
+_STORED_NAMES = {"split": "part", "num_images": "images", "resampled": "redrawn"}
+"""Fields of `Entry` that format 1 stores under another key."""
+_FIELDS = {stored: field for field, stored in _STORED_NAMES.items()}
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One published shard: positions start, ..., start + images - 1 of a part or stored epoch."""
+    """One published shard: positions start to start + num_images - 1 of a split or stored epoch."""
 
-    part: str
+    split: str
     """`train`, `validation` or `test` (undistorted), or `epoch`."""
     epoch: int
-    """The stored epoch's number; 0 for an undistorted part."""
+    """Number of the stored epoch; 0 for an undistorted split."""
     start: int
-    images: int
+    num_images: int
     chunk: int
-    """Pictures in one HDF5 chunk."""
+    """Images in one HDF5 chunk."""
     codec: str
     file: str
-    """Path within the set's directory."""
+    """Path relative to the set's directory."""
     bytes: int
     checksum: str
     """XXH3-128 of the file, hexadecimal."""
     digest: str
-    """Of the decoded pictures, labels and rows (`store.digest`), hexadecimal."""
-    redrawn: int = 0
-    """Pictures whose first draw label safety rejected."""
+    """Digest of the decoded images, labels and rows (`store.digest`), hexadecimal."""
+    resampled: int = 0
+    """Images with at least one rejected attempt."""
     undistorted: int = 0
-    """Those of them for which no draw was safe."""
+    """Images that are stored undistorted because all attempts were rejected."""
 
     @property
     def stop(self) -> int:
-        """The position after the last."""
-        return self.start + self.images
+        """Position after the last image."""
+        return self.start + self.num_images
 
 
 def read_manifest(directory: Path) -> list[Entry]:
-    """The published shards, in order of publication; none where there is no manifest yet."""
+    """Return the published shards in order of publication; an empty list if there is no manifest yet.
+
+    Raises `EpochbankError` if a line other than the last is damaged.
+    """
     return _read(directory / NAME)[0]
 
 
 def _read(path: Path) -> tuple[list[Entry], int]:
-    """The entries of a manifest, and the bytes that they take from its beginning."""
+    """Return the entries of a manifest and the number of bytes that they occupy."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -64,20 +72,20 @@ def _read(path: Path) -> tuple[list[Entry], int]:
     entries, length = [], 0
     for number, line in enumerate(lines, 1):
         try:
-            entries.append(Entry(**json.loads(line)))
-        except (ValueError, TypeError) as error:
+            entries.append(Entry(**rename_keys(json.loads(line), _FIELDS)))
+        except (ValueError, TypeError, AttributeError) as error:
             if number == len(lines):
-                break  # The last line never became durable: its shard does not exist.
+                break  # The last line was not written completely: its shard does not exist.
             raise EpochbankError(
                 f"{path}, line {number} is damaged ({error}); expected one JSON object a line. Restore the file "
-                "from a copy, or delete that line: the next `augment run` generates its shard again."
+                "from a copy, or delete the line and run `augment run` again to generate its shard."
             ) from error
         length += len(line)
     return entries, length
 
 
 class ManifestWriter:
-    """Appends entries, durably, one at a time. The caller holds the set's lock."""
+    """Append entries durably, one at a time. The caller holds the lock of the set."""
 
     def __init__(self, directory: Path):
         path = directory / NAME
@@ -87,14 +95,14 @@ class ManifestWriter:
         sync_directory(directory)
 
     def append(self, entry: Entry) -> None:
-        """Write one line and wait until it is on disk."""
-        line = (json.dumps(asdict(entry), separators=(",", ":")) + "\n").encode()
+        """Write one line and wait until it is on disk. Raises `OSError` if it cannot be written completely."""
+        line = (json.dumps(rename_keys(asdict(entry), _STORED_NAMES), separators=(",", ":")) + "\n").encode()
         before, written = os.fstat(self._file.fileno()).st_size, 0
         try:
-            while written < len(line):  # A full disk takes a part of it without a word.
+            while written < len(line):  # On a full disk, write() may write only a part of the line.
                 written += self._file.write(line[written:])
         except BaseException:
-            if written < len(line):  # A whole line may have been read already: it stays.
+            if written < len(line):  # Keep a complete line: a reader may have seen it.
                 self._file.truncate(before)
             raise
         os.fsync(self._file.fileno())
@@ -106,28 +114,28 @@ class ManifestWriter:
 
 @dataclass(frozen=True)
 class Epoch:
-    """A published epoch: its shards cover every training picture once."""
+    """A published epoch. Its shards cover every training image once."""
 
     epoch: int
-    images: int
+    num_images: int
     bytes: int
     digest: str
-    """Of all its pictures, labels and rows in order, hexadecimal."""
+    """Digest of all its images, labels and rows in order, hexadecimal."""
 
 
-def published_epochs(entries: Iterable[Entry], images: int) -> list[Epoch]:
-    """The stored epochs whose shards hold all of the `images` training pictures, by number."""
+def published_epochs(entries: Iterable[Entry], num_images: int) -> list[Epoch]:
+    """Return the stored epochs whose shards contain all `num_images` training images, sorted by number."""
     epochs: dict[int, list[Entry]] = {}
     for entry in entries:
-        if entry.part == "epoch":
+        if entry.split == "epoch":
             epochs.setdefault(entry.epoch, []).append(entry)
     return [
         Epoch(
             epoch=number,
-            images=images,
+            num_images=num_images,
             bytes=sum(entry.bytes for entry in shards),
             digest=to_hex(add(*(int(entry.digest, 16) for entry in shards))),
         )
         for number, shards in sorted(epochs.items())
-        if sum(entry.images for entry in shards) == images
+        if sum(entry.num_images for entry in shards) == num_images
     ]

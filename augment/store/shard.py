@@ -1,9 +1,8 @@
-"""A shard: one HDF5 file with a run of positions. Any HDF5 program with the filter shows what is in it.
+"""A shard: one HDF5 file with the images of consecutive positions. Any HDF5 program with the filter can read it.
 
-`image` uint8 (n, H, W, C) in chunks of whole pictures, `label` int32 (n,), `row` int64 (n,) in the
-source file, `checksum` uint32 (chunks,): CRC-32 of each stored chunk and its labels; `rejected`, where label safety
-rejected any, the attempts that were not taken. Chunks are compressed here, outside the HDF5 library and its lock, and
-stored as they are.
+Datasets: `image` uint8 (n, H, W, C) in chunks of whole images, `label` int32 (n,), `row` int64 (n,) in the source file,
+`checksum` uint32 (chunks,), the CRC-32 of each stored chunk and its labels, and `rejected`, the rejected attempts, if
+there are any. Chunks are compressed outside the HDF5 library and its lock, and written as they are.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,21 +24,25 @@ from .digest import add, digest_of, file_checksum, to_hex
 from .manifest import Entry
 
 REJECTED = np.dtype([("position", "<i8"), ("attempt", "u1"), ("operation", "S64"), ("lost", "<f4")])
-"""An attempt at a position that label safety rejected: the number of the draw; the operation to blame, which is
-whichever took the most ink, or the last where the picture came out blank; the share of ink lost, 0 where blank."""
+"""A rejected attempt at an image: its position, the number of the attempt, the operation that removed the most ink (the
+last one if the image became blank), and the share of ink lost (0 if it became blank)."""
+
+
+REPAIR = "`augment verify` lists all damaged shards and explains how to generate them again."
+"""The fix in messages about a damaged shard."""
 
 
 class Run(NamedTuple):
-    """What stands at a run of positions."""
+    """The images at a run of consecutive positions."""
 
-    pictures: np.ndarray
+    images: np.ndarray
     """uint8 (m, H, W, C)."""
     labels: np.ndarray
     """int32 (m,)."""
     rows: np.ndarray
     """int64 (m,): rows in the source file."""
     rejected: np.ndarray = np.empty(0, REJECTED)
-    """`REJECTED` (k,): the attempts that were not taken, of distorted pictures."""
+    """`REJECTED` (k,): the rejected attempts at these images."""
 
 
 _FILTERS: dict[str, dict] = {
@@ -52,33 +55,33 @@ _FILTERS: dict[str, dict] = {
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What one shard is to hold: positions start, ..., start + images - 1 of a part or stored epoch."""
+    """A shard to write: positions start to start + num_images - 1 of a split or stored epoch."""
 
-    part: str
+    split: str
     epoch: int
     start: int
-    images: int
+    num_images: int
     chunk: int
     codec: str
 
     @property
     def stop(self) -> int:
-        """The position after the last."""
-        return self.start + self.images
+        """Position after the last image."""
+        return self.start + self.num_images
 
     @property
     def file(self) -> str:
-        """Path within the set's directory."""
-        folder = f"epoch-{self.epoch:04d}" if self.part == "epoch" else self.part
+        """Path relative to the set's directory."""
+        folder = f"epoch-{self.epoch:04d}" if self.split == "epoch" else self.split
         return f"{folder}/{self.start:010d}.h5"
 
 
 def in_chunks(run: Run, start: int, chunk: int) -> Iterator[Run]:
-    """`run`, whose first position is `start`, in runs of at most `chunk` pictures."""
-    where = (run.rejected["position"] - start) // chunk
-    for number, at in enumerate(range(0, len(run.pictures), chunk)):
-        pictures, labels, rows = (column[at : at + chunk] for column in run[:3])
-        yield Run(pictures, labels, rows, run.rejected[where == number])
+    """Divide `run`, whose first position is `start`, into runs of at most `chunk` images."""
+    chunk_of = (run.rejected["position"] - start) // chunk
+    for number, at in enumerate(range(0, len(run.images), chunk)):
+        images, labels, rows = (column[at : at + chunk] for column in run[:3])
+        yield Run(images, labels, rows, run.rejected[chunk_of == number])
 
 
 def write_shard(
@@ -88,48 +91,59 @@ def write_shard(
     fingerprint: str,
     runs: Iterable[Run],
     profile: Profile | None = None,
-    *,
-    attempts: int = 0,
 ) -> Entry:
-    """Write the pictures of `runs`, one chunk each, to the new file `path`; returns the entry to publish it with.
+    """Write a shard to the new file `path` and return its manifest entry. The file is neither synced nor published.
 
-    Memory: one chunk, and 12 bytes a picture. `path` is closed but not yet synced or published. Into `profile` go
-    the seconds of each step. `attempts` is the number of draws after which label safety leaves a picture undistorted.
+    Memory: one chunk, and 12 bytes per image.
+
+    Parameters
+    ----------
+    path
+        File to create.
+    task
+        What the shard contains.
+    shape
+        (H, W, C) of an image.
+    fingerprint
+        Fingerprint of the set.
+    runs
+        Images in order of position, one chunk each; the last may be smaller.
+    profile
+        Collects the seconds of each step.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     try:
-        return _write(path, task, shape, fingerprint, runs, profile or Profile(), attempts)
-    except RuntimeError as error:  # What HDF5 makes of a disk that is full when a file is closed.
+        return _write(path, task, shape, fingerprint, runs, profile or Profile())
+    except RuntimeError as error:  # HDF5 raises it when a file is closed on a full disk.
         raise OSError(str(error)) from error
 
 
 def _write(
-    path: Path,
-    task: ShardTask,
-    shape: tuple[int, int, int],
-    fingerprint: str,
-    runs: Iterable[Run],
-    profile: Profile,
-    attempts: int,
+    path: Path, task: ShardTask, shape: tuple[int, int, int], fingerprint: str, runs: Iterable[Run], profile: Profile
 ) -> Entry:
-    labels = np.empty(task.images, np.int32)
-    rows = np.empty(task.images, np.int64)
-    chunk = min(task.chunk, task.images)
-    checksums = np.empty(-(-task.images // chunk), np.uint32)
+    labels = np.empty(task.num_images, np.int32)
+    rows = np.empty(task.num_images, np.int64)
+    chunk = min(task.chunk, task.num_images)
+    checksums = np.empty(-(-task.num_images // chunk), np.uint32)
     rejected: list[np.ndarray] = []
     digest, filled = 0, 0
     with h5py.File(path, "x") as file:
         image = file.create_dataset(
-            "image", (task.images, *shape), np.uint8, chunks=(chunk, *shape), **_FILTERS[task.codec]
+            "image", (task.num_images, *shape), np.uint8, chunks=(chunk, *shape), **_FILTERS[task.codec]
         )
         for number, run in enumerate(runs):
-            pictures, count = run.pictures, len(run.pictures)
+            images, count = run.images, len(run.images)
             with profile.of("digest", count):
-                digest = add(digest, digest_of(task.start + filled, pictures, run.labels, run.rows))
+                digest = add(digest, digest_of(task.start + filled, images, run.labels, run.rows))
             labels[filled : filled + count], rows[filled : filled + count] = run.labels, run.rows
-            if count < chunk:  # HDF5 stores whole chunks.
-                pictures = np.concatenate([pictures, np.zeros((chunk - count, *shape), np.uint8)])
+            if count < chunk:  # HDF5 stores full chunks only.
+                images = np.concatenate([images, np.zeros((chunk - count, *shape), np.uint8)])
             with profile.of(f"encode ({task.codec})", count):
-                stored = encode(task.codec, pictures)
+                stored = encode(task.codec, images)
             with profile.of("write", count):
                 image.id.write_direct_chunk((filled, 0, 0, 0), stored)
                 checksums[number] = chunk_checksum(stored, labels[filled : filled + count])
@@ -137,41 +151,41 @@ def _write(
             rejected.append(run.rejected)
         file["label"], file["row"], file["checksum"] = labels, rows, checksums
         file.attrs.update(_attributes(task, fingerprint, digest))
-        image.attrs["contents"] = "pictures, (position, height, width, channel), ink bright on black"
-        file["label"].attrs["contents"] = "class index of each picture; the names are in set.json"
-        file["row"].attrs["contents"] = "row of each picture in the source file"
+        image.attrs["contents"] = "images, (position, height, width, channel), ink bright on black"
+        file["label"].attrs["contents"] = "class index of each image; the names are in set.json"
+        file["row"].attrs["contents"] = "row of each image in the source file"
         file["checksum"].attrs["contents"] = "CRC-32 of each stored chunk of image, then its labels"
         table = np.concatenate(rejected)
         if len(table):
             file["rejected"] = table
-            file["rejected"].attrs["contents"] = "attempts that label safety rejected, and the operation to blame"
-    with profile.of("checksum of the file", task.images):
+            file["rejected"].attrs["contents"] = (
+                "attempts that the label check rejected, and the operation that caused it"
+            )
+    with profile.of("checksum of the file", task.num_images):
         checksum = file_checksum(path)
     return Entry(
-        part=task.part,
+        split=task.split,
         epoch=task.epoch,
         start=task.start,
-        images=task.images,
+        num_images=task.num_images,
         chunk=chunk,
         codec=task.codec,
         file=task.file,
         bytes=path.stat().st_size,
         checksum=checksum,
         digest=to_hex(digest),
-        redrawn=len(np.unique(table["position"])),
-        undistorted=int(np.sum(table["attempt"] + 1 == attempts)),
     )
 
 
 def chunk_checksum(stored: bytes | bytearray | memoryview, labels: np.ndarray) -> int:
-    """CRC-32 (that of zlib, RFC 1952) of a chunk as it is stored, then of the labels (int32 (m,)) of its pictures."""
+    """Return the CRC-32 (RFC 1952, as `zlib.crc32`) of a stored chunk followed by its labels (int32 (m,))."""
     return isal_zlib.crc32(labels.data, isal_zlib.crc32(stored))
 
 
 def chunk_is_sound(stored: bytes | bytearray | memoryview, labels: np.ndarray, checksum: np.integer) -> bool:
-    """Whether a chunk and its labels are what was written; `checksum` as the shard's dataset has it.
+    """Return whether a stored chunk and its labels match `checksum`, an element of the shard's `checksum` dataset.
 
-    Shards of the first development versions have XXH3-64, uint64, instead of the faster CRC-32.
+    Checksums are CRC-32 (uint32). Shards of the first development versions have XXH3-64 (uint64) instead.
     """
     if checksum.dtype == np.uint32:
         return chunk_checksum(stored, labels) == checksum
@@ -181,11 +195,11 @@ def chunk_is_sound(stored: bytes | bytearray | memoryview, labels: np.ndarray, c
 
 
 def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:
-    what = f"stored epoch {task.epoch}, distorted" if task.part == "epoch" else f"{task.part} part, undistorted"
+    what = f"stored epoch {task.epoch}, distorted" if task.split == "epoch" else f"{task.split} split, undistorted"
     return {
         "about": f"epochbank shard: positions {task.start} to {task.stop - 1} of the {what}",
         "fingerprint": fingerprint,
-        "part": task.part,
+        "part": task.split,
         "epoch": task.epoch,
         "start": task.start,
         "codec": task.codec,
@@ -194,9 +208,10 @@ def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:
 
 
 def read_run(directory: Path, entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures, labels and rows at positions `first` to `last` - 1, which `entry` must hold, through the HDF5 library.
+    """Read positions `first` to `last` - 1 of a shard through the HDF5 library.
 
-    Raises `EpochbankError` where the file is missing or damaged.
+    Returns images uint8 (n, H, W, C), labels int32 (n,) and rows int64 (n,). Raises `EpochbankError` if the file is
+    missing or damaged.
     """
     low, high = first - entry.start, last - entry.start
     with _opened(directory, entry) as file:
@@ -204,9 +219,9 @@ def read_run(directory: Path, entry: Entry, first: int, last: int) -> tuple[np.n
 
 
 def read_rejected(directory: Path, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-    """The attempts that label safety rejected in a shard (`REJECTED` (k,)), and their pictures' labels (int32 (k,)).
+    """Read the rejected attempts of a shard (`REJECTED` (k,)) and the labels of their images (int32 (k,)).
 
-    Raises `EpochbankError` where the file is missing or damaged.
+    Raises `EpochbankError` if the file is missing or damaged.
     """
     with _opened(directory, entry) as file:
         table = file["rejected"][()] if "rejected" in file else np.empty(0, REJECTED)
@@ -219,8 +234,5 @@ def _opened(directory: Path, entry: Entry) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             yield file
-    except (OSError, KeyError) as error:
-        raise EpochbankError(
-            f"{path} cannot be read: {error}. `augment verify` lists all damaged shards and says how to have them "
-            "made again."
-        ) from error
+    except (OSError, KeyError, ValueError, RuntimeError) as error:  # Damage makes h5py raise any of these.
+        raise EpochbankError(f"{path} cannot be read: {error}. {REPAIR}") from error

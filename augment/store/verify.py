@@ -1,4 +1,4 @@
-"""Verification: every published shard against its manifest entry, byte by byte and picture by picture."""
+"""Verification: compare every published shard with its manifest entry, byte by byte and image by image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,17 +28,18 @@ class Check:
 
 
 def verify(directory: Path, jobs: int) -> list[str]:
-    """The faults of a set, one sentence each; an empty list where every published shard is as it was written.
+    """Verify all published shards with `jobs` processes.
 
-    `EpochbankError` where `set.json`, `split.h5` or the manifest itself is damaged.
+    Returns one sentence for each damaged shard; an empty list if all shards are as they were written. Raises
+    `EpochbankError` if `set.json`, `split.h5` or the manifest itself is damaged.
     """
     description, entries = read_description(directory), read_manifest(directory)
     check_split(directory, description.split_checksum)
     checks = (Check(directory.absolute(), entry, description) for entry in entries)
     faults: dict[int, str] = {}
-    with Progress("verify", sum(entry.images for entry in entries)) as progress:
+    with Progress("verify", sum(entry.num_images for entry in entries)) as progress:
         for number, fault in on_all_cores(check_shard, checks, len(entries), jobs):
-            progress.advance(entries[number].images)
+            progress.advance(entries[number].num_images)
             if fault:
                 faults[number] = fault
     return [
@@ -48,7 +49,7 @@ def verify(directory: Path, jobs: int) -> list[str]:
 
 
 def check_shard(check: Check) -> str:
-    """What is wrong with one shard; '' where nothing is."""
+    """Return what is wrong with one shard, or '' if nothing is."""
     path, entry = check.directory / check.entry.file, check.entry
     if not path.exists():
         return "the file is missing"
@@ -56,16 +57,16 @@ def check_shard(check: Check) -> str:
     if found != entry.bytes:
         return f"the file has {found:,} bytes; expected {entry.bytes:,}"
     if file_checksum(path) != entry.checksum:
-        return "the file's bytes are not what was written (another checksum)"
+        return "the file was changed: its checksum is wrong"
     digest = 0
     try:
-        for pictures, labels, rows, start in _runs(check):
-            if pictures.shape[1:] != check.description.shape:
-                return f"pictures have shape {pictures.shape[1:]}; expected {check.description.shape}"
-            digest = add(digest, digest_of(start, pictures, labels, rows))
+        for images, labels, rows, start in _runs(check):
+            if images.shape[1:] != check.description.shape:
+                return f"images have shape {images.shape[1:]}; expected {check.description.shape}"
+            digest = add(digest, digest_of(start, images, labels, rows))
     except EpochbankError as error:
         return str(error.__cause__)
-    return "" if to_hex(digest) == entry.digest else "the pictures, labels or rows are not what was written"
+    return "" if to_hex(digest) == entry.digest else "the images, labels or rows were changed: their digest is wrong"
 
 
 def _runs(check: Check) -> Iterator[tuple]:
@@ -74,4 +75,4 @@ def _runs(check: Check) -> Iterator[tuple]:
 
 
 def _where(entry: Entry) -> str:
-    return f"epoch {entry.epoch}" if entry.part == "epoch" else f"{entry.part} part"
+    return f"epoch {entry.epoch}" if entry.split == "epoch" else f"{entry.split} split"
