@@ -1,4 +1,4 @@
-"""The ETL Character Database: what is read of files that an independent writer made from the specification alone."""
+"""The ETL Character Database, tested with files that an independent writer makes from the specification."""
 
 import dataclasses
 import os
@@ -15,72 +15,72 @@ from PIL import Image
 import etl_writer as write
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.importer import ImportOptions, import_source
+from epochbank.augment.ingest.preprocess import Preprocessing, fit
 from epochbank.augment.ingest.source_file import SourceFile, mapped, open_source_file
 from epochbank.augment.sources import Scan, SourceOptions, open_source
-from epochbank.augment.sources.decode import Treatment, fit
-from epochbank.augment.sources.etl import EtlSource, catalog, holds_etl, places, reader
-from epochbank.augment.sources.etl import file_scan as harvesting
-from epochbank.augment.sources.etl.characters import group_of, jis0201, jis0208, pick, read_table
-from epochbank.augment.sources.etl.file_scan import Task, harvest
+from epochbank.augment.sources.etl import EtlSource, catalog, holds_etl
+from epochbank.augment.sources.etl.characters import group_of, jis0201, jis0208, parse_characters, read_table
+from epochbank.augment.sources.etl.file_scan import Task, scan_file
+from epochbank.augment.sources.etl.places import find_files
 from epochbank.augment.sources.etl.records import RECORDS, values
 from epochbank.augment.sources.files import FolderSource, ZipSource
 
 Named = tuple[str, int]
-"""A character, and its sheet."""
+"""A character and its sheet."""
 
 SIZES = {"M": (63, 64, 4), "K": (60, 60, 6), "C": (76, 72, 4), "8G": (127, 128, 4), "9G": (127, 128, 4),
          "8B": (63, 64, 1), "9B": (63, 64, 1)}  # fmt: skip
-"""Height, width and bits of each record type's pictures."""
+"""Height, width and bits per pixel of the images of each record type."""
 
 
 def raw(record: str, number: int) -> np.ndarray:
-    """The picture of that number as a record type has it: uint8, 0 to 2^bits - 1."""
+    """Return image `number` as stored in a record type: uint8, 0 to 2^bits - 1."""
     height, width, bits = SIZES[record]
     return write.glyph(number, height, width, 2**bits)
 
 
 def bright(record: str, number: int) -> np.ndarray:
-    """The same picture as it must be read: 0 to 255."""
+    """Return the same image as it must be read: 0 to 255."""
     return np.rint(raw(record, number) * (255 / (2 ** SIZES[record][2] - 1))).astype(np.uint8)
 
 
-def m_file(pictures: Sequence[Named], first: int = 0) -> bytes:
+def m_file(images: Sequence[Named], first: int = 0) -> bytes:
     return b"".join(
         write.record_m(raw("M", first + number), jis=write.jis0201(character), sheet=sheet)
-        for number, (character, sheet) in enumerate(pictures)
+        for number, (character, sheet) in enumerate(images)
     )
 
 
-def c_file(pictures: Sequence[Named], first: int = 0, kind: str = "K") -> bytes:
+def c_file(images: Sequence[Named], first: int = 0, kind: str = "K") -> bytes:
     return b"".join(
         write.record_c(raw("C", first + number), jis=write.jis0201(character), sheet=sheet, serial=number, kind=kind)
-        for number, (character, sheet) in enumerate(pictures)
+        for number, (character, sheet) in enumerate(images)
     )
 
 
-def wide_file(record: str, pictures: Sequence[Named], first: int = 0) -> bytes:
-    """A file of ETL8 or ETL9, with the dummy that B types have."""
+def wide_file(record: str, images: Sequence[Named], first: int = 0) -> bytes:
+    """Return a file of ETL8 or ETL9, with the dummy record of the B types."""
     make: Callable[..., bytes] = getattr(write, f"record_{record.lower()}")
     dummy = {"8B": write.DUMMY_8B, "9B": write.DUMMY_9B}.get(record, b"")
     return dummy + b"".join(
         make(raw(record, first + number), code=write.jis0208(character), sheet=sheet)
-        for number, (character, sheet) in enumerate(pictures)
+        for number, (character, sheet) in enumerate(images)
     )
 
 
 CO59 = {"上": (12, 33), "あ": (1, 2), "Ａ": (3, 4), "▲": (0, 0)}  # noqa: RUF001  full-width
 
 
-def k_file(pictures: Sequence[tuple[str, str, str]], first: int = 0) -> bytes:
-    """Character, style and font of each."""
+def k_file(images: Sequence[tuple[str, str, str]], first: int = 0) -> bytes:
+    """Return a file of ETL2, from character, style and font of each image."""
     return b"".join(
         write.record_k(raw("K", first + number), co59=CO59[character], serial=number + 1, style=style, font=font)
-        for number, (character, style, font) in enumerate(pictures)
+        for number, (character, style, font) in enumerate(images)
     )
 
 
-def lay(root: Path, **files: bytes) -> Path:
-    """Files below `root` by their names; `__` stands for '/'."""
+def write_files(root: Path, **files: bytes) -> Path:
+    """Write files below `root`, by their names; `__` stands for '/'."""
     for name, content in files.items():
         path = root / name.replace("__", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def lay(root: Path, **files: bytes) -> Path:
     return root
 
 
-def packed(path: Path, method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> Path:
+def write_zip(path: Path, method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in files.items():
@@ -120,17 +120,17 @@ def pixels_of(scan: Scan, indices: Sequence[int] | None = None) -> list[np.ndarr
     chosen = np.arange(len(scan.labels)) if indices is None else np.array(indices, np.int64)
     runs: list[Any] = list(scan.reader.read(chosen))
     assert all(run.dtype == np.uint8 and run.ndim == 3 for run in runs)
-    return [picture for run in runs for picture in run]
+    return [image for run in runs for image in run]
 
 
-def assert_pictures(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+def assert_images(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def with_counts(monkeypatch: pytest.MonkeyPatch, name: str, *counts: int) -> None:
-    """A set whose files officially have so many pictures."""
+    """Change the official numbers of images in the files of a set."""
     monkeypatch.setitem(catalog.SETS, name, dataclasses.replace(catalog.SETS[name], counts=counts))
 
 
@@ -165,31 +165,31 @@ SETS: dict[str, tuple[str, dict[str, bytes], list[str], list[str]]] = {
     "ETL9B": ("9B", {"ETL9B_1": wide_file("9B", [("あ", 1), ("い", 2)]), "ETL9B_5": wide_file("9B", [("腕", 241)], 2)},
               ["あ", "い", "腕"], ["ETL9 set 0", "ETL9 set 0", "ETL9 set 12"]),
 }  # fmt: skip
-"""Of each set: record type, files, and the labels and groups that must be found."""
+"""Record type, files, and expected labels and groups of each set."""
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_set_gives_labels_groups_and_pixels(tmp_path: Path, name: str) -> None:
-    """Every record type and set: the character, the hand, and each pixel scaled to 0 to 255 with ink high."""
+    """Character, group and pixels are read for every record type and set; pixels are scaled to 0 to 255, ink high."""
     record, files, labels, groups = SETS[name]
-    scan = scan_of(lay(tmp_path / "etl", **files), tmp_path, name)
+    scan = scan_of(write_files(tmp_path / "etl", **files), tmp_path, name)
     assert labels_of(scan) == labels
     assert groups_of(scan) == groups
     assert scan.class_names == sorted(set(labels))
-    assert_pictures(pixels_of(scan), [bright(record, number) for number in range(len(labels))])
-    assert (scan.size, scan.channels, scan.parts, scan.bad) == (None, 1, None, [])
+    assert_images(pixels_of(scan), [bright(record, number) for number in range(len(labels))])
+    assert (scan.size, scan.channels, scan.splits, scan.bad) == (None, 1, None, [])
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_import_takes_the_pictures_as_they_are(tmp_path: Path, name: str) -> None:
-    """Imported at its own size a picture keeps every pixel; at 64 x 64 it is what Pillow makes of it."""
+def test_import_keeps_the_pixels(tmp_path: Path, name: str) -> None:
+    """An image imported at its own size keeps every pixel. At 64 x 64 it is the image that Pillow resizes."""
     record, files, labels, _ = SETS[name]
     height, width, _ = SIZES[record]
-    root = lay(tmp_path / "etl", **files)
+    root = write_files(tmp_path / "etl", **files)
     for size in ((height, width), None):
         file = import_to(tmp_path / f"{size}.h5", root, ImportOptions(size=size, source=SourceOptions(etl_sets=name)))
-        treatment = Treatment(*(size or (64, 64)), 1, invert=False)
-        expected = [fit(Image.fromarray(bright(record, number)), treatment) for number in range(len(labels))]
+        preprocessing = Preprocessing(*(size or (64, 64)), 1, invert=False)
+        expected = [fit(Image.fromarray(bright(record, number)), preprocessing) for number in range(len(labels))]
         np.testing.assert_array_equal(mapped(file.path, "image"), expected)
         assert [file.class_names[label] for label in file.column("label")] == labels
 
@@ -200,21 +200,20 @@ def import_to(path: Path, root: Path, options: ImportOptions = ImportOptions(), 
 
 
 def test_the_first_records_of_the_official_files(tmp_path: Path) -> None:
-    """The golden records of the specification: label, group, pixels."""
+    """Label, group and pixels of the records that the specification describes."""
     cases = [
-        ("ETL9G_01", write.golden_9g, "ETL9 set 0", b"", 15),
-        ("ETL9B_1", write.golden_9b, "ETL9 set 0", write.DUMMY_9B, 1),
-        ("ETL4C", write.golden_4c, "ETL4 sheet 5001", b"", 15),
-        ("ETL2_1", write.golden_2, "ETL2 A MINCHO", b"", 63),
+        ("ETL9G_01", write.golden_9g(), "ETL9 set 0", b"", 15),
+        ("ETL9B_1", write.golden_9b(), "ETL9 set 0", write.DUMMY_9B, 1),
+        ("ETL4C", write.golden_4c(), "ETL4 sheet 5001", b"", 15),
+        ("ETL2_1", write.golden_2(), "ETL2 A MINCHO", b"", 63),
     ]
-    for name, golden, group, before, most in cases:
-        record, facts = golden()
-        root = lay(tmp_path / name, **{name: before + record, "euc_co59.dat": facts.get("table", b"")})
+    for name, (record, label, image), group, before, highest in cases:
+        root = write_files(tmp_path / name, **{name: before + record, "euc_co59.dat": write.GOLDEN_TABLE})
         scan = scan_of(root, tmp_path, "2" if name == "ETL2_1" else None)
-        assert labels_of(scan) == [facts["label"]]
+        assert labels_of(scan) == [label]
         assert groups_of(scan) == [group]
         assert origins_of(scan) == [f"{name}, record {1 if before else 0}"]
-        np.testing.assert_array_equal(pixels_of(scan)[0], np.rint(facts["picture"] * (255 / most)))
+        np.testing.assert_array_equal(pixels_of(scan)[0], np.rint(image * (255 / highest)))
 
 
 FIELDS: dict[str, tuple[bytes, dict[str, Any]]] = {
@@ -248,19 +247,19 @@ FIELDS: dict[str, tuple[bytes, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_every_field_of_every_record_type(name: str) -> None:
-    """Numbers, ASCII and T56 text are read from their places, aligned to bytes or not, in each of several records."""
+    """Numbers, ASCII and T56 text are read in each of several records, whether fields are aligned to bytes or not."""
     record, expected = FIELDS[name]
     records = np.frombuffer(record * 3, np.uint8).reshape(3, RECORDS[name].size)
     found = {field: values(records, place).tolist() for field, place in RECORDS[name].fields.items()}
     assert found == {field: [value] * 3 for field, value in expected.items()}
 
 
-# Where files lie, and what they are called
+# Locations and names of files
 
 
-def test_directories_are_searched_as_deep_as_they_go(tmp_path: Path) -> None:
-    """Files lie where the archives unpack, in folders within folders, each set in its own."""
-    root = lay(
+def test_nested_directories_are_searched(tmp_path: Path) -> None:
+    """Files may be in nested folders, as unpacking the archives creates them."""
+    root = write_files(
         tmp_path / "etl",
         ETLCDB__ETL9G__ETL9G_01=wide_file("9G", [("亜", 1)]),
         ETLCDB__more__ETL6__ETL6C_01=m_file([("ｱ", 1)]),
@@ -280,15 +279,15 @@ def test_directories_are_searched_as_deep_as_they_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["etl9g_03", "ETL9G-03", "Etl9G_3", "ETL9G_03.dat", "etl9g-03.BIN", "ETL9G 03", "ETL9G03", "ETL9G_03.001"]
 )
-def test_files_are_known_by_any_spelling(tmp_path: Path, name: str) -> None:
-    """Any case, '-' for '_', no zeros, an extension: nothing is passed over for how it is called."""
-    root = lay(tmp_path / "etl", **{name: wide_file("9G", [("亜", 1)])})
+def test_file_names_may_be_spelled_in_many_ways(tmp_path: Path, name: str) -> None:
+    """Names may be in upper or lower case, have '-' for '_', no leading zeros, or an extension."""
+    root = write_files(tmp_path / "etl", **{name: wide_file("9G", [("亜", 1)])})
     assert isinstance(open_source(str(root)), EtlSource)
     assert origins_of(scan_of(root, tmp_path)) == [f"{name}, record 0"]
 
 
-def test_every_official_name_is_known() -> None:
-    """All 129 files of the specification by their names, and by those of its tables, which have '-'."""
+def test_every_official_file_name_is_recognized() -> None:
+    """All 129 files of the specification are recognized by name, and with '-', as its tables write them."""
     names = [
         (etl_set.file_name(number), (name, number))
         for name, etl_set in catalog.SETS.items()
@@ -306,134 +305,134 @@ def test_every_official_name_is_known() -> None:
     )
 
 
-def test_what_is_not_understood_is_told_by_name(tmp_path: Path) -> None:
-    """Files that begin with ETL, or lie in what does, but are none of the database's are named; INFO texts counted."""
-    root = lay(
+def test_unrecognized_files_are_listed(tmp_path: Path) -> None:
+    """Other files whose name, folder or archive begins with ETL are listed, and INFO texts are counted."""
+    root = write_files(
         tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)]), ETL9G_51=b"x", ETL9INFO=b"text", ETL8INFO=b"text"
     )
-    lay(
+    write_files(
         root,
         **{"ETL9G_02.7z": b"x", "ETL9G_02 (1)": b"x", "ETL9G_01.png": b"x", "readme.txt": b"x", "._ETL9G_03": b"x"},
     )
-    lay(root, **{"x/ETL6/first": b"x", "x/ETL6/readme.txt": b"x"})
-    packed(root / "ETL5.zip", data__1=b"x", data__inner__zip=b"x")
-    packed(root / "other.zip", data__1=b"x", **{"inner.zip": b"x"})
+    write_files(root, **{"x/ETL6/first": b"x", "x/ETL6/readme.txt": b"x"})
+    write_zip(root / "ETL5.zip", data__1=b"x", data__inner__zip=b"x")
+    write_zip(root / "other.zip", data__1=b"x", **{"inner.zip": b"x"})
     scan = scan_of(root, tmp_path)
     assert origins_of(scan) == ["ETL9G_01, record 0"]
-    told = "\n".join(scan.notes)
+    notes = "\n".join(scan.notes)
     for name in (
         *("ETL9G_51", "ETL9G_02.7z", "ETL9G_02 (1)", "ETL9G_01.png"),
         *("x/ETL6/first", "ETL5.zip/data/1", "other.zip/inner.zip"),
     ):
-        assert name in told
-    assert "2 INFO texts left out" in scan.notes
-    assert "readme" not in told
-    assert "ETL9G_03," in told  # missing, and not there hidden
+        assert name in notes
+    assert "skipped 2 INFO texts" in scan.notes
+    assert "readme" not in notes
+    assert "ETL9G_03," in notes  # It is missing: the hidden file does not count.
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("alone", [True, False], ids=["an archive", "a directory of archives"])
-def test_archives_give_what_files_give(tmp_path: Path, method: int, jobs: int, alone: bool) -> None:
-    """Archives, stored or deflated, by themselves or in a directory, have the files' pictures, labels and groups."""
+def test_archives_equal_files(tmp_path: Path, method: int, jobs: int, alone: bool) -> None:
+    """Archives, stored or deflated, alone or in a directory, give the same images, labels and groups as their files."""
     files = {
         "ETL9G__ETL9G_01": wide_file("9G", [("亜", 1), ("唖", 21)]),
         "ETL9G__ETL9G_02": wide_file("9G", [("娃", 90)], 2),
     }
     root = tmp_path / "etl"
-    path = packed(root / "down" / "etl9g.ZIP", method, **files, ETL9G__ETL9INFO=b"text")
+    path = write_zip(root / "down" / "etl9g.ZIP", method, **files, ETL9G__ETL9INFO=b"text")
     spec = path if alone else root
     assert isinstance(open_source(str(spec)), EtlSource)
     scan = scan_of(spec, tmp_path, jobs=jobs)
-    plain = scan_of(lay(tmp_path / "plain", **files), tmp_path)
+    plain = scan_of(write_files(tmp_path / "plain", **files), tmp_path)
     assert labels_of(scan) == labels_of(plain) == ["亜", "唖", "娃"]
     assert groups_of(scan) == groups_of(plain)
-    assert_pictures(pixels_of(scan), pixels_of(plain))
+    assert_images(pixels_of(scan), pixels_of(plain))
     inside = "" if alone else "down/etl9g.ZIP/"
     assert origins_of(scan) == [inside + origin for origin in origins_of(plain)]
-    assert "1 INFO text left out" in scan.notes
+    assert "skipped 1 INFO text" in scan.notes
 
 
-def test_stored_members_are_read_in_place_and_deflated_ones_beside_the_source_file(tmp_path: Path) -> None:
-    """Nothing is copied that lies in the archive as it is."""
+def test_only_compressed_members_are_extracted(tmp_path: Path) -> None:
+    """Members that are stored uncompressed are read in place."""
     content = wide_file("9G", [("亜", 1), ("唖", 21)])
     for method, copies in ((zipfile.ZIP_STORED, 0), (zipfile.ZIP_DEFLATED, 1)):
         workspace = tmp_path / f"w{method}"
         workspace.mkdir()
-        open_source(str(packed(tmp_path / f"{method}.zip", method, ETL9G_01=content))).scan(workspace)
+        open_source(str(write_zip(tmp_path / f"{method}.zip", method, ETL9G_01=content))).scan(workspace)
         assert [path.stat().st_size for path in workspace.glob("9G-*")] == [len(content)] * copies
 
 
-def test_archives_that_do_not_fit_on_the_disk_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is unpacked, the room is looked at; only what is taken counts, and what must be unpacked."""
+def test_archives_are_refused_if_the_disk_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk space is checked before extraction. Only selected files that need extraction count."""
     root = tmp_path / "etl"
-    packed(root / "a.zip", ETL9G_01=wide_file("9G", [("亜", 1)] * 3))
-    packed(root / "b.zip", zipfile.ZIP_STORED, ETL6C_01=m_file([("ｱ", 1)] * 20))
+    write_zip(root / "a.zip", ETL9G_01=wide_file("9G", [("亜", 1)] * 3))
+    write_zip(root / "b.zip", zipfile.ZIP_STORED, ETL6C_01=m_file([("ｱ", 1)] * 20))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=20_000))
-    with pytest.raises(EpochbankError, match=r"24\.6 kB .* 20\.0 kB"):
+    with pytest.raises(EpochbankError, match=r"takes 24\.6 kB, but .* has 20\.0 kB left"):
         scan_of(root, tmp_path)
     assert len(scan_of(root, tmp_path, "6").labels) == 20
 
 
-def test_an_unpacked_file_comes_before_its_archive(tmp_path: Path) -> None:
-    """A file that lies there both unpacked and in an archive is taken once, unpacked, and that is said."""
-    root = lay(tmp_path / "etl", ETL9G__ETL9G_01=wide_file("9G", [("亜", 1)]))
-    packed(root / "ETL9G.zip", ETL9G__ETL9G_01=wide_file("9G", [("唖", 1)] * 2))
+def test_unpacked_files_take_precedence(tmp_path: Path) -> None:
+    """If a file exists both unpacked and in an archive, the unpacked one is used, and a note says so."""
+    root = write_files(tmp_path / "etl", ETL9G__ETL9G_01=wide_file("9G", [("亜", 1)]))
+    write_zip(root / "ETL9G.zip", ETL9G__ETL9G_01=wide_file("9G", [("唖", 1)] * 2))
     scan = scan_of(root, tmp_path)
     assert origins_of(scan) == ["ETL9G/ETL9G_01, record 0"]
-    assert "ETL9G_01 is taken from ETL9G/ETL9G_01, not from ETL9G.zip/ETL9G/ETL9G_01" in scan.notes
+    assert "ETL9G_01 is read from ETL9G/ETL9G_01, not from ETL9G.zip/ETL9G/ETL9G_01" in scan.notes
 
 
 def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
-    """Two copies of a file, both unpacked or both in archives, are refused, naming both."""
+    """Two copies of a file, both unpacked or both in archives, are refused, and both are named."""
     content = wide_file("9G", [("亜", 1)])
-    root = lay(tmp_path / "a", one__ETL9G_01=content, two__etl9g_1=content)
+    root = write_files(tmp_path / "a", one__ETL9G_01=content, two__etl9g_1=content)
     with pytest.raises(EpochbankError, match=r"one/ETL9G_01 and two/etl9g_1"):
         scan_of(root, tmp_path)
-    packed(tmp_path / "b" / "1.zip", ETL9G_01=content)
-    packed(tmp_path / "b" / "2.zip", ETL9G_01=content)
+    write_zip(tmp_path / "b" / "1.zip", ETL9G_01=content)
+    write_zip(tmp_path / "b" / "2.zip", ETL9G_01=content)
     with pytest.raises(EpochbankError, match=r"1\.zip/ETL9G_01 and 2\.zip/ETL9G_01"):
         scan_of(tmp_path / "b", tmp_path)
 
 
-def test_links_in_a_circle_end(tmp_path: Path) -> None:
-    """A link to a folder above is not followed for ever."""
-    root = lay(tmp_path / "etl", ETL9G__ETL9G_01=wide_file("9G", [("亜", 1)]))
+def test_circular_links_are_not_followed(tmp_path: Path) -> None:
+    """A link to a parent folder is not followed."""
+    root = write_files(tmp_path / "etl", ETL9G__ETL9G_01=wide_file("9G", [("亜", 1)]))
     (root / "ETL9G" / "up").symlink_to("..")
     (root / "ETL9G" / "itself").symlink_to("itself")
     assert isinstance(open_source(str(root)), EtlSource)
     assert len(scan_of(root, tmp_path).labels) == 1
 
 
-# What the kind is told from
+# Detection of the kind
 
 
-def test_the_kind_is_told_from_the_names(tmp_path: Path) -> None:
-    """Pictures stay pictures, in folders and archives; `etl:` forces the kind; one file of the database will do."""
-    pictures = tmp_path / "pictures"
-    (pictures / "a").mkdir(parents=True)
-    Image.new("L", (4, 4)).save(pictures / "a" / "ETL9G_01.png")
-    assert isinstance(open_source(str(pictures)), FolderSource)
-    assert isinstance(open_source(str(packed(tmp_path / "p.zip", a__1=b"x"))), ZipSource)
-    assert isinstance(open_source(f"etl:{pictures}"), EtlSource)
-    single = lay(tmp_path / "one", ETL9G_01=wide_file("9G", [("亜", 1)])) / "ETL9G_01"
+def test_the_kind_is_detected_by_file_names(tmp_path: Path) -> None:
+    """Folders and archives of images are other kinds; `etl:` forces the kind. One file of the database is enough."""
+    images = tmp_path / "images"
+    (images / "a").mkdir(parents=True)
+    Image.new("L", (4, 4)).save(images / "a" / "ETL9G_01.png")
+    assert isinstance(open_source(str(images)), FolderSource)
+    assert isinstance(open_source(str(write_zip(tmp_path / "p.zip", a__1=b"x"))), ZipSource)
+    assert isinstance(open_source(f"etl:{images}"), EtlSource)
+    single = write_files(tmp_path / "one", ETL9G_01=wide_file("9G", [("亜", 1)])) / "ETL9G_01"
     assert isinstance(open_source(str(single)), EtlSource)
     assert origins_of(scan_of(single, tmp_path)) == ["ETL9G_01, record 0"]
 
 
-def test_telling_the_kind_looks_at_few_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a folder of millions of pictures only the first entries are looked at, and only its top levels."""
-    root = lay(tmp_path / "etl", a__b__c__ETL9G_01=b"x", **{f"{number}.png": b"x" for number in range(20)})
+def test_detection_checks_few_entries(tmp_path: Path) -> None:
+    """Only the first 2,000 entries of a folder, and four levels, are checked, so that huge folders open quickly."""
+    root = write_files(tmp_path / "etl", a__b__c__ETL9G_01=b"x")
     assert holds_etl(root)
-    monkeypatch.setattr(places, "_LOOKED_AT", 10)
+    assert not holds_etl(write_files(tmp_path / "deep", a__b__c__d__e__ETL9G_01=b"x"))
+    for number in range(2_000):
+        (root / f"{number}.png").touch()
     assert not holds_etl(root)
-    monkeypatch.undo()
-    assert not holds_etl(lay(tmp_path / "deep", a__b__c__d__e__ETL9G_01=b"x"))
 
 
-def test_options_for_etl_fit_no_other_source(tmp_path: Path) -> None:
-    """--etl-sets and --characters are refused where the source is none of the database's."""
+def test_etl_options_are_refused_for_other_sources(tmp_path: Path) -> None:
+    """--etl-sets and --characters are refused if the source is not the ETL Character Database."""
     (tmp_path / "t" / "a").mkdir(parents=True)
     Image.new("L", (4, 4)).save(tmp_path / "t" / "a" / "1.png")
     for options in (SourceOptions(etl_sets="9G"), SourceOptions(characters="kanji")):
@@ -441,33 +440,30 @@ def test_options_for_etl_fit_no_other_source(tmp_path: Path) -> None:
             open_source(str(tmp_path / "t"), options)
 
 
-def test_identity_changes_with_the_files_that_matter(tmp_path: Path) -> None:
-    """Files of the database, archives and the table count, by path, bytes and time; other files do not."""
-    root = lay(tmp_path / "etl", ETL9G__ETL9G_01=b"1", euc_co59__dat=b"")
-    packed(root / "x.zip", ETL6C_01=b"")
+def test_identity_depends_on_relevant_files_only(tmp_path: Path) -> None:
+    """Path, size and time of files, archives and the table change the identity; other files do not."""
+    root = write_files(tmp_path / "etl", ETL9G__ETL9G_01=b"1", euc_co59__dat=b"")
+    write_zip(root / "x.zip", ETL6C_01=b"")
     os.utime(root / "ETL9G" / "ETL9G_01", ns=(5, 7))
     source = open_source(str(root))
     first = source.identity()
     assert first[:2] == ["etl", str(root.resolve())]
     assert first[2][0] == ["ETL9G/ETL9G_01", 1, 7]
     assert first[2][1][0] == "x.zip"
-    lay(root, notes__txt=b"")
+    write_files(root, notes__txt=b"")
     assert source.identity() == first
-    lay(root, **{"EUC_CO59.DAT": b"x"})
+    write_files(root, **{"EUC_CO59.DAT": b"x"})
     assert source.identity() != first
-    second = source.identity()
-    lay(root, ETL9G__ETL9G_01=b"2")
-    assert source.identity() != second
 
 
-# Dummies, model pictures, partial copies
+# Dummies, model images, partial copies
 
 
-def test_dummies_and_model_pictures_are_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first record of a B file, and what follows the official number in the last one, are no pictures."""
+def test_dummy_records_and_model_images_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first record of a B file, and the records after the official number in the last file, are skipped."""
     with_counts(monkeypatch, "8B", 2, 2, 3)
     with_counts(monkeypatch, "9B", 1, 1, 1, 1, 2)
-    root = lay(
+    root = write_files(
         tmp_path / "etl",
         ETL8B2C1=wide_file("8B", [("あ", 1), ("い", 2)]),
         ETL8B2C2=wide_file("8B", [("う", 1), ("え", 2)], 2),
@@ -478,24 +474,24 @@ def test_dummies_and_model_pictures_are_left_out_and_counted(tmp_path: Path, mon
     assert "".join(labels_of(scan)) == "あいうえおかが亜唖"
     assert origins_of(scan)[0] == "ETL8B2C1, record 1"
     assert origins_of(scan)[-1] == "ETL9B_5, record 2"
-    assert_pictures(pixels_of(scan)[:3], [bright("8B", number) for number in range(3)])
-    assert "4 dummies left out, the first record of each file of ETL8B and ETL9B" in scan.notes
-    assert "2 model pictures at the end of ETL8B2C3 left out" in scan.notes
-    assert "1 model picture at the end of ETL9B_5 left out" in scan.notes
+    assert_images(pixels_of(scan)[:3], [bright("8B", number) for number in range(3)])
+    assert "skipped 4 dummy records, the first of each file of ETL8B and ETL9B" in scan.notes
+    assert "skipped 2 model images at the end of ETL8B2C3" in scan.notes
+    assert "skipped 1 model image at the end of ETL9B_5" in scan.notes
     assert [note for note in scan.notes if "holds" in note] == []
 
 
-def test_models_are_told_by_the_official_count() -> None:
-    """The specification's numbers: 50,560 pictures and 956 models, 121,440 and 3,036."""
-    for name, number, pictures, models in (("8B", 3, 50_560, 956), ("9B", 5, 121_440, 3_036)):
-        assert catalog.SETS[name].counts[number - 1] == pictures
-        assert catalog.SETS[name].models == {number: models}
+def test_official_numbers_of_model_images() -> None:
+    """The specification has 50,560 images and 956 models in ETL8B, 121,440 and 3,036 in ETL9B."""
+    for name, number, num_images, num_models in (("8B", 3, 50_560, 956), ("9B", 5, 121_440, 3_036)):
+        assert catalog.SETS[name].counts[number - 1] == num_images
+        assert catalog.SETS[name].models == {number: num_models}
 
 
-def test_partial_copies_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another number of records than the official one is no fault, but said; so is a set without all its files."""
+def test_partial_copies_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files with another number of records than the official one, and missing files, are noted but accepted."""
     with_counts(monkeypatch, "9G", 2, 2, 2)
-    root = lay(
+    root = write_files(
         tmp_path / "etl",
         ETL9G_01=wide_file("9G", [("亜", 1)]),
         ETL9G_02=wide_file("9G", [("亜", 21)] * 3, 1),
@@ -510,34 +506,32 @@ def test_partial_copies_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_a_whole_copy_gets_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing is left out and nothing is missing, nothing is said."""
+def test_a_complete_copy_has_no_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nothing is skipped and nothing is missing, there are no notes."""
     with_counts(monkeypatch, "9G", 2)
-    assert scan_of(lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)] * 2)), tmp_path).notes == []
+    assert scan_of(write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)] * 2)), tmp_path).notes == []
 
 
-# What cannot be used
+# Unusable files and records
 
 
-def test_a_truncated_tail_is_told_by_file_and_record(tmp_path: Path) -> None:
-    """Whole records are used; what is left of the last one is named."""
-    root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1), ("唖", 1), ("娃", 1)])[:-4000])
+def test_truncated_files(tmp_path: Path) -> None:
+    """Complete records are used; the truncated one is listed."""
+    root = write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1), ("唖", 1), ("娃", 1)])[:-4000])
     scan = scan_of(root, tmp_path)
     assert labels_of(scan) == ["亜", "唖"]
-    assert scan.bad == [("ETL9G_01, record 2", "is cut off: 4,199 of 8,199 bytes")]
+    assert scan.bad == [("ETL9G_01, record 2", "is truncated: 4,199 of 8,199 bytes")]
 
 
-def test_unknown_codes_are_told_by_file_and_record(tmp_path: Path) -> None:
-    """A code without a character is no label, in any of the three codes; a blank is none either."""
-    picture = raw("9G", 0)
-    records = [
-        write.record_9g(picture, code=code, sheet=1) for code in (0x3021, 0x2121, 0x0000, 0x2921, 0x3022, 0x7F21)
-    ]
+def test_codes_without_a_character(tmp_path: Path) -> None:
+    """Codes without a character, and blanks, are listed by file and record, in all three character codes."""
+    image = raw("9G", 0)
+    records = [write.record_9g(image, code=code, sheet=1) for code in (0x3021, 0x2121, 0x0000, 0x2921, 0x3022, 0x7F21)]
     small = [write.record_m(raw("M", 0), jis=code) for code in (0xB1, 0x20, 0x00, 0x7F, 0xA0, 0xE0)]
     printed = k_file([("上", "A", "MINCHO"), ("▲", "A", "MINCHO")])
     other = write.record_k(raw("K", 0), co59=(9, 9), serial=1)
-    root = lay(tmp_path / "etl", ETL9G_01=b"".join(records), ETL6C_01=b"".join(small), ETL2_1=printed + other)
-    lay(root, **{"euc_co59.dat": write.co59_table(CO59)})
+    root = write_files(tmp_path / "etl", ETL9G_01=b"".join(records), ETL6C_01=b"".join(small), ETL2_1=printed + other)
+    write_files(root, **{"euc_co59.dat": write.co59_table(CO59)})
     scan = scan_of(root, tmp_path, "2,6,9G")
     assert labels_of(scan) == ["上", "ア", "亜", "唖"]
     assert [where for where, _ in scan.bad] == [
@@ -549,47 +543,49 @@ def test_unknown_codes_are_told_by_file_and_record(tmp_path: Path) -> None:
     assert "0x2921" in scan.bad[9][1]
 
 
-def test_a_sheet_without_a_form_is_told(tmp_path: Path) -> None:
-    """Sheets of ETL8 and ETL9 are counted from 1: a sheet 0 belongs to no form, so that its group cannot be told."""
-    scan = scan_of(lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 0), ("唖", 1)])), tmp_path)
+def test_sheet_number_zero(tmp_path: Path) -> None:
+    """Sheets of ETL8 and ETL9 count from 1. A record with sheet 0 has no group and is listed."""
+    scan = scan_of(write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 0), ("唖", 1)])), tmp_path)
     assert labels_of(scan) == ["唖"]
     assert [where for where, _ in scan.bad] == ["ETL9G_01, record 0"]
 
 
 def test_on_bad_skip_imports_the_rest(tmp_path: Path) -> None:
-    """Refused with file and record, unless they are to be skipped: then recorded in the source file."""
-    root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1), ("唖", 21)]) + b"tail")
+    """Unusable records are refused by file and record, or skipped and recorded in the source file."""
+    root = write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1), ("唖", 21)]) + b"tail")
     with pytest.raises(
-        EpochbankError, match=r"1 of 3 pictures or files.*\n  ETL9G_01, record 2 is cut off: 4 of 8,199 bytes"
+        EpochbankError, match=r"1 of 3 images or files.*\n  ETL9G_01, record 2 is truncated: 4 of 8,199 bytes"
     ):
         import_to(tmp_path / "a.h5", root)
     file = import_to(tmp_path / "b.h5", root, ImportOptions(on_bad="skip"))
-    assert file.skipped_names() == [("ETL9G_01, record 2", "is cut off: 4 of 8,199 bytes")]
-    assert file.images == 2
+    assert file.skipped_names() == [("ETL9G_01, record 2", "is truncated: 4 of 8,199 bytes")]
+    assert file.num_images == 2
     assert [file.origin(row) for row in range(2)] == ["ETL9G_01, record 0", "ETL9G_01, record 1"]
 
 
-def test_empty_and_unreadable_files_are_told(tmp_path: Path) -> None:
-    """An empty file, a link that leads nowhere, an archive that is none: each by name, and the rest is used."""
-    root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)]), ETL9G_02=b"", **{"b.zip": b"no archive"})
+def test_empty_and_unreadable_files(tmp_path: Path) -> None:
+    """An empty file, a broken link and invalid archives are listed by name; the other files are used."""
+    root = write_files(
+        tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)]), ETL9G_02=b"", **{"b.zip": b"no archive"}
+    )
     (root / "ETL9G_03").symlink_to("nowhere")
-    nameless = packed(root / "nameless.zip", **{"%%": b"x"})
+    nameless = write_zip(root / "nameless.zip", **{"%%": b"x"})
     nameless.write_bytes(nameless.read_bytes().replace(b"%%", b"\0\0"))
-    packed(root / "whole.zip", ETL9G_04=wide_file("9G", [("亜", 1)]))
+    write_zip(root / "whole.zip", ETL9G_04=wide_file("9G", [("亜", 1)]))
     content = (root / "whole.zip").read_bytes()
     (root / "whole.zip").write_bytes(content[: len(content) // 2])
     scan = scan_of(root, tmp_path)
     assert labels_of(scan) == ["亜"]
-    told = dict(scan.bad)
-    assert set(told) == {"ETL9G_02", "ETL9G_03", "b.zip", "whole.zip"}
-    assert told["ETL9G_02"] == "is empty; expected records of 8,199 bytes"
-    assert "No such file" in told["ETL9G_03"]
+    reasons = dict(scan.bad)
+    assert set(reasons) == {"ETL9G_02", "ETL9G_03", "b.zip", "whole.zip"}
+    assert reasons["ETL9G_02"] == "is empty; expected records of 8,199 bytes"
+    assert "No such file" in reasons["ETL9G_03"]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
-def test_a_damaged_archive_is_told(tmp_path: Path, method: int) -> None:
-    """A flipped bit within a member is found by its checksum; the other members are used, and no copy is left."""
-    path = packed(
+def test_damaged_archives(tmp_path: Path, method: int) -> None:
+    """A flipped bit is found by the checksum of the member; the others are used, and no extracted file remains."""
+    path = write_zip(
         tmp_path / "a.zip", method, ETL9G_01=wide_file("9G", [("亜", 1)]), ETL9G_02=wide_file("9G", [("唖", 1)])
     )
     content = bytearray(path.read_bytes())
@@ -604,15 +600,15 @@ def test_a_damaged_archive_is_told(tmp_path: Path, method: int) -> None:
     assert not (workspace / "9G-1").exists()
 
 
-def test_archives_of_other_methods_and_with_passwords_are_told(tmp_path: Path) -> None:
-    """What cannot be unpacked here is named, with the remedy."""
+def test_unsupported_methods_and_passwords(tmp_path: Path) -> None:
+    """Members that cannot be extracted are listed, with the fix."""
     content = wide_file("9G", [("亜", 1)])
-    packed(tmp_path / "etl" / "a.zip", zipfile.ZIP_BZIP2, ETL9G_01=content)
-    locked = bytearray(packed(tmp_path / "etl" / "b.zip", ETL9G_02=content).read_bytes())
+    write_zip(tmp_path / "etl" / "a.zip", zipfile.ZIP_BZIP2, ETL9G_01=content)
+    locked = bytearray(write_zip(tmp_path / "etl" / "b.zip", ETL9G_02=content).read_bytes())
     locked[6] |= 1
     locked[locked.rindex(b"PK\1\2") + 8] |= 1
     (tmp_path / "etl" / "b.zip").write_bytes(locked)
-    packed(tmp_path / "etl" / "c.zip", ETL9G_03=content)
+    write_zip(tmp_path / "etl" / "c.zip", ETL9G_03=content)
     scan = scan_of(tmp_path / "etl", tmp_path)
     assert [where for where, _ in scan.bad] == ["a.zip/ETL9G_01", "b.zip/ETL9G_02"]
     assert "Unpack it" in scan.bad[0][1]
@@ -620,23 +616,25 @@ def test_archives_of_other_methods_and_with_passwords_are_told(tmp_path: Path) -
     assert origins_of(scan) == ["c.zip/ETL9G_03, record 0"]
 
 
-def test_what_cannot_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that may not be listed, a file that may not be opened."""
-    root = lay(tmp_path / "etl", a__ETL9G_01=wide_file("9G", [("亜", 1)]), b__ETL9G_02=b"", ETL9G_03=b"x" * 8199)
+def test_missing_permissions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders and files without read permission are listed."""
+    root = write_files(
+        tmp_path / "etl", a__ETL9G_01=wide_file("9G", [("亜", 1)]), b__ETL9G_02=b"", ETL9G_03=b"x" * 8199
+    )
     list_folder, memmap = os.scandir, np.memmap
 
-    def may_not_list(path: Any) -> Any:
+    def list_unless_b(path: Any) -> Any:
         if Path(path).name == "b":
             raise PermissionError(13, "Permission denied")
         return list_folder(path)
 
-    def may_not_open(path: Path, *arguments: Any) -> Any:
+    def map_unless_3(path: Path, *arguments: Any) -> Any:
         if path.name == "ETL9G_03":
             raise PermissionError(13, "Permission denied")
         return memmap(path, *arguments)
 
-    monkeypatch.setattr(os, "scandir", may_not_list)
-    monkeypatch.setattr(np, "memmap", may_not_open)
+    monkeypatch.setattr(os, "scandir", list_unless_b)
+    monkeypatch.setattr(np, "memmap", map_unless_3)
     scan = scan_of(root, tmp_path)
     assert scan.bad == [
         ("b/", "cannot be listed: Permission denied"),
@@ -645,31 +643,31 @@ def test_what_cannot_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert labels_of(scan) == ["亜"]
 
 
-def test_a_disk_that_cannot_be_written_is_no_bad_file(tmp_path: Path) -> None:
-    """Where an archive's files cannot be laid bare, the import fails: they are not taken for damaged."""
-    path = packed(tmp_path / "a.zip", ETL9G_01=wide_file("9G", [("亜", 1)]))
-    task = Task(catalog.SETS["9G"], 1, places.find(path).files["9G", 1][0], tmp_path / "nowhere" / "bare")
+def test_write_errors_are_not_reported_as_damage(tmp_path: Path) -> None:
+    """If a file cannot be extracted, the import fails; the file is not listed as damaged."""
+    path = write_zip(tmp_path / "a.zip", ETL9G_01=wide_file("9G", [("亜", 1)]))
+    task = Task(catalog.SETS["9G"], 1, find_files(path).files["9G", 1][0], tmp_path / "nowhere" / "file")
     with pytest.raises(OSError, match="nowhere"):
-        harvest(task)
+        scan_file(task)
 
 
-def test_a_source_without_a_usable_picture_is_refused(tmp_path: Path) -> None:
-    """Nothing of the database, or nothing that can be used: refused, saying why."""
+def test_a_source_without_usable_images_is_refused(tmp_path: Path) -> None:
+    """A source without files of the database, or without usable ones, is refused with the reasons."""
     with pytest.raises(EpochbankError, match="ETL9X"):
-        scan_of(lay(tmp_path / "a", ETL9X=b"x"), tmp_path)
+        scan_of(write_files(tmp_path / "a", ETL9X=b"x"), tmp_path)
     with pytest.raises(EpochbankError, match="ETL9G_01 is empty"):
-        scan_of(lay(tmp_path / "b", ETL9G_01=b""), tmp_path)
-    damaged = lay(tmp_path / "c", **{"ETL9G.zip": b"PK"})
+        scan_of(write_files(tmp_path / "b", ETL9G_01=b""), tmp_path)
+    damaged = write_files(tmp_path / "c", **{"ETL9G.zip": b"PK"})
     assert isinstance(open_source(str(damaged)), EtlSource)
-    (damaged / "ETL9G.zip").write_bytes(b"PK" + b"\xff" * 100)  # No end that says how many files there are.
+    (damaged / "ETL9G.zip").write_bytes(b"PK" + b"\xff" * 100)  # Has no end-of-directory record.
     assert isinstance(open_source(str(damaged)), EtlSource)
     with pytest.raises(EpochbankError, match=r"ETL9G\.zip cannot be read"):
         scan_of(damaged, tmp_path)
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path) -> None:
-    """Between scan and reading: refused by name, not read as something else."""
-    root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)] * 3))
+def test_a_file_that_becomes_shorter_is_refused(tmp_path: Path) -> None:
+    """A file that becomes shorter or disappears between scan and reading is refused by name."""
+    root = write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)] * 3))
     scan = scan_of(root, tmp_path)
     os.truncate(root / "ETL9G_01", 8199 * 2 + 100)
     with pytest.raises(EpochbankError, match="ETL9G_01 became shorter"):
@@ -679,12 +677,12 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path: Path) -> None
         pixels_of(scan)
 
 
-# Which sets
+# Selection of sets
 
 
-def many(tmp_path: Path) -> Path:
-    """A picture of each set, of a character of its own."""
-    return lay(
+def write_many_sets(tmp_path: Path) -> Path:
+    """Write one image of each set, each of a different character."""
+    return write_files(
         tmp_path / "etl",
         ETL1C_01=m_file([("0", 1)]),
         ETL2_1=k_file([("上", "A", "MINCHO")]),
@@ -697,18 +695,22 @@ def many(tmp_path: Path) -> Path:
     )
 
 
-def test_by_default_no_handwriting_is_taken_twice(tmp_path: Path) -> None:
-    """9G rather than 9B, 8G rather than 8B, 7L rather than 7S, nothing printed; what is left out is said."""
-    root = many(tmp_path)
+def skipped_sets(scan: Scan) -> list[str]:
+    """Return the sets that notes describe as skipped by default."""
+    return [note.split()[1].rstrip(":") for note in scan.notes if "--etl-sets" in note]
+
+
+def test_the_default_selects_each_handwriting_once(tmp_path: Path) -> None:
+    """The default prefers 9G to 9B, 8G to 8B and 7L to 7S, and skips printed characters; notes list what it skips."""
+    root = write_many_sets(tmp_path)
     scan = scan_of(root, tmp_path)
     assert labels_of(scan) == ["0", "あ", "え", "か"]
-    left = [note for note in scan.notes if "--etl-sets" in note]
-    assert [note.split()[0] for note in left] == ["ETL2", "ETL7S", "ETL8B", "ETL9B"]
+    assert skipped_sets(scan) == ["ETL2", "ETL7S", "ETL8B", "ETL9B"]
     for name in ("ETL7LC_1", "ETL8G_01", "ETL9G_01"):
         (root / name).unlink()
     scan = scan_of(root, tmp_path)
     assert labels_of(scan) == ["0", "い", "う", "お"]
-    assert [note.split()[0] for note in scan.notes if "--etl-sets" in note] == ["ETL2"]
+    assert skipped_sets(scan) == ["ETL2"]
 
 
 @pytest.mark.parametrize(
@@ -717,33 +719,35 @@ def test_by_default_no_handwriting_is_taken_twice(tmp_path: Path) -> None:
      ("ETL_1 etl-7S", "0い"), ("9B,8B", "うお")],
 )  # fmt: skip
 def test_sets_are_named_in_any_case(tmp_path: Path, named: str, labels: str) -> None:
-    """With or without ETL, in any order; nothing is said of sets that were not asked for."""
-    scan = scan_of(many(tmp_path), tmp_path, named)
+    """Names may have the prefix ETL and any order. There are no notes on sets that were not requested."""
+    scan = scan_of(write_many_sets(tmp_path), tmp_path, named)
     assert "".join(labels_of(scan)) == labels
-    assert [note for note in scan.notes if "--etl-sets" in note] == []
+    assert skipped_sets(scan) == []
 
 
-def test_seven_is_the_smaller_where_the_larger_is_not(tmp_path: Path) -> None:
-    """`7` means 7L if it is there, else 7S."""
-    assert labels_of(scan_of(lay(tmp_path / "etl", ETL7SC_2=m_file([("ｲ", 1)])), tmp_path, "7")) == ["い"]
+def test_seven_falls_back_to_the_smaller_set(tmp_path: Path) -> None:
+    """`7` is 7L if available, else 7S."""
+    assert labels_of(scan_of(write_files(tmp_path / "etl", ETL7SC_2=m_file([("ｲ", 1)])), tmp_path, "7")) == ["い"]
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
-    [("9H", "1, 2, 7L, 7S, 8B, 8G, 9B, 9G"), ("6", "ETL6|6 is not there"), ("9B,9G", "same handwriting"),
+    ("named", "message"),
+    [("9H", "1, 2, 7L, 7S, 8B, 8G, 9B, 9G"), ("6", "6 is not available; .* has 1, 2"), ("9B,9G", "same handwriting"),
      ("8G,8B", "same handwriting"), ("7L,7S", "same handwriting"), ("7,7S", "same handwriting"),
      (" , ", "names no set"), ("2", r"euc_co59\.dat")],
 )  # fmt: skip
-def test_sets_that_cannot_be_taken_are_refused(tmp_path: Path, named: str, told: str) -> None:
-    """Unknown ones, absent ones, the same handwriting twice, and the printed set without its table."""
-    with pytest.raises(EpochbankError, match=told) as refusal:
-        scan_of(many(tmp_path), tmp_path, named)
+def test_invalid_selections_of_sets_are_refused(tmp_path: Path, named: str, message: str) -> None:
+    """Refused are unknown and unavailable sets, the same handwriting twice, and the printed set without its table."""
+    with pytest.raises(EpochbankError, match=message) as refusal:
+        scan_of(write_many_sets(tmp_path), tmp_path, named)
     assert refusal.value.exit_code == (1 if named == "2" else 2)
 
 
-def test_the_printed_set_alone_must_be_named(tmp_path: Path) -> None:
-    """ETL2 is taken only when named, also where there is nothing else."""
-    root = lay(tmp_path / "etl", ETL2_1=k_file([("上", "A", "MINCHO")]), **{"euc_co59.dat": write.co59_table(CO59)})
+def test_the_printed_set_must_be_named(tmp_path: Path) -> None:
+    """ETL2 is used only if it is named, even if it is the only set."""
+    root = write_files(
+        tmp_path / "etl", ETL2_1=k_file([("上", "A", "MINCHO")]), **{"euc_co59.dat": write.co59_table(CO59)}
+    )
     with pytest.raises(EpochbankError, match="--etl-sets 2"):
         scan_of(root, tmp_path)
     assert labels_of(scan_of(root, tmp_path, "2")) == ["上"]
@@ -751,16 +755,16 @@ def test_the_printed_set_alone_must_be_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["etl/EUC_CO59.dat", "etl/tools/euc_co59.dat", "euc_co59.DAT", "in the archive"])
 def test_the_table_of_the_printed_set_is_found(tmp_path: Path, place: str) -> None:
-    """Beside the files, elsewhere in the directory, beside the archive, or in it; in any case."""
+    """The table may be anywhere in the directory, next to the archive, or in it; the case of its name is ignored."""
     table, content = write.co59_table(CO59), k_file([("上", "A", "MINCHO"), ("Ａ", "A", "MINCHO")])  # noqa: RUF001
     if place.startswith("etl/"):
-        spec = lay(tmp_path / "etl", ETL2__ETL2_1=content)
-        lay(tmp_path, **{place: table})
+        spec = write_files(tmp_path / "etl", ETL2__ETL2_1=content)
+        write_files(tmp_path, **{place: table})
     elif place.startswith("euc"):
-        spec = packed(tmp_path / "ETL2.zip", ETL2_1=content)
-        lay(tmp_path, **{place: table})
+        spec = write_zip(tmp_path / "ETL2.zip", ETL2_1=content)
+        write_files(tmp_path, **{place: table})
     else:
-        spec = packed(tmp_path / "ETL2.zip", **{"ETL2_1": content, "x/euc_co59.dat": table})
+        spec = write_zip(tmp_path / "ETL2.zip", **{"ETL2_1": content, "x/euc_co59.dat": table})
     before = open_source(str(spec)).identity()
     assert labels_of(scan_of(spec, tmp_path, "2")) == ["上", "A"]
     if not place.startswith("in"):
@@ -768,15 +772,19 @@ def test_the_table_of_the_printed_set_is_found(tmp_path: Path, place: str) -> No
         assert open_source(str(spec)).identity() != before
 
 
-def test_tables_that_differ_or_are_none_are_refused(tmp_path: Path) -> None:
-    """Which of two tables is right cannot be told; what is no table is shown."""
-    root = lay(tmp_path / "etl", ETL2_1=k_file([("上", "A", "MINCHO")]), **{"a/euc_co59.dat": write.co59_table(CO59)})
-    lay(root, **{"b/euc_co59.dat": write.co59_table(CO59)})
+def test_different_and_invalid_tables_are_refused(tmp_path: Path) -> None:
+    """Two different tables are refused, as are files that are too large or are not tables."""
+    root = write_files(
+        tmp_path / "etl", ETL2_1=k_file([("上", "A", "MINCHO")]), **{"a/euc_co59.dat": write.co59_table(CO59)}
+    )
+    write_files(root, **{"b/euc_co59.dat": write.co59_table(CO59)})
     assert labels_of(scan_of(root, tmp_path, "2")) == ["上"]
-    lay(root, **{"b/euc_co59.dat": write.co59_table([("下", (12, 33))])})
+    write_files(root, **{"b/euc_co59.dat": write.co59_table([("下", (12, 33))])})
     with pytest.raises(EpochbankError, match=r"a/euc_co59\.dat and b/euc_co59\.dat differ"):
         scan_of(root, tmp_path, "2")
-    packed(tmp_path / "large" / "ETL2.zip", ETL2_1=k_file([("上", "A", "MINCHO")]), **{"euc_co59.dat": bytes(2 << 20)})
+    write_zip(
+        tmp_path / "large" / "ETL2.zip", ETL2_1=k_file([("上", "A", "MINCHO")]), **{"euc_co59.dat": bytes(2 << 20)}
+    )
     with pytest.raises(EpochbankError, match=r"euc_co59\.dat has 2,097,152 bytes; expected at most"):
         scan_of(tmp_path / "large", tmp_path, "2")
     for content in (b"", b"x", b"x:1", b"x:1,64", b"\xff:1,2", b"x:a,b", b"x:1,2,3"):
@@ -784,11 +792,11 @@ def test_tables_that_differ_or_are_none_are_refused(tmp_path: Path) -> None:
             read_table(content, "euc_co59.dat")
 
 
-# Which characters
+# Characters
 
 
 def test_every_code_is_one_character() -> None:
-    """Katakana are full-width, ｨ and ｪ stand for ヰ and ヱ; in the hiragana sets all are hiragana; ASCII is ASCII."""
+    """Katakana are full-width, and ｨ and ｪ are ヰ and ヱ; in hiragana sets all kana are hiragana; ASCII stays ASCII."""
     kana = "".join(jis0201(code, hiragana=False) or "" for code in range(0xA1, 0xE0))
     assert kana == (
         "。「」、・ヲァヰゥヱォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン゛゜"
@@ -802,15 +810,15 @@ def test_every_code_is_one_character() -> None:
         assert ascii_half[0x21:0x7F].replace("¥", "\\").replace("‾", "~") == "".join(map(chr, range(0x21, 0x7F)))
         assert ascii_half[:0x21].strip() + ascii_half[0x7F:].strip() == ""
     codes = {jis0208(256 * high + low) for high in range(0x100) for low in range(0x100)} - {None}
-    assert len(codes) == 6_879 - 2  # The blank is none, nor is the sign that stands for what is unreadable.
+    assert len(codes) == 6_879 - 2  # Without the blank and the sign for unreadable characters.
 
 
 def test_repeated_kana_are_one_label(tmp_path: Path) -> None:
-    """The 51-kana sets repeat イ, ウ and エ: 48 labels."""
+    """The sets of 51 kana repeat イ, ウ and エ, so they have 48 labels."""
     gojuon = "ｱｲｳｴｵｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾅﾆﾇﾈﾉﾊﾋﾌﾍﾎﾏﾐﾑﾒﾓﾔｲﾕｴﾖﾗﾘﾙﾚﾛﾜｨｳｪｦﾝ"
     assert len(gojuon) == 51
     records = [write.record_c(raw("C", 0), jis=write.jis0201(kana), sheet=1, serial=1) for kana in gojuon]
-    scan = scan_of(lay(tmp_path / "etl", ETL4C=b"".join(records), ETL5C=b"".join(records)), tmp_path, "4")
+    scan = scan_of(write_files(tmp_path / "etl", ETL4C=b"".join(records), ETL5C=b"".join(records)), tmp_path, "4")
     assert (
         "".join(labels_of(scan))
         == "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやいゆえよらりるれろわゐうゑをん"
@@ -825,8 +833,8 @@ def test_repeated_kana_are_one_label(tmp_path: Path) -> None:
 
 
 def test_one_character_of_several_sets_is_one_label(tmp_path: Path) -> None:
-    """A of ETL1 (ASCII), ETL2 (full-width) and あ of ETL4 (katakana's code), ETL9 (its own)."""
-    root = lay(
+    """A has one label in ETL1 (ASCII) and ETL2 (full-width), and あ in ETL4 (code of katakana) and ETL9."""
+    root = write_files(
         tmp_path / "etl",
         ETL1C_02=m_file([("A", 1)]),
         ETL2_1=k_file([("Ａ", "A", "MINCHO")]),  # noqa: RUF001
@@ -840,7 +848,7 @@ def test_one_character_of_several_sets_is_one_label(tmp_path: Path) -> None:
 
 
 def test_every_character_is_in_one_group() -> None:
-    """Kanji by their block, kana by theirs with their marks, digits, letters; all else are symbols."""
+    """Kanji and kana are grouped by Unicode block; what is neither kanji, kana, digit nor letter is a symbol."""
     for group, members in {
         "kanji": "一亜腕龠鿿",
         "hiragana": "ぁあんゐゑを゛゜ゝ",
@@ -857,9 +865,9 @@ def test_every_character_is_in_one_group() -> None:
     [("kanji", "亜"), ("hiragana,katakana", "アあ"), ("Digits, LATIN", "0A"), ("symbols", "+¥"), ("all", "0A+¥アあ亜"),
      ("kanji,all", "0A+¥アあ亜"), ("亜あ", "あ亜"), ("亜, あ\n０", "0あ亜"), ("ｱ", "ア"), ("kanji,亜", "亜")],  # noqa: RUF001
 )  # fmt: skip
-def test_characters_are_picked_by_group_or_one_by_one(tmp_path: Path, characters: str, labels: str) -> None:
-    """Words name groups; where one of them does not, all is a list of characters."""
-    root = lay(
+def test_selection_of_characters(tmp_path: Path, characters: str, labels: str) -> None:
+    """--characters takes groups, single characters, or both; other images are skipped and counted."""
+    root = write_files(
         tmp_path / "etl",
         ETL1C_01=m_file([("0", 1), ("A", 1), ("+", 2), ("¥", 2), ("ｱ", 2)]),
         ETL9G_01=wide_file("9G", [("あ", 1), ("亜", 1)]),
@@ -867,70 +875,55 @@ def test_characters_are_picked_by_group_or_one_by_one(tmp_path: Path, characters
     scan = scan_of(root, tmp_path, characters=characters)
     assert "".join(labels_of(scan)) == labels
     assert scan.class_names == sorted(labels)
-    out = [note for note in scan.notes if "other characters" in note]
-    assert out == (
-        [f"pictures of other characters left out, as --characters says: {7 - len(labels)}"] if len(labels) < 7 else []
+    skipped = 7 - len(labels)
+    assert [note for note in scan.notes if "--characters" in note] == (
+        [f"skipped {skipped} images of characters that --characters does not select"] if skipped else []
     )
     whole = scan_of(root, tmp_path)
     at = [origins_of(whole).index(origin) for origin in origins_of(scan)]
-    assert_pictures(pixels_of(scan), [pixels_of(whole)[index] for index in at])
+    assert_images(pixels_of(scan), [pixels_of(whole)[index] for index in at])
 
 
-def test_characters_that_occur_nowhere_are_told(tmp_path: Path) -> None:
-    """By a note where others occur; refused where none does; a text without any is refused at once."""
-    root = lay(tmp_path / "etl", ETL9G_01=wide_file("9G", [("あ", 1), ("亜", 1)]))
+def test_characters_that_do_not_occur(tmp_path: Path) -> None:
+    """Characters that do not occur are noted, or refused if none occurs. A text without characters is refused."""
+    root = write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("あ", 1), ("亜", 1)]))
     scan = scan_of(root, tmp_path, characters="亜々一")
-    assert "of the characters that --characters names, these occur nowhere: 々, 一" in scan.notes
+    assert "characters of --characters that do not occur: 々, 一" in scan.notes
     with pytest.raises(EpochbankError, match=r"knaji.*kanji, hiragana"):
         scan_of(root, tmp_path, characters="knaji")
-    with pytest.raises(EpochbankError, match="names no character") as refusal:
-        pick(" , ")
+    with pytest.raises(EpochbankError, match="names no characters") as refusal:
+        parse_characters(" , ")
     assert refusal.value.exit_code == 2
 
 
 # Reading
 
 
-def test_any_selection_of_pictures_is_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neighbours, scattered ones, one, none; across files and record types; in runs that stay small."""
-    root = lay(
-        tmp_path / "etl",
-        ETL6C_01=m_file([("ｱ", 1)] * 6),
-        ETL9G_01=wide_file("9G", [("亜", 1)] * 6, 6),
-        ETL9G_02=wide_file("9G", [("亜", 1)] * 6, 12),
-    )
-    expected = [bright("M" if number < 6 else "9G", number) for number in range(18)]
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_long_reads_are_split_into_runs(tmp_path: Path, step: int) -> None:
+    """Consecutive, close and distant records of two files are read in order, in runs of up to 2 MiB."""
+    distinct = 7
+    records = wide_file("9G", [("亜", 1)] * distinct)
+    root = write_files(tmp_path / "etl", ETL9G_01=records * 20, ETL9G_02=records * 30)
+    expected = [bright("9G", number) for number in range(distinct)]
     scan = scan_of(root, tmp_path)
-    monkeypatch.setattr(reader, "_RUN_BYTES", 2 * 127 * 128)
-    for gap in (0, 1 << 30):
-        monkeypatch.setattr(reader, "_GAP", gap)
-        for indices in ([], [0], [17], range(18), range(0, 18, 2), [0, 5, 6, 11, 12, 17], [7, 8, 16]):
-            assert_pictures(pixels_of(scan, list(indices)), [expected[index] for index in indices])
-    assert [len(run) for run in scan.reader.read(np.arange(6, 18))] == [2] * 6  # type: ignore[arg-type]
+    indices = range(0, 350, step)
+    assert_images(pixels_of(scan, indices), [expected[index % distinct] for index in indices])
+    runs = [len(run) for run in scan.reader.read(np.array(indices))]  # type: ignore[arg-type]
+    largest = (2 << 20) // (127 * 128)
+    first, second = -(-140 // step), len(indices) - -(-140 // step)
+    assert runs == [
+        size for size in (min(first, largest), first - largest, min(second, largest), second - largest) if size > 0
+    ]
 
 
-def test_files_are_looked_through_a_piece_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Codes, sheets and places are right over the seams of what is mapped at once."""
-    root = lay(
-        tmp_path / "etl",
-        ETL9B_1=wide_file("9B", [(character, 20 * row + 1) for row, character in enumerate("亜唖娃阿哀愛挨")]),
-    )
-    for window in (1, 576 * 3 + 5):
-        monkeypatch.setattr(harvesting, "_WINDOW", window)
-        scan = scan_of(root, tmp_path)
-        assert "".join(labels_of(scan)) == "亜唖娃阿哀愛挨"
-        assert groups_of(scan) == [f"ETL9 set {number}" for number in range(7)]
-        assert origins_of(scan) == [f"ETL9B_1, record {number}" for number in range(1, 8)]
-
-
-def test_workers_make_no_difference(tmp_path: Path) -> None:
-    """One core or two: the same source file, to the digest, from files and from archives."""
-    root = tmp_path / "etl"
-    for number in range(1, 4):
-        lay(root, **{f"ETL9G_0{number}": wide_file("9G", [("亜", number), ("唖", 40)] * 2, 4 * number)})
-    packed(root / "ETL6.zip", ETL6C_01=m_file([("ｱ", 1)]), ETL6C_02=m_file([("ｲ", 2)], 1))
-    one, two = (import_to(tmp_path / f"{jobs}.h5", root, jobs=jobs) for jobs in (1, 2))
-    assert one.digest == two.digest
-    assert one.images == 14
-    assert one.group_names == two.group_names
-    assert [one.origin(row) for row in range(14)] == [two.origin(row) for row in range(14)]
+def test_large_files_are_scanned_in_windows(tmp_path: Path) -> None:
+    """Codes, sheets and record numbers are right across the windows of 16 MiB in which a file is scanned."""
+    characters = "亜唖娃阿哀愛挨姶"
+    file = wide_file("9B", [(character, 20 * row + 1) for row, character in enumerate(characters)])
+    dummy, records = file[: len(write.DUMMY_9B)], file[len(write.DUMMY_9B) :]
+    repeats = (20 << 20) // len(records)
+    scan = scan_of(write_files(tmp_path / "etl", ETL9B_1=dummy + records * repeats), tmp_path)
+    assert "".join(labels_of(scan)) == characters * repeats
+    assert groups_of(scan) == [f"ETL9 set {number}" for number in range(len(characters))] * repeats
+    assert origins_of(scan) == [f"ETL9B_1, record {number}" for number in range(1, repeats * len(characters) + 1)]

@@ -1,4 +1,4 @@
-"""Sources: what is found, in what order, with which labels, groups and pixels, whatever the kind."""
+"""Sources of arrays and of image files: pixels, labels, groups and order; options; and the Omniglot dataset."""
 
 import os
 import zipfile
@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from conftest import glyphs
-from epochbank.augment.distortion.engine import engine_named
 from epochbank.augment.distortion.recipe import load_recipe
 from epochbank.augment.errors import EpochbankError
-from epochbank.augment.generation.request import Request
+from epochbank.augment.generation.new_set import compute_split
+from epochbank.augment.generation.spec import SetSpec
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
 from epochbank.augment.sources import Scan, SourceOptions, open_source
-from epochbank.augment.sources.decode import BadPicture
+from epochbank.augment.sources.decode import BadImage
 
 OMNIGLOT = Path(__file__).parents[2] / "shared" / "data" / "omniglot-drawers-01-16.zip"
 DRAWER = r"_(\d+)\.png$"
@@ -35,9 +35,9 @@ def scan_of(spec: object, workspace: Path, group_pattern: str | None = None) -> 
 
 
 def pixels_of(scan: Scan) -> np.ndarray:
-    """All pictures of a scan, which must all be good and of one size."""
+    """Read all images of a scan, which must be good and of one size."""
     decoded = list(scan.reader.read(np.arange(len(scan.labels))))
-    assert not any(isinstance(item, BadPicture) for item in decoded), decoded
+    assert not any(isinstance(item, BadImage) for item in decoded), decoded
     return np.concatenate([item if isinstance(item, np.ndarray) else np.asarray(item)[None] for item in decoded])
 
 
@@ -46,12 +46,12 @@ def origins_of(scan: Scan) -> list[str]:
 
 
 def names_of(scan: Scan) -> list[str]:
-    """The class name of every picture."""
+    """Return the class name of every image."""
     return [scan.class_names[label] for label in scan.labels]
 
 
 def groups_of(scan: Scan) -> list[str]:
-    """The group name of every picture."""
+    """Return the group name of every image."""
     assert scan.groups is not None
     assert scan.group_names is not None
     return [scan.group_names[group] for group in scan.groups]
@@ -78,7 +78,7 @@ def write_hdf5(path: Path, **arrays: np.ndarray) -> Path:
 
 
 def write_tree(root: Path, *names: str, size: int = 8) -> Path:
-    """A picture of noise of its own at each path, in the order that they are named."""
+    """Write a different image of noise to each path, in the given order."""
     for number, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def write_tree(root: Path, *names: str, size: int = 8) -> Path:
 
 def zip_tree(root: Path, path: Path) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(root.rglob("*"), reverse=True):  # An order that the scan must not depend on.
+        for file in sorted(root.rglob("*"), reverse=True):  # The scan must not depend on the order.
             archive.write(file, file.relative_to(root))
     return path
 
@@ -105,7 +105,7 @@ def import_to(path: Path, spec: object, pattern: str | None = None, jobs: int = 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(12, 6, 9), (12, 6, 9, 1), (12, 6, 9, 3)], ids=str)
 def test_arrays_give_their_own_pixels(tmp_path: Path, kind: str, order: str, shape: tuple[int, ...]) -> None:
-    """uint8 pictures, grey or RGB, in either memory order and either file format, are read bit for bit."""
+    """uint8 images, gray or RGB, are read exactly, in both memory orders and from each file format."""
     images = np.asarray(noise(*shape), order=order)  # type: ignore[call-overload]
     arrays = {"images": images, "labels": np.arange(12) % 3}
     write = {"npz": write_npz, "npz compressed": write_compressed, "hdf5": write_hdf5}[kind]
@@ -117,19 +117,10 @@ def test_arrays_give_their_own_pixels(tmp_path: Path, kind: str, order: str, sha
     assert origins_of(scan) == [f"images[{index}]" for index in range(12)]
 
 
-@pytest.mark.parametrize("write", [write_npz, write_compressed])
-def test_any_pictures_of_an_array_are_read_by_number(tmp_path: Path, write: Writer) -> None:
-    """A reader gives the pictures that it is asked for, in that order, not a run of them."""
-    images = noise(50, 5, 4)
-    scan = scan_of(write(tmp_path / "a.npz", images=images, labels=np.zeros(50, int)), tmp_path / "w")
-    wanted = np.array([1, 2, 17, 30, 49])
-    np.testing.assert_array_equal(np.concatenate(list(scan.reader.read(wanted))), images[wanted])
-
-
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
 def test_floats_in_unit_range_become_bytes(tmp_path: Path, dtype: str, suffix: str) -> None:
-    """Float pictures in [0, 1] are scaled to 0 to 255 and rounded; every byte value survives the trip."""
+    """Float images in [0, 1] are scaled to 0 to 255 and rounded, so that every byte value is restored."""
     every_byte = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
     write = write_npz if suffix == ".npz" else write_hdf5
     path = write(tmp_path / f"a{suffix}", images=(every_byte / 255).astype(dtype), labels=np.arange(4))
@@ -160,25 +151,24 @@ def test_floats_are_rounded_to_the_nearest_byte(tmp_path: Path) -> None:
 def test_labels_become_class_names(
     tmp_path: Path, write: Writer, labels: np.ndarray, class_names: np.ndarray | None, expected: list[str]
 ) -> None:
-    """Labels may be integers or strings, or index `class_names`; each picture keeps the class it was given."""
+    """Labels may be integers, strings, or indices into `class_names`; each image has the right class."""
     arrays = {"images": noise(4, 5, 5), "labels": labels}
     if class_names is not None:
         arrays["class_names"] = class_names
     path = write(tmp_path / ("a.npz" if write is write_npz else "a.h5"), **arrays)
     scan = scan_of(path, tmp_path / "w")
     assert names_of(scan) == expected
-    assert scan.labels.dtype == np.int32
     assert len(set(scan.class_names)) == len(scan.class_names)
 
 
 def test_integer_labels_are_ordered_as_numbers(tmp_path: Path) -> None:
-    """Class 2 comes before class 10: classes of integer labels stand in numerical order."""
+    """Classes of integer labels are in numerical order: 2 comes before 10."""
     path = write_npz(tmp_path / "a.npz", images=noise(3, 5, 5), labels=np.array([10, 2, 1]))
     assert scan_of(path, tmp_path / "w").class_names == ["1", "2", "10"]
 
 
 def test_class_names_keep_their_order_and_unused_ones(tmp_path: Path) -> None:
-    """`class_names` are taken as they are: label k is name k, in that order, also where nothing has it."""
+    """Label k has name k of `class_names`. The order does not change, and unused names are kept."""
     names = ["z", "a", "unused", "m"]
     path = write_npz(tmp_path / "a.npz", images=noise(3, 5, 5), labels=np.array([3, 0, 1]), class_names=np.array(names))
     scan = scan_of(path, tmp_path / "w")
@@ -197,7 +187,7 @@ def test_class_names_keep_their_order_and_unused_ones(tmp_path: Path) -> None:
     ids=["int", "str", "bytes"],
 )
 def test_groups_of_arrays(tmp_path: Path, write: Writer, groups: np.ndarray, expected: list[str]) -> None:
-    """`groups` may be integers or strings; each picture keeps its group."""
+    """`groups` may be integers or strings; each image has the right group."""
     path = tmp_path / ("a.npz" if write is write_npz else "a.h5")
     write(path, images=noise(4, 5, 5), labels=np.arange(4) % 2, groups=groups)
     assert groups_of(scan_of(path, tmp_path / "w")) == expected
@@ -205,7 +195,7 @@ def test_groups_of_arrays(tmp_path: Path, write: Writer, groups: np.ndarray, exp
 
 @pytest.mark.parametrize("write", [write_npz, write_hdf5])
 def test_arrays_without_groups_have_none(tmp_path: Path, write: Writer) -> None:
-    """Where the file has no `groups`, the source has no groups, rather than one for all."""
+    """Without `groups`, the source has no groups, instead of one group for all images."""
     path = tmp_path / ("a.npz" if write is write_npz else "a.h5")
     scan = scan_of(write(path, images=noise(4, 5, 5), labels=np.arange(4)), tmp_path / "w")
     assert scan.groups is None
@@ -214,50 +204,62 @@ def test_arrays_without_groups_have_none(tmp_path: Path, write: Writer) -> None:
 
 @pytest.mark.parametrize("write", [write_npz, write_compressed, write_hdf5])
 @pytest.mark.parametrize("kind", [np.str_, np.bytes_])
-def test_parts_of_arrays(tmp_path: Path, write: Writer, kind: type) -> None:
-    """`parts` name the part of each picture, by any of its names in any case; empty where nothing is said."""
+@pytest.mark.parametrize("array", ["splits", "parts"])
+def test_splits_of_arrays(tmp_path: Path, write: Writer, kind: type, array: str) -> None:
+    """`splits`, or `parts`, has the split of each image, by any of its names, ignoring case; empty for no split."""
     path = tmp_path / ("a.h5" if write is write_hdf5 else "a.npz")
-    parts = np.array(["test", "Train", "", "VAL", "dev", "training", "Testing"], kind)
-    write(path, images=noise(7, 5, 4), labels=np.arange(7) % 2, parts=parts)
+    splits = np.array(["test", "Train", "", "VAL", "dev", "training", "Testing"], kind)
+    write(path, images=noise(7, 5, 4), labels=np.arange(7) % 2, **{array: splits})
     scan = scan_of(path, tmp_path / "w")
-    assert scan.parts is not None
-    assert scan.parts.dtype == np.int8
-    assert scan.parts.tolist() == [2, 0, -1, 1, 1, 0, 2]
-    assert open_source(str(path), SourceOptions(split="fractions")).scan(tmp_path / "w").parts is None
-    assert import_to(tmp_path / "o.h5", path).column("part").tolist() == scan.parts.tolist()
+    assert scan.splits is not None
+    assert scan.splits.tolist() == [2, 0, -1, 1, 1, 0, 2]
+    assert open_source(str(path), SourceOptions(split="fractions")).scan(tmp_path / "w").splits is None
+    assert import_to(tmp_path / "o.h5", path).column("part").tolist() == scan.splits.tolist()
 
 
 @pytest.mark.parametrize("write", [write_npz, write_hdf5])
-def test_arrays_that_name_no_part(tmp_path: Path, write: Writer) -> None:
-    """Without `parts`, or where all of them are empty, the source says nothing of parts."""
+def test_the_array_splits_takes_precedence(tmp_path: Path, write: Writer) -> None:
+    """If a file has both arrays, `splits` is used and `parts` is ignored."""
     path = tmp_path / ("a.npz" if write is write_npz else "a.h5")
-    for parts in ({}, {"parts": np.array(["", "", ""])}):
-        write(path, images=noise(3, 5, 4), labels=np.arange(3), **parts)
-        assert scan_of(path, tmp_path / "w").parts is None
+    splits, parts = np.array(["train", "test"]), np.array([7, 8])
+    write(path, images=noise(2, 5, 4), labels=np.arange(2), splits=splits, parts=parts)
+    scan = scan_of(path, tmp_path / "w")
+    assert scan.splits is not None
+    assert scan.splits.tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("write", [write_npz, write_hdf5])
+def test_arrays_without_splits(tmp_path: Path, write: Writer) -> None:
+    """Without `splits`, or if all names are empty, the scan has no splits."""
+    path = tmp_path / ("a.npz" if write is write_npz else "a.h5")
+    for splits in ({}, {"splits": np.array(["", "", ""])}):
+        write(path, images=noise(3, 5, 4), labels=np.arange(3), **splits)
+        assert scan_of(path, tmp_path / "w").splits is None
+
+
+@pytest.mark.parametrize("array", ["splits", "parts"])
 @pytest.mark.parametrize("write", [write_npz, write_hdf5])
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("splits", "message"),
     [
-        (np.array(["train", "trian", "test"]), r"parts has the part 'trian'; expected train, .*test, .*or nothing"),
-        (np.array([0, 1, 2]), "parts is int64; expected strings"),
-        (np.array(["train", "test"]), r"images has 3 pictures and parts has shape \(2,\); expected \(3,\)"),
-        (np.array([b"train", b"\xe9", b"test"]), "parts .*UTF-8"),
+        (np.array(["train", "trian", "test"]), r" has the split 'trian'; expected train, .*test, .*or nothing"),
+        (np.array([0, 1, 2]), " is int64; expected strings"),
+        (np.array(["train", "test"]), r" has shape \(2,\); expected \(3,\)"),
+        (np.array([b"train", b"\xe9", b"test"]), " .*UTF-8"),
     ],
-    ids=["unknown", "numbers", "too few", "no text"],
+    ids=["unknown", "numbers", "too few", "invalid text"],
 )
-def test_parts_that_are_none(tmp_path: Path, write: Writer, parts: np.ndarray, told: str) -> None:
-    """Another name, numbers, or not one for each picture: refused, unless the parts are not asked for."""
+def test_invalid_splits_of_arrays(tmp_path: Path, write: Writer, splits: np.ndarray, message: str, array: str) -> None:
+    """Unknown names, numbers, and arrays of another length are refused, unless --split fractions ignores them."""
     path = tmp_path / ("a.npz" if write is write_npz else "a.h5")
-    write(path, images=noise(3, 5, 4), labels=np.arange(3), parts=parts)
-    with pytest.raises(EpochbankError, match=rf"{path.name}: {told}"):
+    write(path, images=noise(3, 5, 4), labels=np.arange(3), **{array: splits})
+    with pytest.raises(EpochbankError, match=rf"{path.name}: (images has 3 images and )?{array}{message}"):
         scan_of(path, tmp_path / "w")
-    assert open_source(str(path), SourceOptions(split="fractions")).scan(tmp_path / "w").parts is None
+    assert open_source(str(path), SourceOptions(split="fractions")).scan(tmp_path / "w").splits is None
 
 
 def test_hdf5_may_be_chunked_and_compressed(tmp_path: Path) -> None:
-    """Pictures in compressed HDF5 chunks are read like any others."""
+    """Images in compressed HDF5 chunks are read."""
     images = noise(30, 7, 5)
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         file.create_dataset("images", data=images, chunks=(8, 7, 5), compression="gzip")
@@ -265,13 +267,13 @@ def test_hdf5_may_be_chunked_and_compressed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels_of(scan_of(tmp_path / "a.hdf5", tmp_path / "w")), images)
 
 
-def test_a_bad_picture_of_an_array_is_told_apart(tmp_path: Path) -> None:
-    """Float pictures outside [0, 1] or with NaN are bad one by one, with the reason; the others are good."""
+def test_bad_images_of_an_array(tmp_path: Path) -> None:
+    """Each float image outside [0, 1] or with NaN is bad, with the reason; the others are good."""
     images = np.full((5, 4, 4), 0.2)
     images[1, 2, 2], images[3, 0, 0], images[4, 1, 1] = np.nan, 1.5, -0.25
     scan = scan_of(write_npz(tmp_path / "a.npz", images=images, labels=np.arange(5)), tmp_path / "w")
     found = list(scan.reader.read(np.arange(5)))
-    assert [isinstance(picture, BadPicture) for picture in found] == [False, True, False, True, True]
+    assert [isinstance(image, BadImage) for image in found] == [False, True, False, True, True]
     assert "NaN" in str(found[1])
     assert "1.5" in str(found[3])
     assert "-0.25" in str(found[4])
@@ -281,7 +283,7 @@ def test_a_bad_picture_of_an_array_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_folder_tree_with_nested_classes(tmp_path: Path) -> None:
-    """A class is the folder that a picture lies in, however deep; pixels, classes and origins belong together."""
+    """The class of an image is its folder, at any depth; pixels, classes and origins correspond."""
     names = ["Latin/a/1.png", "Latin/a/2.png", "Latin/b/1.png", "かな/あ/1.png", "かな/い ろ/x.y.png"]
     write_tree(tmp_path / "t", *names)
     scan = scan_of(tmp_path / "t", tmp_path / "w")
@@ -303,16 +305,14 @@ def test_folder_tree_with_nested_classes(tmp_path: Path) -> None:
         (["a", "b/c"], ["a", "b/c"]),
     ],
 )
-def test_class_names_leave_out_the_shared_leading_folders(
-    tmp_path: Path, folders: list[str], expected: list[str]
-) -> None:
-    """Folders that all classes lie in are no part of the class names; whole folder names only."""
+def test_class_names_omit_shared_leading_folders(tmp_path: Path, folders: list[str], expected: list[str]) -> None:
+    """Class names omit the folders that all classes share, but only whole folder names."""
     write_tree(tmp_path / "t", *(f"{folder}/1.png" for folder in folders))
     assert scan_of(tmp_path / "t", tmp_path / "w").class_names == expected
 
 
 def test_class_names_are_distinct(tmp_path: Path) -> None:
-    """Two folders are two classes with two names, also where one lies in the other and bears the same name."""
+    """Each folder is a class with a different name, even if a folder contains one of the same name."""
     write_tree(tmp_path / "t", "a/1.png", "a/a/1.png", "a/b/1.png")
     names = scan_of(tmp_path / "t", tmp_path / "w").class_names
     assert len(names) == 3
@@ -320,33 +320,33 @@ def test_class_names_are_distinct(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
-def test_hidden_and_foreign_files_are_left_out_and_counted(tmp_path: Path, kind: str) -> None:
-    """Hidden files and folders, macOS leftovers and files that are no pictures by name are left out, and counted."""
+def test_hidden_and_foreign_files_are_skipped(tmp_path: Path, kind: str) -> None:
+    """Hidden files and folders, metadata of macOS, and files without an image suffix are skipped and counted."""
     root = write_tree(tmp_path / "t", "a/1.png", "b/1.PNG")
     foreign = ["a/notes.txt", "a/.DS_Store", "a/._1.png", ".cache/a/1.png", "__MACOSX/a/1.png", "b/Thumbs.db", "x.csv"]
     for name in foreign:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"no picture")
+        (root / name).write_bytes(b"no image")
     scan = scan_of(zip_tree(root, tmp_path / "t.zip") if kind == "zip" else root, tmp_path / "w")
     assert origins_of(scan) == ["a/1.png", "b/1.PNG"]
     assert len(scan.notes) == 1
     assert f"{len(foreign)} " in scan.notes[0]
 
 
-def test_files_of_formats_that_pillow_only_writes_are_foreign(tmp_path: Path) -> None:
-    """A PDF beside the pictures is no picture: Pillow writes PDF, but does not open it."""
+def test_files_that_pillow_only_writes_are_skipped(tmp_path: Path) -> None:
+    """A PDF is not an image: Pillow writes PDF, but does not open it."""
     root = write_tree(tmp_path / "t", "a/1.png", "b/1.png")
     (root / "a" / "about.pdf").write_bytes(b"%PDF-1.4")
     assert origins_of(scan_of(root, tmp_path / "w")) == ["a/1.png", "b/1.png"]
 
 
-def test_nothing_is_noted_where_nothing_is_left_out(tmp_path: Path) -> None:
-    """A tidy folder gets no note."""
+def test_a_source_of_images_only_has_no_notes(tmp_path: Path) -> None:
+    """If nothing is skipped, there are no notes."""
     assert scan_of(write_tree(tmp_path / "t", "a/1.png", "b/1.png"), tmp_path / "w").notes == []
 
 
 def ink() -> np.ndarray:
-    """A picture with no symmetry, bright ink on black, uint8 (16, 16)."""
+    """Return an asymmetric image with bright ink on black, uint8 (16, 16)."""
     pixels = np.zeros((16, 16), np.uint8)
     pixels[2:5, 3:14] = 255
     pixels[5:12, 3:6] = 255
@@ -354,17 +354,17 @@ def ink() -> np.ndarray:
 
 
 def _save_in_mode(path: Path, mode: str) -> None:
-    picture = Image.fromarray(ink())
+    image = Image.fromarray(ink())
     if mode == "I;16":
         Image.fromarray(ink().astype(np.uint16) * 257).save(path)
     elif mode == "F":
         Image.fromarray(ink().astype(np.float32) / 255).save(path)
-    elif mode in ("LA", "RGBA"):  # The ink is opaque, the ground is transparent, of a colour that must not show.
-        picture = Image.fromarray(np.full((16, 16), 255, np.uint8)).convert(mode)
-        picture.putalpha(Image.fromarray(ink()))
-        picture.save(path)
+    elif mode in ("LA", "RGBA"):  # Opaque ink on a transparent background, whose color must not show.
+        image = Image.fromarray(np.full((16, 16), 255, np.uint8)).convert(mode)
+        image.putalpha(Image.fromarray(ink()))
+        image.save(path)
     else:
-        picture.convert(mode).save(path)
+        image.convert(mode).save(path)
 
 
 @pytest.mark.parametrize(
@@ -373,30 +373,30 @@ def _save_in_mode(path: Path, mode: str) -> None:
      ("L", ".bmp"), ("RGB", ".tif"), ("F", ".tiff"), ("P", ".gif"), ("L", ".pgm"), ("1", ".tif"),
      ("L", ".jpg"), ("RGB", ".jpeg"), ("CMYK", ".jpg"), ("RGB", ".webp")],
 )  # fmt: skip
-def test_every_mode_and_format_gives_the_same_picture(tmp_path: Path, mode: str, suffix: str) -> None:
-    """One picture in any Pillow mode and common format is read as the same grey values, but for lossy codecs' noise."""
+def test_every_mode_and_format_gives_the_same_image(tmp_path: Path, mode: str, suffix: str) -> None:
+    """An image is read as the same gray values from any mode and common format, except for lossy compression."""
     (tmp_path / "t" / "a").mkdir(parents=True)
     _save_in_mode(tmp_path / "t" / "a" / f"1{suffix}", mode)
-    (picture,) = scan_of(tmp_path / "t", tmp_path / "w").reader.read(np.array([0]))
-    assert isinstance(picture, Image.Image)
-    assert picture.mode in ("L", "RGB")
-    found = np.asarray(picture.convert("L")).astype(int)
+    (image,) = scan_of(tmp_path / "t", tmp_path / "w").reader.read(np.array([0]))
+    assert isinstance(image, Image.Image)
+    assert image.mode in ("L", "RGB")
+    found = np.asarray(image.convert("L")).astype(int)
     tolerance = 40 if suffix in (".jpg", ".jpeg", ".webp") else 0
     assert np.abs(found - ink()).max() <= tolerance
 
 
-def test_pictures_are_turned_upright(tmp_path: Path) -> None:
-    """A picture whose EXIF data say that it lies on its side is read upright."""
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    """An image whose EXIF data contain a rotation is read upright."""
     (tmp_path / "t" / "a").mkdir(parents=True)
     exif = Image.Exif()
-    exif[0x0112] = 6  # To be turned by 90 degrees clockwise for display.
+    exif[0x0112] = 6  # Rotate by 90 degrees clockwise.
     Image.fromarray(ink()).save(tmp_path / "t" / "a" / "1.png", exif=exif)
     np.testing.assert_array_equal(pixels_of(scan_of(tmp_path / "t", tmp_path / "w"))[0], np.rot90(ink(), -1))
 
 
 @pytest.mark.parametrize("folder", ["", "wrapped/twice/"])
-def test_zip_gives_what_the_folder_gives(tmp_path: Path, folder: str) -> None:
-    """A .zip of a folder tree has the same classes, pictures and order as the tree, also for awkward names."""
+def test_a_zip_equals_its_folder(tmp_path: Path, folder: str) -> None:
+    """A .zip of a folder tree has the same classes, images and order as the tree, even for unusual names."""
     names = ["a/1.png", "a/2.png", "a-b/1.png", "a b/1.png", "ab/1.png", "ö/木.png"]
     root = write_tree(tmp_path / "t", *(folder + name for name in names))
     scan = scan_of(root, tmp_path / "w")
@@ -406,16 +406,16 @@ def test_zip_gives_what_the_folder_gives(tmp_path: Path, folder: str) -> None:
     np.testing.assert_array_equal(pixels_of(zipped), pixels_of(scan))
 
 
-def test_links_that_lead_round_in_a_circle_end(tmp_path: Path) -> None:
-    """A link to a folder above is not followed for ever, and no picture is lost or doubled by it."""
+def test_circular_links_are_not_followed(tmp_path: Path) -> None:
+    """Links to parent folders are not followed, so no image is lost or repeated."""
     root = write_tree(tmp_path / "t", "a/1.png", "b/1.png")
     (root / "a" / "up").symlink_to("..")
     (root / "b" / "self").symlink_to(".")
     assert origins_of(scan_of(root, tmp_path / "w")) == ["a/1.png", "b/1.png"]
 
 
-def test_the_order_of_a_folder_depends_on_the_names_alone(tmp_path: Path) -> None:
-    """The same files, made in another order, are scanned in the same order."""
+def test_the_order_depends_only_on_names(tmp_path: Path) -> None:
+    """The same files, created in another order, are scanned in the same order."""
     names = [f"{folder}/{number}.png" for folder in ("b", "a", "c/d") for number in (3, 1, 2)]
     one = scan_of(write_tree(tmp_path / "one", *names), tmp_path / "w1")
     other = scan_of(write_tree(tmp_path / "other", *reversed(names)), tmp_path / "w2")
@@ -427,18 +427,18 @@ def test_the_order_of_a_folder_depends_on_the_names_alone(tmp_path: Path) -> Non
     ("pattern", "expected"),
     [(r"_(\d+)\.png$", ["01", "02", "01", "03"]), (r"_\d+", ["_01", "_02", "_01", "_03"]),
      (r"^([^/]+)/", ["a", "a", "b", "b"]), (r"(\w)_0(\d)", ["x", "y", "x", "z"])],
-    ids=["a group", "whole match", "a folder", "the first of two groups"],
+    ids=["a group", "whole match", "a folder", "the first of two"],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_group_pattern(tmp_path: Path, pattern: str, expected: list[str], kind: str) -> None:
-    """--group-pattern finds a picture's group in its path: the first parenthesis, or the whole match."""
+    """--group-pattern finds the group in the path: the first (...) of the pattern, or the whole match."""
     root = write_tree(tmp_path / "t", "a/x_01.png", "a/y_02.png", "b/x_01.png", "b/z_03.png")
     scan = scan_of(zip_tree(root, tmp_path / "t.zip") if kind == "zip" else root, tmp_path / "w", pattern)
     assert groups_of(scan) == expected
 
 
 def test_a_path_without_a_group_is_refused(tmp_path: Path) -> None:
-    """A pattern that does not match every picture is refused, with all the paths that it misses."""
+    """A pattern that does not match every path is refused, and the other paths are listed."""
     root = write_tree(tmp_path / "t", "a/x_01.png", "a/y.png", "b/x_01.png", "b/z.png")
     with pytest.raises(EpochbankError, match=r"2 of 4") as refusal:
         scan_of(root, tmp_path / "w", DRAWER)
@@ -447,18 +447,18 @@ def test_a_path_without_a_group_is_refused(tmp_path: Path) -> None:
     assert refusal.value.exit_code == 2
 
 
-def test_a_group_that_takes_no_part_in_the_match_is_refused(tmp_path: Path) -> None:
-    """Where the pattern matches but its parenthesis does not, the picture has no group, and that is said."""
+def test_a_group_that_does_not_match_is_refused(tmp_path: Path) -> None:
+    """If the pattern matches without its (...), the image has no group and is listed."""
     root = write_tree(tmp_path / "t", "a/x_01.png", "b/x.png")
     with pytest.raises(EpochbankError, match=r"b/x\.png"):
         import_to(tmp_path / "o.h5", root, r"x(?:_(\d+))?\.png$")
 
 
-# What the user writes
+# Names of sources
 
 
 def test_kind_in_front(tmp_path: Path) -> None:
-    """`kind:` names the kind where the file's name does not tell it; the same file without is refused."""
+    """`kind:` gives the kind if the file name does not show it; without it, the file is refused."""
     arrays = {"images": noise(4, 5, 5), "labels": np.arange(4)}
     write_npz(tmp_path / "a.npz", **arrays).rename(tmp_path / "a.bin")
     write_hdf5(tmp_path / "b.dat", **arrays)
@@ -471,7 +471,7 @@ def test_kind_in_front(tmp_path: Path) -> None:
 
 
 def test_kind_in_front_decides(tmp_path: Path) -> None:
-    """`folder:` of a file and `npz:` of a folder are refused, not read as something else."""
+    """`folder:` with a file and `npz:` with a folder are refused."""
     root = write_tree(tmp_path / "t", "x/1.png")
     path = write_npz(tmp_path / "a.npz", images=noise(4, 5, 5), labels=np.arange(4))
     for spec in (f"folder:{path}", f"npz:{root}", f"zip:{root}"):
@@ -480,8 +480,8 @@ def test_kind_in_front_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["my photos (2)!", "..weird..", "木", "plain-name_1.0"])
-def test_the_name_of_a_source_is_fit_for_a_directory(tmp_path: Path, name: str) -> None:
-    """A source's name has letters, digits, '-', '_' and '.' alone, is not empty, and is not hidden."""
+def test_names_of_sources_are_valid_file_names(tmp_path: Path, name: str) -> None:
+    """The name of a source consists of letters, digits, '-', '_' and '.', is not empty, and does not begin with '.'."""
     write_tree(tmp_path / name, "x/1.png", "y/1.png")
     found = open_source(str(tmp_path / name)).name
     assert found
@@ -492,71 +492,44 @@ def test_the_name_of_a_source_is_fit_for_a_directory(tmp_path: Path, name: str) 
 
 
 def test_digits(tmp_path: Path) -> None:
-    """`digits` is scikit-learn's 1,797 digits with their labels, to be scaled up to 64 x 64, ink bright on black."""
+    """`digits` is scaled up to 64 x 64, and has a black margin around the 8 x 8 pixels of scikit-learn."""
     from sklearn.datasets import load_digits
 
     scan = scan_of("digits", tmp_path / "w")
     assert scan.class_names == [str(digit) for digit in range(10)]
-    assert scan.labels.tolist() == load_digits().target.tolist()
-    assert scan.size == (64, 64)
-    assert scan.channels == 1
-    picture = np.asarray(next(iter(scan.reader.read(np.array([123])))))[0]
-    margin = (len(picture) - 8) // 2
-    inner = picture[margin : margin + 8, margin : margin + 8]
-    np.testing.assert_array_equal(inner, np.round(load_digits().images[123] * 255 / 16))
-    assert picture.sum() == inner.sum()  # The margin is black.
+    assert (scan.size, scan.channels, len(scan.labels)) == ((64, 64), 1, 1797)
+    image = pixels_of(scan)[123]
+    np.testing.assert_array_equal(image[1:-1, 1:-1], np.round(load_digits().images[123] * 255 / 16))
+    assert image.sum() == image[1:-1, 1:-1].sum()
 
 
-def test_identity_changes_with_the_files(tmp_path: Path) -> None:
-    """A source's identity stays as long as its files do, and changes when one changes, comes or goes."""
-    root = write_tree(tmp_path / "t", "a/1.png", "b/1.png")
-    zip_path, npz_path = tmp_path / "t.zip", tmp_path / "a.npz"
-    zip_tree(root, zip_path)
-    write_npz(npz_path, images=noise(4, 5, 5), labels=np.arange(4))
-
-    def identities() -> list[object]:
-        return [open_source(str(path)).identity() for path in (root, zip_path, npz_path)]
-
-    first = identities()
-    assert identities() == first
-    os.utime(root / "b" / "1.png", ns=(1, 1))
-    os.utime(zip_path, ns=(1, 1))
-    write_npz(npz_path, images=noise(5, 5, 5), labels=np.arange(5))
-    second = identities()
-    assert all(one != other for one, other in zip(first, second, strict=True))
-    write_tree(root, "a/2.png")
-    assert open_source(str(root)).identity() != second[0]
-    (root / "a" / "2.png").unlink()
-    assert open_source(str(root)).identity() == second[0]
-
-
-# A limit
+# --limit
 
 
 @pytest.mark.parametrize(("count", "limit"), [(100, 10), (100, 7), (100, 100), (100, 1000), (3, 2), (97, 1)])
-def test_limit_is_evenly_spaced(tmp_path: Path, count: int, limit: int) -> None:
-    """--limit takes so many different pictures, evenly spaced over the whole source, in order."""
+def test_limit_selects_evenly_spaced_images(tmp_path: Path, count: int, limit: int) -> None:
+    """--limit selects distinct images, evenly spaced over the whole source, in order."""
     path = write_npz(tmp_path / "a.npz", images=noise(count, 4, 4), labels=np.zeros(count, int))
     file = import_to(tmp_path / "o.h5", path, limit=limit)
-    chosen = [int(file.origin(row)[7:-1]) for row in range(file.images)]
+    chosen = [int(file.origin(row)[7:-1]) for row in range(file.num_images)]
     assert len(chosen) == min(count, limit)
     gaps = np.diff([*chosen, chosen[0] + count])
     assert gaps.min() >= 1
     assert gaps.max() - gaps.min() <= 1
     expected = noise(count, 4, 4)[chosen]
-    found = file.read(np.arange(file.images))[..., 0]
+    found = file.read(np.arange(file.num_images))[..., 0]
     assert np.array_equal(found, expected) or np.array_equal(found, 255 - expected)
 
 
 def test_limit_reaches_every_class_of_a_sorted_source(tmp_path: Path) -> None:
-    """A quick trial of a source that is sorted by class sees all classes, not the first one alone."""
+    """A limited import of a source that is sorted by class has images of all classes."""
     path = write_npz(tmp_path / "a.npz", images=noise(200, 4, 4), labels=np.repeat(np.arange(10), 20))
     file = import_to(tmp_path / "o.h5", path, limit=30)
     assert np.bincount(file.column("label")).tolist() == [3] * 10
 
 
-def test_limit_leaves_out_the_classes_without_a_picture(tmp_path: Path) -> None:
-    """Classes that a limit empties are left out, and the labels still point at the right names."""
+def test_limit_omits_classes_without_images(tmp_path: Path) -> None:
+    """Classes without images after a limit are omitted, and labels have the right names."""
     path = write_npz(tmp_path / "a.npz", images=noise(40, 4, 4), labels=np.arange(40))
     file = import_to(tmp_path / "o.h5", path, limit=8)
     assert file.class_names == ["0", "5", "10", "15", "20", "25", "30", "35"]
@@ -570,16 +543,16 @@ def test_limit_leaves_out_the_classes_without_a_picture(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def omniglot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceFile]:
     if not OMNIGLOT.exists():
-        pytest.skip(f"{OMNIGLOT} is not there")
+        pytest.skip(f"{OMNIGLOT} does not exist")
     path = tmp_path_factory.mktemp("omniglot") / "omniglot.h5"
     yield import_to(path, OMNIGLOT, DRAWER, size=(32, 32))
     path.unlink()
 
 
-def test_omniglot_is_all_there(omniglot: SourceFile) -> None:
-    """All 25,968 characters of 1,623 classes by 16 drawers are found, every class drawn once by each drawer."""
+def test_omniglot_is_complete(omniglot: SourceFile) -> None:
+    """All 25,968 images are found: each of 16 writers drew each of 1,623 classes once."""
     labels, groups = omniglot.column("label"), omniglot.column("group")
-    assert omniglot.images == len(labels) == 25_968
+    assert omniglot.num_images == len(labels) == 25_968
     assert len(omniglot.class_names) == len(set(omniglot.class_names)) == 1_623
     assert sorted(omniglot.group_names or []) == [f"{number:02d}" for number in range(1, 17)]
     assert len(np.unique(labels.astype(np.int64) * 16 + groups)) == 25_968
@@ -587,8 +560,8 @@ def test_omniglot_is_all_there(omniglot: SourceFile) -> None:
 
 
 def test_omniglot_is_inverted(omniglot: SourceFile) -> None:
-    """Dark ink on light paper is made bright ink on black, unasked, and the import says so."""
-    sample = omniglot.read(np.arange(0, omniglot.images, 997))
+    """Dark ink on light paper becomes bright ink on black by default, and the import reports it."""
+    sample = omniglot.read(np.arange(0, omniglot.num_images, 997))
     assert sample.shape[1:] == (32, 32, 1)
     assert (np.median(sample, axis=(1, 2, 3)) < 30).all()
     assert (sample.max(axis=(1, 2, 3)) > 100).all()
@@ -596,8 +569,8 @@ def test_omniglot_is_inverted(omniglot: SourceFile) -> None:
     assert "not inverted" not in omniglot.decided
 
 
-def test_omniglot_pictures_belong_to_their_paths(omniglot: SourceFile) -> None:
-    """Class, drawer and ink of a picture are those of the file that it is said to come from."""
+def test_omniglot_images_match_their_origins(omniglot: SourceFile) -> None:
+    """Class, writer and ink of an image are those of the file that its origin names."""
     labels, groups = omniglot.column("label"), omniglot.column("group")
     assert omniglot.group_names is not None
     with zipfile.ZipFile(OMNIGLOT) as archive:
@@ -607,36 +580,34 @@ def test_omniglot_pictures_belong_to_their_paths(omniglot: SourceFile) -> None:
             assert origin.endswith(f"_{omniglot.group_names[groups[row]]}.png")
             with archive.open(origin) as file, Image.open(file) as original:
                 ink = 255 - np.asarray(original.convert("L").resize((32, 32), Image.Resampling.BOX)).astype(int)
-            # Another filter than the import's shows the same strokes; those of another character, it does not.
-            alike = [
+            # Resized with another filter, the image correlates with the imported one, but not with other images.
+            correlations = [
                 np.corrcoef(ink.ravel(), omniglot.read(np.array([other])).ravel())[0, 1]
-                for other in (row, row - 1 if row else row + 1, (row + 9_999) % omniglot.images)
+                for other in (row, row - 1 if row else row + 1, (row + 9_999) % omniglot.num_images)
             ]
-            assert alike[0] > 0.9
-            assert alike[0] > 0.2 + max(alike[1:])
+            assert correlations[0] > 0.9
+            assert correlations[0] > 0.2 + max(correlations[1:])
 
 
 def test_omniglot_is_split_by_drawer(omniglot: SourceFile) -> None:
-    """No drawer is on two sides of the split, and every class is on all three."""
-    parts = Request(omniglot, "omniglot", load_recipe("kanji")).split().parts
-    drawers = {part: set(np.unique(rows.group).tolist()) for part, rows in parts.items() if rows.group is not None}
-    assert {part: len(drawers[part]) for part in drawers} == {"train": 12, "validation": 2, "test": 2}
+    """No writer is in two splits, and every class is in all three."""
+    splits = compute_split(SetSpec(omniglot, load_recipe("kanji"))).rows
+    drawers = {split: set(np.unique(rows.group).tolist()) for split, rows in splits.items() if rows.group is not None}
+    assert {split: len(drawers[split]) for split in drawers} == {"train": 12, "validation": 2, "test": 2}
     assert len(set().union(*drawers.values())) == 16
-    for rows in parts.values():
+    for rows in splits.values():
         assert len(np.unique(rows.label)) == 1_623
-    together = np.sort(np.concatenate([rows.row for rows in parts.values()]))
+    together = np.sort(np.concatenate([rows.row for rows in splits.values()]))
     np.testing.assert_array_equal(together, np.arange(25_968))
 
 
-def test_both_engines_read_the_same(tmp_path: Path) -> None:
-    """Any rows in any order; a file that was cut short is told either way, and at which row."""
-    pictures = glyphs(50)
-    np.savez(tmp_path / "s.npz", images=pictures, labels=np.arange(50) % 2)
-    import_source(open_source(str(tmp_path / "s.npz")), tmp_path / "s.h5", ImportOptions(), 1, quiet=True)
-    file, rows = open_source_file(tmp_path / "s.h5"), np.array([3, 49, 0, 3, 20])
-    for engine in ("pillow", "compiled"):
-        assert np.array_equal(file.read(rows, engine_named(engine).read), pictures[rows])
-    os.truncate(tmp_path / "s.h5", file.offset + 30 * pictures[0].nbytes)
-    for engine in ("pillow", "compiled"):
-        with pytest.raises(EpochbankError, match="is cut short at row 49"):
-            file.read(rows, engine_named(engine).read)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_source_file_reads_rows_in_any_order(tmp_path: Path, compiled: bool) -> None:
+    """Rows are read in any order, and the error for a truncated file names the first missing row."""
+    images = glyphs(50)
+    np.savez(tmp_path / "s.npz", images=images, labels=np.arange(50) % 2)
+    file, rows = import_to(tmp_path / "s.h5", tmp_path / "s.npz"), np.array([3, 49, 0, 3, 20])
+    assert np.array_equal(file.read(rows, compiled=compiled), images[rows])
+    os.truncate(tmp_path / "s.h5", file.offset + 30 * images[0].nbytes)
+    with pytest.raises(EpochbankError, match="at row 49"):
+        file.read(rows, compiled=compiled)

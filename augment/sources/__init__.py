@@ -1,4 +1,4 @@
-"""Sources: labelled pictures as they come. One module a kind; `open_source` finds the kind."""
+"""Sources: labeled images in their original files. One module per kind; `open_source` chooses the kind."""
 
 from .base import Decoded, Reader, Scan, Source, SourceOptions
 from .find import open_source

@@ -1,4 +1,4 @@
-"""From the folders that hold pictures to classes, and to parts where folders are called so. Pure."""
+"""Determines the classes of folders with images, and the splits if folders are named `train`, `test` and so on."""
 
 import unicodedata
 from collections import defaultdict
@@ -8,115 +8,116 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import EpochbankError
-from ..store.description import PARTS
-from .base import PART_NAMES
-from .paths import shown
+from ..shared.types import SPLITS
+from .base import SPLIT_NAMES
+from .paths import printable
 
 _SHOWN = 5
-"""Names told in a note; more are counted."""
+"""Names listed in a note; further ones are counted."""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What each of F folders stands for."""
+    """Classes and splits of F folders."""
 
     of_folder: np.ndarray
     """int32 (F,): index into `names`."""
     names: list[str]
-    """In order, each once."""
-    parts: np.ndarray | None
-    """int8 (F,): index into `PARTS`; None where the folders say nothing of parts, or are not asked."""
+    """Sorted and distinct."""
+    splits: np.ndarray | None
+    """int8 (F,): index into `SPLITS`; None if the folders name no splits, or if these are ignored."""
     notes: list[str]
 
 
-def arrange(folders: Sequence[bytes], sizes: Sequence[int], *, obey_parts: bool) -> Classes:
-    """The classes of `folders`, paths below the root, with so many pictures in each.
+def find_classes(folders: Sequence[bytes], sizes: Sequence[int], *, use_source_splits: bool) -> Classes:
+    """Determine the classes of `folders` (paths below the root), which hold `sizes` images each.
 
-    A class is named by the path of its folder below what all share, in Unicode's composed form (NFC). Folders called
-    `train`, `test` and so on at the first level that differs are parts, and the classes are the folders below them.
-    Raises `EpochbankError` where some of these hold pictures outside any class.
+    A class is named by the path of its folder, without the folders that all paths share, in Unicode's composed form
+    (NFC). If the folders of the first level that differs are named `train`, `test` and so on, they are splits, and the
+    folders below them are the classes. Raises `EpochbankError` if a split holds images outside the class folders.
     """
-    # A Mac writes `が` as two characters: the same name, for people, as the one that is written elsewhere.
-    levels = _below_common([tuple(composed(shown(name)) for name in folder.split(b"/")) for folder in folders])
-    part_of, notes = _find_parts(levels, sizes)
-    if part_of is not None:
+    # macOS writes `が` as two code points; people see the same name.
+    levels = _below_common([tuple(composed(printable(name)) for name in folder.split(b"/")) for folder in folders])
+    split_of, notes = _find_splits(levels, sizes)
+    if split_of is not None:
         levels = _below_common([names[1:] for names in levels])
-        notes = [_told(part_of, sizes, obey_parts)]
+        notes = [_split_note(split_of, sizes, use_source_splits)]
     class_of = ["/".join(names) for names in levels]
     names = sorted(set(class_of))
-    number = {name: place for place, name in enumerate(names)}
-    written = defaultdict[str, set[bytes]](set)
+    number = {name: index for index, name in enumerate(names)}
+    spellings = defaultdict[str, set[bytes]](set)
     for name, folder, depth in zip(class_of, folders, map(len, levels), strict=True):
-        written[name].add(b"/".join(folder.split(b"/")[-depth:]))
+        spellings[name].add(b"/".join(folder.split(b"/")[-depth:]))
     return Classes(
         of_folder=np.array([number[name] for name in class_of], np.int32),
         names=names,
-        parts=part_of if obey_parts else None,
-        notes=[*notes, *_clashes(names, written)],
+        splits=split_of if use_source_splits else None,
+        notes=[*notes, *_similar_names(names, spellings)],
     )
 
 
 def composed(name: str) -> str:
-    """In Unicode's composed form."""
+    """Return a name in Unicode's composed form (NFC)."""
     return unicodedata.normalize("NFC", name)
 
 
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+def first_few(names: Sequence[str]) -> str:
+    """Return the first names, and the number of further ones."""
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
 
 
 def _below_common(levels: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The folders without the leading ones that all of them lie in."""
+    """Remove the leading folders that all paths share."""
     most = min(map(len, levels)) - 1
     shared = next((n for n in range(most) if len({names[n] for names in levels}) > 1), most)
     return [names[shared:] for names in levels]
 
 
-def _find_parts(levels: list[tuple[str, ...]], sizes: Sequence[int]) -> tuple[np.ndarray | None, list[str]]:
-    """int8 (F,), the part of each folder; or None, and why they are no parts where they are called so."""
-    tops = sorted({names[0] for names in levels})
-    number = {top: PART_NAMES[top.lower()] for top in tops if top.lower() in PART_NAMES}
+def _find_splits(levels: list[tuple[str, ...]], sizes: Sequence[int]) -> tuple[np.ndarray | None, list[str]]:
+    """Return the split of each folder, int8 (F,); or None, and notes if folders look like splits but are not."""
+    top_folders = sorted({names[0] for names in levels})
+    number = {top: SPLIT_NAMES[top.lower()] for top in top_folders if top.lower() in SPLIT_NAMES}
     if len(set(number.values())) < 2:
         return None, []
-    called = ", ".join(f"{top}/" for top in number)
-    if len(number) < len(tops):
-        beside = some([f"{top}/" for top in tops if top not in number])
-        return None, [f"{called} are taken as classes, not as parts, since they lie beside {beside}"]
+    listed = ", ".join(f"{top}/" for top in number)
+    as_classes = f"{listed} are used as classes, not as splits, because"
+    if len(number) < len(top_folders):
+        others = first_few([f"{top}/" for top in top_folders if top not in number])
+        return None, [f"{as_classes} they are next to {others}"]
     stray = {names[0]: size for names, size in zip(levels, sizes, strict=True) if len(names) == 1}
     if sum(stray.values()) == sum(sizes):
-        return None, [f"{called} are taken as classes, not as parts, since pictures lie directly in them"]
+        return None, [f"{as_classes} images lie directly in them"]
     if stray:
-        listed = ", ".join(f"{size:,} in {top}/" for top, size in stray.items())
+        counts = ", ".join(f"{size:,} in {top}/" for top, size in stray.items())
         raise EpochbankError(
-            f"{called} have a folder per class, but for pictures that lie directly in them ({listed}); expected each "
-            "picture in the folder of its class. Move these away: without a class they can neither train nor test."
+            f"{listed} have a folder per class, but some images lie directly in them ({counts}); expected each image "
+            "in the folder of its class. Move these images away: without a class they cannot be used."
         )
-    parts_of = defaultdict[tuple[str, ...], set[int]](set)
+    splits_of_class = defaultdict[tuple[str, ...], set[int]](set)
     for names in levels:
-        parts_of[names[1:]].add(number[names[0]])
-    if max(map(len, parts_of.values())) == 1:
-        return None, [f"{called} are taken as folders of classes, not as parts, since they have no class in common"]
+        splits_of_class[names[1:]].add(number[names[0]])
+    if max(map(len, splits_of_class.values())) == 1:
+        return None, [f"{as_classes} they have no class in common"]
     return np.array([number[names[0]] for names in levels], np.int8), []
 
 
-def _told(part_of: np.ndarray, sizes: Sequence[int], obeyed: bool) -> str:
-    counts = np.bincount(part_of, sizes, len(PARTS)).astype(int)
-    listed = ", ".join(f"{part} {count:,}" for part, count in zip(PARTS, counts, strict=True) if count)
-    if not obeyed:
-        return f"the folders of parts ({listed} pictures) are put together, to be split by fractions"
-    return f"the folders of parts are obeyed: {listed} pictures"
+def _split_note(split_of: np.ndarray, sizes: Sequence[int], used: bool) -> str:
+    counts = np.bincount(split_of, sizes, len(SPLITS)).astype(int)
+    listed = ", ".join(f"{split} {count:,}" for split, count in zip(SPLITS, counts, strict=True) if count)
+    if used:
+        return f"using the splits that the folders name: {listed} images"
+    return f"ignoring the splits that the folders name ({listed} images), because of --split fractions"
 
 
-def _clashes(names: list[str], written: dict[str, set[bytes]]) -> list[str]:
+def _similar_names(names: list[str], spellings: dict[str, set[bytes]]) -> list[str]:
     notes = []
-    merged = [name for name in names if len(written[name]) > 1]
+    merged = [name for name in names if len(spellings[name]) > 1]
     if merged:
-        notes.append(f"folders whose names differ in their Unicode form alone are one class: {some(merged)}")
-    alike = defaultdict[str, list[str]](list)
+        notes.append(f"folders whose names differ only in their Unicode form are one class: {first_few(merged)}")
+    by_lower_case = defaultdict[str, list[str]](list)
     for name in names:
-        alike[name.lower()].append(name)
-    apart = [" and ".join(same) for same in alike.values() if len(same) > 1]
-    if apart:
-        notes.append(f"classes that differ in capitals alone are kept apart: {some(apart)}")
+        by_lower_case[name.lower()].append(name)
+    separate = [" and ".join(same) for same in by_lower_case.values() if len(same) > 1]
+    if separate:
+        notes.append(f"classes whose names differ only in case are kept separate: {first_few(separate)}")
     return notes

@@ -1,4 +1,4 @@
-"""The built-in source: 1,797 real handwritten digits, 8 x 8, that come with scikit-learn."""
+"""The built-in source: 1,797 handwritten digits of 8 x 8 pixels, which come with scikit-learn."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,39 +12,39 @@ from .base import Decoded, Scan
 
 @lru_cache(maxsize=1)
 def _load() -> Any:
-    """What scikit-learn parses anew each time."""
+    """Load the dataset once per process: scikit-learn parses its file on each call."""
     from sklearn.datasets import load_digits
 
     return load_digits()
 
 
 class DigitsReader:
-    """Pictures of `sklearn.datasets.load_digits`, their 17 levels of ink stretched to 0 to 255.
+    """Reads the images of `sklearn.datasets.load_digits`, whose 17 levels are scaled to 0 to 255.
 
-    Many digits touch the edge; a margin of one pixel keeps the distortions from cutting them off.
+    Many digits touch the edge. A margin of one pixel keeps them inside the frame when they are distorted.
     """
 
     def read(self, indices: np.ndarray) -> Iterator[Decoded]:
-        """10 x 10 pictures."""
+        """Yield images of 10 x 10 pixels."""
         levels = _load().images[indices]
         yield np.pad(np.round(levels * (255 / 16)).astype(np.uint8), [(0, 0), (1, 1), (1, 1)])
 
     def origin(self, index: int) -> str:
-        """Its number in scikit-learn's array."""
+        """Return the position of the image in scikit-learn's array."""
         return f"load_digits().images[{index}]"
 
 
 class DigitsSource:
-    """The optical recognition of handwritten digits data set (Alpaydin and Kaynak, 1998), test part."""
+    """Test split of the dataset Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998)."""
 
     name = "digits"
 
     def identity(self) -> Any:
-        """The same for ever."""
+        """Return a constant."""
         return ["digits"]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
-        """1,797 pictures of ten classes, to be scaled up to 64 x 64; the writers are not recorded."""
+        """Return 1,797 images of ten classes, to be resized to 64 x 64. The dataset does not name the writers."""
         return Scan(
             reader=DigitsReader(),
             labels=_load().target.astype(np.int32),

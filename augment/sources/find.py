@@ -1,4 +1,4 @@
-"""From what the user wrote to a source: `digits`, a path, or `kind:path` where the kind cannot be told."""
+"""Opens the source that a user names: `digits`, a path, or `kind:path` if the path does not show the kind."""
 
 import os
 import re
@@ -23,14 +23,14 @@ from .python_iterator import PythonSource
 
 
 class Kind(NamedTuple):
-    """A kind of source that is found by its path."""
+    """A kind of source that has a path."""
 
     make: Callable[[Path, str, SourceOptions], Source]
-    """From its path, its name and the user's options."""
+    """Takes path, name and options."""
     place: Literal["file", "folder", "either", "prefix"]
-    """What the path leads to; a prefix may also be what the names of files in a folder begin with."""
-    takes: frozenset[str] = frozenset()
-    """The options of `SourceOptions` that it can follow."""
+    """What the path is. A `prefix` is a file, a folder, or the beginning of the names of files."""
+    options: frozenset[str] = frozenset()
+    """Fields of `SourceOptions` that the kind supports."""
 
 
 KINDS = {
@@ -46,89 +46,88 @@ _SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "zip", ".csv
 _PYTHON = "python:"
 _EXPECTED = (
     "`digits`, an .npz or HDF5 file, a folder with a folder per class, a .zip of one, a .csv or .tsv of paths and "
-    "labels, IDX files as of MNIST, files of the ETL Character Database or .zip archives of them, or "
+    "labels, IDX files such as MNIST, files of the ETL Character Database or .zip archives of them, or "
     "python:module:function"
 )
 
-_LOOKED_AT = 2000
-"""Files of a folder that are looked at to tell its kind: one of IDX files has few."""
+_MAX_ENTRIES = 2000
+"""Files of a folder that are checked for IDX names: a folder of IDX files has few files."""
 
 
 def open_source(spec: str, options: SourceOptions = SourceOptions()) -> Source:  # noqa: B008  frozen
-    """The source that `spec` names.
+    """Return the source that `spec` names.
 
-    `EpochbankError` where there is none of that name or kind, and for an option that does not fit its kind.
+    Raises `EpochbankError` if there is no such source or kind, or if the kind does not support an option.
     """
     if spec == "digits":
         _check_options(spec, frozenset(), options)
         return DigitsSource()
     if spec.startswith(_PYTHON):
         _check_options(spec, frozenset({"split"}), options)
-        return PythonSource(spec.removeprefix(_PYTHON), _named(spec.removeprefix(_PYTHON)), options)
+        return PythonSource(spec.removeprefix(_PYTHON), _file_name(spec.removeprefix(_PYTHON)), options)
     kind, path = _find(spec)
-    _check_options(spec, KINDS[kind].takes, options)
-    return KINDS[kind].make(path, _named(path.resolve().stem if path.is_file() else path.resolve().name), options)
+    _check_options(spec, KINDS[kind].options, options)
+    name = path.resolve().stem if path.is_file() else path.resolve().name
+    return KINDS[kind].make(path, _file_name(name), options)
 
 
-def _named(text: str) -> str:
-    """`text` as a name fit for files."""
+def _file_name(text: str) -> str:
+    """Replace the characters of `text` that are not suitable for file names."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "source"
 
 
 def _find(spec: str) -> tuple[str, Path]:
-    """The kind of the source, and its path, absolute: for workers, wherever they were started."""
+    """Return the kind of the source and its path, made absolute for workers that start in other directories."""
     kind, separator, rest = spec.partition(":")
     if not separator or kind not in KINDS:
         kind, rest = "", spec
-    path = Path(os.path.expanduser(rest)).absolute()  # noqa: PTH111  It leaves a user whom it does not know.
+    path = Path(os.path.expanduser(rest)).absolute()  # noqa: PTH111  Path.expanduser raises for unknown users.
     prefix = kind != "" and KINDS[kind].place == "prefix" and path.parent.is_dir()
     if not path.exists() and not prefix:
         raise EpochbankError(
-            f"source {spec!r} does not exist; expected {_EXPECTED}. Check the path, from {Path.cwd()}."
+            f"source {spec!r} does not exist; expected {_EXPECTED}. Check the path, relative to {Path.cwd()}."
         )
     kind = kind or _kind_of(path)
     if not kind:
         raise EpochbankError(
-            f"source {spec!r}: its kind cannot be told from its name; expected a folder, {', '.join(_SUFFIXES)}. "
-            f"Say it in front: {', '.join(f'{name}:' for name in (*KINDS, 'python'))}",
-            words=True,
+            f"source {spec!r} has a name that does not show its kind; expected a folder, {', '.join(_SUFFIXES)}. "
+            f"Put the kind in front of the path: {', '.join(f'{name}:' for name in (*KINDS, 'python'))}",
+            usage=True,
         )
     place = "folder" if path.is_dir() else "file"
     if KINDS[kind].place not in (place, "either", "prefix"):
         raise EpochbankError(
             f"source {spec!r} is a {place}; expected a {KINDS[kind].place} for {kind}:",
-            words=True,
+            usage=True,
         )
     return kind, path
 
 
 def _kind_of(path: Path) -> str:
-    """The kind that a file's name or a folder's contents tell; empty where they tell none."""
+    """Return the kind that a file's name or a folder's contents show; empty if they show none."""
     if holds_etl(path):
         return "etl"
     if path.is_dir():
-        with suppress(PermissionError):  # Told by the kind that reads it.
-            if any(is_idx(file) and file.is_file() for file in islice(path.iterdir(), _LOOKED_AT)):
+        with suppress(PermissionError):  # Reported when the folder is scanned.
+            if any(is_idx(file) and file.is_file() for file in islice(path.iterdir(), _MAX_ENTRIES)):
                 return "idx"
         return "folder"
     return "idx" if is_idx(path) else _SUFFIXES.get(path.suffix.lower(), "")
 
 
-_FOR = {
-    "group_pattern": ("--group-pattern", "a folder or a .zip, whose pictures have paths"),
+_OPTIONS = {
+    "group_pattern": ("--group-pattern", "folders and .zip archives, whose images have paths"),
     "etl_sets": ("--etl-sets", "files of the ETL Character Database"),
     "characters": ("--characters", "files of the ETL Character Database"),
-    "split": ("--split fractions", "a source that may name parts of its own"),
+    "split": ("--split fractions", "sources that can define splits"),
 }
-"""What each option is called, and what it is for."""
+"""Name of each option, and the sources that it applies to."""
 
 
-def _check_options(spec: str, takes: frozenset[str], options: SourceOptions) -> None:
+def _check_options(spec: str, supported: frozenset[str], options: SourceOptions) -> None:
     given = {name for name, value in asdict(options).items() if value != getattr(SourceOptions(), name)}
-    for name in sorted(given - takes):
-        option, place = _FOR[name]
-        groups = " Give the groups of arrays as an array `groups` in the file, those of a CSV as a column `group`."
+    for name in sorted(given - supported):
+        option, sources = _OPTIONS[name]
+        groups = " Put groups into an array `groups` of the file, or into a column `group` of the CSV."
         remedy = groups if name == "group_pattern" else ""
-        raise EpochbankError(
-            f"{option} is for {place}; received {spec!r}, which is none. Leave it out.{remedy}", words=True
-        )
+        raise EpochbankError(f"{option} applies only to {sources}; received {spec!r}. Omit it.{remedy}", usage=True)

@@ -1,7 +1,7 @@
-"""Which files of a folder are IDX files, and which belong together, by their names.
+"""Finds the IDX files of a folder, and pairs images with labels, by their names.
 
-`train-images-idx3-ubyte` belongs with `train-labels-idx1-ubyte`, `t10k-` or `test-` stands for the test part, and the
-names of a data set may begin with its own (`emnist-balanced-`); `.` may stand for `-` before `idx`, `.gz` may follow.
+`train-images-idx3-ubyte` belongs to `train-labels-idx1-ubyte`. `t10k-` and `test-` name the test split. The names may
+begin with a prefix for the dataset (`emnist-balanced-`), have `.` instead of `-` before `idx`, and end with `.gz`.
 """
 
 import re
@@ -11,89 +11,96 @@ from typing import NamedTuple
 from ..errors import EpochbankError
 
 _NAME = re.compile(
-    r"(?P<family>.*?)[-_.]?(?P<part>train|test|t10k)[-_.](?P<what>images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?", re.I
+    r"(?P<prefix>.*?)[-_.]?(?P<split>train|test|t10k)[-_.](?P<content>images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?", re.I
 )
-_PARTS = {"train": 0, "test": 2, "t10k": 2}
+_SPLITS = {"train": 0, "test": 2, "t10k": 2}
 _EXAMPLE = "train-images-idx3-ubyte and train-labels-idx1-ubyte, or .gz of them"
 
 
 class Pair(NamedTuple):
-    """The files of one part."""
+    """The files of one split."""
 
-    part: int
+    split: int
     images: Path
     labels: Path
 
 
-class _Named(NamedTuple):
-    """What a file's name says of it; the texts in small letters."""
+class _File(NamedTuple):
+    """An IDX file, described by its name; the texts are in lower case."""
 
-    family: str
-    part: int
-    what: str
+    prefix: str
+    split: int
+    content: str
     """`images` or `labels`."""
     path: Path
 
 
 def is_idx(path: Path) -> bool:
-    """Whether a file's name is that of pictures or labels in IDX format."""
+    """Return whether a file has the name of an IDX file of images or labels."""
     return _NAME.fullmatch(path.name) is not None
 
 
 def find_pairs(place: Path) -> tuple[str, list[Pair]]:
-    """What the names of the files begin with, and the files, by part. `EpochbankError` where it cannot be told."""
+    """Return the prefix of the files of a dataset, and the files of each split.
+
+    `place` is a folder, a file of images, or a folder and a prefix. Raises `EpochbankError` if files are missing, or
+    if several datasets match.
+    """
     folder, files = place if place.is_dir() else place.parent, []
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.name)
         if match and path.is_file():
-            family, part, what = (match[key].lower() for key in ("family", "part", "what"))
-            files.append(_Named(family, _PARTS[part], what[:6], path))
-    families = sorted({file.family for file in files})
-    if not families:
+            prefix, split, content = (match[key].lower() for key in ("prefix", "split", "content"))
+            files.append(_File(prefix, _SPLITS[split], content[:6], path))
+    prefixes = sorted({file.prefix for file in files})
+    if not prefixes:
         raise EpochbankError(f"{folder} holds no IDX files; expected {_EXAMPLE}.")
     only = None
     if place.is_file():
-        only = next((file for file in files if file.path == place and file.what == "images"), None)
+        only = next((file for file in files if file.path == place and file.content == "images"), None)
         if only is None:
             raise EpochbankError(
-                f"{place} is no IDX file of pictures by its name; expected one like {_EXAMPLE}. Name the "
-                "folder, or rename the file.",
-                words=True,
+                f"{place} does not have the name of an IDX file of images; expected a name like {_EXAMPLE}. Rename the "
+                "file, or use its folder as SOURCE.",
+                usage=True,
             )
-        files = [only, *(file for file in files if file.what == "labels" and file.part == only.part)]
-    family = only.family if only else _family(place, folder, families)
-    return family, _pairs([file for file in files if file.family == family])
+        files = [only, *(file for file in files if file.content == "labels" and file.split == only.split)]
+    prefix = only.prefix if only else _choose_prefix(place, folder, prefixes)
+    return prefix, _pairs([file for file in files if file.prefix == prefix])
 
 
-def _family(place: Path, folder: Path, families: list[str]) -> str:
-    """The one that is meant."""
-    asked = None if place.is_dir() else place.name.lower().rstrip("-_.")
-    if asked in families:
-        return asked
-    if asked is None and len(families) == 1:
-        return families[0]
-    choices = ", ".join(f"idx:{folder / family}" for family in families if family)
-    plain = "" if "" not in families else " Those whose names begin with train- or t10k- want a folder of their own."
-    found = f"{folder} holds several data sets" if asked is None else f"no IDX files begin with {place}"
-    raise EpochbankError(f"{found}; expected one of {choices or folder}.{plain}", words=True)
+def _choose_prefix(place: Path, folder: Path, prefixes: list[str]) -> str:
+    requested = None if place.is_dir() else place.name.lower().rstrip("-_.")
+    if requested in prefixes:
+        return requested
+    if requested is None and len(prefixes) == 1:
+        return prefixes[0]
+    choices = ", ".join(f"idx:{folder / prefix}" for prefix in prefixes if prefix)
+    move = "" if "" not in prefixes else " Move the files that begin with train- or t10k- to a separate folder."
+    found = f"{folder} holds several datasets" if requested is None else f"no IDX files begin with {place}"
+    raise EpochbankError(f"{found}; expected one of {choices or folder}.{move}", usage=True)
 
 
-def _pairs(files: list[_Named]) -> list[Pair]:
-    """Pictures and labels of each part; of a file that is there packed and laid bare, the bare one."""
+def _pairs(files: list[_File]) -> list[Pair]:
+    """Pair the files of each split. An uncompressed file takes precedence over its .gz."""
     found: dict[tuple[int, str], Path] = {}
-    for file in sorted(files, key=lambda file: _packed_by_name(file.path)):
-        known = found.setdefault((file.part, file.what), file.path)
-        if known != file.path and _packed_by_name(known) == _packed_by_name(file.path):
-            raise EpochbankError(f"{known} and {file.path} are the same by name; expected one. Remove the other.")
+    for file in sorted(files, key=lambda file: _is_gz(file.path)):
+        known = found.setdefault((file.split, file.content), file.path)
+        if known != file.path and _is_gz(known) == _is_gz(file.path):
+            raise EpochbankError(
+                f"{known} and {file.path} have names for the same data; expected one of them. Remove the other."
+            )
     pairs = []
-    for part in sorted({part for part, _ in found}):
-        images, labels = found.get((part, "images")), found.get((part, "labels"))
+    for split in sorted({split for split, _ in found}):
+        images, labels = found.get((split, "images")), found.get((split, "labels"))
         if images is None or labels is None:
-            there, lacking = (labels, "pictures") if images is None else (images, "labels")
-            raise EpochbankError(f"{there} has no {lacking} beside it; expected {_EXAMPLE}. Fetch them as well.")
-        pairs.append(Pair(part, images, labels))
+            present, missing = (labels, "images") if images is None else (images, "labels")
+            raise EpochbankError(
+                f"{present} has no {missing} in the same folder; expected {_EXAMPLE}. Download them as well."
+            )
+        pairs.append(Pair(split, images, labels))
     return pairs
 
 
-def _packed_by_name(path: Path) -> bool:
+def _is_gz(path: Path) -> bool:
     return path.suffix.lower() == ".gz"

@@ -1,4 +1,4 @@
-"""What an iterator of the user's may give: items with a picture and a label, in the ways that data sets have them."""
+"""Items of a Python iterable: an image and its label, in the forms that dataset libraries use."""
 
 import io
 from collections.abc import Mapping
@@ -9,122 +9,126 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from .decode import LARGEST, BadPicture, read_picture, to_uint8
-from .names import GROUP, LABEL, PART, check_text, find_column, part_number
+from .decode import MAX_PIXELS, BadImage, read_image, to_uint8
+from .names import GROUP, LABEL, SPLIT, check_text, find_column, split_number
 
-PICTURE_KEYS = ("image", "img", "picture", "pixels")
+IMAGE_KEYS = ("image", "img", "picture", "pixels")
 LABEL_KEYS = (*LABEL, "text")
-EXPECTED = "(picture, label), (picture, label, group), or a mapping with image and label"
+EXPECTED = "(image, label), (image, label, group), or a mapping with image and label"
 
 
 class Item(NamedTuple):
-    """A picture and what is said of it."""
+    """An image with its label, group and split."""
 
-    picture: Any
+    image: Any
     label: int | str
     group: int | str | None
-    part: int
-    """Index into `PARTS`; -1 where the item does not say."""
+    split: int
+    """Index into `SPLITS`; -1 if the item names none."""
 
 
-def item_of(thing: Any, *, parts: bool) -> Item:
-    """Take apart what an iterator gave, with its part where `parts` are obeyed. `ValueError` where it is no item."""
-    if isinstance(thing, Mapping):
-        fields = [None if key is None else thing[key] for key in _keys(tuple(thing))]
-    elif isinstance(thing, tuple | list) and len(thing) in (2, 3):
-        fields = [*thing, None, None][:4]
+def parse_item(item: Any, *, use_split: bool) -> Item:
+    """Parse an item of the iterable, with its split if `use_split`. Raises `ValueError` for an invalid item."""
+    if isinstance(item, Mapping):
+        fields = [None if key is None else item[key] for key in _keys(tuple(item))]
+    elif isinstance(item, tuple | list) and len(item) in (2, 3):
+        fields = [*item, None, None][:4]
     else:
-        length = f" of {len(thing)}" if isinstance(thing, tuple | list) else ""
-        raise ValueError(f"is a {type(thing).__name__}{length}; expected {EXPECTED}")
-    picture, label, group, part = fields
-    said = -1 if part is None or not parts else part_number(str(_name("part", part)))
-    return Item(picture, _name("label", label), None if group is None else _name("group", group), said)
+        found = type(item).__name__
+        found = f"a {found} of {len(item)}" if isinstance(item, tuple | list) else f"of type {found}"
+        raise ValueError(f"is {found}; expected {EXPECTED}")
+    image, label, group, split = fields
+    return Item(
+        image,
+        _int_or_text("label", label),
+        None if group is None else _int_or_text("group", group),
+        -1 if split is None or not use_split else split_number(str(_int_or_text("split", split))),
+    )
 
 
 @lru_cache(maxsize=64)
 def _keys(found: tuple[Any, ...]) -> list[Any]:
-    """The keys of picture, label, group and part; None for a group or part that is not there."""
+    """Return the keys of image, label, group and split; None if the mapping has no group or split."""
     texts = [str(key) for key in found]
-    places = [find_column(texts, names) for names in (PICTURE_KEYS, LABEL_KEYS, GROUP, PART)]
+    places = [find_column(texts, names) for names in (IMAGE_KEYS, LABEL_KEYS, GROUP, SPLIT)]
     if places[0] is None or places[1] is None:
         raise ValueError(
-            f"has the keys {', '.join(map(repr, texts))}; expected {' or '.join(PICTURE_KEYS)}, and "
+            f"has the keys {', '.join(map(repr, texts))}; expected {' or '.join(IMAGE_KEYS)}, and "
             f"{' or '.join(LABEL_KEYS)}"
         )
     return [None if place is None else found[place] for place in places]
 
 
-def _name(what: str, value: Any) -> int | str:
-    """An integer or text, also of NumPy or another library. `ValueError` for anything else."""
-    value = value if isinstance(value, int | str | bytes) else _plain(value)
+def _int_or_text(what: str, value: Any) -> int | str:
+    """Convert a scalar of Python, NumPy or another library. Raises `ValueError` for other types."""
+    value = value if isinstance(value, int | str | bytes) else _to_python(value)
     if isinstance(value, bytes):
         try:
             value = value.decode()
         except UnicodeDecodeError as error:
             raise ValueError(f"has the {what} {value!r}; expected text in UTF-8") from error
     if isinstance(value, str):
-        if not value and what != "part":
+        if not value and what != "split":
             raise ValueError(f"has an empty {what}; expected an integer or text")
         check_text(value)
         return str(value)
     if isinstance(value, int):
         return int(value)
-    shape = f" of the shape {value.shape}" if isinstance(value, np.ndarray) else ""
-    raise ValueError(f"has a {what} that is a {type(value).__name__}{shape}; expected an integer or text")
+    shape = f" of shape {value.shape}" if isinstance(value, np.ndarray) else ""
+    raise ValueError(f"has a {what} of type {type(value).__name__}{shape}; expected an integer or text")
 
 
-def _plain(value: Any) -> Any:
-    """A Python value of what NumPy takes for a scalar; the array of what it does not."""
+def _to_python(value: Any) -> Any:
+    """Convert a scalar to a Python value, and anything else to an array."""
     array = np.asarray(value)
     return array.item() if array.ndim == 0 else array
 
 
-def pixels_of(picture: Any) -> np.ndarray:
-    """A picture as uint8 (H, W) or (H, W, 3). Raises `BadPicture`.
+def to_pixels(image: Any) -> np.ndarray:
+    """Return an image as uint8 (H, W) or (H, W, 3). Raises `BadImage`.
 
-    It may be a Pillow image, an encoded file's bytes or `{"bytes": ..., "path": ...}`, or what NumPy takes for an
-    array: uint8, or float in [0, 1], (H, W), (H, W, 1) or (H, W, 3).
+    Accepts Pillow images, the bytes of an image file, `{"bytes": ..., "path": ...}`, and everything that NumPy
+    converts to an array: uint8, or float in [0, 1], of shape (H, W), (H, W, 1) or (H, W, 3).
     """
-    if isinstance(picture, Mapping):
-        encoded, path = picture.get("bytes"), picture.get("path")
-        picture = Path(path) if encoded is None and path is not None else encoded
-    if not isinstance(picture, Image.Image | bytes | Path):
+    if isinstance(image, Mapping):
+        encoded, path = image.get("bytes"), image.get("path")
+        image = Path(path) if encoded is None and path is not None else encoded
+    if not isinstance(image, Image.Image | bytes | Path):
         try:
-            picture = _plain(picture)
-        except Exception as error:  # Objects of any library may raise anything.
-            raise BadPicture(f"is a {type(picture).__name__} that gives no array: {error}") from error
-    if isinstance(picture, bytes):
-        picture = io.BytesIO(picture)
-    if isinstance(picture, Image.Image | Path | io.BytesIO):
-        decoded = read_picture(picture)
-        if isinstance(decoded, BadPicture):
+            image = _to_python(image)
+        except Exception as error:  # Objects of other libraries may raise any exception.
+            raise BadImage(f"is of type {type(image).__name__} and cannot be converted to an array: {error}") from error
+    if isinstance(image, bytes):
+        image = io.BytesIO(image)
+    if isinstance(image, Image.Image | Path | io.BytesIO):
+        decoded = read_image(image)
+        if isinstance(decoded, BadImage):
             raise decoded
         return np.asarray(decoded)
-    if not isinstance(picture, np.ndarray):
-        raise BadPicture(f"is a {type(picture).__name__}; expected a picture")
-    if picture.dtype != np.uint8 and picture.dtype.kind != "f":
-        raise BadPicture(f"is {picture.dtype}; expected uint8, or float in [0, 1]")
-    if picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (1,), (3,)) or 0 in picture.shape:
-        raise BadPicture(f"has the shape {picture.shape}; expected (H, W), (H, W, 1) or (H, W, 3)")
-    if picture.shape[0] * picture.shape[1] > LARGEST:
-        raise BadPicture(f"is {picture.shape[1]} x {picture.shape[0]}; expected at most {LARGEST:,} pixels")
-    return to_uint8(picture[:, :, 0] if picture.shape[2:] == (1,) else picture)
+    if not isinstance(image, np.ndarray):
+        raise BadImage(f"is of type {type(image).__name__}; expected an image")
+    if image.dtype != np.uint8 and image.dtype.kind != "f":
+        raise BadImage(f"is {image.dtype}; expected uint8, or float in [0, 1]")
+    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)) or 0 in image.shape:
+        raise BadImage(f"has the shape {image.shape}; expected (H, W), (H, W, 1) or (H, W, 3)")
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise BadImage(f"is {image.shape[1]} x {image.shape[0]}; expected at most {MAX_PIXELS:,} pixels")
+    return to_uint8(image[:, :, 0] if image.shape[2:] == (1,) else image)
 
 
-def without_info(found: Any) -> tuple[Any, Any]:
-    """What was given, and what `tfds.load(..., with_info=True)` gives beside it."""
-    pair = isinstance(found, tuple) and len(found) == 2 and hasattr(found[1], "features")
-    return found if pair else (found, None)
+def separate_info(data: Any) -> tuple[Any, Any]:
+    """Split the result of `tfds.load(..., with_info=True)` into data and info; info is None for other data."""
+    with_info = isinstance(data, tuple) and len(data) == 2 and hasattr(data[1], "features")
+    return data if with_info else (data, None)
 
 
-def class_names_of(thing: Any) -> list[str] | None:
-    """The names of its label's classes, as Hugging Face's data sets have them, TensorFlow's, or any with such an
-    attribute."""
-    for holder in (thing, getattr(thing, "info", None), getattr(thing, "dataset_info", None)):
+def find_class_names(data: Any) -> list[str] | None:
+    """Return the class names in the features of a Hugging Face or TensorFlow dataset, or in `class_names`."""
+    for holder in (data, getattr(data, "info", None), getattr(data, "dataset_info", None)):
         features: Any = getattr(holder, "features", None)
         for key in LABEL_KEYS if hasattr(features, "keys") else ():
             names = getattr(features[key], "names", None) if key in features else None
             if names is not None:
                 return [str(name) for name in names]
-    names = getattr(thing, "class_names", None)
+    names = getattr(data, "class_names", None)
     return None if names is None else [str(name) for name in names]

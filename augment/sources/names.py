@@ -1,4 +1,4 @@
-"""What sources have in common: names numbered as they come, columns found by what they are called, parts by name."""
+"""Helpers for labels, groups and splits: numbering of names, and detection of columns and splits by name."""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -6,19 +6,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from .base import PART_NAMES
+from .base import SPLIT_NAMES
 
 Name = TypeVar("Name")
 
 PATH = ("path", "file", "filename", "image")
 LABEL = ("label", "class", "character")
 GROUP = ("group", "writer", "drawer", "sheet", "user")
-PART = ("part", "split", "subset", "set")
-"""What columns are called: the proper name, then others."""
+SPLIT = ("split", "part", "subset", "set")
+"""Names of columns: the preferred name first."""
 
 
 class Names:
-    """A name for each picture, as they come: 4 bytes a picture, and each distinct name once."""
+    """A name for each image. Takes 4 bytes per image, and stores each distinct name once."""
 
     def __init__(self) -> None:
         self._number: dict[int | str, int] = {}
@@ -28,7 +28,7 @@ class Names:
         return len(self._numbers)
 
     def add(self, name: int | str) -> None:
-        """The next picture's name. `ValueError` where it cannot be stored, or is text among numbers or the reverse."""
+        """Append the next image's name. Raises `ValueError` for invalid text, and for text mixed with integers."""
         number = self._number.get(name)
         if number is None:
             self._check(name)
@@ -42,49 +42,49 @@ class Names:
         if isinstance(first, str) != isinstance(name, str):
             raise ValueError(f"has {name!r} where others have {first!r}; expected all text or all integers")
 
-    def in_order(self) -> tuple[np.ndarray, list[str]]:
-        """int32 (N,): the place of each picture's name among the distinct ones in order, and these, as text.
+    def sorted_index(self) -> tuple[np.ndarray, list[str]]:
+        """Return the index of each image's name among the sorted names, int32 (N,), and these names as text.
 
-        Integers stand in the order of numbers, text in that of its code points. There must be a name.
+        Integers are sorted by value, text by code point. There must be at least one name.
         """
         names = sorted(self._number)  # All of one type.
         return ranks(names, self._number)[np.frombuffer(self._numbers, np.intc)], list(map(str, names))
 
 
 def ranks(names: Sequence[Name], number: Mapping[Name, int]) -> np.ndarray:
-    """int32 (K,): the place in `names` of the one whose `number` is 0, 1, ..., K - 1."""
-    place = np.empty(len(names), np.int32)
-    place[[number[name] for name in names]] = np.arange(len(names))
-    return place
+    """Return, for each number from 0 to K - 1, the position in `names` of the name with that number; int32 (K,)."""
+    rank = np.empty(len(names), np.int32)
+    rank[[number[name] for name in names]] = np.arange(len(names))
+    return rank
 
 
 def check_text(text: str) -> None:
-    """`ValueError` for what HDF5 cannot hold as text."""
+    """Raise `ValueError` for text that HDF5 cannot store."""
     if "\0" in text:
         raise ValueError(f"has {text!r}; expected text without NUL")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"has {text!r}, which is no Unicode text: {error.reason}") from error
+        raise ValueError(f"has {text!r}, which is not valid Unicode text: {error.reason}") from error
 
 
 def find_column(found: Sequence[str], names: tuple[str, ...]) -> int | None:
-    """The place in `found`, whatever the case, of the proper name `names[0]`, or else of the only other of `names`.
+    """Return the position in `found` of the preferred name `names[0]`, or of another of `names`; ignores case.
 
-    None where there is none of them; `ValueError` where it cannot be told which is meant.
+    Returns None if there is none. Raises `ValueError` if several match.
     """
-    called = [name.strip().lower() for name in found]
-    places = [place for place, name in enumerate(called) if name == names[0]]
-    places = places or [place for place, name in enumerate(called) if name in names]
+    lower = [name.strip().lower() for name in found]
+    places = [place for place, name in enumerate(lower) if name == names[0]]
+    places = places or [place for place, name in enumerate(lower) if name in names]
     if len(places) > 1:
         each = " and ".join(repr(found[place]) for place in places)
-        raise ValueError(f"{each} may each be the {names[0]}; expected one. Call the one that is meant {names[0]!r}")
+        raise ValueError(f"{each} may each be the {names[0]}; expected one. Rename the right one to {names[0]!r}")
     return places[0] if places else None
 
 
-def part_number(name: str) -> int:
-    """The index into `PARTS` of the part that `name` means, in any case; -1 for none. `ValueError` if it is unknown."""
-    number = PART_NAMES.get(name.strip().lower())
+def split_number(name: str) -> int:
+    """Return the index into `SPLITS` for `name`, or -1 if it is empty; ignores case. Raises `ValueError` if unknown."""
+    number = SPLIT_NAMES.get(name.strip().lower())
     if number is None:
-        raise ValueError(f"has the part {name!r}; expected {', '.join(filter(None, PART_NAMES))}, or nothing")
+        raise ValueError(f"has the split {name!r}; expected {', '.join(filter(None, SPLIT_NAMES))}, or nothing")
     return number

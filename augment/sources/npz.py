@@ -1,4 +1,4 @@
-"""Sources that are `.npz` files, compressed or not, of the arrays that `arrays` describes."""
+"""Sources in `.npz` files, compressed or not, with the arrays that `arrays` describes."""
 
 import errno
 import math
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import EpochbankError
-from .archive import data_at
-from .arrays import RawReader, columns_of, scan_arrays
+from .archive import data_offset
+from .arrays import RawReader, column_names, scan_arrays
 from .base import Scan, SourceOptions, file_identity
 
 _DAMAGED = (
@@ -26,7 +26,7 @@ _DAMAGED = (
     OverflowError,
     RuntimeError,
 )
-"""What reading a damaged or encrypted `.npz` may raise."""
+"""Exceptions raised for a damaged or encrypted `.npz`."""
 
 
 class NpzSource:
@@ -36,54 +36,55 @@ class NpzSource:
         self.path, self.name, self.options = path, name, options
 
     def identity(self) -> Any:
-        """Path, bytes and time of change."""
+        """Return path, size and modification time."""
         return ["npz", *file_identity(self.path)]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
-        """Read all but the pictures, which are laid bare in `workspace` where they are compressed."""
+        """Read everything except the images. Compressed images are decompressed into `workspace`."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 if "images.npy" not in archive.namelist():
                     found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
                     raise EpochbankError(
                         f"{self.path}: there is no array `images` (found {found}); "
-                        "expected `images` and `labels`, as np.savez(file, images=..., labels=...) writes them."
+                        "expected `images` and `labels`. Write them with np.savez(file, images=..., labels=...)."
                     )
-                reader = _lay_bare(self.path, archive, workspace)
+                reader = _image_reader(self.path, archive, workspace)
             with np.load(self.path, allow_pickle=False) as arrays:
-                columns = {key: _member(self.path, arrays, key) for key in columns_of(self.options)}
+                columns = {name: _member(self.path, arrays, name) for name in column_names(self.options)}
         except (*_DAMAGED, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # What zipfile seeks before the beginning.
+            # zipfile seeks to a negative offset if bytes are missing: EINVAL.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             raise EpochbankError(f"{self.path} cannot be read as .npz: {error}. Write it again.") from error
         return scan_arrays(str(self.path), reader, reader.shape, np.dtype(reader.dtype), columns)
 
 
-def _member(path: Path, arrays: Any, key: str) -> np.ndarray | None:
+def _member(path: Path, arrays: Any, name: str) -> np.ndarray | None:
     try:
-        return arrays[key] if key in arrays.files else None
+        return arrays[name] if name in arrays.files else None
     except ValueError as error:
         raise EpochbankError(
-            f"{path}: {key} cannot be read ({error}); expected integers or strings. Write it as np.array([...], str)."
+            f"{path}: {name} cannot be read ({error}); expected integers or strings. Write it as np.array([...], str)."
         ) from error
 
 
-def _lay_bare(path: Path, archive: zipfile.ZipFile, workspace: Path) -> RawReader:
-    """A reader of the member `images.npy`: in place if it is stored as it is, else from a decompressed copy."""
+def _image_reader(path: Path, archive: zipfile.ZipFile, workspace: Path) -> RawReader:
+    """Return a reader of `images.npy`: in place if it is stored uncompressed, else of a decompressed copy."""
     member = archive.getinfo("images.npy")
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(file)
-        header_bytes = file.tell()
-    expected = header_bytes + math.prod(shape) * dtype.itemsize
+        shape, fortran_order, dtype = read_header(file)
+        header_size = file.tell()
+    expected = header_size + math.prod(shape) * dtype.itemsize
     if member.file_size != expected and not dtype.hasobject:
-        raise ValueError(f"images.npy has {member.file_size:,} bytes, and its shape {shape} wants {expected:,}")
+        raise ValueError(f"images.npy has {member.file_size:,} bytes, but its shape {shape} needs {expected:,}")
     if member.compress_type == zipfile.ZIP_STORED:
         with open(path, "rb") as file:
-            offset = data_at(file.fileno(), member.header_offset) + header_bytes
-        return RawReader(path, offset, shape, dtype.str, fortran)
-    bare = workspace / "images.npy"
-    with archive.open(member) as packed, open(bare, "wb") as file:
-        shutil.copyfileobj(packed, file, 1 << 20)
-    return RawReader(bare, header_bytes, shape, dtype.str, fortran)
+            offset = data_offset(file.fileno(), member.header_offset) + header_size
+        return RawReader(path, offset, shape, dtype.str, fortran_order)
+    extracted = workspace / "images.npy"
+    with archive.open(member) as compressed, open(extracted, "wb") as file:
+        shutil.copyfileobj(compressed, file, 1 << 20)
+    return RawReader(extracted, header_size, shape, dtype.str, fortran_order)

@@ -1,4 +1,4 @@
-"""Paths of pictures: kept in files instead of memory, told from what is none by their names, and made fit to show."""
+"""Paths of images: stored in files instead of memory, filtered by name, and made printable."""
 
 import os
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .decode import NAMED_ALONE
+from .decode import UNSUPPORTED_FORMATS
 
 _RUN = 256
-"""Paths that are read from the files at once."""
+"""Number of paths read from the files at once."""
 
-_LEFTOVERS = {b"__MACOSX", b"@eaDir", b"lost+found", b"$RECYCLE.BIN", b"System Volume Information"}
-"""Folders of copies, attributes and waste that systems leave behind."""
+_SYSTEM_FOLDERS = {b"__MACOSX", b"@eaDir", b"lost+found", b"$RECYCLE.BIN", b"System Volume Information"}
+"""Folders that operating systems create for metadata and deleted files."""
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 class PathList:
-    """Paths kept in two files instead of memory: millions of them cost nothing.
+    """A list of paths in two files, so that millions of paths take no memory.
 
-    `text` holds their bytes, one after another; `ends`, uint64 (N,), where each ends in it.
+    `text` holds the bytes of all paths, one after another. `ends`, uint64 (N,), holds the offset where each path ends.
     """
 
     def __init__(self, text: Path, ends: Path):
@@ -32,13 +32,13 @@ class PathList:
         self._first, self._run = 0, list[bytes]()
 
     def __reduce__(self) -> tuple:
-        return PathList, (self.text, self.ends)  # without the run that was read last
+        return PathList, (self.text, self.ends)  # without the cached run
 
     def __getitem__(self, index: int) -> str:
         return os.fsdecode(self.encoded(index))
 
     def encoded(self, index: int) -> bytes:
-        """Path `index` as it is on the disk; `IndexError` beyond the last."""
+        """Return path `index` as the bytes in the file system. Raises `IndexError` after the last path."""
         if not self._first <= index < self._first + len(self._run):
             self._read(index - index % _RUN)
         return self._run[index - self._first]
@@ -54,41 +54,42 @@ class PathList:
 
 
 class PathWriter:
-    """Writes the files of a `PathList`, a run of paths at a time."""
+    """Writes the files of a `PathList`."""
 
     def __init__(self, text: BinaryIO, ends: BinaryIO):
         self._text, self._ends, self._end = text, ends, 0
 
     def add(self, paths: Sequence[bytes]) -> None:
-        """The next paths."""
+        """Append paths."""
         ends = self._end + np.cumsum(np.fromiter(map(len, paths), np.uint64, len(paths)), dtype=np.uint64)
         self._text.write(b"".join(paths))
         self._ends.write(ends.tobytes())
         self._end = int(ends[-1]) if len(ends) else self._end
 
 
-def shown(path: bytes) -> str:
-    """A path or name as text: what is no UTF-8, or no character but a command (a line break), as `\\xe9`."""
-    return path.decode("utf-8", "backslashreplace").translate(_CONTROLS)
+def printable(path: bytes) -> str:
+    """Return a path as text. Invalid UTF-8 and control characters, such as line breaks, become `\\xe9`."""
+    return path.decode("utf-8", "backslashreplace").translate(_CONTROL_CHARACTERS)
 
 
 def is_hidden(name: bytes) -> bool:
-    """Whether a file or folder of this name is left out, whatever it holds."""
-    return name[:1] == b"." or name in _LEFTOVERS
+    """Return whether files and folders of this name are skipped."""
+    return name[:1] == b"." or name in _SYSTEM_FOLDERS
 
 
-def left_out_as(name: bytes) -> str:
-    """Empty for a picture by its name; else what it is left out as: `hidden`, `.txt`, `without a suffix`."""
+def skip_reason(name: bytes) -> str:
+    """Return why a file is skipped: `hidden`, its suffix, such as `.txt`, or `without a suffix`; empty for an image."""
     if is_hidden(name):
         return "hidden"
     dot = name.rfind(b".")
     suffix = name[dot:].lower() if dot > 0 else b"."
-    if suffix in _picture_suffixes():
+    if suffix in _image_suffixes():
         return ""
-    return "without a suffix" if suffix == b"." else shown(suffix)
+    return "without a suffix" if suffix == b"." else printable(suffix)
 
 
 @lru_cache(maxsize=1)
-def _picture_suffixes() -> frozenset[bytes]:
-    readable = Image.registered_extensions().items()
-    return frozenset(suffix.encode() for suffix, kind in readable if kind in Image.OPEN and kind not in NAMED_ALONE)
+def _image_suffixes() -> frozenset[bytes]:
+    extensions = Image.registered_extensions()  # Loads Pillow's plugins, which also fill Image.OPEN.
+    readable = Image.OPEN.keys() - UNSUPPORTED_FORMATS
+    return frozenset(suffix.encode() for suffix, kind in extensions.items() if kind in readable)

@@ -1,4 +1,4 @@
-"""Readers of pictures that are files: in a folder, or in a .zip archive."""
+"""Readers of image files, in a folder or in a .zip archive."""
 
 import io
 import os
@@ -10,51 +10,51 @@ import numpy as np
 from PIL import Image
 
 from .archive import Archive
-from .decode import BadPicture, read_picture
-from .paths import PathList, shown
+from .decode import BadImage, read_image
+from .paths import PathList, printable
 
 
 @dataclass(frozen=True)
 class FilesReader:
-    """Opens pictures by path, below a folder or wherever a path of its own leads."""
+    """Reads images from files. Paths are relative to `root` or absolute."""
 
     root: Path
     paths: PathList
 
-    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
-        """Each picture decoded, or the reason why not."""
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadImage]:
+        """Yield each decoded image, or the reason why it cannot be used."""
         root = os.fsencode(self.root)
         for index in indices.tolist():
             path = self.paths.encoded(index)
-            yield read_picture(path if path.startswith(b"/") else root + b"/" + path)
+            yield read_image(path if path.startswith(b"/") else root + b"/" + path)
 
     def origin(self, index: int) -> str:
-        """The path below the folder."""
-        return shown(self.paths.encoded(index))
+        """Return the path, relative to the folder unless it is absolute."""
+        return printable(self.paths.encoded(index))
 
 
 @dataclass(frozen=True)
 class ZipReader:
-    """Reads pictures out of a .zip archive."""
+    """Reads images from a .zip archive."""
 
     archive: Archive
     paths: PathList
-    places: Path
-    """uint64 (N,): the byte of the archive at which each picture's entry in its directory begins."""
+    offsets: Path
+    """File with the offset of each image's directory entry in the archive, uint64 (N,)."""
 
-    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadPicture]:
-        """Each picture decoded, or the reason why not."""
-        places = np.memmap(self.places, np.uint64, "r")[indices].tolist()
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadImage]:
+        """Yield each decoded image, or the reason why it cannot be used."""
+        offsets = np.memmap(self.offsets, np.uint64, "r")[indices].tolist()
         with open(self.archive.path, "rb") as file:
-            for place in places:
-                yield self._read_one(file.fileno(), place)
+            for offset in offsets:
+                yield self._read_one(file.fileno(), offset)
 
-    def _read_one(self, descriptor: int, place: int) -> Image.Image | BadPicture:
+    def _read_one(self, descriptor: int, offset: int) -> Image.Image | BadImage:
         try:
-            return read_picture(io.BytesIO(self.archive.contents(descriptor, self.archive.entry(descriptor, place))))
-        except BadPicture as bad:
+            return read_image(io.BytesIO(self.archive.read(descriptor, self.archive.entry(descriptor, offset))))
+        except BadImage as bad:
             return bad
 
     def origin(self, index: int) -> str:
-        """The path within the archive."""
-        return shown(self.paths.encoded(index))
+        """Return the path in the archive."""
+        return printable(self.paths.encoded(index))

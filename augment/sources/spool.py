@@ -1,4 +1,4 @@
-"""Pictures of any size in two files: their pixels, one after another, and a table that says where each lies."""
+"""Temporary storage for decoded images of any size: a file of pixels, and a table of their offsets and shapes."""
 
 import math
 import struct
@@ -8,22 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-_ROW = np.dtype([("offset", "<u8"), ("item", "<u8"), ("shape", "<u4", (3,)), ("part", "<u4")])
+_ROW = np.dtype([("offset", "<u8"), ("item", "<u8"), ("shape", "<u4", (3,)), ("iterable", "<u4")])
 _PACK = struct.Struct("<QQ3II").pack
 _RUN_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
 class SpoolReader:
-    """Pictures of a `Spool`, for workers."""
+    """Reads the images of a `Spool`."""
 
     pixels: Path
     table: Path
-    parts: tuple[str, ...]
-    """What the items of each part are called: `item`, `train item`."""
+    item_names: tuple[str, ...]
+    """What an item of each iterable is called: `item`, or `train item`."""
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        """Those of one size that follow each other together, up to 8 MiB."""
+        """Yield consecutive images of one size together, up to 8 MiB."""
         rows = self._rows(indices)
         shapes, start = rows["shape"], 0
         with open(self.pixels, "rb") as file:
@@ -31,25 +31,25 @@ class SpoolReader:
                 shape = shapes[start].tolist()
                 stop = start + max(1, _RUN_BYTES // math.prod(shape))
                 others = np.flatnonzero((shapes[start:stop] != shapes[start]).any(axis=1))
-                run = rows["offset"][start : start + others[0] if len(others) else stop].tolist()
-                pictures = np.empty((len(run), *shape), np.uint8)
-                for picture, offset in zip(pictures, run, strict=True):
+                offsets = rows["offset"][start : start + others[0] if len(others) else stop].tolist()
+                images = np.empty((len(offsets), *shape), np.uint8)
+                for image, offset in zip(images, offsets, strict=True):
                     file.seek(offset)
-                    file.readinto(picture)
-                yield pictures[:, :, :, 0] if shape[2] == 1 else pictures
-                start += len(run)
+                    file.readinto(image)
+                yield images[:, :, :, 0] if shape[2] == 1 else images
+                start += len(offsets)
 
     def origin(self, index: int) -> str:
-        """Its number among the items."""
+        """Return the number of the item, such as `train item 17`."""
         row = self._rows(np.array([index]))[0]
-        return f"{self.parts[row['part']]} {row['item']}"
+        return f"{self.item_names[row['iterable']]} {row['item']}"
 
     def _rows(self, indices: np.ndarray) -> np.ndarray:
         return np.asarray(np.memmap(self.table, _ROW, "r")[indices])
 
 
 class Spool:
-    """Writes pictures as they come into two files in `workspace`; a context manager."""
+    """Writes images to two files in `workspace` as they arrive; a context manager."""
 
     def __init__(self, workspace: Path):
         self._paths = workspace / "spool", workspace / "spool-table"
@@ -63,13 +63,13 @@ class Spool:
         self._pixels.close()
         self._table.close()
 
-    def add(self, picture: np.ndarray, item: int, part: int) -> None:
-        """The next picture, uint8 (H, W) or (H, W, 3), which is the item of that number of a part."""
-        channels = 1 if picture.ndim == 2 else 3
-        self._pixels.write(np.ascontiguousarray(picture).data)
-        self._table.write(_PACK(self._offset, item, *picture.shape[:2], channels, part))
-        self._offset += picture.nbytes
+    def add(self, image: np.ndarray, item: int, iterable: int) -> None:
+        """Append an image, uint8 (H, W) or (H, W, 3), with its item number and the number of its iterable."""
+        channels = 1 if image.ndim == 2 else 3
+        self._pixels.write(np.ascontiguousarray(image).data)
+        self._table.write(_PACK(self._offset, item, *image.shape[:2], channels, iterable))
+        self._offset += image.nbytes
 
-    def reader(self, parts: tuple[str, ...]) -> SpoolReader:
-        """A reader of what was added, once the spool is closed; `parts`: what the items of each are called."""
-        return SpoolReader(*self._paths, parts)
+    def reader(self, item_names: tuple[str, ...]) -> SpoolReader:
+        """Return a reader of the images, to be used after the spool is closed."""
+        return SpoolReader(*self._paths, item_names)

@@ -1,4 +1,4 @@
-"""A folder tree, or an archive of one, listed: folder by folder, with the pictures in it and what is left out."""
+"""Lists the folders of a tree or of an archive, with the images in each and the files that are skipped."""
 
 import os
 from array import array
@@ -14,125 +14,126 @@ from ..errors import EpochbankError
 from ..shared.progress import Count
 from .archive import Archive
 from .names import ranks
-from .paths import is_hidden, left_out_as
+from .paths import is_hidden, skip_reason
 
-_COUNTED = 1024
-"""Files of a folder after which people may see that there are more."""
+_FILES_PER_UPDATE = 1024
+"""Files of a folder between two updates of the progress."""
 
 
 @dataclass
 class Folder:
-    """One folder of a tree, or of an archive."""
+    """One folder of a tree or an archive."""
 
     path: bytes
-    """Below the root, with '/', not at its end; empty for the root itself."""
-    pictures: list[bytes] = field(default_factory=list)
-    """Names of the files that are pictures by their names, in order."""
-    places: list[int] = field(default_factory=list)
-    """Of an archive, the byte of it at which each picture's entry in its directory begins."""
+    """Relative to the root, with '/' between folders and no trailing '/'; empty for the root."""
+    images: list[bytes] = field(default_factory=list)
+    """Sorted names of the image files, which are recognized by suffix."""
+    offsets: list[int] = field(default_factory=list)
+    """In an archive, the offset of each image's directory entry."""
     repeated: int = 0
-    """Pictures of an archive left out because one of the same name follows."""
-    left_out: Counter[str] = field(default_factory=Counter)
-    """Files left out, by what they are left out as."""
-    fault: str = ""
-    """Why it cannot be listed, unless it is hidden."""
+    """Images of an archive that are skipped because a later one has the same name."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Number of skipped files, by reason."""
+    error: str = ""
+    """Why the folder cannot be listed; empty for a hidden folder."""
     is_leaf: bool = False
-    """Whether it is neither hidden nor the root, and no folder lies in it."""
+    """Whether the folder has no subfolder, and is neither hidden nor the root."""
 
 
 def walk(root: Path, count: Count) -> Iterator[Folder]:
-    """The folders of a tree, depth first, in the order of their names. Links are followed, but not back up.
+    """Yield the folders of a tree, depth first, sorted by name. Follows links, except those to a parent folder.
 
-    A folder's names are held in memory while it is listed: some 60 bytes a file.
+    Memory is about 60 bytes per file of the folder that is being listed.
     """
     start = os.fsencode(root)
-    above = {(status.st_dev, status.st_ino) for status in map(os.stat, [root, *root.resolve().parents])}
-    waiting = [(b"", False)]
-    while waiting:
-        path, hidden = waiting.pop()
+    parents = {(status.st_dev, status.st_ino) for status in map(os.stat, [root, *root.resolve().parents])}
+    stack = [(b"", False)]
+    while stack:
+        path, hidden = stack.pop()
         folder = Folder(path)
         files: list[bytes] = []
         folders: list[bytes] = []
         try:
-            with os.scandir(_join(start, path)) as found:
-                for entry in found:
-                    into = folders if is_folder(entry) else files
-                    if into is folders and entry.is_symlink() and _leads_back(start, path, entry, above):
+            with os.scandir(_join(start, path)) as entries:
+                for entry in entries:
+                    kind = folders if is_folder(entry) else files
+                    if kind is folders and entry.is_symlink() and _links_to_parent(start, path, entry, parents):
                         continue
-                    into.append(entry.name)
-                    if len(files) % _COUNTED == 0:
+                    kind.append(entry.name)
+                    if len(files) % _FILES_PER_UPDATE == 0:
                         count.show(len(files))
         except OSError as error:
-            folder.fault = "" if hidden else error.strerror or str(error)
-            files, folders = [], []  # Half a folder is none.
+            folder.error = "" if hidden else error.strerror or str(error)
+            files, folders = [], []  # Discard an incomplete listing.
         folders.sort(reverse=True)
-        waiting += ((_join(path, name), hidden or is_hidden(name)) for name in folders)
+        stack += ((_join(path, name), hidden or is_hidden(name)) for name in folders)
         if hidden:
-            folder.left_out.update(["hidden"] * len(files))
+            folder.skipped.update(["hidden"] * len(files))
         else:
-            _sort_out(folder, files)
+            _classify(folder, files)
             folder.is_leaf = path != b"" and not folders
         count.advance(len(files))
         yield folder
 
 
 def walk_archive(archive: Archive, count: Count) -> Iterator[Folder]:
-    """The folders of an archive, in the order of `walk`. Memory: 20 bytes a picture, and the names of one folder.
+    """Yield the folders of an archive, in the order of `walk`.
 
-    Raises `EpochbankError` where pictures cannot be read because they are encrypted, or compressed in an unusual way.
+    Memory is 20 bytes per image, and the names of one folder. Raises `EpochbankError` if images are encrypted or
+    use an unsupported compression method.
     """
     known: dict[str, int] = {}
     folders: dict[bytes, int] = {}
     hidden: list[bool] = []
-    folder_of, places = array("i"), array("Q")
-    left_out, faults = Counter[str](), Counter[str]()
-    for place, entry in archive.entries():
+    folder_of, offsets = array("i"), array("Q")
+    skipped, problems = Counter[str](), Counter[str]()
+    for offset, entry in archive.entries():
         count.advance(1)
-        above, _, name = entry.name.rpartition("/")
-        if above not in known:
-            path = _below_root(above)
-            known[above] = folders.setdefault(path, len(folders))
+        parent, _, name = entry.name.rpartition("/")
+        if parent not in known:
+            path = _below_root(parent)
+            known[parent] = folders.setdefault(path, len(folders))
             hidden += [any(map(is_hidden, path.split(b"/")))] * (len(folders) - len(hidden))
         if not name:
-            continue  # the entry of a folder itself
-        number = known[above]
-        reason = "hidden" if hidden[number] else left_out_as(_encoded(name))
+            continue  # The entry is a folder.
+        number = known[parent]
+        reason = "hidden" if hidden[number] else skip_reason(_encoded(name))
         if reason:
-            left_out[reason] += 1
+            skipped[reason] += 1
         else:
-            faults.update([entry.fault] if entry.fault else [])
+            problems.update([entry.problem] if entry.problem else [])
             folder_of.append(number)
-            places.append(place)
-    if faults:
+            offsets.append(offset)
+    if problems:
         raise EpochbankError(
-            f"{archive.path}: {faults.total():,} of {len(places):,} pictures in it are {' or '.join(faults)}; expected "
-            "a .zip without a password, stored or deflated. Unpack it, and give the folder."
+            f"{archive.path}: {problems.total():,} of {len(offsets):,} images in it are {' or '.join(problems)}; "
+            "expected a .zip without a password, stored or deflated. Unpack it, and use the folder as SOURCE."
         )
-    if not places:
-        yield Folder(b"", left_out=left_out)
+    if not offsets:
+        yield Folder(b"", skipped=skipped)
         return
     paths = sorted(folders, key=lambda path: path.split(b"/"))
-    place_of = ranks(paths, folders)[np.frombuffer(folder_of, np.intc)]
-    order, ends = np.argsort(place_of, kind="stable"), np.cumsum(np.bincount(place_of, minlength=len(paths)))
+    rank = ranks(paths, folders)[np.frombuffer(folder_of, np.intc)]
+    order, ends = np.argsort(rank, kind="stable"), np.cumsum(np.bincount(rank, minlength=len(paths)))
     with open(archive.path, "rb") as file:
         for path, following, run in zip(paths, [*paths[1:], b""], np.split(order, ends[:-1]), strict=True):
-            latest: dict[bytes, int] = {}  # Of two files of one name, unpacking leaves the later one.
+            latest: dict[bytes, int] = {}  # If a name occurs twice, unpacking keeps the later file.
             for index in run.tolist():
-                latest[_encoded(archive.entry(file.fileno(), places[index]).name.rpartition("/")[2])] = places[index]
-            pictures = sorted(latest)
+                latest[_encoded(archive.entry(file.fileno(), offsets[index]).name.rpartition("/")[2])] = offsets[index]
+            images = sorted(latest)
             yield Folder(
                 path,
-                pictures,
-                [latest[name] for name in pictures],
+                images,
+                [latest[name] for name in images],
                 repeated=len(run) - len(latest),
-                left_out=left_out,
+                skipped=skipped,
                 is_leaf=path != b"" and not hidden[folders[path]] and not following.startswith(path + b"/"),
             )
-            left_out = Counter()
+            skipped = Counter()
 
 
 def _below_root(folder: str) -> bytes:
-    """The path of a folder: without what would lead out of the archive, as programs do that unpack archives."""
+    """Remove the components of a path that lead out of the archive, as unpacking programs do."""
     return _encoded("/".join(name for name in folder.split("/") if name not in ("", ".", "..")))
 
 
@@ -140,14 +141,14 @@ def _encoded(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _sort_out(folder: Folder, files: list[bytes]) -> None:
+def _classify(folder: Folder, files: list[bytes]) -> None:
     for name in files:
-        reason = left_out_as(name)
+        reason = skip_reason(name)
         if reason:
-            folder.left_out[reason] += 1
+            folder.skipped[reason] += 1
         else:
-            folder.pictures.append(name)
-    folder.pictures.sort()
+            folder.images.append(name)
+    folder.images.sort()
 
 
 def _join(path: bytes, name: bytes) -> bytes:
@@ -155,20 +156,20 @@ def _join(path: bytes, name: bytes) -> bytes:
 
 
 def is_folder(entry: os.DirEntry[Any]) -> bool:
-    """Whether it is a folder, or a link to one; a link that leads nowhere is told when the picture is read."""
+    """Return whether an entry is a folder or a link to one. Broken links are reported when the image is read."""
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or into a folder that may not be read
+    except OSError:  # The link leads to itself, or into a folder without read permission.
         return False
 
 
-def _leads_back(root: bytes, path: bytes, link: os.DirEntry[bytes], above: set[tuple[int, int]]) -> bool:
-    """Whether a link in the folder `path` leads to that folder or one that it lies in: then it is walked already."""
+def _links_to_parent(root: bytes, path: bytes, link: os.DirEntry[bytes], parents: set[tuple[int, int]]) -> bool:
+    """Return whether a link in the folder `path` leads to that folder or to one of its parents."""
     status = link.stat()
     target = (status.st_dev, status.st_ino)
-    while target not in above and path:
+    while target not in parents and path:
         status = Path(os.fsdecode(_join(root, path))).stat()
         if target == (status.st_dev, status.st_ino):
             return True
         path = path.rpartition(b"/")[0]
-    return target in above
+    return target in parents

@@ -1,4 +1,4 @@
-"""The ETL Character Database, read straight from its files as users have them."""
+"""The ETL Character Database, read directly from its files and archives."""
 
 from .places import holds_etl
 from .source import EtlSource

@@ -1,4 +1,4 @@
-"""From what each file holds to the labels, groups and places of all pictures, file by file."""
+"""Combines the scans of all files into labels, groups and the location of every image."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,79 +8,81 @@ import numpy as np
 from ..base import Scan
 from ..names import ranks
 from .catalog import TABLE
-from .characters import Picked
-from .file_scan import Harvest, Task
+from .characters import CharacterFilter
+from .file_scan import FileScan, Task
 from .reader import EtlReader, File
 
-_UNKNOWN, _UNWANTED = -1, -2
+_NO_CHARACTER, _NOT_WANTED = -1, -2
 
 
-class Gathering:
-    """Collects pictures that are `picked`, in the order in which files are added."""
+class ScanCollector:
+    """Collects the wanted images, in the order in which files are added."""
 
-    def __init__(self, picked: Picked, bad: list[tuple[str, str]]):
-        self.picked = picked
+    def __init__(self, wanted: CharacterFilter, bad: list[tuple[str, str]]):
+        self.wanted = wanted
         self.bad = list(bad)
-        """What cannot be used: where, and why; at first what is known already."""
-        self.met: set[str] = set()
-        """Characters that occur, picked or not."""
-        self.unwanted = 0
-        """Pictures of characters that are not picked."""
+        """Unusable items: (origin, reason). Begins with those that are known already."""
+        self.found: set[str] = set()
+        """Characters that occur, wanted or not."""
+        self.num_unwanted = 0
+        """Number of images of characters that are not wanted."""
         self._classes: dict[str, int] = {}
-        self._groups: dict[str, int] = {}
+        self._group_numbers: dict[str, int] = {}
         self._files: list[File] = []
-        self._labels, self._members = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+        self._labels, self._groups = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         self._file, self._record = [np.zeros(0, np.uint16)], [np.zeros(0, np.uint32)]
 
-    def add(self, task: Task, found: Harvest, character_of: Callable[[int], str | None]) -> None:
-        """The pictures of a file; `character_of` a code is None where it has none."""
-        labels = np.array([self._label(character_of(code)) for code in found.codes], np.int32)[found.code]
-        known = np.array([hand is not None for hand in found.hands], bool)[found.hand]
-        self.unwanted += int((labels == _UNWANTED).sum())
-        for row in np.flatnonzero((labels == _UNKNOWN) | ~known & (labels >= 0)).tolist():
-            fault = (
-                f"has {_code(task, found.codes[found.code[row]])}"
-                if labels[row] == _UNKNOWN
-                else "has the sheet number 0; expected one from 1, which tells its group"
+    def add(self, task: Task, scan: FileScan, character_of: Callable[[int], str | None]) -> None:
+        """Add the images of a file. `character_of` returns None for a code without a character."""
+        labels = np.array([self._label(character_of(code)) for code in scan.codes], np.int32)[scan.code_index]
+        has_group = np.array([group is not None for group in scan.groups], bool)[scan.group_index]
+        self.num_unwanted += int((labels == _NOT_WANTED).sum())
+        for row in np.flatnonzero((labels == _NO_CHARACTER) | ~has_group & (labels >= 0)).tolist():
+            reason = (
+                f"has {_describe_code(task, scan.codes[scan.code_index[row]])}"
+                if labels[row] == _NO_CHARACTER
+                else "has the sheet number 0, which gives no group; expected a number from 1"
             )
-            self.bad.append((f"{task.place.shown}, record {found.first + row}", fault))
-        for record, fault in found.bad:
-            self.bad.append((task.place.shown + ("" if record is None else f", record {record}"), fault))
-        rows = np.flatnonzero(known & (labels >= 0))
-        used, hand = np.unique(found.hand[rows], return_inverse=True)
-        names = [str(found.hands[number]) for number in used.tolist()]
-        groups = [self._groups.setdefault(name, len(self._groups)) for name in names]
+            self.bad.append((f"{task.place.name}, record {scan.first + row}", reason))
+        for record, reason in scan.bad:
+            self.bad.append((task.place.name + ("" if record is None else f", record {record}"), reason))
+        rows = np.flatnonzero(has_group & (labels >= 0))
+        used, group_index = np.unique(scan.group_index[rows], return_inverse=True)
+        names = [str(scan.groups[number]) for number in used.tolist()]
+        numbers = [self._group_numbers.setdefault(name, len(self._group_numbers)) for name in names]
         self._labels.append(labels[rows])
-        self._members.append(np.array(groups, np.int32)[hand])
+        self._groups.append(np.array(numbers, np.int32)[group_index])
         self._file.append(np.full(len(rows), len(self._files), np.uint16))
-        self._record.append((rows + found.first).astype(np.uint32))
-        self._files.append(File(found.path, found.offset, task.etl_set.record, task.place.shown))
+        self._record.append((rows + scan.first).astype(np.uint32))
+        self._files.append(File(scan.path, scan.offset, task.etl_set.record, task.place.name))
 
     def _label(self, character: str | None) -> int:
         if character is None:
-            return _UNKNOWN
-        self.met.add(character)
-        return self._classes.setdefault(character, len(self._classes)) if self.picked.takes(character) else _UNWANTED
+            return _NO_CHARACTER
+        self.found.add(character)
+        return (
+            self._classes.setdefault(character, len(self._classes)) if self.wanted.accepts(character) else _NOT_WANTED
+        )
 
     def scan(self, workspace: Path, notes: list[str]) -> Scan:
-        """All that was added, with `notes`; the places of pictures are written into `workspace`."""
+        """Return the scan of all files, with `notes`. Writes the location of each image to `workspace`."""
         names = sorted(self._classes)
         file, record = np.concatenate(self._file), np.concatenate(self._record)
         return Scan(
             reader=EtlReader.write(workspace, self._files, file, record),
             labels=ranks(names, self._classes)[np.concatenate(self._labels)],
             class_names=names,
-            groups=np.concatenate(self._members),
-            group_names=list(self._groups),
+            groups=np.concatenate(self._groups),
+            group_names=list(self._group_numbers),
             channels=1,
             bad=self.bad,
             notes=notes,
         )
 
 
-def _code(task: Task, code: int) -> str:
-    """An unknown code, in words."""
+def _describe_code(task: Task, code: int) -> str:
+    """Describe a code that has no character."""
     if task.etl_set.code == "co59":
-        return f"the CO-59 code {code // 64},{code % 64}, for which {TABLE} has no character"
+        return f"the CO-59 code {code // 64},{code % 64}, which has no character in {TABLE}"
     standard, digits = ("JIS X 0201", 2) if task.etl_set.code == "jis0201" else ("JIS X 0208", 4)
-    return f"the code 0x{code:0{digits}X}, for which {standard} has no character"
+    return f"the code 0x{code:0{digits}X}, which has no character in {standard}"

@@ -1,4 +1,4 @@
-"""Where the files of the ETL Character Database lie: in a directory, nested as it may be, and in .zip archives."""
+"""Finds the files of the ETL Character Database: in a directory, nested to any depth, and in .zip archives."""
 
 import os
 import re
@@ -11,48 +11,47 @@ from pathlib import Path
 from typing import Any
 
 from ..tree import is_folder
-from .catalog import PRINTED, TABLE, claims_to_be_etl, file_of, is_foreign, is_info
+from .catalog import PRINTED, TABLE, file_of, has_etl_prefix, is_foreign, is_info
 
 _UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error)
-"""What opening a damaged .zip may raise, beside `OSError`."""
+"""Exceptions raised for a damaged .zip, in addition to `OSError`."""
 
-_LOOKED_AT = 2000
-_LEVELS = 4
-"""Entries of a directory, and levels of it, that `holds_etl` looks at."""
+_MAX_ENTRIES = 2000
+_MAX_LEVELS = 4
+"""Number of entries, and of levels, that `holds_etl` checks in a directory."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a file lies: on the disk, or in an archive."""
+    """Where a file is: on disk, or in an archive."""
 
-    shown: str
-    """Its path within the source, for people; '/' also where it leads into an archive."""
+    name: str
+    """Path relative to the source, for messages; '/' also leads into an archive."""
     path: Path
-    """The file on the disk: itself, or the archive."""
+    """The file on disk: the file itself, or the archive."""
     size: int
-    """Bytes, unpacked."""
+    """Uncompressed size in bytes."""
     member: zipfile.ZipInfo | None = None
-    """What it is in the archive."""
+    """The member of the archive."""
 
 
 @dataclass
 class Found:
-    """What lies in a source."""
+    """Contents of a source."""
 
     files: dict[tuple[str, int], list[Place]] = field(default_factory=dict)
     """Places of each file of the database, by set and number."""
     tables: list[Place] = field(default_factory=list)
-    """Places of `euc_co59.dat`: in the source, or else beside it."""
+    """Places of `euc_co59.dat`: in the source, or else in its parent directory."""
     archives: list[Path] = field(default_factory=list)
-    infos: int = 0
-    strange: list[str] = field(default_factory=list)
-    """Files that are none of the database's, though their names begin with ETL, or those of folders or archives around
-    them; and archives within archives."""
+    num_infos: int = 0
+    unrecognized: list[str] = field(default_factory=list)
+    """Other files whose name, folder or archive begins with ETL, and archives in archives."""
     bad: list[tuple[str, str]] = field(default_factory=list)
-    """What cannot be looked at: where, and why."""
+    """Folders and files that cannot be read: (path, reason)."""
 
     def identity(self, root: Path) -> list[list[Any]]:
-        """Path within `root`, bytes and time of change of each file that matters, in order of the path."""
+        """Return path relative to `root`, size and modification time of each relevant file, sorted by path."""
         places = [*self.tables, *(place for places in self.files.values() for place in places)]
         paths = {place.path for place in places if place.member is None} | set(self.archives)
         identities = []
@@ -62,51 +61,51 @@ class Found:
         return identities
 
     def add(self, place: Place) -> None:
-        """Put a file where it belongs by its name; what has nothing to do with the database is left out."""
-        *around, name = _split(place.shown)
+        """Classify a file by its name. Files that are not related to the database are ignored."""
+        *parents, name = _split(place.name)
         known = file_of(name)
         if known is not None:
             self.files.setdefault(known, []).append(place)
         elif name.lower() == TABLE:
             self.tables.append(place)
         elif is_info(name):
-            self.infos += 1
+            self.num_infos += 1
         elif (
-            claims_to_be_etl(name)
+            has_etl_prefix(name)
             or name.lower().endswith(".zip")
-            or (any(map(claims_to_be_etl, around)) and not is_foreign(name))
+            or (any(map(has_etl_prefix, parents)) and not is_foreign(name))
         ):
-            self.strange.append(place.shown)
+            self.unrecognized.append(place.name)
 
 
-def find(root: Path) -> Found:
-    """Everything of the database in `root`: a directory, an archive, or one of the database's files."""
+def find_files(root: Path) -> Found:
+    """Find everything of the database in `root`: a directory, an archive, or a file of the database."""
     found = Found()
-    for shown, path in [("", root)] if root.is_file() else _walk(root, "", (), found):
+    for name, path in [("", root)] if root.is_file() else _walk(root, "", (), found):
         if path.suffix.lower() == ".zip":
             found.archives.append(path)
-            _look_into(path, shown, found)
+            _add_members(path, name, found)
             continue
         try:
-            found.add(Place(shown or path.name, path, path.stat().st_size))
+            found.add(Place(name or path.name, path, path.stat().st_size))
         except OSError as error:
             if file_of(path.name) is not None:
-                found.bad.append((shown, f"cannot be read: {error.strerror}"))
+                found.bad.append((name, f"cannot be read: {error.strerror}"))
     if not found.tables and any(name == PRINTED for name, _ in found.files):
-        found.tables.extend(_beside(root))
+        found.tables.extend(_tables_in_parent(root))
     return found
 
 
-def _beside(root: Path) -> list[Place]:
-    """The table where it lies beside the source; none where that place must not be looked at."""
+def _tables_in_parent(root: Path) -> list[Place]:
+    """Return the tables in the directory that holds the source; none if it cannot be listed."""
     with suppress(OSError):
-        beside = [path for path in root.parent.iterdir() if path.name.lower() == TABLE]
-        return [Place(f"../{path.name}", path, path.stat().st_size) for path in beside]
+        paths = [path for path in root.parent.iterdir() if path.name.lower() == TABLE]
+        return [Place(f"../{path.name}", path, path.stat().st_size) for path in paths]
     return []
 
 
 def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], found: Found) -> Iterator[tuple[str, Path]]:
-    """Files below, hidden ones left out, by name; `above` identifies the folders on the way, to which no link leads."""
+    """Yield all files that are not hidden, sorted by name. `above` are the directories that links must not lead to."""
     try:
         status = directory.stat()
         with os.scandir(directory) as entries:
@@ -124,22 +123,22 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], foun
             yield prefix + entry.name, Path(entry.path)
 
 
-def _look_into(path: Path, shown: str, found: Found) -> None:
-    """Add what lies in an archive; `shown` is its path within the source, empty where it is the source."""
+def _add_members(path: Path, name: str, found: Found) -> None:
+    """Add the members of an archive. `name` is its path relative to the source; empty if it is the source."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     except (*_UNREADABLE_ZIP, OSError) as error:
-        found.bad.append((shown or path.name, f"cannot be read as .zip: {error}"))
+        found.bad.append((name or path.name, f"cannot be read as .zip: {error}"))
         return
     for member in sorted(members, key=lambda member: member.filename):
         if not any(map(_is_hidden, _split(member.filename))):
-            inside = member.filename if not shown else f"{shown}/{member.filename}"
+            inside = member.filename if not name else f"{name}/{member.filename}"
             found.add(Place(inside, path, member.file_size, member))
 
 
 def _split(path: str) -> list[str]:
-    """Folders and name; archives made under Windows may have backslashes."""
+    """Return folders and name; archives made on Windows may contain backslashes."""
     return re.split(r"[/\\]", path)
 
 
@@ -148,14 +147,14 @@ def _is_hidden(name: str) -> bool:
 
 
 def holds_etl(path: Path) -> bool:
-    """Whether `path` is the database by the names in it; cheap for a folder of millions of pictures.
+    """Return whether `path` has files of the database, by name. Fast even for folders of millions of images.
 
-    Of a directory the first entries of its top levels are looked at. What cannot be looked at tells nothing.
+    Checks the first entries of a directory and of its top levels. Ignores what cannot be read.
     """
     if not path.is_dir():
         return _is_etl(path)
-    left, level = _LOOKED_AT, [path]
-    for _ in range(_LEVELS):
+    left, level = _MAX_ENTRIES, [path]
+    for _ in range(_MAX_LEVELS):
         below: list[Path] = []
         for directory in level:
             with suppress(OSError), os.scandir(directory) as entries:
@@ -172,11 +171,11 @@ def holds_etl(path: Path) -> bool:
 
 
 def _is_etl(path: Path) -> bool:
-    """Whether a file is one of the database's, or an archive that holds one, or a damaged one that should."""
+    """Return whether a file belongs to the database, or is an archive with such a file or, if damaged, its name."""
     if path.suffix.lower() != ".zip":
         return file_of(path.name) is not None
     try:
-        if _members(path) > _LOOKED_AT:
+        if _num_members(path) > _MAX_ENTRIES:
             return False
         with zipfile.ZipFile(path) as archive:
             names = [_split(name)[-1] for name in archive.namelist()]
@@ -185,8 +184,8 @@ def _is_etl(path: Path) -> bool:
     return any(not _is_hidden(name) and file_of(name) is not None for name in names)
 
 
-def _members(path: Path) -> int:
-    """How many members an archive says it has, at its end, 0 where that is gone: its whole directory may be long."""
+def _num_members(path: Path) -> int:
+    """Return the number of members that the end of an archive states, or 0: reading a large directory takes long."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 65_557))
         _, found, end = file.read().rpartition(b"PK\5\6")

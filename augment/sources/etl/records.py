@@ -1,8 +1,8 @@
-"""The seven record types of the ETL Character Database: where each field lies, and the pixels.
+"""The seven record types of the ETL Character Database: positions of the fields and of the pixels.
 
-All records have a fixed length, are big-endian, most significant bit first. K and C are made of characters of six
-bits, so that fields need not begin at a byte: places are counted in bits. Source of the formats: the `form_*` pages of
-the official specification.
+All records have a fixed length and are big-endian, with the most significant bit first. K and C consist of 6-bit
+characters, so their fields need not begin at a byte, and positions are counted in bits. Source of the formats: the
+`form_*` pages of the official specification.
 """
 
 from typing import Literal, NamedTuple
@@ -10,41 +10,41 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 _T56 = np.frombuffer(b"0123456789[#@:>? ABCDEFGHI&.](<  JKLMNOPQR-$*);'|/STUVWXYZ ,%=\"!", np.uint8)
-"""The T56 code, by number, as ASCII. Of its four blanks the first is the space; ASCII lacks what the others are."""
+"""The T56 code as ASCII, by number. The first of its four blanks is the space; ASCII lacks the other three signs."""
 
 Text = Literal["number", "ascii", "t56"]
 
 
 class Field(NamedTuple):
-    """Where a value lies in a record."""
+    """Position of a value in a record."""
 
     first: int
-    """Its first bit, from 0."""
+    """First bit, from 0."""
     bits: int
     kind: Text = "number"
 
 
 class RecordType(NamedTuple):
-    """How a record is laid out."""
+    """Layout of a record."""
 
     size: int
-    """Bytes of a record."""
-    picture_at: int
-    """Byte, from 0, at which the picture begins."""
+    """Size of a record in bytes."""
+    image_at: int
+    """Offset of the image in bytes."""
     height: int
     width: int
     depth: int
-    """Bits of a pixel: 1, 4 or 6. 0 is the ground, the highest value ink."""
+    """Bits per pixel: 1, 4 or 6. 0 is the background, the highest value is ink."""
     fields: dict[str, Field]
 
     @property
-    def picture_bytes(self) -> int:
-        """Bytes that a picture takes, rows and pixels without gaps."""
+    def image_bytes(self) -> int:
+        """Size of an image in bytes; rows and pixels have no padding."""
         return self.height * self.width * self.depth // 8
 
 
 def _layout(*fields: tuple[str, int] | tuple[str, int, Text]) -> dict[str, Field]:
-    """Fields of so many bits that follow each other; those without a name are undefined."""
+    """Lay out consecutive fields, given by name and number of bits; fields without a name are undefined."""
     layout, first = {}, 0
     for name, bits, *kind in fields:
         if name:
@@ -83,14 +83,11 @@ RECORDS = {
     "9B": RecordType(576, 8, 63, 64, 1, _B),
     "9G": RecordType(8199, 64, 127, 128, 4, _G),
 }
-"""The record types by name. 8G and 9G differ in nothing but where the picture begins."""
+"""The record types by name. 8G and 9G differ only in the offset of the image."""
 
 
 def values(records: np.ndarray, field: Field) -> np.ndarray:
-    """A field of each of `records`, uint8 (n, bytes).
-
-    uint64 (n,) for a number; bytes, `S`, (n,) for text, its blanks kept.
-    """
+    """Return a field of each of `records`, uint8 (n, bytes): uint64 (n,) for a number, or bytes (n,) for text."""
     start, stop = field.first // 8, -(-(field.first + field.bits) // 8)
     if field.kind == "ascii":
         return np.ascontiguousarray(records[:, start:stop]).view(f"S{stop - start}")[:, 0]

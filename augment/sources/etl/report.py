@@ -1,66 +1,63 @@
-"""What people should know of a scan: copies that are not whole, and what was left out. One sentence each."""
+"""Notes on a scan for the user, one sentence each: incomplete copies, and what was skipped."""
 
 from collections.abc import Sequence
 
+from ...shared.progress import counted
 from .catalog import SETS
-from .file_scan import Harvest, Task
+from .file_scan import FileScan, Task
 from .places import Found
 
 _SHOWN = 10
-"""Most names, or faults, that are listed."""
+"""Largest number of names, or of problems, in a list."""
 
 
-def listed(names: Sequence[str], separator: str = ", ") -> str:
-    """The first names, and how many more there are."""
+def list_names(names: Sequence[str], separator: str = ", ") -> str:
+    """Return the first names, and the number of further ones."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return separator.join(names[:_SHOWN]) + more
 
 
-def faults(bad: list[tuple[str, str]]) -> str:
-    """The first things that cannot be used, a line each; empty where there are none."""
-    return "\n  " + listed([f"{where} {why}" for where, why in bad], "\n  ") if bad else ""
+def list_bad(bad: list[tuple[str, str]]) -> str:
+    """Return the first unusable items, one per line; empty if there are none."""
+    return "\n  " + list_names([f"{where} {why}" for where, why in bad], "\n  ") if bad else ""
 
 
-def partial_copies(tasks: list[Task], harvests: list[Harvest]) -> list[str]:
-    """Files that hold more or fewer pictures than officially, and sets of which files are missing."""
+def incomplete_copies(tasks: list[Task], scans: list[FileScan]) -> list[str]:
+    """Describe files with another number of images than the official one, and sets with missing files."""
     notes, numbers = [], {task.etl_set.name: set[int]() for task in tasks}
-    for task, found in zip(tasks, harvests, strict=True):
+    for task, scan in zip(tasks, scans, strict=True):
         numbers[task.etl_set.name].add(task.number)
-        if len(found.code) != task.official and not found.unreadable:
+        if len(scan.code_index) != task.official_count and not scan.unreadable:
             name = task.etl_set.file_name(task.number)
-            notes.append(f"{name} holds {len(found.code):,} of {task.official:,} records")
-    for name, there in numbers.items():
-        files = len(SETS[name].counts)
-        missing = [SETS[name].file_name(number) for number in range(1, files + 1) if number not in there]
+            notes.append(f"{name} holds {len(scan.code_index):,} of {task.official_count:,} records")
+    for name, present in numbers.items():
+        num_files = len(SETS[name].counts)
+        missing = [SETS[name].file_name(number) for number in range(1, num_files + 1) if number not in present]
         if missing:
-            notes.append(f"ETL{name} has {len(there)} of its {files} files; missing: {listed(missing)}")
+            notes.append(f"ETL{name} has {len(present)} of its {num_files} files; missing: {list_names(missing)}")
     return notes
 
 
-_PACKED = (".zip", ".7z", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".rar", ".lzh")
+_ARCHIVES = (".zip", ".7z", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".rar", ".lzh")
 
 
-def left_out(tasks: list[Task], harvests: list[Harvest], found: Found) -> list[str]:
-    """Dummies, model pictures, texts, and files whose names are not understood."""
+def skipped(tasks: list[Task], scans: list[FileScan], found: Found) -> list[str]:
+    """Describe skipped dummy records, model images, INFO texts and unrecognized files."""
     notes = []
-    with_dummies = [task.etl_set for task, one in zip(tasks, harvests, strict=True) if one.first]
+    with_dummies = [task.etl_set for task, scan in zip(tasks, scans, strict=True) if scan.first]
     if with_dummies:
         names = " and ".join(dict.fromkeys(f"ETL{etl_set.name}" for etl_set in with_dummies))
         dummies = sum(etl_set.dummies for etl_set in with_dummies)
-        notes.append(f"{_count(dummies, 'dummy', 'dummies')} left out, the first record of each file of {names}")
-    for task, one in zip(tasks, harvests, strict=True):
-        if one.models:
+        notes.append(f"skipped {counted(dummies, 'dummy record')}, the first of each file of {names}")
+    for task, scan in zip(tasks, scans, strict=True):
+        if scan.num_models:
             name = task.etl_set.file_name(task.number)
-            notes.append(f"{_count(one.models, 'model picture', 'model pictures')} at the end of {name} left out")
-    if found.infos:
-        notes.append(f"{_count(found.infos, 'INFO text', 'INFO texts')} left out")
-    if found.strange:
-        count = _count(len(found.strange), "file whose name is", "files whose names are")
-        packed = any(name.lower().endswith(_PACKED) for name in found.strange)
-        unpack = "; unpack archives that are none of .zip, or lie in one" if packed else ""
-        notes.append(f"{count} not understood left out: {listed(found.strange)}{unpack}")
+            notes.append(f"skipped {counted(scan.num_models, 'model image')} at the end of {name}")
+    if found.num_infos:
+        notes.append(f"skipped {counted(found.num_infos, 'INFO text')}")
+    if found.unrecognized:
+        files = counted(len(found.unrecognized), "unrecognized file")
+        has_archive = any(name.lower().endswith(_ARCHIVES) for name in found.unrecognized)
+        unpack = "; unpack archives other than .zip, and archives in archives" if has_archive else ""
+        notes.append(f"skipped {files}: {list_names(found.unrecognized)}{unpack}")
     return notes
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

@@ -1,4 +1,4 @@
-"""Which sets are taken: those that the user names, else all, but no handwriting twice and nothing printed."""
+"""Selects the sets: those that the user names, or else all handwritten ones, without duplicates."""
 
 import re
 from collections.abc import Collection
@@ -7,52 +7,63 @@ from ...errors import EpochbankError
 from .catalog import PRINTED, SAME_HANDWRITING, SETS
 
 
-def choose_sets(named: str | None, there: Collection[str], where: str) -> tuple[list[str], list[str]]:
-    """Names of sets, in order, and sentences on what was left out unasked.
+def choose_sets(named: str | None, available: Collection[str], where: str) -> tuple[list[str], list[str]]:
+    """Return the names of the selected sets in official order, and notes on the sets that the default skips.
 
-    `named` is what `--etl-sets` says: names with commas between, in any case, with or without `ETL`; `7` is the larger
-    of the two that are there. `there` are the sets that `where` has. Raises `EpochbankError`.
+    Parameters
+    ----------
+    named
+        The value of `--etl-sets`: names separated by commas, ignoring case, with or without `ETL`. `7` is 7L if it is
+        available, else 7S. None for the default.
+    available
+        The sets that the source has.
+    where
+        The source, for error messages.
+
+    Raises
+    ------
+    EpochbankError
+        If sets are unknown, unavailable or have the same handwriting, or if there are none.
     """
-    return _default(there, where) if named is None else (_named(named, there, where), [])
+    return _default(available, where) if named is None else (_named(named, available, where), [])
 
 
-def _default(there: Collection[str], where: str) -> tuple[list[str], list[str]]:
-    taken, notes = [], []
-    for name in (name for name in SETS if name in there):
+def _default(available: Collection[str], where: str) -> tuple[list[str], list[str]]:
+    selected, notes = [], []
+    for name in (name for name in SETS if name in available):
         better, why = SAME_HANDWRITING.get(name, ("", ""))
-        if better in there:
-            notes.append(f"ETL{name} left out: {why}; --etl-sets {name} takes it instead")
+        if better in available:
+            notes.append(f"skipped ETL{name}: {why}; select it with --etl-sets {name}")
         elif name == PRINTED:
-            notes.append(f"ETL{name} left out: it is printed, not written by hand; --etl-sets {name} takes it")
+            notes.append(f"skipped ETL{name}: it is printed, not handwritten; select it with --etl-sets {name}")
         else:
-            taken.append(name)
-    if not taken:
+            selected.append(name)
+    if not selected:
         raise EpochbankError(
-            f"{where} holds ETL{PRINTED} alone, which is printed, not written by hand. Take it with --etl-sets "
-            f"{PRINTED}.",
-            words=True,
+            f"{where} holds only ETL{PRINTED}, which is printed, not handwritten. Select it with --etl-sets {PRINTED}.",
+            usage=True,
         )
-    return taken, notes
+    return selected, notes
 
 
-def _named(named: str, there: Collection[str], where: str) -> list[str]:
+def _named(named: str, available: Collection[str], where: str) -> list[str]:
     words = [word for word in re.split(r"[,\s]+", named) if word]
-    listed = ", ".join(name for name in SETS if name in there)
-    taken = set()
+    listed = ", ".join(name for name in SETS if name in available)
+    selected = set()
     for word in words:
         name = re.sub(r"^ETL[-_]?", "", word.upper())
-        name = next((seven for seven in ("7L", "7S") if seven in there), "7L") if name == "7" else name
-        if name not in there:
-            what = "is not there" if name in SETS else f"is none of {', '.join(SETS)}"
-            raise EpochbankError(f"--etl-sets {named}: {word} {what}; {where} has {listed}.", words=True)
-        taken.add(name)
-    if not taken:
-        raise EpochbankError(f"--etl-sets {named!r} names no set; {where} has {listed}.", words=True)
+        name = next((seven for seven in ("7L", "7S") if seven in available), "7L") if name == "7" else name
+        if name not in available:
+            what = "is not available" if name in SETS else f"is not one of {', '.join(SETS)}"
+            raise EpochbankError(f"--etl-sets {named}: {word} {what}; {where} has {listed}.", usage=True)
+        selected.add(name)
+    if not selected:
+        raise EpochbankError(f"--etl-sets {named!r} names no set; {where} has {listed}.", usage=True)
     for name, (better, why) in SAME_HANDWRITING.items():
-        if {name, better} <= taken:
+        if {name, better} <= selected:
             raise EpochbankError(
-                f"--etl-sets {named}: {why}; with both, the same handwriting would stand on both sides of a split. "
-                f"Name one of {better} and {name}.",
-                words=True,
+                f"--etl-sets {named}: {why}, so the same handwriting would be in several splits. "
+                f"Name only one of {better} and {name}.",
+                usage=True,
             )
-    return [name for name in SETS if name in taken]
+    return [name for name in SETS if name in selected]

@@ -1,4 +1,4 @@
-"""The ETL Character Database as a source: what is taken of it, and what people should know of the rest."""
+"""The ETL Character Database as a source: selects sets and characters, and reports what it skips."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,139 +9,138 @@ from ...errors import EpochbankError
 from ...shared.progress import Progress
 from ...shared.workers import on_all_cores
 from ..base import Scan, SourceOptions
-from .archives import Unreadable, bytes_of, check_space, must_be_laid_bare
+from .archives import Unreadable, check_space, locate, needs_extraction
 from .catalog import SETS, TABLE, EtlSet
-from .characters import GROUPS, jis0201, jis0208, pick, read_table
-from .collect import Gathering
-from .file_scan import Harvest, Task, harvest
-from .places import Found, Place, find
-from .report import faults, left_out, listed, partial_copies
+from .characters import GROUPS, jis0201, jis0208, parse_characters, read_table
+from .collect import ScanCollector
+from .file_scan import FileScan, Task, scan_file
+from .places import Found, Place, find_files
+from .report import incomplete_copies, list_bad, list_names, skipped
 from .selection import choose_sets
 
-_LARGEST_TABLE = 1 << 20
-"""Bytes of `euc_co59.dat` that are read: it has some thirty thousand."""
+_MAX_TABLE_SIZE = 1 << 20
+"""Largest accepted size of `euc_co59.dat` in bytes. The official file has about thirty thousand."""
 
 CharacterOf = Callable[[int], str | None]
 
 
 class EtlSource:
-    """A directory with files of the database, their `.zip` archives, or both; or one such archive or file."""
+    """A directory with files of the database or their .zip archives, or a single file or archive."""
 
     def __init__(self, path: Path, name: str, options: SourceOptions):
         self.path, self.name, self.options = path, name, options
-        self.picked = pick(options.characters)
+        self.wanted = parse_characters(options.characters)
 
     def identity(self) -> Any:
-        """Path; and path below it, bytes and time of change of each file of the database and each archive."""
-        return ["etl", str(self.path.resolve()), find(self.path).identity(self.path)]
+        """Return the path, and the relative path, size and modification time of each file and archive."""
+        return ["etl", str(self.path.resolve()), find_files(self.path).identity(self.path)]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
-        """Read codes and sheets of all pictures that are taken, on so many cores.
+        """Read codes and sheets of all selected images with `jobs` processes.
 
-        What lies deflated in archives is laid bare in `workspace`. `EpochbankError` where nothing can be taken, where
-        what is asked for is not there, and where there is no room.
+        Compressed members of archives are extracted to `workspace`. Raises `EpochbankError` if no image can be used,
+        if the requested sets or characters do not occur, or if the disk has too little space.
         """
-        found = find(self.path)
+        found = find_files(self.path)
         if not found.files:
             raise EpochbankError(
                 f"{self.path} holds no file of the ETL Character Database; expected files such as ETL9G_01, or .zip "
-                f"archives of them.{faults(found.bad)}{_strange(found)}"
+                f"archives of them.{list_bad(found.bad)}{_unrecognized(found)}"
             )
         names, notes = choose_sets(self.options.etl_sets, {name for name, _ in found.files}, str(self.path))
-        places = {key: _the_one(key, found.files[key], notes) for key in sorted(found.files) if key[0] in names}
+        places = {key: _choose_place(key, found.files[key], notes) for key in sorted(found.files) if key[0] in names}
         decoders = {name: _decoder(SETS[name], found, workspace) for name in names}
         check_space(places.values(), workspace)
         tasks = [
             Task(SETS[name], number, place, workspace / f"{name}-{number}") for (name, number), place in places.items()
         ]
-        harvests = _harvest(tasks, jobs)
-        gathering = Gathering(self.picked, found.bad)
-        for task, one in zip(tasks, harvests, strict=True):
-            gathering.add(task, one, decoders[task.etl_set.name])
-        notes += partial_copies(tasks, harvests) + left_out(tasks, harvests, found) + self._unpicked(gathering)
-        scan = gathering.scan(workspace, notes)
+        scans = _scan_files(tasks, jobs)
+        collector = ScanCollector(self.wanted, found.bad)
+        for task, file_scan in zip(tasks, scans, strict=True):
+            collector.add(task, file_scan, decoders[task.etl_set.name])
+        notes += incomplete_copies(tasks, scans) + skipped(tasks, scans, found) + self._character_notes(collector)
+        scan = collector.scan(workspace, notes)
         if not len(scan.labels):
-            raise EpochbankError(self._nothing(scan))
+            raise EpochbankError(self._no_images(scan))
         return scan
 
-    def _unpicked(self, gathering: Gathering) -> list[str]:
-        """Sentences on what `--characters` left out, and on what it names in vain."""
+    def _character_notes(self, collector: ScanCollector) -> list[str]:
+        """Describe the images that `--characters` skips, and the characters in it that do not occur."""
         notes = []
-        if gathering.unwanted:
-            notes.append(f"pictures of other characters left out, as --characters says: {gathering.unwanted:,}")
-        vain = sorted((self.picked.characters or frozenset()) - gathering.met)
-        if vain:
-            notes.append(f"of the characters that --characters names, these occur nowhere: {listed(vain)}")
+        if collector.num_unwanted:
+            notes.append(f"skipped {collector.num_unwanted:,} images of characters that --characters does not select")
+        absent = sorted(self.wanted.characters - collector.found)
+        if absent:
+            notes.append(f"characters of --characters that do not occur: {list_names(absent)}")
         return notes
 
-    def _nothing(self, scan: Scan) -> str:
+    def _no_images(self, scan: Scan) -> str:
         if self.options.characters is None:
-            return f"{self.path} holds no picture that can be used.{faults(scan.bad)}"
+            return f"{self.path} holds no image that can be used.{list_bad(scan.bad)}"
         return (
-            f"{self.path} has none of --characters {self.options.characters}; expected {', '.join(GROUPS)}, all, or "
-            f"the characters themselves, of the sets that are taken.{faults(scan.bad)}"
+            f"{self.path} has no image of --characters {self.options.characters}; expected {', '.join(GROUPS)}, all, "
+            f"or characters that occur in the selected sets.{list_bad(scan.bad)}"
         )
 
 
-def _strange(found: Found) -> str:
-    return f"\nNot understood: {listed(found.strange)}." if found.strange else ""
+def _unrecognized(found: Found) -> str:
+    return f"\nUnrecognized files: {list_names(found.unrecognized)}." if found.unrecognized else ""
 
 
-def _the_one(key: tuple[str, int], places: list[Place], notes: list[str]) -> Place:
-    """The place that a file is taken from, an unpacked one before one in an archive; `EpochbankError` for two alike."""
+def _choose_place(key: tuple[str, int], places: list[Place], notes: list[str]) -> Place:
+    """Choose where to read a file, preferably unpacked. Raises `EpochbankError` if the choice is ambiguous."""
     name = SETS[key[0]].file_name(key[1])
     unpacked = [place for place in places if place.member is None]
     if len(unpacked or places) > 1:
-        shown = " and ".join(place.shown for place in unpacked or places)
-        raise EpochbankError(f"{name} is there more than once: {shown}. Move all but one away.")
+        listed = " and ".join(place.name for place in unpacked or places)
+        raise EpochbankError(f"{name} exists more than once: {listed}. Remove all but one of them.")
     if len(places) > 1:
-        packed = listed([place.shown for place in places if place.member is not None])
-        notes.append(f"{name} is taken from {unpacked[0].shown}, not from {packed}")
+        archived = list_names([place.name for place in places if place.member is not None])
+        notes.append(f"{name} is read from {unpacked[0].name}, not from {archived}")
     return (unpacked or places)[0]
 
 
-def _harvest(tasks: list[Task], jobs: int) -> list[Harvest]:
-    """What each file holds, in order."""
-    results: dict[int, Harvest] = {}
-    packed = any(must_be_laid_bare(task.place) for task in tasks)
-    with Progress("unpack" if packed else "scan", len(tasks), "files", quiet=not packed) as progress:
-        for number, found in on_all_cores(harvest, tasks, len(tasks), jobs):
-            results[number] = found
+def _scan_files(tasks: list[Task], jobs: int) -> list[FileScan]:
+    """Scan all files; results in the order of `tasks`."""
+    results: dict[int, FileScan] = {}
+    extract = any(needs_extraction(task.place) for task in tasks)
+    with Progress("unpack" if extract else "scan", len(tasks), "files", quiet=not extract) as progress:
+        for number, scan in on_all_cores(scan_file, tasks, len(tasks), jobs):
+            results[number] = scan
             progress.advance(1)
     return [results[number] for number in range(len(tasks))]
 
 
 def _decoder(etl_set: EtlSet, found: Found, workspace: Path) -> CharacterOf:
-    """The characters of a set's codes. `EpochbankError` where the printed set's table is missing."""
+    """Return the function from codes to characters. Raises `EpochbankError` if the table of a set is missing."""
     if etl_set.code == "jis0208":
         return jis0208
     if etl_set.code == "jis0201":
         return partial(jis0201, hiragana=etl_set.hiragana)
     contents: dict[bytes, str] = {}
     for place in found.tables:
-        contents.setdefault(_content(place, workspace), place.shown)
+        contents.setdefault(_read_whole(place, workspace), place.name)
     if len(contents) != 1:
-        what = f"{' and '.join(contents.values())} differ" if contents else f"there is no {TABLE} beside it"
+        what = f"{' and '.join(contents.values())} differ" if contents else f"{TABLE} is missing"
         raise EpochbankError(
-            f"ETL{etl_set.name} cannot be read: {what}; expected the one {TABLE} that comes with the database, which "
-            f"says what its codes mean. Put it into the directory or the archive, or leave {etl_set.name} out of "
-            "--etl-sets."
+            f"ETL{etl_set.name} cannot be read: {what}; expected one {TABLE}, which comes with the database and maps "
+            f"codes to characters. Put it into the directory or the archive, or omit {etl_set.name} from --etl-sets."
         )
-    ((content, shown),) = contents.items()
-    return read_table(content, shown).get
+    ((content, name),) = contents.items()
+    return read_table(content, name).get
 
 
-def _content(place: Place, workspace: Path) -> bytes:
-    """All bytes of a table. `EpochbankError` where it cannot be read, or is too large to be one."""
-    if place.size > _LARGEST_TABLE:
+def _read_whole(place: Place, workspace: Path) -> bytes:
+    """Return the contents of a table. Raises `EpochbankError` if it is unreadable or too large."""
+    if place.size > _MAX_TABLE_SIZE:
         raise EpochbankError(
-            f"{place.shown} has {place.size:,} bytes; expected at most {_LARGEST_TABLE:,}. Take the file that comes "
+            f"{place.name} has {place.size:,} bytes; expected at most {_MAX_TABLE_SIZE:,}. Use the file that comes "
             "with ETL2."
         )
     try:
-        path, offset = bytes_of(place, workspace / TABLE)
+        path, offset = locate(place, workspace / TABLE)
         with open(path, "rb") as file:
             file.seek(offset)
             return file.read(place.size)
     except Unreadable as error:
-        raise EpochbankError(f"{place.shown} {error}.") from error
+        raise EpochbankError(f"{place.name} {error}.") from error
