@@ -1,4 +1,4 @@
-"""The draw: what is done to the picture at a position, by the table in distortions.md and by position alone."""
+"""The draw: distributed as in the table of distortions.md, and a pure function of the position."""
 
 import itertools
 import math
@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from epochbank.augment.distortion.draw import Draw, draw
-from epochbank.augment.distortion.recipe import Recipe, load_recipe, parse_recipe
+from epochbank.augment.distortion.recipe import Recipe, load_recipe
 from epochbank.augment.store.description import fingerprint_of
+from operation_battery import recipe_of
 
 few = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
@@ -21,15 +22,11 @@ SHAPE = (64, 64, 1)
 GEOMETRY = ["rotate", "shear", "scale", "sine"]
 FILTERS = ["blur", "sharpen", "smooth"]
 COUNT = 60_000
-"""Positions drawn for the statistics; the fingerprint is fixed, so these tests do not depend on chance."""
-
-
-def recipe_of(*stages: dict[str, Any]) -> Recipe:
-    return parse_recipe({"name": "test", "stage": list(stages)})
+"""Positions drawn for the statistics; the fingerprint is fixed, so that these tests are deterministic."""
 
 
 def plain(drawn: Draw, recipe: Recipe) -> list[list[tuple[str, dict[str, Any]]]]:
-    """What is applied to each picture, in plain numbers that can be compared."""
+    """Return what is applied to each image, in plain numbers that can be compared."""
     return [
         [
             (
@@ -40,47 +37,47 @@ def plain(drawn: Draw, recipe: Recipe) -> list[list[tuple[str, dict[str, Any]]]]
                     if name != "generator"
                 },
             )
-            for one in picture
+            for one in image
         ]
-        for picture in drawn.applied(recipe)
+        for image in drawn.applied(recipe)
     ]
 
 
 @cache
 def drawn_of(name: str) -> dict[str, Any]:
-    """`ops`, the operation of each stage by position, and each operation's parameters as arrays, of many positions."""
+    """Return `ops`, the operation of each stage by position, and the parameters of each operation as arrays."""
     recipe, run = load_recipe(name), 10_000
     ops: list[list[str]] = []
     parameters: dict[str, dict[str, list[Any]]] = {}
     for start in range(0, COUNT, run):
-        for picture in draw(recipe, SHAPE, "statistics", 0, start, start + run).applied(recipe):
-            ops.append([one.op for one in picture])
-            for one in picture:
+        for image in draw(recipe, SHAPE, "statistics", 0, start, start + run).applied(recipe):
+            ops.append([one.op for one in image])
+            for one in image:
                 for key, value in one.parameters.items():
                     parameters.setdefault(one.op, {}).setdefault(key, []).append(value)
     arrays = {op: {key: np.array(value) for key, value in of.items()} for op, of in parameters.items()}
     return {"ops": np.array(ops), **arrays}
 
 
-def assert_by_chance(chi_square: float, freedom: int) -> None:
-    """The sum is below what chance exceeds once in three million times (five sigma, by Wilson and Hilferty)."""
+def assert_within_chance(chi_square: float, freedom: int) -> None:
+    """The sum is below the five-sigma limit (one in three million, by Wilson and Hilferty)."""
     limit = freedom * (1 - 2 / (9 * freedom) + 5 * math.sqrt(2 / (9 * freedom))) ** 3
     assert chi_square < limit, (chi_square, limit, freedom)
 
 
 def assert_even(values: np.ndarray, possible: Any, shares: Any = None) -> None:
-    """Chi-square: `values` take each of the `possible` ones, and no other, as often as `shares` (evenly) have it."""
+    """By chi-square, `values` are distributed over `possible` as in `shares`, by default evenly."""
     found, counts = np.unique(values, return_counts=True)
     assert set(found.tolist()) == set(possible)
     observed = dict(zip(found.tolist(), counts.tolist(), strict=True))
     expected = len(values) * (np.full(len(possible), 1 / len(possible)) if shares is None else np.array(shares))
     counted = np.array([observed[value] for value in possible])
     spread = float(((counted - expected) ** 2 / expected).sum())
-    assert_by_chance(spread, len(possible) - 1)
+    assert_within_chance(spread, len(possible) - 1)
 
 
 def assert_uniform(values: np.ndarray, low: float, high: float) -> None:
-    """`values` lie in [low, high], come near both ends, and fill what lies between evenly."""
+    """`values` are uniform in [low, high] and come near both ends."""
     assert values.dtype == np.float64
     assert values.min() >= low
     assert values.max() <= high
@@ -91,21 +88,21 @@ def assert_uniform(values: np.ndarray, low: float, high: float) -> None:
 
 
 def assert_independent(one: np.ndarray, other: np.ndarray) -> None:
-    """Chi-square of the table of two columns of names or numbers of few kinds."""
+    """By chi-square, two columns of a few names or numbers are independent."""
     rows, columns = np.unique(one, return_inverse=True)[1], np.unique(other, return_inverse=True)[1]
     table = np.zeros((rows.max() + 1, columns.max() + 1))
     np.add.at(table, (rows, columns), 1)
     expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / table.sum()
-    assert_by_chance(((table - expected) ** 2 / expected).sum(), (table.shape[0] - 1) * (table.shape[1] - 1))
+    assert_within_chance(((table - expected) ** 2 / expected).sum(), (table.shape[0] - 1) * (table.shape[1] - 1))
 
 
 def strengths(shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and greatest strength that rolls column i by `shift[..., i]`, by the formula of distortions.md.
+    """Return the smallest and largest strength that rolls column i by `shift[..., i]` in distortions.md.
 
-    Where the roll is trunc(s c), s c lies in [k, k + 1), (k - 1, k] or (-1, 1). Columns with c = 0 allow any.
+    If trunc(s c) = k, then s c is in [k, k + 1), (k - 1, k] or (-1, 1). A column with c = 0 allows any strength.
     """
     factor = np.array([64 / 3 * math.sin(-2 * math.pi * column * (2 / 64)) for column in range(64)])
-    reach = shift * np.sign(factor)  # Of s |c|.
+    reach = shift * np.sign(factor)  # of s |c|
     low = np.where(reach > 0, reach, reach - 1) / np.maximum(np.abs(factor), 1e-9)
     high = np.where(reach < 0, reach, reach + 1) / np.maximum(np.abs(factor), 1e-9)
     assert np.all(shift[..., np.abs(factor) < 1e-9] == 0)
@@ -114,15 +111,15 @@ def strengths(shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["kanji", "kanji-strong"])
 class TestBuiltInRecipe:
-    def test_one_geometric_operation_then_one_filter_each_evenly(self, name: str) -> None:
-        """A picture gets one of the four geometric operations, then one of the three filters, each drawn evenly."""
+    def test_one_geometric_operation_then_one_filter(self, name: str) -> None:
+        """An image gets one of the four geometric operations, then one of the three filters, with equal probability."""
         ops = drawn_of(name)["ops"]
         assert ops.shape == (COUNT, 2)
         assert_even(ops[:, 0], GEOMETRY)
         assert_even(ops[:, 1], FILTERS)
 
-    def test_stages_and_neighbours_are_independent(self, name: str) -> None:
-        """Neither the other stage nor the positions before say anything about what is chosen."""
+    def test_stages_and_neighbors_are_independent(self, name: str) -> None:
+        """The choice depends neither on the other stage nor on earlier positions."""
         ops = drawn_of(name)["ops"]
         assert_independent(ops[:, 0], ops[:, 1])
         for level in (0, 1):
@@ -130,14 +127,14 @@ class TestBuiltInRecipe:
                 assert_independent(ops[:-lag, level], ops[lag:, level])
         assert_independent(ops[:-1, 0], ops[1:, 1])
 
-    def test_choice_is_even_all_along_the_epoch(self, name: str) -> None:
-        """No stretch of the epoch prefers an operation."""
+    def test_choice_is_even_in_every_part_of_the_epoch(self, name: str) -> None:
+        """Every part of the epoch has the operations in the same proportions."""
         ops = drawn_of(name)["ops"]
         assert_independent(ops[:, 0], np.arange(COUNT) // 2000)
         assert_independent(ops[:, 0], np.arange(COUNT) % 64)
 
     def test_rotate(self, name: str) -> None:
-        """Degrees are uniform in [-15, 15], or in [-30, 30] in the strong form."""
+        """Degrees are uniform in [-15, 15], and in [-30, 30] for kanji-strong."""
         limit = {"kanji": 15, "kanji-strong": 30}[name]
         assert drawn_of(name)["rotate"].keys() == {"degrees"}
         assert_uniform(drawn_of(name)["rotate"]["degrees"], -limit, limit)
@@ -151,7 +148,7 @@ class TestBuiltInRecipe:
         assert_independent((shear["x"] * 25).round(), (shear["y"] * 25).round())
 
     def test_scale(self, name: str) -> None:
-        """Sides are integers in [25, 62] (strong: [20, 62]), each equally likely; offsets in [0, 63 - side]."""
+        """Sides are uniform integers in [25, 62] (kanji-strong: [20, 62]), offsets in [0, 63 - side]."""
         lowest = {"kanji": 25, "kanji-strong": 20}[name]
         scale = drawn_of(name)["scale"]
         assert scale.keys() == {"width", "height", "left", "top"}
@@ -164,7 +161,7 @@ class TestBuiltInRecipe:
             assert np.all(scale[offset] <= room)
             for pixels in range(lowest, 63):
                 at = scale[offset][scale[side] == pixels]
-                if 63 - pixels <= 20:  # Enough draws to meet every offset many times over.
+                if 63 - pixels <= 20:  # Enough draws to see every offset many times.
                     assert_even(at, range(64 - pixels))
                 else:
                     assert at.min() <= 2
@@ -175,13 +172,13 @@ class TestBuiltInRecipe:
         assert_independent(scale["width"] // 8, scale["top"] / (64 - scale["height"]) > 0.5)
 
     def test_blur(self, name: str) -> None:
-        """The radius is uniform in [0.5, 1.2]; the other filters draw nothing."""
+        """The radius is uniform in [0.5, 1.2]; the other filters have no parameters."""
         assert drawn_of(name)["blur"].keys() == {"radius"}
         assert_uniform(drawn_of(name)["blur"]["radius"], 0.5, 1.2)
         assert drawn_of(name).keys() == {"ops", "rotate", "shear", "scale", "sine", "blur"}
 
-    def test_neighbouring_parameters_are_uncorrelated(self, name: str) -> None:
-        """One draw says nothing about the next."""
+    def test_neighboring_parameters_are_uncorrelated(self, name: str) -> None:
+        """One draw is not correlated with the next."""
         for op, key in (("rotate", "degrees"), ("shear", "x"), ("shear", "y"), ("scale", "width"), ("blur", "radius")):
             values = drawn_of(name)[op][key]
             for lag in (1, 2, 3):
@@ -189,14 +186,14 @@ class TestBuiltInRecipe:
 
 
 def test_kanji_wave_has_one_strength_and_a_random_sign() -> None:
-    """In kanji all columns share one strength in [0.15, 0.2], positive as often as negative."""
+    """In kanji all columns share one strength in [0.15, 0.2], and both signs are equally likely."""
     shift = drawn_of("kanji")["sine"]["shift"]
     assert drawn_of("kanji")["sine"].keys() == {"shift"}
     assert shift.dtype == np.int64
     assert shift.shape[1:] == (64,)
     low, high = (edge.astype(float) for edge in strengths(shift))
     least, most = low.max(axis=1), high.min(axis=1)
-    assert np.all(least <= most)  # One strength explains every column.
+    assert np.all(least <= most)  # A single strength explains every column.
     assert np.all(np.maximum(least, -0.2) <= np.minimum(most, 0.2))
     negative = most < 0
     assert np.all((least > 0) | negative)
@@ -208,13 +205,13 @@ def test_kanji_wave_has_one_strength_and_a_random_sign() -> None:
 
 
 def test_strong_wave_is_ragged_and_positive() -> None:
-    """In kanji-strong every column has a strength of its own in [0.15, 0.2], never negative."""
+    """In kanji-strong every column has a separate strength in [0.15, 0.2], never a negative one."""
     shift = drawn_of("kanji-strong")["sine"]["shift"]
     low, high = (edge.astype(float) for edge in strengths(shift))
     assert np.all(np.maximum(low, 0.15) <= np.minimum(high, 0.2) + 1e-12)
-    # No single strength explains the columns of more than a few pictures.
+    # For few images only, a single strength explains all columns.
     assert np.mean(low.max(axis=1) > high.min(axis=1)) > 0.9
-    # Column 16 stands at a quarter of the first wave's two: its factor is 64 / 3 * sin(-pi) = 0; column 8 is deepest.
+    # The factor of column 16 is 64 / 3 * sin(-pi) = 0; that of column 8 is the largest.
     assert_even(shift[:, 8], [-4, -3], [0.25, 0.75])
     assert_even(shift[:, 24], [3, 4], [0.75, 0.25])
     assert_independent(shift[:, 8], shift[:, 9])
@@ -222,8 +219,8 @@ def test_strong_wave_is_ragged_and_positive() -> None:
 
 
 def test_scale_is_a_fraction_of_each_side() -> None:
-    """Of a picture of another size, width and height are the same fractions of its own two sides."""
-    recipe = recipe_of({"operation": [{"op": "scale", "width": [25 / 64, 62 / 64], "height": [0.5, 0.75]}]})
+    """For another image size, width and height are the same fractions of its sides."""
+    recipe = recipe_of({"op": "scale", "width": [25 / 64, 62 / 64], "height": [0.5, 0.75]})
     drawn = [one.parameters for (one,) in draw(recipe, (32, 128, 3), "f", 0, 0, 20_000).applied(recipe)]
     assert {one["width"] for one in drawn} == set(range(50, 125))
     assert {one["height"] for one in drawn} == set(range(16, 25))
@@ -233,8 +230,8 @@ def test_scale_is_a_fraction_of_each_side() -> None:
 
 
 def test_scale_of_the_whole_side_stays_where_it_is() -> None:
-    """A picture scaled to its full side has nowhere to go: offset 0; and no side ever falls below one pixel."""
-    recipe = recipe_of({"operation": [{"op": "scale", "width": [1, 1], "height": [0, 0]}]})
+    """A side at full size has offset 0, and no side becomes shorter than one pixel."""
+    recipe = recipe_of({"op": "scale", "width": [1, 1], "height": [0, 0]})
     for (one,) in draw(recipe, (10, 7, 1), "f", 0, 0, 50).applied(recipe):
         assert (one.parameters["width"], one.parameters["left"]) == (7, 0)
         assert one.parameters["height"] == 1
@@ -242,7 +239,7 @@ def test_scale_of_the_whole_side_stays_where_it_is() -> None:
 
 
 def test_weights_are_respected() -> None:
-    """Operations are drawn in proportion to their weights, and one of weight 0 never."""
+    """Operations are drawn in proportion to their weights; an operation of weight 0 is never drawn."""
     operations = [
         {"op": "smooth", "weight": 0},
         {"op": "rotate", "weight": 3},
@@ -251,28 +248,28 @@ def test_weights_are_respected() -> None:
         {"op": "blur", "weight": 0.5},
         {"op": "sine", "weight": 0},
     ]
-    recipe = recipe_of({"operation": operations})
+    recipe = recipe_of(operations)
     ops = np.array([one.op for (one,) in draw(recipe, SHAPE, "weights", 0, 0, 45_000).applied(recipe)])
     assert_even(ops, ["rotate", "shear", "blur"], [3 / 4.5, 1 / 4.5, 0.5 / 4.5])
 
 
 @pytest.mark.parametrize("probability", [0, 0.01, 0.3, 0.5, 1])
 def test_stage_probability_is_respected(probability: float) -> None:
-    """A stage is applied with its probability: never at 0, always at 1; and independently of the other stages."""
+    """A stage is applied with its probability (never at 0, always at 1), independently of the other stages."""
     recipe = recipe_of(
         {"probability": probability, "operation": [{"op": "rotate"}, {"op": "shear"}]},
         {"probability": 0.5, "operation": [{"op": "smooth"}, {"op": "blur"}]},
     )
     count = 40_000
-    pictures = draw(recipe, SHAPE, "probability", 0, 0, count).applied(recipe)
-    first = np.array([any(one.op in GEOMETRY for one in picture) for picture in pictures])
-    second = np.array([any(one.op in FILTERS for one in picture) for picture in pictures])
+    images = draw(recipe, SHAPE, "probability", 0, 0, count).applied(recipe)
+    first = np.array([any(one.op in GEOMETRY for one in image) for image in images])
+    second = np.array([any(one.op in FILTERS for one in image) for image in images])
     assert abs(first.mean() - probability) <= 5 * math.sqrt(probability * (1 - probability) / count)
     assert abs(second.mean() - 0.5) < 5 * math.sqrt(0.25 / count)
     if 0 < probability < 1:
         assert_independent(first, second)
         assert_independent(first[:-1], first[1:])
-        chosen = np.array([picture[0].op for picture in pictures if picture and picture[0].op in GEOMETRY])
+        chosen = np.array([image[0].op for image in images if image and image[0].op in GEOMETRY])
         assert abs((chosen == "rotate").mean() - 0.5) < 5 * math.sqrt(0.25 / len(chosen))
 
 
@@ -284,38 +281,38 @@ def test_stage_probability_is_respected(probability: float) -> None:
     cuts=st.lists(st.integers(0, 60), max_size=6),
     shape=st.tuples(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3])),
 )
-def test_draws_do_not_depend_on_how_positions_are_cut(
+def test_draws_do_not_depend_on_how_positions_are_divided(
     name: str, epoch: int, start: int, cuts: list[int], shape: tuple[int, int, int]
 ) -> None:
-    """Whatever runs a stretch of positions is cut into, empty ones included, each position gets the same."""
+    """However positions are divided into runs, even empty ones, each position gets the same draw."""
     recipe, stop = load_recipe(name), start + 60
     edges = [start, *sorted(start + cut for cut in cuts), stop]
     whole = plain(draw(recipe, shape, "cuts", epoch, start, stop), recipe)
     assert len(whole) == 60
-    parts = [
-        picture
+    divided = [
+        image
         for low, high in itertools.pairwise(edges)
-        for picture in plain(draw(recipe, shape, "cuts", epoch, low, high), recipe)
+        for image in plain(draw(recipe, shape, "cuts", epoch, low, high), recipe)
     ]
-    assert parts == whole
+    assert divided == whole
 
 
-def test_every_position_of_every_epoch_has_a_draw_of_its_own() -> None:
-    """No drawn number comes twice: not at another position, epoch, stage or fingerprint."""
-    turn = [{"op": "rotate", "degrees": [-180, 180]}]
-    recipe = recipe_of({"operation": turn}, {"operation": turn})
+def test_every_position_of_every_epoch_has_a_different_draw() -> None:
+    """No number is drawn twice, at any position, epoch, stage or fingerprint."""
+    rotation = {"op": "rotate", "degrees": [-180, 180]}
+    recipe = recipe_of(rotation, rotation)
     seen: list[float] = []
     for fingerprint in ("a", "b", fingerprint_of({"seed": 1}), fingerprint_of({"seed": 2})):
         for epoch in (0, 1, 2, 10, 11, 100):
-            for picture in draw(recipe, SHAPE, fingerprint, epoch, 0, 500).applied(recipe):
-                seen += [one.parameters["degrees"] for one in picture]
+            for image in draw(recipe, SHAPE, fingerprint, epoch, 0, 500).applied(recipe):
+                seen += [one.parameters["degrees"] for one in image]
     assert len(seen) == 4 * 6 * 500 * 2
     assert len(set(seen)) == len(seen)
 
 
 def test_epochs_are_uncorrelated() -> None:
-    """What is drawn in one epoch says nothing about the same position in another."""
-    recipe = recipe_of({"operation": [{"op": "rotate"}]})
+    """The draw at a position is not correlated with the draw at the same position of another epoch."""
+    recipe = recipe_of({"op": "rotate"})
     epochs = [
         np.array([one.parameters["degrees"] for (one,) in draw(recipe, SHAPE, "f", epoch, 0, 4000).applied(recipe)])
         for epoch in range(6)
@@ -324,32 +321,30 @@ def test_epochs_are_uncorrelated() -> None:
     assert np.abs(table - np.eye(6)).max() < 5 / math.sqrt(4000)
 
 
-def test_the_same_twice() -> None:
-    """Asked twice, the draw is the same."""
+def test_draw_is_deterministic() -> None:
+    """Two calls give the same draw."""
     recipe = load_recipe("kanji")
     assert plain(draw(recipe, SHAPE, "f", 3, 5, 50), recipe) == plain(draw(recipe, SHAPE, "f", 3, 5, 50), recipe)
 
 
 def test_shift_follows_the_formula_of_the_table() -> None:
-    """Column i is rolled by trunc(s (H / 3) sin(-2 pi i (2 / W))), for any size."""
+    """Column i is rolled by trunc(s (H / 3) sin(-2 pi i (2 / W))) rows, for any size."""
     for strength, shape in ((0.17, (64, 64, 1)), (0.2, (48, 80, 3)), (-0.15, (33, 7, 1)), (3.0, (5, 31, 1))):
         recipe = recipe_of(
-            {"operation": [{"op": "sine", "strength": [strength, strength], "random_sign": False}]},
-            {"operation": [{"op": "sine", "strength": [strength] * 2, "random_sign": False, "per_column": True}]},
+            {"op": "sine", "strength": [strength] * 2, "random_sign": False},
+            {"op": "sine", "strength": [strength] * 2, "random_sign": False, "per_column": True},
         )
         height, width, _ = shape
         expected = [
             math.trunc(strength * (height / 3) * math.sin(-2 * math.pi * i * (2 / width))) for i in range(width)
         ]
-        for picture in draw(recipe, shape, "f", 0, 0, 3).applied(recipe):
-            assert [one.parameters["shift"].tolist() for one in picture] == [expected, expected]
+        for image in draw(recipe, shape, "f", 0, 0, 3).applied(recipe):
+            assert [one.parameters["shift"].tolist() for one in image] == [expected, expected]
 
 
 def test_random_sign_of_every_column() -> None:
-    """With `random_sign` and `per_column`, each column has a sign of its own, both equally often."""
-    recipe = recipe_of(
-        {"operation": [{"op": "sine", "strength": [1, 1], "random_sign": True, "per_column": True}]},
-    )
+    """With `random_sign` and `per_column`, the sign of each column is drawn separately, both equally likely."""
+    recipe = recipe_of({"op": "sine", "strength": [1, 1], "random_sign": True, "per_column": True})
     shift = np.array([one.parameters["shift"] for (one,) in draw(recipe, SHAPE, "f", 0, 0, 4000).applied(recipe)])
     for column in (3, 8, 24, 60):
         assert set(np.abs(shift[:, column])) == {abs(shift[0, column])}
@@ -358,11 +353,11 @@ def test_random_sign_of_every_column() -> None:
 
 
 def test_parameters_are_plain_numbers() -> None:
-    """Parameters are Python floats and integers, as JSON and Pillow want them; a shift is an array of integers."""
+    """Parameters are Python floats and integers, as JSON and Pillow need them; a shift is an array of integers."""
     kinds = {
         (one.op, key): type(value)
-        for picture in draw(load_recipe("kanji"), SHAPE, "f", 0, 0, 200).applied(load_recipe("kanji"))
-        for one in picture
+        for image in draw(load_recipe("kanji"), SHAPE, "f", 0, 0, 200).applied(load_recipe("kanji"))
+        for one in image
         for key, value in one.parameters.items()
     }
     assert kinds == {
@@ -376,13 +371,13 @@ def test_parameters_are_plain_numbers() -> None:
 
 
 def test_golden() -> None:
-    """The stream is fixed for ever: what these positions of this fingerprint get is written out."""
+    """The stream never changes: these positions of this fingerprint have these draws."""
     recipe = load_recipe("kanji")
     assert plain(draw(recipe, (64, 16, 1), "golden", 3, 1007, 1015), recipe) == GOLDEN
 
 
 def test_golden_strong() -> None:
-    """So it is with a strength for every column, whose numbers take more than one block."""
+    """The same holds with a strength for every column, where an image needs more than one block of random numbers."""
     recipe = recipe_of(
         {
             "probability": 0.5,
@@ -396,12 +391,12 @@ def test_golden_strong() -> None:
 
 
 def test_golden_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The generator of an operation of the user's own is fixed too, as a stream of raw words."""
-    (tmp_path / "own_golden.py").write_text("def same(picture, generator):\n    return picture\n", encoding="utf-8")
+    """The raw words of the generator of a custom operation never change either."""
+    (tmp_path / "custom_golden.py").write_text("def same(image, generator):\n    return image\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    own = {"operation": [{"op": "own_golden:same"}]}
-    drawn = draw(recipe_of(own, own), SHAPE, "golden", 3, 1000, 1002).applied(recipe_of(own, own))
-    words = [one.parameters["generator"].bit_generator.random_raw() for picture in drawn for one in picture]
+    recipe = recipe_of({"op": "custom_golden:same"}, {"op": "custom_golden:same"})
+    drawn = draw(recipe, SHAPE, "golden", 3, 1000, 1002).applied(recipe)
+    words = [one.parameters["generator"].bit_generator.random_raw() for image in drawn for one in image]
     assert words == GOLDEN_WORDS
 
 

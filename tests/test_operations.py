@@ -1,10 +1,12 @@
-"""Every operation pixel for pixel as Pillow makes it, called as distortions.md says; own operations; `distort`."""
+"""Rotate, shear, scale, sine and the filters against Pillow, called as distortions.md says; custom operations."""
 
 import hashlib
 import importlib
 import itertools
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,26 +17,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from conftest import SHAPES, pictures_of
+from conftest import SHAPES, images_of
 from epochbank.augment.distortion.distort import distort
 from epochbank.augment.distortion.draw import draw
-from epochbank.augment.distortion.recipe import Recipe, load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.distortion.recipe import Recipe, load_recipe, recipe_from_settings
 from epochbank.augment.errors import EpochbankError
+from operation_battery import (
+    Shape,
+    Table,
+    assert_same,
+    distorted,
+    from_pillow,
+    recipe_of,
+    through_json,
+    to_pillow,
+    variants,
+)
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
-Shape = tuple[int, int, int]
-
-# --- The reference: distortions.md, with Pillow and np.roll alone -----------------------------------
-
-
-def to_pillow(picture: np.ndarray) -> Image.Image:
-    return Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-
-
-def from_pillow(image: Image.Image) -> np.ndarray:
-    pixels = np.asarray(image)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+# --- The reference: distortions.md, with Pillow and np.roll only ------------------------------------
 
 
 def rotate(image: Image.Image, degrees: float) -> Image.Image:
@@ -74,122 +76,76 @@ def smooth(image: Image.Image) -> Image.Image:
 REFERENCE: dict[str, Callable[..., Image.Image]] = {
     function.__name__: function for function in (rotate, shear, scale, sine, blur, sharpen, smooth)
 }
+VARIANTS = {name: keys for name, keys in variants().items() if keys["op"] in REFERENCE}
 
-NAMES = {
-    "rotate": {"degrees"},
-    "shear": {"x", "y"},
-    "scale": {"width", "height", "left", "top"},
-    "sine": {"shift"},
-    "blur": {"radius"},
-    "sharpen": set(),
-    "smooth": set(),
-}
+every_variant = pytest.mark.parametrize("keys", VARIANTS.values(), ids=VARIANTS.keys())
 
 
-def through_json(parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters as `augment explain --json` prints them, and as a reader gets them back."""
-    plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in parameters.items()}
-    return json.loads(json.dumps(plain))
-
-
-def by_reference(pictures: np.ndarray, recipe: Recipe, drawn: Any) -> np.ndarray:
-    """What the drawn parameters do to `pictures`, one at a time, with Pillow alone."""
+def by_reference(images: np.ndarray, recipe: Recipe, drawn: Any) -> np.ndarray:
+    """Apply the drawn parameters to `images`, one at a time, with Pillow only."""
     results = []
-    for picture, operations in zip(pictures, drawn.applied(recipe), strict=True):
-        image = to_pillow(picture)
+    for image, operations in zip(images, drawn.applied(recipe), strict=True):
+        pil_image = to_pillow(image)
         for applied in operations:
-            assert applied.parameters.keys() == NAMES[applied.op]
-            image = REFERENCE[applied.op](image, **through_json(applied.parameters))
-        results.append(from_pillow(image))
-    return np.stack(results) if results else pictures.copy()
+            pil_image = REFERENCE[applied.op](pil_image, **through_json(applied.parameters))
+        results.append(from_pillow(pil_image))
+    return np.stack(results)
 
 
-def assert_same(result: np.ndarray, expected: np.ndarray) -> None:
-    assert result.dtype == np.uint8
-    assert result.shape == expected.shape
-    differing = np.flatnonzero((result != expected).reshape(len(result), -1).any(axis=1))
-    assert not len(differing), f"{len(differing)} of {len(result)} pictures differ, the first is {differing[0]}"
+def assert_as_by_reference(recipe: Recipe, images: np.ndarray, fingerprint: str = "f", start: int = 100) -> None:
+    drawn = draw(recipe, images.shape[1:], fingerprint, 0, start, start + len(images))
+    assert_same(distort(images, recipe, drawn), by_reference(images, recipe, drawn))
 
 
-# --- Pictures and recipes ----------------------------------------------------------------------------
-
-
-def recipe_of(*stages: list[dict[str, Any]]) -> Recipe:
-    return parse_recipe({"name": "test", "stage": [{"operation": stage} for stage in stages]})
-
-
-WIDE: dict[str, dict[str, Any]] = {
-    "rotate": {"op": "rotate", "degrees": [-360, 360]},
-    "rotate a little": {"op": "rotate"},
-    "shear": {"op": "shear", "x": [-3, 3], "y": [-3, 3]},
-    "shear a little": {"op": "shear"},
-    "scale": {"op": "scale", "width": [0, 1], "height": [0, 1]},
-    "sine": {"op": "sine", "strength": [-3, 3]},
-    "sine of every column": {"op": "sine", "strength": [-3, 3], "per_column": True},
-    "blur": {"op": "blur", "radius": [0, 6]},
-    "blur a little": {"op": "blur"},
-    "sharpen": {"op": "sharpen"},
-    "smooth": {"op": "smooth"},
-}
+# --- Pixels ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("what", WIDE)
-def test_as_pillow_makes_it(what: str, shape: Shape) -> None:
-    """An operation over wide ranges gives Pillow's pixels from the parameters that it reports, whatever the size."""
-    recipe, count = recipe_of([WIDE[what]]), 15
-    pictures = pictures_of(shape, count, seed=1)
-    drawn = draw(recipe, shape, what, 0, 100, 100 + count)
-    assert_same(distort(pictures, recipe, drawn), by_reference(pictures, recipe, drawn))
+@every_variant
+def test_pixels_are_those_of_pillow(keys: Table, shape: Shape) -> None:
+    """An operation gives the pixels that Pillow gives for the reported parameters, for every size."""
+    assert_as_by_reference(recipe_of(keys), images_of(shape, 15, seed=1))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("what", WIDE)
-def test_as_pillow_makes_it_many_times(what: str) -> None:
-    """So it does for tens of thousands of drawn parameters and hundreds of sizes."""
-    random, recipe, count = np.random.default_rng(7), recipe_of([WIDE[what]]), 100
-    for epoch in range(300):
+@every_variant
+def test_pixels_are_those_of_pillow_many_times(keys: Table) -> None:
+    """The same holds for tens of thousands of drawn parameters and hundreds of sizes."""
+    random, recipe = np.random.default_rng(7), recipe_of(keys)
+    for seed in range(300):
         shape = (int(random.integers(1, 81)), int(random.integers(1, 81)), int(random.choice([1, 3])))
-        pictures = pictures_of(shape, count, seed=epoch)
-        drawn = draw(recipe, shape, what, epoch, 0, count)
-        assert_same(distort(pictures, recipe, drawn), by_reference(pictures, recipe, drawn))
+        assert_as_by_reference(recipe, images_of(shape, 100, seed), str(seed))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ["kanji", "kanji-strong"])
 def test_built_in_recipe_many_times(name: str, channels: int) -> None:
-    """Tens of thousands of 64 x 64 pictures come out of a built-in recipe as Pillow makes them."""
-    recipe, shape = load_recipe(name), (64, 64, channels)
-    for epoch in range(40):
-        pictures = pictures_of(shape, 500, seed=epoch)
-        drawn = draw(recipe, shape, name, epoch, 0, 500)
-        assert_same(distort(pictures, recipe, drawn), by_reference(pictures, recipe, drawn))
+    """A built-in recipe gives Pillow's pixels for tens of thousands of 64 x 64 images."""
+    for seed in range(40):
+        assert_as_by_reference(load_recipe(name), images_of((64, 64, channels), 500, seed), str(seed))
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270, -90, 360, 1e-9, -1e-9, 45, 14.999999999, 0.5])
 @pytest.mark.parametrize("shape", [(64, 64, 1), (31, 20, 3)], ids=str)
 def test_rotate_by_particular_angles(degrees: float, shape: Shape) -> None:
-    """So are angles that Pillow treats apart: quarter turns, none, and hardly any."""
-    recipe = recipe_of([{"op": "rotate", "degrees": [degrees, degrees]}])
-    pictures, drawn = pictures_of(shape, 3, seed=2), draw(recipe, shape, "f", 0, 0, 3)
-    expected = np.stack([from_pillow(to_pillow(picture).rotate(degrees)) for picture in pictures])
-    assert_same(distort(pictures, recipe, drawn), expected)
+    """Angles that Pillow treats separately give its pixels too: right angles, 0, and almost 0."""
+    images = images_of(shape, 3, seed=2)
+    expected = np.stack([from_pillow(to_pillow(image).rotate(degrees)) for image in images])
+    assert_same(distorted(images, {"op": "rotate", "degrees": [degrees, degrees]}), expected)
 
 
 @pytest.mark.parametrize("kernel", ["sharpen", "smooth"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_filter_rounds_and_clips_as_pillow_does(kernel: str, channels: int) -> None:
-    """Whatever the centre and the sum of its neighbours, the filters round and clip as Pillow does."""
-    # Picture c has 3 x 3 tiles of centre c, whose neighbours have every sum from 0 to 8 * 255.
+    """The filters round and clip as Pillow does, for every center and every sum of its neighbors."""
+    # Image c has 3 x 3 tiles of center c, whose neighbors have every sum from 0 to 8 * 255.
     sums = np.arange(8 * 255 + 1)
     tiles = np.zeros((256, 3, 3 * len(sums), channels), np.uint8)
     for cell, (row, column) in enumerate((r, c) for r in range(3) for c in range(3) if (r, c) != (1, 1)):
         tiles[:, row, column::3] = np.clip(sums - 255 * cell, 0, 255)[None, :, None]
     tiles[:, 1, 1::3] = np.arange(256)[:, None, None]
-    recipe = recipe_of([{"op": kernel}])
-    drawn = draw(recipe, tiles.shape[1:], "f", 0, 0, len(tiles))
-    assert_same(distort(tiles, recipe, drawn), by_reference(tiles, recipe, drawn))
+    assert_as_by_reference(recipe_of({"op": kernel}), tiles)
 
 
 @few
@@ -200,36 +156,32 @@ def test_filter_rounds_and_clips_as_pillow_does(kernel: str, channels: int) -> N
     per_column=st.booleans(),
 )
 def test_sine_rolls_by_the_formula(strength: float, height: int, width: int, per_column: bool) -> None:
-    """Column i is rolled down, wrapping round, by trunc(s (H / 3) sin(-2 pi i (2 / W))) rows."""
-    shape = (height, width, 1)
-    wave = {"op": "sine", "strength": [strength, strength], "random_sign": False, "per_column": per_column}
-    recipe = recipe_of([wave])
-    picture = pictures_of(shape, 1, seed=3)
-    expected = picture.copy()
+    """Column i is rolled down, with wrap-around, by trunc(s (H / 3) sin(-2 pi i (2 / W))) rows."""
+    image = images_of((height, width, 1), 1, seed=3)
+    expected = image.copy()
     for i in range(width):
         shift = math.trunc(strength * (height / 3) * math.sin(-2 * math.pi * i * (2 / width)))
-        expected[0, :, i] = np.roll(picture[0, :, i], shift, axis=0)
-    assert_same(distort(picture, recipe, draw(recipe, shape, "f", 0, 0, 1)), expected)
+        expected[0, :, i] = np.roll(image[0, :, i], shift, axis=0)
+    wave = {"op": "sine", "strength": [strength, strength], "random_sign": False, "per_column": per_column}
+    assert_same(distorted(image, wave), expected)
 
 
-# --- What the operations mean, apart from Pillow ----------------------------------------------------------
+# --- What the operations mean, without reference to Pillow ------------------------------------------------
 
 
-def one(operation: dict[str, Any], picture: np.ndarray) -> np.ndarray:
-    """`picture` (H, W) distorted by one operation."""
-    recipe = recipe_of([operation])
-    shape = (*picture.shape, 1)
-    return distort(picture[None, :, :, None], recipe, draw(recipe, shape, "f", 0, 0, 1))[0, :, :, 0]
+def one(operation: Table, image: np.ndarray) -> np.ndarray:
+    """Return `image` (H, W) distorted by one operation."""
+    return distorted(image[None, :, :, None], operation)[0, :, :, 0]
 
 
 def test_rotate_is_counter_clockwise_with_black_corners() -> None:
-    """A positive angle turns counter-clockwise; corners that come from outside are 0; no new grey values appear."""
+    """A positive angle rotates counter-clockwise; corners from outside are 0; no new gray values appear."""
     white = np.full((64, 64), 255, np.uint8)
-    turned = one({"op": "rotate", "degrees": [15, 15]}, white)
-    assert turned[0, 0] == turned[0, 63] == turned[63, 0] == turned[63, 63] == 0
-    assert set(np.unique(turned)) == {0, 255}
+    rotated = one({"op": "rotate", "degrees": [15, 15]}, white)
+    assert rotated[0, 0] == rotated[0, 63] == rotated[63, 0] == rotated[63, 63] == 0
+    assert set(np.unique(rotated)) == {0, 255}
     arm = np.zeros((64, 64), np.uint8)
-    arm[30:34, 50:] = 200  # Points right; it must then point up and right.
+    arm[30:34, 50:] = 200  # Points right; after the rotation it points up and right.
     rows, columns = np.nonzero(one({"op": "rotate", "degrees": [15, 15]}, arm))
     assert rows.mean() < 28
     assert columns.mean() > 50
@@ -239,14 +191,14 @@ def test_shear_moves_rows_and_columns() -> None:
     """x takes the pixel of row r from x r columns to the right; y takes that of column c from y c rows below."""
     dot = np.zeros((64, 64), np.uint8)
     dot[40, 40] = 255
-    # A nearest neighbour stands at the centre of a pixel: 40.5 = 0.2 * 40.5 + 32.4.
+    # The nearest neighbor is that of the pixel's center: 40.5 = 0.2 * 40.5 + 32.4.
     assert np.argwhere(one({"op": "shear", "x": [0.2, 0.2], "y": [0, 0]}, dot)).tolist() == [[40, 32]]
     assert np.argwhere(one({"op": "shear", "x": [0, 0], "y": [0.2, 0.2]}, dot)).tolist() == [[32, 40]]
 
 
-def test_scale_leaves_black_around() -> None:
-    """The shrunken picture lies at (left, top), and all around it is 0."""
-    recipe = recipe_of([{"op": "scale"}])
+def test_scale_leaves_black_around_the_image() -> None:
+    """The smaller image is at (left, top), and the rest is 0."""
+    recipe = recipe_of({"op": "scale"})
     drawn = draw(recipe, (64, 64, 1), "f", 0, 0, 20)
     white = np.full((20, 64, 64, 1), 255, np.uint8)
     for result, (applied,) in zip(distort(white, recipe, drawn), drawn.applied(recipe), strict=True):
@@ -258,32 +210,10 @@ def test_scale_leaves_black_around() -> None:
 
 def test_sine_keeps_every_pixel() -> None:
     """A wave moves pixels within their column and loses none."""
-    pictures = pictures_of((64, 64, 3), 9, seed=4)
-    recipe = recipe_of([{"op": "sine", "per_column": True, "strength": [0.5, 1]}])
-    result = distort(pictures, recipe, draw(recipe, (64, 64, 3), "f", 0, 0, 9))
-    assert np.array_equal(np.sort(result, axis=1), np.sort(pictures, axis=1))
-    assert not np.array_equal(result, pictures)
-
-
-@pytest.mark.parametrize(
-    "nothing",
-    [
-        {"op": "rotate", "degrees": [0, 0]},
-        {"op": "shear", "x": [0, 0], "y": [0, 0]},
-        {"op": "scale", "width": [1, 1], "height": [1, 1]},
-        {"op": "sine", "strength": [0, 0]},
-        {"op": "sine", "strength": [0, 0], "per_column": True},
-        {"op": "blur", "radius": [0, 0]},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("shape", [(64, 64, 1), (31, 20, 3), (1, 1, 1)], ids=str)
-def test_no_strength_changes_nothing(nothing: dict[str, Any], shape: Shape) -> None:
-    """An operation of no strength gives the picture back as it was."""
-    pictures, recipe = pictures_of(shape, 6, seed=5), recipe_of([nothing])
-    result = distort(pictures, recipe, draw(recipe, shape, "f", 0, 0, 6))
-    assert np.array_equal(result, pictures)
-    assert not np.shares_memory(result, pictures)
+    images = images_of((64, 64, 3), 9, seed=4)
+    result = distorted(images, {"op": "sine", "per_column": True, "strength": [0.5, 1]})
+    assert np.array_equal(np.sort(result, axis=1), np.sort(images, axis=1))
+    assert not np.array_equal(result, images)
 
 
 # --- distort: a whole chunk ------------------------------------------------------------------------------
@@ -291,63 +221,54 @@ def test_no_strength_changes_nothing(nothing: dict[str, Any], shape: Shape) -> N
 
 @pytest.mark.parametrize("shape", [(64, 64, 1), (64, 64, 3), (33, 47, 1)], ids=str)
 @pytest.mark.parametrize("name", ["kanji", "kanji-strong"])
-def test_chunk_is_as_one_picture_at_a_time(name: str, shape: Shape) -> None:
-    """A chunk comes out as its pictures do one by one with Pillow alone, from the drawn parameters."""
-    recipe, count = load_recipe(name), 128
-    pictures, drawn = pictures_of(shape, count, seed=6), draw(load_recipe(name), shape, name, 3, 1000, 1000 + count)
-    assert {tuple(one.op for one in picture) for picture in drawn.applied(recipe)} == set(
+def test_chunk_is_as_one_image_at_a_time(name: str, shape: Shape) -> None:
+    """A chunk gives the same images as Pillow gives one by one, and contains every combination of operations."""
+    recipe = load_recipe(name)
+    drawn = draw(recipe, shape, name, 0, 1000, 1128)
+    assert {tuple(one.op for one in image) for image in drawn.applied(recipe)} == set(
         itertools.product(["rotate", "shear", "scale", "sine"], ["blur", "sharpen", "smooth"])
     )
-    assert_same(distort(pictures, recipe, drawn), by_reference(pictures, recipe, drawn))
+    assert_as_by_reference(recipe, images_of(shape, 128, seed=6), name, 1000)
 
 
 def test_stages_follow_one_another() -> None:
-    """Three stages of which some are left out are applied in the order of the recipe."""
-    recipe = parse_recipe(
-        {
-            "name": "three",
-            "stage": [
-                {"probability": 0.5, "operation": [{"op": "blur"}, {"op": "sharpen"}]},
-                {"probability": 0.7, "operation": [{"op": "rotate", "degrees": [-90, 90]}, {"op": "sine"}]},
-                {"probability": 0.5, "operation": [{"op": "smooth"}, {"op": "shear"}, {"op": "scale"}]},
-            ],
-        }
+    """Three stages, some of which are skipped, are applied in the order of the recipe."""
+    recipe = recipe_of(
+        {"probability": 0.5, "operation": [{"op": "blur"}, {"op": "sharpen"}]},
+        {"probability": 0.7, "operation": [{"op": "rotate", "degrees": [-90, 90]}, {"op": "sine"}]},
+        {"probability": 0.5, "operation": [{"op": "smooth"}, {"op": "shear"}, {"op": "scale"}]},
     )
-    pictures, drawn = pictures_of((40, 30, 1), 100, seed=7), draw(recipe, (40, 30, 1), "f", 0, 0, 100)
-    assert {len(picture) for picture in drawn.applied(recipe)} == {0, 1, 2, 3}
-    assert_same(distort(pictures, recipe, drawn), by_reference(pictures, recipe, drawn))
+    assert {len(image) for image in draw(recipe, (40, 30, 1), "f", 0, 0, 100).applied(recipe)} == {0, 1, 2, 3}
+    assert_as_by_reference(recipe, images_of((40, 30, 1), 100, seed=7), start=0)
 
 
 @few
 @given(cuts=st.lists(st.integers(0, 40), max_size=5), start=st.integers(0, 10**12))
 def test_chunk_size_changes_no_pixel(cuts: list[int], start: int) -> None:
-    """Whatever chunks the positions are cut into, empty ones included, the pictures are the same."""
+    """However the positions are divided into chunks, even empty ones, the images are the same."""
     recipe, shape = load_recipe("kanji"), (20, 24, 1)
-    pictures = pictures_of(shape, 40, seed=8)
-    whole = distort(pictures, recipe, draw(recipe, shape, "f", 0, start, start + 40))
-    parts = [
-        distort(pictures[low:high], recipe, draw(recipe, shape, "f", 0, start + low, start + high))
+    images = images_of(shape, 40, seed=8)
+    whole = distort(images, recipe, draw(recipe, shape, "f", 0, start, start + 40))
+    chunks = [
+        distort(images[low:high], recipe, draw(recipe, shape, "f", 0, start + low, start + high))
         for low, high in itertools.pairwise([0, *sorted(cuts), 40])
     ]
-    assert_same(np.concatenate(parts), whole)
+    assert_same(np.concatenate(chunks), whole)
 
 
-@pytest.mark.parametrize("what", [*WIDE, "kanji"])
-def test_input_is_left_alone(what: str) -> None:
-    """The pictures given are not changed, may be read-only, and lend the result no memory; twice gives the same."""
-    recipe = load_recipe("kanji") if what == "kanji" else recipe_of([WIDE[what]])
-    pictures = pictures_of((30, 30, 3), 12, seed=9)
-    before, drawn = pictures.copy(), draw(recipe, (30, 30, 3), "f", 0, 0, 12)
-    first = distort(pictures, recipe, drawn)
-    assert np.array_equal(pictures, before)
-    assert not np.shares_memory(first, pictures)
+def test_source_images_are_not_changed() -> None:
+    """`distort` accepts read-only images, returns an array with its own memory, and gives the same result twice."""
+    recipe, images = load_recipe("kanji"), images_of((30, 30, 3), 12, seed=9)
+    images.flags.writeable = False
+    drawn = draw(recipe, (30, 30, 3), "f", 0, 0, 12)
+    first = distort(images, recipe, drawn)
+    assert not np.shares_memory(first, images)
     assert first.flags.writeable
     assert first.flags.c_contiguous
-    pictures.flags.writeable = False
-    assert np.array_equal(distort(pictures, recipe, drawn), first)
+    assert np.array_equal(distort(images, recipe, drawn), first)
 
 
-# --- Operations of the user's own -----------------------------------------------------------------------------
+# --- Custom operations ----------------------------------------------------------------------------------------
 
 
 NUMBERS = itertools.count()
@@ -355,11 +276,11 @@ NUMBERS = itertools.count()
 
 @pytest.fixture
 def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Write a module where Python finds it; gives its name, a new one each time, since a module is imported once."""
+    """Write a module where Python finds it, and return its name: a new one, since a module is imported once."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def write(source: str) -> str:
-        name = f"own_operation_{next(NUMBERS)}"
+        name = f"custom_operation_{next(NUMBERS)}"
         (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
         importlib.invalidate_caches()
         return name
@@ -367,81 +288,85 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     return write
 
 
-def own_recipe(module: str, function: str = "change") -> Recipe:
-    return recipe_of([{"op": f"{module}:{function}"}])
+def custom_recipe(module: str, function: str = "change") -> Recipe:
+    return recipe_of({"op": f"{module}:{function}"})
 
 
-def run_own(recipe: Recipe, shape: Shape = (6, 5, 1), start: int = 0, stop: int = 4, epoch: int = 0) -> np.ndarray:
-    pictures = pictures_of(shape, stop, seed=10)[start:stop]
-    return distort(pictures, recipe, draw(recipe, shape, "own", epoch, start, stop))
+def run_custom(recipe: Recipe, shape: Shape = (6, 5, 1), start: int = 0, stop: int = 4) -> np.ndarray:
+    images = images_of(shape, stop, seed=10)[start:stop]
+    return distort(images, recipe, draw(recipe, shape, "f", 0, start, stop))
+
+
+def source_of(recipe: Recipe) -> str:
+    """The digest of a custom operation's source in the settings."""
+    return recipe.settings()["stages"][0]["operations"][0]["source"]
 
 
 NOISE = """
-def change(picture, generator):
-    return generator.integers(0, 256, picture.shape, "uint8")
+def change(image, generator):
+    return generator.integers(0, 256, image.shape, "uint8")
 """
 
 
 @pytest.mark.parametrize("shape", [(6, 5, 1), (6, 5, 3)], ids=str)
-def test_own_operation_is_applied(write_module: Callable[[str], str], shape: Shape) -> None:
-    """A function of the user's own gets the picture, uint8 (H, W, C), and what it returns is the result."""
+def test_custom_operation_is_applied(write_module: Callable[[str], str], shape: Shape) -> None:
+    """A custom function gets the image, uint8 (H, W, C), and its result is the distorted image."""
     module = write_module(
-        "def change(picture, generator):\n"
-        f"    assert picture.shape == {shape} and picture.dtype == 'uint8'\n"
-        "    return 255 - picture[::-1]\n"
+        "def change(image, generator):\n"
+        f"    assert image.shape == {shape} and image.dtype == 'uint8'\n"
+        "    return 255 - image[::-1]\n"
     )
-    pictures = pictures_of(shape, 4, seed=10)
-    assert np.array_equal(run_own(own_recipe(module), shape), 255 - pictures[:, ::-1])
+    images = images_of(shape, 4, seed=10)
+    assert np.array_equal(run_custom(custom_recipe(module), shape), 255 - images[:, ::-1])
 
 
-def test_own_operation_may_return_any_memory_layout(write_module: Callable[[str], str]) -> None:
-    """Fortran order, a view, or the very picture that it was given: the values count."""
+def test_custom_operation_may_return_any_memory_layout(write_module: Callable[[str], str]) -> None:
+    """A result in Fortran order, a view, or the input image itself is accepted."""
     module = write_module(
         "import numpy as np\n"
-        "def same(picture, generator):\n    return picture\n"
-        "def fortran(picture, generator):\n    return np.asfortranarray(picture)\n"
-        "def view(picture, generator):\n    return np.repeat(picture, 2, axis=1)[:, ::2]\n"
+        "def same(image, generator):\n    return image\n"
+        "def fortran(image, generator):\n    return np.asfortranarray(image)\n"
+        "def view(image, generator):\n    return np.repeat(image, 2, axis=1)[:, ::2]\n"
     )
     for shape in ((6, 5, 1), (6, 5, 3)):
         for function in ("same", "fortran", "view"):
-            result = run_own(own_recipe(module, function), shape)
-            assert np.array_equal(result, pictures_of(shape, 4, seed=10)), function
+            result = run_custom(custom_recipe(module, function), shape)
+            assert np.array_equal(result, images_of(shape, 4, seed=10)), function
 
 
-def test_own_operation_beside_built_in_ones(write_module: Callable[[str], str]) -> None:
-    """It shares a stage with built-in ones and is followed by another stage, picture by picture."""
-    module = write_module("def change(picture, generator):\n    return 255 - picture\n")
-    recipe = recipe_of([{"op": f"{module}:change"}, {"op": "rotate"}], [{"op": "smooth"}])
-    pictures, drawn = pictures_of((20, 20, 1), 40, seed=11), draw(recipe, (20, 20, 1), "f", 0, 0, 40)
-    result, applied = distort(pictures, recipe, drawn), drawn.applied(recipe)
+def test_custom_and_built_in_operations_in_one_recipe(write_module: Callable[[str], str]) -> None:
+    """A custom operation can share a stage with a built-in one and be followed by another stage."""
+    module = write_module("def change(image, generator):\n    return 255 - image\n")
+    recipe = recipe_of([{"op": f"{module}:change"}, {"op": "rotate"}], {"op": "smooth"})
+    images, drawn = images_of((20, 20, 1), 40, seed=11), draw(recipe, (20, 20, 1), "f", 0, 0, 40)
+    result, applied = distort(images, recipe, drawn), drawn.applied(recipe)
     assert {len(operations) for operations in applied} == {2}
     assert {operations[0].op for operations in applied} == {f"{module}:change", "rotate"}
-    for picture, after, (first, _) in zip(pictures, result, applied, strict=True):
-        image = to_pillow(255 - picture) if ":" in first.op else rotate(to_pillow(picture), **first.parameters)
-        assert np.array_equal(after, from_pillow(smooth(image)))
+    for image, after, (first, _) in zip(images, result, applied, strict=True):
+        pil_image = to_pillow(255 - image) if ":" in first.op else rotate(to_pillow(image), **first.parameters)
+        assert np.array_equal(after, from_pillow(smooth(pil_image)))
 
 
-def test_own_generator_is_a_function_of_the_position(write_module: Callable[[str], str]) -> None:
-    """However the positions are cut into chunks, the generator at a position gives the same numbers."""
-    recipe = own_recipe(write_module(NOISE))
-    whole = run_own(recipe, stop=12)
+def test_custom_generator_is_a_function_of_the_position(write_module: Callable[[str], str]) -> None:
+    """However the positions are divided into chunks, the generator at a position gives the same numbers."""
+    recipe = custom_recipe(write_module(NOISE))
+    whole = run_custom(recipe, stop=12)
     for edges in ([0, 12], [0, 1, 5, 12], [0, 6, 7, 8, 12]):
-        parts = [run_own(recipe, start=low, stop=high) for low, high in itertools.pairwise(edges)]
-        assert np.array_equal(np.concatenate(parts), whole)
-    assert np.array_equal(run_own(recipe, stop=12), whole)
+        chunks = [run_custom(recipe, start=low, stop=high) for low, high in itertools.pairwise(edges)]
+        assert np.array_equal(np.concatenate(chunks), whole)
 
 
-def test_own_generator_differs_everywhere(write_module: Callable[[str], str]) -> None:
-    """Every position, epoch, stage and set has a generator of its own."""
+def test_custom_generator_differs_everywhere(write_module: Callable[[str], str]) -> None:
+    """Every position, epoch, stage and set has a different generator."""
     module = write_module(
-        "def first(picture, generator):\n"
-        "    picture = picture.copy()\n    picture[0] = generator.integers(0, 256, picture[0].shape)\n"
-        "    return picture\n"
-        "def second(picture, generator):\n"
-        "    picture = picture.copy()\n    picture[1] = generator.integers(0, 256, picture[1].shape)\n"
-        "    return picture\n"
+        "def first(image, generator):\n"
+        "    image = image.copy()\n    image[0] = generator.integers(0, 256, image[0].shape)\n"
+        "    return image\n"
+        "def second(image, generator):\n"
+        "    image = image.copy()\n    image[1] = generator.integers(0, 256, image[1].shape)\n"
+        "    return image\n"
     )
-    recipe, shape = recipe_of([{"op": f"{module}:first"}], [{"op": f"{module}:second"}]), (2, 16, 1)
+    recipe, shape = recipe_of({"op": f"{module}:first"}, {"op": f"{module}:second"}), (2, 16, 1)
     seen = set()
     for fingerprint in ("a", "b"):
         for epoch in (0, 1, 2):
@@ -451,105 +376,136 @@ def test_own_generator_differs_everywhere(write_module: Callable[[str], str]) ->
     assert len(seen) == 2 * 3 * 50 * 2
 
 
-def test_own_operation_distorts_alike_twice(write_module: Callable[[str], str]) -> None:
-    """The same pictures, recipe and draw give the same result when asked twice."""
-    recipe = own_recipe(write_module(NOISE))
-    drawn, pictures = draw(recipe, (6, 5, 1), "f", 0, 0, 4), pictures_of((6, 5, 1), 4, seed=12)
-    assert np.array_equal(distort(pictures, recipe, drawn), distort(pictures, recipe, drawn))
+def test_custom_operation_is_deterministic(write_module: Callable[[str], str]) -> None:
+    """One draw that is applied twice gives the same images."""
+    recipe = custom_recipe(write_module(NOISE))
+    drawn, images = draw(recipe, (6, 5, 1), "f", 0, 0, 4), images_of((6, 5, 1), 4, seed=12)
+    assert np.array_equal(distort(images, recipe, drawn), distort(images, recipe, drawn))
 
 
-def test_own_source_is_part_of_the_settings(write_module: Callable[[str], str]) -> None:
-    """The digest of the module's source is in the settings: another source, other settings."""
-    settings_of = [
-        own_recipe(write_module(source)).settings()["stages"][0]["operations"][0]
-        for source in (NOISE, NOISE, NOISE + "# changed\n")
-    ]
-    assert settings_of[0]["source"] == settings_of[1]["source"] == hashlib.sha256(NOISE.encode()).hexdigest()
-    assert settings_of[2]["source"] != settings_of[0]["source"]
-    assert settings_of[0]["op"].endswith(":change")
-    assert json.loads(json.dumps(settings_of)) == settings_of
+def test_custom_source_is_part_of_the_settings(write_module: Callable[[str], str]) -> None:
+    """The settings contain the digest of the module's source, so that another source gives other settings."""
+    recipes = [custom_recipe(write_module(source)) for source in (NOISE, NOISE, NOISE + "# changed\n")]
+    digests = [source_of(recipe) for recipe in recipes]
+    assert digests[0] == digests[1] == hashlib.sha256(NOISE.encode()).hexdigest()
+    assert digests[2] != digests[0]
+    assert recipes[0].settings()["stages"][0]["operations"][0]["op"].endswith(":change")
+    assert json.loads(json.dumps(recipes[0].settings())) == recipes[0].settings()
 
 
-def test_decorated_own_operation_has_its_own_source(write_module: Callable[[str], str]) -> None:
-    """A function wrapped by a decorator of another module counts by the module that the recipe names."""
+def test_decorated_custom_operation_is_identified_by_its_module(write_module: Callable[[str], str]) -> None:
+    """A function that a decorator of another module wraps is identified by the module that the recipe names."""
     helper = write_module(
         "import functools\n"
         "def twice(function):\n"
         "    @functools.wraps(function)\n"
-        "    def inner(picture, generator):\n"
-        "        return function(function(picture, generator), generator)\n"
+        "    def inner(image, generator):\n"
+        "        return function(function(image, generator), generator)\n"
         "    return inner\n"
     )
-    sources = [
-        f"from {helper} import twice\n@twice\ndef change(picture, generator):\n    return picture // {number}\n"
+    digests = {
+        source_of(
+            custom_recipe(
+                write_module(
+                    f"from {helper} import twice\n@twice\ndef change(image, generator):\n    return image // {number}\n"
+                )
+            )
+        )
         for number in (2, 3)
-    ]
-    digests = [
-        own_recipe(write_module(source)).settings()["stages"][0]["operations"][0]["source"] for source in sources
-    ]
-    assert digests[0] != digests[1]
+    }
+    assert len(digests) == 2
 
 
-def test_re_exported_own_operation_has_its_own_source(write_module: Callable[[str], str], tmp_path: Path) -> None:
-    """A function that the named package only re-exports counts by the file that it is written in, too."""
-    digests = []
+def test_re_exported_custom_operation_is_identified_by_its_file(
+    write_module: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A function that a package re-exports is identified by the file that defines it, too."""
+    digests = set()
     for number in (2, 3):
-        package = tmp_path / f"own_package_{next(NUMBERS)}"
+        package = tmp_path / f"custom_package_{next(NUMBERS)}"
         package.mkdir()
         (package / "__init__.py").write_text("from .inner import change as change\n", encoding="utf-8")
         (package / "inner.py").write_text(
-            f"def change(picture, generator):\n    return picture // {number}\n", encoding="utf-8"
+            f"def change(image, generator):\n    return image // {number}\n", encoding="utf-8"
         )
         importlib.invalidate_caches()
-        digests.append(own_recipe(package.name).settings()["stages"][0]["operations"][0]["source"])
-    assert digests[0] != digests[1]
+        digests.add(source_of(custom_recipe(package.name)))
+    assert len(digests) == 2
 
 
-def test_own_source_changed_since_is_noticed(write_module: Callable[[str], str], tmp_path: Path) -> None:
-    """A recipe whose module has changed since its settings were written cannot be had again."""
+def test_changed_custom_source_is_detected(write_module: Callable[[str], str], tmp_path: Path) -> None:
+    """A recipe whose module has changed since its settings were stored cannot be restored from them."""
     module = write_module(NOISE)
-    recipe = own_recipe(module)
+    recipe = custom_recipe(module)
     stored = json.loads(json.dumps(recipe.settings()))
     assert recipe_from_settings("test", stored).settings() == stored
     (tmp_path / f"{module}.py").write_text(NOISE + "# changed\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="no longer what it was"):
+    with pytest.raises(ValueError, match=f"the source of {module}:change has changed since the settings were stored"):
         recipe_from_settings("test", stored)
 
 
 @pytest.mark.parametrize(
     ("returned", "received"),
     [
-        ("picture[:-1]", r"uint8 \(5, 5, 1\)"),
-        ("picture[:, :, 0]", r"uint8 \(6, 5\)"),
-        ("picture.astype('float32')", r"float32 \(6, 5, 1\)"),
-        ("picture / 2", r"float64 \(6, 5, 1\)"),
-        ("picture.astype('int8')", r"int8 \(6, 5, 1\)"),
+        ("image[:-1]", r"uint8 \(5, 5, 1\)"),
+        ("image[:, :, 0]", r"uint8 \(6, 5\)"),
+        ("image.astype('float32')", r"float32 \(6, 5, 1\)"),
+        ("image / 2", r"float64 \(6, 5, 1\)"),
+        ("image.astype('int8')", r"int8 \(6, 5, 1\)"),
         ("None", "NoneType"),
-        ("picture.tolist()", "list"),
+        ("image.tolist()", "list"),
     ],
 )
-def test_own_operation_that_returns_no_such_picture_is_refused(
+def test_custom_operation_that_returns_no_image_is_refused(
     write_module: Callable[[str], str], returned: str, received: str
 ) -> None:
-    """What is not a uint8 array of the picture's shape is refused, with what was received and expected."""
-    module = write_module(f"def change(picture, generator):\n    return {returned}\n")
-    expected = rf"^{module}:change returned {received}; expected a NumPy array, uint8 \(6, 5, 1\).*Mend the function"
+    """A result that is not a uint8 array of the image's shape is refused, with what was received and expected."""
+    module = write_module(f"def change(image, generator):\n    return {returned}\n")
+    expected = rf"^{module}:change returned {received}; expected a NumPy array, uint8 \(6, 5, 1\).*Fix the function"
     with pytest.raises(EpochbankError, match=expected):
-        run_own(own_recipe(module))
+        run_custom(custom_recipe(module))
 
 
-def test_own_operation_that_raises_is_named(write_module: Callable[[str], str]) -> None:
-    """An exception inside the function is told with its type, text, file and line."""
-    module = write_module("def change(picture, generator):\n    value = {}\n    return value['missing']\n")
+def test_custom_operation_that_raises_is_named(write_module: Callable[[str], str]) -> None:
+    """An exception inside the function is reported with its type, text, file and line."""
+    module = write_module("def change(image, generator):\n    value = {}\n    return value['missing']\n")
     with pytest.raises(EpochbankError, match=rf"^{module}:change raised KeyError: 'missing' \(.*{module}.py, line 3\)"):
-        run_own(own_recipe(module))
+        run_custom(custom_recipe(module))
 
 
-def test_own_operation_must_not_change_its_picture(write_module: Callable[[str], str]) -> None:
-    """A function that writes into the picture it was given is refused, and the picture stays as it was."""
-    module = write_module("def change(picture, generator):\n    picture[:] = 0\n    return picture\n")
-    recipe, pictures = own_recipe(module), pictures_of((6, 5, 1), 4, seed=13)
-    before = pictures.copy()
+def test_custom_operation_must_not_change_its_image(write_module: Callable[[str], str]) -> None:
+    """A function that writes into its input image is refused, and the image stays as it was."""
+    module = write_module("def change(image, generator):\n    image[:] = 0\n    return image\n")
+    recipe, images = custom_recipe(module), images_of((6, 5, 1), 4, seed=13)
+    before = images.copy()
     with pytest.raises(EpochbankError, match="read-only"):
-        distort(pictures, recipe, draw(recipe, (6, 5, 1), "f", 0, 0, 4))
-    assert np.array_equal(pictures, before)
+        distort(images, recipe, draw(recipe, (6, 5, 1), "f", 0, 0, 4))
+    assert np.array_equal(images, before)
+
+
+def test_working_directory_is_searched_last(tmp_path: Path) -> None:
+    """A custom operation in the working directory is found; a file there never replaces an installed module."""
+    (tmp_path / "colorsys.py").write_text("def change(image, generator):\n    return image\n", encoding="utf-8")
+    (tmp_path / "my_operation.py").write_text(
+        "import colorsys\n"
+        "def change(image, generator):\n"
+        "    return 255 - image if hasattr(colorsys, 'rgb_to_hsv') else image\n",
+        encoding="utf-8",
+    )
+    script = (
+        "import numpy as np, sys\n"
+        "from epochbank.augment.distortion.operations import CustomOperation\n"
+        "operation = CustomOperation(path='my_operation:change')\n"
+        "image = np.zeros((1, 2, 2, 1), np.uint8)\n"
+        "assert operation.apply_many(image, {'generator': np.array([np.random.default_rng()], object)}).min() == 255\n"
+        "assert sys.path[-1] == sys.argv[1]\n"
+        "try:\n"
+        "    CustomOperation(path='colorsys:change')\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+    )
+    command = [sys.executable, "-P", "-c", script, str(tmp_path)]  # -P: Python itself adds no directory.
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("op = 'colorsys:change': module colorsys has no 'change'")
+    assert str(tmp_path) not in done.stdout

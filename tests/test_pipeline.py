@@ -1,4 +1,4 @@
-"""A pipeline of Albumentations as an operation: its pixels, its place in the fingerprint, what is refused."""
+"""An Albumentations pipeline as an operation: its pixels, its fingerprint, and what is refused."""
 
 import copy
 import json
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from conftest import glyphs
 
@@ -27,15 +26,16 @@ from epochbank.augment.cli import main
 from epochbank.augment.distortion.distort import distort
 from epochbank.augment.distortion.draw import draw
 from epochbank.augment.distortion.operations import AlbumentationsOperation
-from epochbank.augment.distortion.recipe import load_recipe, parse_recipe, recipe_from_settings
+from epochbank.augment.distortion.recipe import load_recipe, recipe_from_settings
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.views.explain import stage_text
+from operation_battery import Shape, from_pillow, recipe_of, to_pillow
 
 RECIPE = '[[stage]]\noperation = [{ op = "albumentations", file = "pipeline.yaml" }]\n'
 
 
 def usual() -> A.Compose:
-    """Compositions in one another, with noise, and both of Albumentations' random generators in use."""
+    """Nested compositions with noise, which use both of Albumentations' random generators."""
     return A.Compose(
         [
             A.HorizontalFlip(p=0.5),
@@ -61,40 +61,39 @@ def write(folder: Path, text: str = RECIPE, name: str = "mine.toml") -> Path:
 
 @pytest.fixture
 def plain_opencv() -> Iterator[None]:
-    """What Albumentations alone needs to make the same pixels: OpenCV without the code of newer processors."""
+    """OpenCV without optimized code, with which Albumentations itself computes the same pixels."""
     cv2.setUseOptimized(False)
     yield
     cv2.setUseOptimized(True)
 
 
-def with_albumentations_alone(compose: A.Compose, picture: np.ndarray, seed: int) -> np.ndarray:
-    """A picture made again as the documentation says, from a pipeline and the seed that `explain` tells."""
+def with_albumentations(compose: A.Compose, image: np.ndarray, seed: int) -> np.ndarray:
+    """Reproduce an image as the documentation says, from a pipeline and the reported seed."""
     compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-    return compose(image=picture)["image"]
+    return compose(image=image)["image"]
 
 
-def applied(operation: AlbumentationsOperation, picture: np.ndarray, seed: int) -> np.ndarray:
-    image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    return np.asarray(operation.apply(image, seed=seed)).reshape(picture.shape)
+def applied(operation: AlbumentationsOperation, image: np.ndarray, seed: int) -> np.ndarray:
+    return from_pillow(operation.apply(to_pillow(image), seed=seed))
 
 
 # --- The pixels ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 1), (64, 64, 3), (63, 65, 1), (17, 25, 3), (28, 28, 1)])
-def test_pixels_are_those_of_albumentations(plain_opencv: None, shape: tuple[int, int, int]) -> None:
-    """`apply` is the pipeline itself with its random generators seeded, grey or RGB."""
+def test_pixels_are_those_of_albumentations(plain_opencv: None, shape: Shape) -> None:
+    """`apply` is the pipeline with seeded random generators, for gray and RGB images."""
     operation = AlbumentationsOperation(pipeline=A.to_dict(usual()))
     changed = 0
-    for seed, picture in enumerate(glyphs(25, shape), 2**53 - 25):
-        after = applied(operation, picture, seed)
-        assert np.array_equal(after, with_albumentations_alone(usual(), picture, seed))
-        changed += not np.array_equal(after, picture)
+    for seed, image in enumerate(glyphs(25, shape), 2**53 - 25):
+        after = applied(operation, image, seed)
+        assert np.array_equal(after, with_albumentations(usual(), image, seed))
+        changed += not np.array_equal(after, image)
     assert changed > 15
 
 
 def test_seed_is_one_uniform() -> None:
-    """The seed is a whole number below 2^53, from one uniform number, every one of them as likely."""
+    """The seed is an integer below 2^53, drawn from one uniform number, each equally likely."""
     operation = AlbumentationsOperation(pipeline=A.to_dict(usual()))
     shape, most = (8, 8, 1), 2**53 - 1
     assert operation.uniforms(shape) == 1
@@ -104,49 +103,49 @@ def test_seed_is_one_uniform() -> None:
     assert drawn["seed"].tolist() == [0, 1, 2**52, most]
 
 
-def test_a_picture_depends_on_its_seed_alone() -> None:
-    """Neither what was done before, nor other threads, nor another copy of the operation change a pixel."""
+def test_pixels_depend_on_the_seed_only() -> None:
+    """Earlier calls, other threads and copies of the operation change no pixel, and global random state stays."""
     operation = AlbumentationsOperation(pipeline=A.to_dict(usual()))
-    pictures = glyphs(40, (32, 32, 3))
-    once = [applied(operation, picture, seed) for seed, picture in enumerate(pictures)]
+    images = glyphs(40, (32, 32, 3))
+    once = [applied(operation, image, seed) for seed, image in enumerate(images)]
     for seed in reversed(range(40)):
-        assert np.array_equal(applied(operation, pictures[seed], seed), once[seed])
+        assert np.array_equal(applied(operation, images[seed], seed), once[seed])
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     with ThreadPoolExecutor(4) as pool:
-        again = list(pool.map(lambda seed: applied(copy.deepcopy(operation), pictures[seed], seed), range(40)))
+        again = list(pool.map(lambda seed: applied(copy.deepcopy(operation), images[seed], seed), range(40)))
     sys.setswitchinterval(interval)
     assert np.array_equal(again, once)
     state = np.random.get_state()[1].copy(), random.getstate()
-    applied(operation, pictures[0], 0)
+    applied(operation, images[0], 0)
     assert np.array_equal(np.random.get_state()[1], state[0])
     assert random.getstate() == state[1]
 
 
-def test_transforms_decide_one_by_one() -> None:
-    """Transforms of the same probability are applied independently of each other, not all of them or none."""
+def test_transforms_are_independent() -> None:
+    """Transforms with the same probability are applied independently, not all or none of them."""
     flips = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5), A.Transpose(p=0.5)])
     operation = AlbumentationsOperation(pipeline=A.to_dict(flips))
-    picture = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
+    image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
     uniform = np.random.default_rng(0).random((800, 1))
-    seeds = operation.parameters(uniform, picture.shape)["seed"].tolist()
-    seen = Counter(applied(operation, picture, seed).tobytes() for seed in seeds)
+    seeds = operation.parameters(uniform, image.shape)["seed"].tolist()
+    seen = Counter(applied(operation, image, seed).tobytes() for seed in seeds)
     assert len(seen) == 8
     assert min(seen.values()) > 60
 
 
-def test_opencv_is_left_as_it_was() -> None:
-    """Threads and optimised code are on again for whoever else uses OpenCV, even where a transform raises."""
+def test_settings_of_opencv_are_restored() -> None:
+    """OpenCV's threads and optimized code are enabled again, even if a transform raises."""
     before = cv2.getNumThreads(), cv2.useOptimized()
-    picture = np.zeros((8, 8, 1), np.uint8)
-    applied(AlbumentationsOperation(pipeline=A.to_dict(usual())), picture, 1)
+    image = np.zeros((8, 8, 1), np.uint8)
+    applied(AlbumentationsOperation(pipeline=A.to_dict(usual())), image, 1)
     with pytest.raises(EpochbankError):
-        applied(AlbumentationsOperation(pipeline=A.to_dict(A.Compose([A.RandomCrop(9, 9)]))), picture, 1)
+        applied(AlbumentationsOperation(pipeline=A.to_dict(A.Compose([A.RandomCrop(9, 9)]))), image, 1)
     assert (cv2.getNumThreads(), cv2.useOptimized()) == before
 
 
 def run_python(source: str, *words: str, **environment: str) -> str:
-    """What a new Python prints; no warning, no trouble."""
+    """Return what a new Python process prints; it must exit without a warning or an error."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", source, *words],
         capture_output=True,
@@ -165,13 +164,13 @@ from epochbank.augment.distortion.distort import distort
 from epochbank.augment.distortion.draw import draw
 from epochbank.augment.distortion.recipe import load_recipe
 recipe, shape = load_recipe(sys.argv[1]), (64, 64, 3)
-pictures = np.random.Generator(np.random.PCG64(5)).integers(0, 256, (40, *shape), np.uint8)
-print(hashlib.sha256(distort(pictures, recipe, draw(recipe, shape, "machine", 0, 0, 40)).tobytes()).hexdigest())
+images = np.random.Generator(np.random.PCG64(5)).integers(0, 256, (40, *shape), np.uint8)
+print(hashlib.sha256(distort(images, recipe, draw(recipe, shape, "machine", 0, 0, 40)).tobytes()).hexdigest())
 """
 
 
-def test_processors_make_the_same_pixels(tmp_path: Path) -> None:
-    """OpenCV rounds otherwise with AVX2 than without: here it makes the same pixels on a processor that has none."""
+def test_pixels_do_not_depend_on_the_processor(tmp_path: Path) -> None:
+    """OpenCV rounds differently with AVX2; here it computes the same pixels on a processor without it."""
     save(A.Compose([A.Rotate(p=1), A.Perspective(p=1), A.Sharpen(p=1), A.HueSaturationValue(p=1)]), tmp_path)
     recipe = write(tmp_path)
     without = "AVX512_SKX,AVX2,FMA3,AVX,FP16,SSE4_2,SSE4_1,POPCNT,SSSE3"
@@ -183,23 +182,18 @@ def test_processors_make_the_same_pixels(tmp_path: Path) -> None:
 
 
 def test_settings_are_the_content(tmp_path: Path) -> None:
-    """YAML or JSON, under any name, by whatever version it was written: the same recipe; other content, another."""
+    """The settings depend on the content only, not on the format, the name or the version that wrote the file."""
     (tmp_path / "deep").mkdir()
     save(usual(), tmp_path)
     yaml = load_recipe(write(tmp_path))
     save(usual(), tmp_path, "deep/other.json")
     json_recipe = load_recipe(write(tmp_path, RECIPE.replace("pipeline.yaml", "deep/other.json"), "json.toml"))
     document = A.to_dict(usual())
-    inline = parse_recipe(
-        {
-            "name": "i",
-            "stage": [{"operation": [{"op": "albumentations", "pipeline": {**document, "__version__": "1"}}]}],
-        }
-    )
+    inline = recipe_of({"op": "albumentations", "pipeline": {**document, "__version__": "1"}})
     assert yaml.settings() == json_recipe.settings() == inline.settings()
     assert yaml.stages[0].choices == json_recipe.stages[0].choices
-    (told,) = yaml.settings()["stages"][0]["operations"]
-    assert told == {
+    (stored,) = yaml.settings()["stages"][0]["operations"]
+    assert stored == {
         "op": "albumentations",
         "weight": 1.0,
         "pipeline": json.loads(json.dumps({"transform": document["transform"]})),
@@ -207,51 +201,51 @@ def test_settings_are_the_content(tmp_path: Path) -> None:
         "opencv": cv2.__version__,
     }
     document["transform"]["transforms"][0]["p"] = 0.25
-    assert AlbumentationsOperation(pipeline=document).settings()["pipeline"] != told["pipeline"]
+    assert AlbumentationsOperation(pipeline=document).settings()["pipeline"] != stored["pipeline"]
 
 
 def test_settings_make_the_recipe_without_the_file(tmp_path: Path) -> None:
-    """A recipe made again from its settings, through JSON, is the same and draws the same when the file is gone."""
+    """A recipe that is made from its settings needs no file, and draws and distorts as before."""
     path = save(usual(), tmp_path)
     recipe = load_recipe(write(tmp_path))
     path.unlink()
     again = recipe_from_settings("mine", json.loads(json.dumps(recipe.settings())))
     assert again.settings() == recipe.settings()
     assert again.stages[0].choices == recipe.stages[0].choices
-    pictures = glyphs(10, (24, 24, 1))
+    images = glyphs(10, (24, 24, 1))
     for one in (recipe, again):
         drawn = draw(one, (24, 24, 1), "f", 0, 0, 10)
-        assert np.array_equal(distort(pictures, one, drawn), distort(pictures, recipe, drawn))
+        assert np.array_equal(distort(images, one, drawn), distort(images, recipe, drawn))
     taken = recipe.settings()["stages"][0]["operations"][0]["pipeline"]["transform"]
     taken["p"] = 0
     assert recipe.settings()["stages"][0]["operations"][0]["pipeline"]["transform"]["p"] == 1
 
 
 @pytest.mark.parametrize("name", ["relative", "absolute"])
-def test_file_is_beside_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A relative path starts at the recipe's folder, wherever the command is given; an absolute one is itself."""
+def test_relative_path_starts_at_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A relative path starts at the recipe's folder, not at the working directory; an absolute path is kept."""
     (tmp_path / "recipes").mkdir()
     (tmp_path / "elsewhere").mkdir()
     path = save(usual(), tmp_path / "recipes")
     text = RECIPE if name == "relative" else RECIPE.replace("pipeline.yaml", path.as_posix())
     recipe = write(tmp_path / "recipes", text)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    told = load_recipe(recipe).settings()
+    settings = load_recipe(recipe).settings()
     monkeypatch.chdir(tmp_path)
-    assert load_recipe("recipes/mine.toml").settings() == told
+    assert load_recipe("recipes/mine.toml").settings() == settings
 
 
-def test_explained_in_words() -> None:
-    """People are told the seed."""
+def test_explained_as_text() -> None:
+    """The text names the seed."""
     assert stage_text({"op": "albumentations", "seed": 12}) == "albumentations 12"
 
 
 QUICK = """
 import sys
 import urllib.request
-def ask(*words, **more): raise SystemExit("asked the network")
+def ask(*words, **more): raise SystemExit("used the network")
 urllib.request.OpenerDirector.open = ask
-import epochbank.augment.views.preview, epochbank.augment.generation.generate
+import epochbank.augment.views.preview, epochbank.augment.generation.run
 from epochbank.augment.distortion.recipe import load_recipe
 load_recipe("kanji")
 assert not {"albumentations", "cv2", "yaml"} & sys.modules.keys()
@@ -261,8 +255,8 @@ assert not {"tensorflow", "keras"} & sys.modules.keys()
 """
 
 
-def test_albumentations_is_imported_where_it_is_used(tmp_path: Path) -> None:
-    """A recipe without a pipeline imports none of it; one with a pipeline does, and never asks the network."""
+def test_albumentations_is_imported_only_if_used(tmp_path: Path) -> None:
+    """Only a recipe with a pipeline imports Albumentations, and the import does not use the network."""
     save(usual(), tmp_path)
     run_python(QUICK, str(write(tmp_path)), NO_ALBUMENTATIONS_UPDATE="")
 
@@ -287,14 +281,14 @@ BLUR = A.to_dict(A.Compose([A.GaussianBlur()]))
 
 
 def changed(**more: Any) -> str:
-    """A saved blur with other arguments."""
+    """Return a saved blur with other arguments."""
     document = copy.deepcopy(BLUR)
     document["transform"]["transforms"][0].update(more)
     return json.dumps(document)
 
 
-UNFIT: dict[str, tuple[str, list[str]]] = {
-    # What is wrong: the text of the file, and what the refusal must say.
+INVALID_PIPELINES: dict[str, tuple[str, list[str]]] = {
+    # Fault: the text of the file, and what the message must contain.
     "no JSON": ("{", ["not a JSON file"]),
     "empty": ("", ["not a JSON file"]),
     "a list": ("[]", ["not a pipeline that albumentations.save wrote", "`transform`"]),
@@ -308,29 +302,29 @@ UNFIT: dict[str, tuple[str, list[str]]] = {
     "a function": (saved(A.Compose([A.Lambda(name="f", image=None)])), ["cannot make this pipeline", "name f"]),
     "another target": (
         saved(A.Compose([A.GaussianBlur()], additional_targets={"other": "image"})),
-        ["has additional_targets; expected a pipeline for pictures alone"],
+        ["has additional_targets; expected a pipeline for images alone"],
     ),
     "boxes": (
         saved(A.Compose([A.HorizontalFlip()], bbox_params=A.BboxParams("yolo"))),
-        ["has bbox_params; expected a pipeline for pictures alone"],
+        ["has bbox_params; expected a pipeline for images alone"],
     ),
     "points": (
         saved(A.Compose([A.HorizontalFlip()], keypoint_params=A.KeypointParams("xy"))),
-        ["has keypoint_params; expected a pipeline for pictures alone"],
+        ["has keypoint_params; expected a pipeline for images alone"],
     ),
     "needs a mask": (saved(A.Compose([A.OneOf([A.MaskDropout()])])), ["MaskDropout needs mask; expected a pipeline"]),
-    "needs other pictures": (
+    "needs other images": (
         '{"transform": {"__class_fullname__": "Compose", "transforms": [{"__class_fullname__": "FDA", "p": 1}]}}',
         ["FDA needs fda_metadata"],
     ),
-    "volumes": (saved(A.Compose([A.CubicSymmetry()])), ["CubicSymmetry does not act on pictures"]),
+    "volumes": (saved(A.Compose([A.CubicSymmetry()])), ["CubicSymmetry does not act on images"]),
 }
 
 
-@pytest.mark.parametrize("fault", UNFIT)
-def test_unfit_pipeline_is_refused(tmp_path: Path, fault: str) -> None:
-    """A file that holds no pipeline for pictures alone is refused when the recipe is read, with its place."""
-    text, expected = UNFIT[fault]
+@pytest.mark.parametrize("fault", INVALID_PIPELINES)
+def test_invalid_pipeline_is_refused(tmp_path: Path, fault: str) -> None:
+    """A file without a pipeline for images only is refused when the recipe is read, with its path."""
+    text, expected = INVALID_PIPELINES[fault]
     path = tmp_path / "pipeline.json"
     path.write_text(text)
     recipe = write(tmp_path, RECIPE.replace(".yaml", ".json"))
@@ -338,19 +332,18 @@ def test_unfit_pipeline_is_refused(tmp_path: Path, fault: str) -> None:
     assert message.startswith(f"{recipe}: {FIRST}file = {str(path)!r}: ")
     assert message.endswith(".")
     assert "\n" not in message
-    for part in expected:
-        assert part in message
+    assert all(text in message for text in expected), message
 
 
 @pytest.mark.filterwarnings("ignore:Argument.s. 'strength' are not valid:UserWarning")
-def test_lost_arguments_are_refused(tmp_path: Path) -> None:
-    """A pipeline whose arguments the installed Albumentations does not know would be another: refused."""
+def test_unknown_arguments_are_refused(tmp_path: Path) -> None:
+    """A pipeline with arguments that the installed Albumentations would ignore is refused."""
     (tmp_path / "pipeline.yaml").write_text(changed(strength=3))  # JSON is YAML.
     assert "GaussianBlur has no strength in the installed Albumentations" in refusal(write(tmp_path))
 
 
-FAULTS: dict[str, tuple[str, list[str]]] = {
-    # What is wrong: the operation in the recipe, and what the refusal must say.
+INVALID_OPERATIONS: dict[str, tuple[str, list[str]]] = {
+    # Fault: the settings of the operation, and what the message must contain.
     "no file": ('file = "none.yaml"', ["none.yaml': cannot be read (No such file", "starts at the recipe's folder"]),
     "a folder": ('file = "folder.json"', ["folder.json': cannot be read (Is a directory)"]),
     "no YAML": ('file = "bad.yaml"', ["bad.yaml': not a YAML file", "line 2"]),
@@ -359,58 +352,63 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
     "another suffix": ('file = "mine.toml"', ["expected a file whose name ends in .yaml, .yml or .json"]),
     "number for a file": ("file = 3", [f"{FIRST}file = 3; expected the path"]),
     "nothing": ("", [f"{FIRST}file = ''; expected the path of a pipeline saved by albumentations.save"]),
-    "both": ('file = "pipeline.yaml", pipeline = {}', [f"{FIRST}pipeline: given beside file"]),
+    "both": (
+        'file = "pipeline.yaml", pipeline = {}',
+        [f"{FIRST}pipeline: given together with file; expected one of them"],
+    ),
     "no table": ("pipeline = 3", [f"{FIRST}pipeline: not a pipeline that albumentations.save wrote"]),
     "another key": ('path = "pipeline.yaml"', [f"{FIRST}path: unknown key; expected", "file"]),
     "another version": (
         'file = "pipeline.yaml", albumentations = "1.3.1"',
-        [f"{FIRST}albumentations = '1.3.1'; {A.__version__} is installed", "pip install 'albumentations==1.3.1'"],
+        [f"{FIRST}albumentations = '1.3.1', but {A.__version__} is installed", "pip install 'albumentations==1.3.1'"],
     ),
     "another OpenCV": (
         'file = "pipeline.yaml", opencv = "4.1.0"',
-        [f"{FIRST}opencv = '4.1.0'; {cv2.__version__} is", "pip install 'opencv-python-headless==4.1.0.*'"],
+        [
+            f"{FIRST}opencv = '4.1.0', but {cv2.__version__} is installed",
+            "pip install 'opencv-python-headless==4.1.0.*'",
+        ],
     ),
-    "version that is a number": ('file = "pipeline.yaml", albumentations = 2', [f"{FIRST}albumentations = 2; "]),
+    "version that is a number": ('file = "pipeline.yaml", albumentations = 2', [f"{FIRST}albumentations = 2, but "]),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_unfit_recipe_is_refused(tmp_path: Path, fault: str) -> None:
-    """A recipe that names no pipeline, or another version than is installed, is refused with the key and the remedy."""
+@pytest.mark.parametrize("fault", INVALID_OPERATIONS)
+def test_invalid_operation_is_refused(tmp_path: Path, fault: str) -> None:
+    """A recipe without a readable pipeline, or with another version, is refused with the key and the fix."""
     save(usual(), tmp_path)
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "bad.yaml").write_text("a: [1,\n")
     (tmp_path / "bytes.yml").write_bytes(b"\x89\xff\xfe")
     (tmp_path / "date.yaml").write_text("transform: {p: 2026-01-01}\n")
-    keys, expected = FAULTS[fault]
-    operation = "{ " + ", ".join(part for part in ('op = "albumentations"', keys) if part) + " }"
+    keys, expected = INVALID_OPERATIONS[fault]
+    operation = "{ " + ", ".join(text for text in ('op = "albumentations"', keys) if text) + " }"
     recipe = write(tmp_path, f"[[stage]]\noperation = [{operation}]\n")
     message = refusal(recipe)
     assert message.startswith(f"{recipe}: {FIRST}")
-    for part in expected:
-        assert part in message
+    assert all(text in message for text in expected), message
 
 
-PICTURES: dict[str, tuple[A.Compose, list[str]]] = {
+INVALID_RESULTS: dict[str, tuple[A.Compose, list[str]]] = {
     "another size": (A.Compose([A.Resize(8, 6)]), ["returned uint8 (8, 6, 1); expected", "uint8 (20, 16, 1)"]),
     "another type": (A.Compose([A.ToFloat()]), ["returned float32 (20, 16, 1); expected"]),
-    "another colour": (A.Compose([A.ToRGB(p=1)]), ["returned uint8 (20, 16, 3); expected"]),
+    "another color": (A.Compose([A.ToRGB(p=1)]), ["returned uint8 (20, 16, 3); expected"]),
     "only for RGB": (A.Compose([A.RandomRain(p=1)]), ["raised ValueError", "3-channel images", "(20, 16, 1)"]),
     "needs boxes": (A.Compose([A.BBoxSafeRandomCrop()]), ["raised KeyError: 'bboxes'"]),
     "larger crop": (A.Compose([A.RandomCrop(64, 64)]), ["raised "]),
 }
 
 
-@pytest.mark.parametrize("fault", PICTURES)
-def test_unfit_picture_is_refused(tmp_path: Path, npz: Path, fault: str) -> None:
-    """A pipeline that changes size or dtype, or raises, stops the run at the first picture and names the file."""
-    compose, expected = PICTURES[fault]
+@pytest.mark.parametrize("fault", INVALID_RESULTS)
+def test_invalid_result_is_refused(tmp_path: Path, npz: Path, fault: str) -> None:
+    """A pipeline that changes shape or dtype, or raises, stops the run at the first image, with the file's name."""
+    compose, expected = INVALID_RESULTS[fault]
     path = save(compose, tmp_path)
     words = ["run", str(npz), "--recipe", str(write(tmp_path)), "--sets", str(tmp_path / "sets"), "--jobs", "1"]
     done = CliRunner().invoke(main, [*words, "--epochs", "1"])
     assert done.exit_code == 2
-    for part in [str(path), "Mend the pipeline and run again; that makes another set.", *expected]:
-        assert part in " ".join(done.output.split())
+    for text in [str(path), "Fix the pipeline and run the command again; the change makes another set.", *expected]:
+        assert text in " ".join(done.output.split())
 
 
 MISSING = """
@@ -426,7 +424,7 @@ except EpochbankError as error:
 
 
 def test_missing_albumentations_is_refused(tmp_path: Path) -> None:
-    """Where Albumentations is not installed, the refusal says how to get it."""
+    """If Albumentations is not installed, the message says how to install it."""
     save(usual(), tmp_path)
     recipe = write(tmp_path)
     message = run_python(MISSING, str(recipe))
@@ -453,58 +451,58 @@ def invoke(*words: str) -> str:
 
 
 def test_execution_changes_no_pixel(tmp_path: Path, npz: Path) -> None:
-    """Jobs, shard and chunk size leave every digest as it is; a renamed file is the same set."""
+    """Jobs, shard size and chunk size change no digest; a renamed file gives the same set."""
     save(usual(), tmp_path)
     save(A.Compose([A.GaussNoise(p=1), A.Affine(rotate=9, p=0.5)]), tmp_path, "noise.json")
-    told = []
+    facts = []
     for number, more in enumerate([["--jobs", "1"], ["--jobs", "2", "--shard-size", "48", "--chunk-size", "16"]]):
         sets = str(tmp_path / f"sets-{number}")
         recipe = str(write(tmp_path, TWO_STAGES))
         invoke("run", str(npz), "--recipe", recipe, "--epochs", "2", "--sets", sets, *more)
-        told.append(json.loads(invoke("info", "--sets", sets, "--json")))
-    assert told[0]["fingerprint"] == told[1]["fingerprint"]
-    assert [epoch["digest"] for epoch in told[0]["epochs"]] == [epoch["digest"] for epoch in told[1]["epochs"]]
-    assert len({epoch["digest"] for epoch in told[0]["epochs"]}) == 2
+        facts.append(json.loads(invoke("info", "--sets", sets, "--json")))
+    assert facts[0]["fingerprint"] == facts[1]["fingerprint"]
+    assert [epoch["digest"] for epoch in facts[0]["epochs"]] == [epoch["digest"] for epoch in facts[1]["epochs"]]
+    assert len({epoch["digest"] for epoch in facts[0]["epochs"]}) == 2
     (tmp_path / "pipeline.yaml").rename(tmp_path / "renamed.yaml")
     recipe = str(write(tmp_path, TWO_STAGES.replace("pipeline.yaml", "renamed.yaml")))
     again = invoke("run", str(npz), "--recipe", recipe, "--epochs", "2", "--sets", str(tmp_path / "sets-0"))
     assert "nothing to do" in again
 
 
-def test_stored_pictures_can_be_made_again_from_explain(tmp_path: Path, npz: Path, plain_opencv: None) -> None:
-    """The seed that `explain` tells makes the stored picture with Albumentations alone; the file may be gone."""
+def test_stored_images_can_be_made_from_the_reported_seed(tmp_path: Path, npz: Path, plain_opencv: None) -> None:
+    """Albumentations makes the stored image from the seed that `explain` reports; the file is not needed."""
     path = save(usual(), tmp_path)
     sets = tmp_path / "sets"
     invoke("run", str(npz), "--recipe", str(write(tmp_path)), "--epochs", "1", "--sets", str(sets), "--jobs", "1")
     path.unlink()
     directory = json.loads(invoke("info", "--sets", str(sets), "--json"))["path"]
-    pictures, compose = glyphs(300), usual()
+    images, compose = glyphs(300), usual()
     stored = stored_epoch(Path(directory))
     for position in range(12):
-        told = json.loads(invoke("explain", directory, "0", str(position), "--json"))
-        (stage,) = told["stages"]
+        facts = json.loads(invoke("explain", directory, "0", str(position), "--json"))
+        (stage,) = facts["stages"]
         assert stage.keys() == {"op", "seed"}
-        made = with_albumentations_alone(compose, pictures[told["row"]], stage["seed"])
+        made = with_albumentations(compose, images[facts["row"]], stage["seed"])
         assert np.array_equal(made, stored[position])
     invoke("preview", directory, "--out", str(tmp_path / "sheet.png"))
 
 
 def stored_epoch(directory: Path) -> np.ndarray:
-    """Pictures of epoch 0 in order of position."""
+    """Return the images of epoch 0 in order of position."""
     import h5py
     import hdf5plugin  # noqa: F401
 
     lines = [json.loads(line) for line in (directory / "manifest.jsonl").read_text().splitlines()]
     files = sorted((line["start"], line["file"]) for line in lines if line["file"].startswith("epoch-0000"))
-    pictures = []
+    images = []
     for _, name in files:
         with h5py.File(directory / name) as file:
-            pictures.append(file["image"][()])
-    return np.concatenate(pictures)
+            images.append(file["image"][()])
+    return np.concatenate(images)
 
 
 def test_set_of_another_version_is_refused(tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With another Albumentations installed the set's pictures cannot be explained: what, received, remedy."""
+    """With another Albumentations installed, `explain` is refused, with both versions and the fix."""
     save(usual(), tmp_path)
     sets = str(tmp_path / "sets")
     invoke("run", str(npz), "--recipe", str(write(tmp_path)), "--epochs", "1", "--sets", sets, "--jobs", "1")
@@ -514,6 +512,6 @@ def test_set_of_another_version_is_refused(tmp_path: Path, npz: Path, monkeypatc
     done = CliRunner().invoke(main, ["explain", directory, "0", "0"])
     assert done.exit_code == 1
     message = " ".join(done.output.split())
-    assert f"cannot be had again: {FIRST}albumentations = '{version}'; 9.9.9 is installed, not the same" in message
+    assert f"cannot be restored: {FIRST}albumentations = '{version}', but 9.9.9 is installed" in message
+    assert "Restore the code that the set was made with." in message
     assert f"pip install 'albumentations=={version}'" in message
-    assert "Restore what it was made with." in message

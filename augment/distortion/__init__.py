@@ -1,1 +1,1 @@
-"""distortion."""
+"""Distortion: recipes, drawing of parameters, operations and the engines that apply them, label check."""

@@ -1,4 +1,4 @@
-"""Distorting a block: pictures and their draw in, the distorted pictures out, by either engine."""
+"""Distort a block of images by their draw, with either engine."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from .recipe import Recipe
 
 
 def distort(
-    pictures: np.ndarray,
+    images: np.ndarray,
     recipe: Recipe,
     drawn: Draw,
     engine: Engine = PILLOW,
@@ -17,20 +17,20 @@ def distort(
     lost: np.ndarray | None = None,
     profile: Profile | None = None,
 ) -> np.ndarray:
-    """Distort `pictures` (uint8 (n, H, W, C)), the n pictures of `drawn`; a new array of the same shape.
+    """Return `images` (uint8 (n, H, W, C)) distorted by `drawn`, as a new array of the same shape.
 
-    Into `lost` (float64 (n, stages)), if given, goes the share of its ink that each stage took from each
-    picture; into `profile` the seconds of each operation.
+    If given, `lost` (float64 (n, stages)) receives the share of its ink that each image loses in each stage, and
+    `profile` the seconds of each operation.
     """
     profile = profile or Profile()
-    source, spare = np.ascontiguousarray(pictures), None
+    source, spare = np.ascontiguousarray(images), None
     for level, (stage, stage_draw) in enumerate(zip(recipe.stages, drawn.stages, strict=True)):
         target = np.empty_like(source) if spare is None else spare
-        as_it_is = np.flatnonzero(stage_draw.choice < 0)
+        skipped = np.flatnonzero(stage_draw.choice < 0)
         if lost is not None:
             lost[:, level] = 0
-        if len(as_it_is):
-            target[as_it_is] = source[as_it_is]
+        if len(skipped):
+            target[skipped] = source[skipped]
         for picked, choice in enumerate(stage.choices):
             members, parameters = np.flatnonzero(stage_draw.choice == picked), stage_draw.parameters[picked]
             if not len(members):
@@ -38,7 +38,7 @@ def distort(
             with profile.of(f"{stage.name or f'stage {level}'}: {choice.op}", len(members)):
                 engine.apply(choice.operation, source, target, members, parameters)
             if lost is not None and choice.operation.takes_ink:
-                with profile.of("safety: ink over the edge", len(members)):
+                with profile.of("label check: lost ink", len(members)):
                     lost[members, level] = _share_lost(engine.ink(choice.operation, source, members, parameters))
         source, spare = target, (source if level else None)
     return source

@@ -1,9 +1,8 @@
-"""The draw: what is done to the picture at a position, as a pure function of (set, epoch, position).
+"""The draw: the random distortion of the image at a position, as a pure function of (set, epoch, position).
 
-Every position owns a fixed block of a Philox stream (J. Salmon et al., "Parallel Random Numbers: As
-Easy as 1, 2, 3", SC 2011), so that any run of positions is drawn in one call and no draw depends on
-another. Only raw 64-bit words are taken from NumPy: their stream is fixed for ever, which that of
-its distributions is not.
+Every position has a fixed block of a Philox stream (J. Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3",
+SC 2011). Any run of positions is drawn in one call, and no draw depends on another. Only raw 64-bit words are taken
+from NumPy, because NumPy guarantees the stream of its bit generators, but not that of its distributions.
 """
 
 import hashlib
@@ -12,60 +11,61 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .operations import Operation, OwnOperation, Parameters
-from .operations.base import Shape, by_picture
+from ..shared.types import Shape
+from .operations import CustomOperation, Operation, Parameters
+from .operations.base import by_image
 from .recipe import Recipe, Stage
 
 
 class Applied(NamedTuple):
-    """One operation as it is applied to one picture."""
+    """One operation, as it is applied to one image."""
 
     op: str
     operation: Operation
     parameters: dict[str, Any]
-    """Python numbers, and arrays without the picture axis; an own operation has a `generator`."""
+    """Python numbers, and arrays without the image axis; a custom operation has a `generator`."""
 
 
 @dataclass(frozen=True)
 class StageDraw:
-    """What one stage does to a run of n pictures."""
+    """What one stage does to a run of n images."""
 
     choice: np.ndarray
-    """int64 (n,): index of the stage's operation, -1 where the stage is left out."""
+    """int64 (n,): index of the operation that is applied, -1 if the stage is skipped."""
     parameters: tuple[Parameters, ...]
-    """For each operation of the stage, the parameters of the pictures that chose it, in their order."""
+    """For each operation of the stage, the parameters of the images that it is applied to, in order."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What a recipe does to a run of n pictures of an epoch."""
+    """What a recipe does to a run of n images of an epoch."""
 
     stages: tuple[StageDraw, ...]
 
     def applied(self, recipe: Recipe) -> list[list[Applied]]:
-        """For each of the n pictures, the operations applied to it, in order."""
-        pictures: list[list[Applied]] = [[] for _ in range(len(self.stages[0].choice))]
+        """Return for each of the n images the operations that are applied to it, in order."""
+        images: list[list[Applied]] = [[] for _ in range(len(self.stages[0].choice))]
         for stage, drawn in zip(recipe.stages, self.stages, strict=True):
             for picked, choice in enumerate(stage.choices):
                 members = np.flatnonzero(drawn.choice == picked).tolist()
-                for number, one in zip(members, by_picture(drawn.parameters[picked], len(members)), strict=True):
-                    pictures[number].append(Applied(choice.op, choice.operation, one))
-        return pictures
+                for number, one in zip(members, by_image(drawn.parameters[picked], len(members)), strict=True):
+                    images[number].append(Applied(choice.op, choice.operation, one))
+        return images
 
 
 def draw(recipe: Recipe, shape: Shape, fingerprint: str, epoch: int, start: int, stop: int) -> Draw:
-    """Draw what happens to positions `start` to `stop` - 1 of stored epoch `epoch`, pictures of `shape`."""
+    """Draw the distortions of positions `start` to `stop` - 1 of stored epoch `epoch`, for images of `shape`."""
     return draw_positions(recipe, shape, fingerprint, epoch, np.arange(start, stop))
 
 
 def draw_positions(
     recipe: Recipe, shape: Shape, fingerprint: str, epoch: int, positions: np.ndarray, attempt: int = 0
 ) -> Draw:
-    """Draw what happens to `positions` (int64 (n,), ascending); each `attempt` has draws of its own."""
-    again = ("attempt", attempt) if attempt else ()
+    """Draw the distortions of `positions` (int64 (n,), ascending); each `attempt` gives another draw."""
+    suffix = ("attempt", attempt) if attempt else ()  # Attempt 0 has the key of sets without a label check.
     return Draw(
         tuple(
-            _draw_stage(stage, shape, _key(fingerprint, "draw", epoch, level, *again), positions)
+            _draw_stage(stage, shape, _key(fingerprint, "draw", epoch, level, *suffix), positions)
             for level, stage in enumerate(recipe.stages)
         )
     )
@@ -80,25 +80,25 @@ def _draw_stage(stage: Stage, shape: Shape, key: int, positions: np.ndarray) -> 
     parameters = []
     for number, item in enumerate(stage.choices):
         members = np.flatnonzero(choice == number)
-        own = uniform[members, 2 : 2 + item.operation.uniforms(shape)]
-        parameters.append(item.operation.parameters(own, shape))
-        if isinstance(item.operation, OwnOperation):
+        columns = slice(2, 2 + item.operation.uniforms(shape))
+        parameters.append(item.operation.parameters(uniform[members, columns], shape))
+        if isinstance(item.operation, CustomOperation):
             parameters[-1]["generator"] = _generators(key, positions[members])
     return StageDraw(choice, tuple(parameters))
 
 
 def _generators(key: int, positions: np.ndarray) -> np.ndarray:
-    """A generator for each position, in the half of the key's counters that no uniform is drawn from."""
+    """Return a generator for each position, in the half of the key's counters that `_uniforms` never reaches."""
     generators = np.empty(len(positions), object)
     for number, position in enumerate(positions.tolist()):
-        # The position sits above a word of its own: no two positions ever share a block.
+        # The position is above the lowest counter word, so that no two positions ever share a block.
         generators[number] = np.random.Generator(np.random.Philox(key=key, counter=1 << 255 | position << 64))
     return generators
 
 
 def _uniforms(key: int, positions: np.ndarray, columns: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), float64 (n, columns); row r depends on `key` and `positions[r]` alone."""
-    blocks = -(-columns // 4)  # Philox4x64 yields four words for each count.
+    """Return uniform numbers in [0, 1), float64 (n, columns); row r is a function of `key` and `positions[r]`."""
+    blocks = -(-columns // 4)  # Philox4x64 gives four words per counter value.
     runs = np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
     raw = [
         np.random.Philox(key=key, counter=int(run[0]) * blocks).random_raw(len(run) * 4 * blocks)
@@ -110,6 +110,6 @@ def _uniforms(key: int, positions: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _key(*parts: str | int) -> int:
-    """128 bits that stand for `parts`."""
+    """Return a key of 128 bits for `parts`."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")

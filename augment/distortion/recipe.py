@@ -1,7 +1,7 @@
-"""A recipe: stages, each one of several operations with weights; read from TOML and validated.
+"""A recipe: stages of weighted operations, read from TOML and validated.
 
-A picture passes the stages in order. A stage applies, with its probability, exactly one of its
-operations, drawn by weight.
+An image passes the stages in order. With its probability, a stage applies exactly one of its operations, drawn by
+weight.
 """
 
 import tomllib
@@ -10,40 +10,47 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EpochbankError
-from .operations import BUILT_IN, Operation, OwnOperation
-from .operations.base import Shape, is_number
+from ..shared.renamed import rename_keys, warn_renamed
+from ..shared.types import Shape
+from .operations import BUILT_IN, CustomOperation, Operation
+from .operations.base import is_number
 
 _BUILT_IN_FOLDER = Path(__file__).parent / "recipes"
+
+_STORED_OPS = {"color": "colour"}
+"""Operations that have an older name in the settings of format 1, and so in fingerprints."""
+_OLD_OPS = {old: new for new, old in _STORED_OPS.items()}
+_OLD_KEYS = {"safety": "label_check"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One operation of a stage, with its weight beside the others."""
+    """One operation of a stage, and its weight."""
 
     op: str
-    """A built-in operation's name, or `module:function`."""
+    """The name of a built-in operation, or `module:function`."""
     operation: Operation
     weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One of `choices` is applied, with `probability`."""
+    """With `probability`, one of `choices` is applied."""
 
     choices: tuple[Choice, ...]
     probability: float = 1.0
     name: str = ""
-    """For people; not part of the fingerprint."""
+    """For reports; not part of the fingerprint."""
 
 
 @dataclass(frozen=True)
-class Safety:
-    """When a distorted picture has lost its label, and is drawn again."""
+class LabelCheck:
+    """When a distorted image counts as having lost its label, and is resampled."""
 
     lost: float = 0.25
-    """Largest share of its ink that a picture may lose over the edge or by erasing, 0 to 1."""
+    """Largest share of its ink that an image may lose, out of the frame or by erasing; 0 to 1."""
     attempts: int = 8
-    """Draws, 1 to 100; where none is safe the picture stays undistorted."""
+    """Number of draws, 1 to 100; if all are rejected, the image stays undistorted."""
 
     def __post_init__(self) -> None:
         if not is_number(self.lost) or not 0 <= self.lost <= 1:
@@ -55,24 +62,31 @@ class Safety:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to a picture: frozen, validated, and the same after a trip through JSON."""
+    """What is done to an image; frozen and validated, and its settings survive JSON."""
 
     name: str
     stages: tuple[Stage, ...]
     description: str = ""
-    safety: Safety | None = field(default_factory=Safety)
-    """None where every picture is taken as it comes out."""
+    label_check: LabelCheck | None = field(default_factory=LabelCheck)
+    """None if no image is checked."""
 
     def settings(self) -> dict[str, Any]:
-        """What changes a pixel, as plain JSON values, defaults included; the part that is fingerprinted."""
-        safety = {} if self.safety is None else {"safety": asdict(self.safety)}
+        """Return everything that changes a pixel, as plain JSON values with defaults; the fingerprint covers it.
+
+        The spelling is that of format 1: the label check is called `safety`, the operation `color` is `colour`.
+        """
+        label_check = {} if self.label_check is None else {"safety": asdict(self.label_check)}
         return {
-            **safety,
+            **label_check,
             "stages": [
                 {
                     "probability": stage.probability,
                     "operations": [
-                        {"op": choice.op, "weight": choice.weight, **choice.operation.settings()}
+                        {
+                            "op": _STORED_OPS.get(choice.op, choice.op),
+                            "weight": choice.weight,
+                            **choice.operation.settings(),
+                        }
                         for choice in stage.choices
                     ],
                 }
@@ -82,44 +96,55 @@ class Recipe:
 
 
 def built_in_names() -> list[str]:
-    """Names of the built-in recipes, sorted."""
+    """Return the names of the built-in recipes, sorted."""
     return sorted(path.stem for path in _BUILT_IN_FOLDER.glob("*.toml"))
 
 
 def recipe_path(name_or_file: str | Path) -> Path:
-    """The TOML file of a built-in recipe or of the user's own; `EpochbankError` where there is none."""
+    """Return the TOML file of a built-in recipe, or `name_or_file` itself; raise `EpochbankError` if neither exists."""
     if str(name_or_file) in built_in_names():
         return _BUILT_IN_FOLDER / f"{name_or_file}.toml"
     path = Path(name_or_file)
     if path.is_file():
         return path
     raise EpochbankError(
-        f"recipe {str(name_or_file)!r} is neither a built-in one ({', '.join(built_in_names())}) nor a file. "
-        "Name one of these, or give the path of a TOML file; `augment recipes` shows the built-in ones.",
-        words=True,
+        f"recipe {str(name_or_file)!r} is neither a built-in recipe ({', '.join(built_in_names())}) nor a "
+        "file. Give one of these names or the path of a TOML file; `augment recipes` describes the built-in recipes.",
+        usage=True,
     )
 
 
 def load_recipe(name_or_file: str | Path) -> Recipe:
-    """Read a recipe by built-in name or path; `EpochbankError` names the file, the key and what is allowed."""
+    """Read a recipe by built-in name or path.
+
+    Raises `EpochbankError`, which names the file, the key and the values that are allowed. Warns about old keys.
+    """
     path = recipe_path(name_or_file)
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EpochbankError(f"{path}: not a TOML file: {error}. Mend the file.", words=True) from error
+        raise EpochbankError(
+            f"{path}: not a TOML file: {error}. Fix the file and run the command again.", usage=True
+        ) from error
     document.setdefault("name", path.stem)
+    for old in _OLD_KEYS.keys() & document.keys():
+        warn_renamed(f"{path}: `{old}`", f"`{_OLD_KEYS[old]}`")
     try:
         return parse_recipe(document, path.parent)
     except ValueError as error:
-        raise EpochbankError(f"{path}: {error}.", words=True) from error
+        raise EpochbankError(f"{path}: {error}.", usage=True) from error
 
 
 def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
-    """A recipe from a parsed TOML document; `ValueError` starts with the key that is wrong.
+    """Return the recipe of a parsed TOML document; raise `ValueError`, whose text starts with the invalid key.
 
-    A relative path of a file that the recipe names starts at `folder`.
+    Relative paths in the recipe start at `folder`.
     """
-    _check_keys(document, {"name", "description", "stage", "safety"}, "")
+    for old, new in _OLD_KEYS.items():
+        if {old, new} <= document.keys():
+            raise ValueError(f"{old}: given together with {new}, its new name; expected one of them")
+    document = rename_keys(document, _OLD_KEYS)
+    _check_keys(document, {"name", "description", "stage", "label_check"}, "")
     name = document.get("name", "")
     if not isinstance(name, str) or not name or not all(letter.isalnum() or letter in "-_." for letter in name):
         raise ValueError(f"name = {name!r}; expected letters, digits, '-', '_' and '.'")
@@ -132,41 +157,41 @@ def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
         name=name,
         stages=tuple(_parse_stage(stage, f"stage[{number}]", folder) for number, stage in enumerate(stages)),
         description=str(document.get("description", "")),
-        safety=_parse_safety(document.get("safety", {})),
+        label_check=_parse_label_check(document.get("label_check", {})),
     )
 
 
-def _parse_safety(table: Any) -> Safety | None:
+def _parse_label_check(table: Any) -> LabelCheck | None:
     if table is False:
         return None
     if not isinstance(table, dict):
-        raise ValueError(f"safety = {table!r}; expected a [safety] table, or false")
-    _check_keys(table, {field.name for field in fields(Safety)}, "safety.")
+        raise ValueError(f"label_check = {table!r}; expected a [label_check] table, or false")
+    _check_keys(table, {field.name for field in fields(LabelCheck)}, "label_check.")
     try:
-        return Safety(**table)
+        return LabelCheck(**table)
     except ValueError as error:
-        raise ValueError(f"safety.{error}") from error
+        raise ValueError(f"label_check.{error}") from error
 
 
 def check_shape(recipe: Recipe, shape: Shape) -> None:
-    """`EpochbankError` where an operation cannot be applied to pictures of `shape`, as colour not to grey ones."""
+    """Raise `EpochbankError` if an operation cannot be applied to images of `shape`; `color` needs RGB."""
     for stage in recipe.stages:
         for choice in stage.choices:
             try:
                 choice.operation.uniforms(shape)
             except ValueError as error:
                 raise EpochbankError(
-                    f"recipe {recipe.name}: {error}. Import the source with --colour rgb, or choose another recipe.",
-                    words=True,
+                    f"recipe {recipe.name}: {error}. Import the source with --color rgb, or choose another recipe.",
+                    usage=True,
                 ) from error
 
 
 def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
-    """The recipe whose `settings()` these are.
+    """Return the recipe whose `settings()` these are.
 
-    `ValueError` where an own operation's module has changed since: the same settings cannot be had.
+    Raises `ValueError` if the settings can no longer be reproduced, because the module of a custom operation changed.
     """
-    document: dict[str, Any] = {"name": name, "stage": [], "safety": settings.get("safety", False)}
+    document: dict[str, Any] = {"name": name, "stage": [], "label_check": settings.get("safety", False)}
     for stage in settings["stages"]:
         operations = [
             {key: value for key, value in operation.items() if key != "source"} for operation in stage["operations"]
@@ -174,9 +199,9 @@ def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
         document["stage"].append({"probability": stage["probability"], "operation": operations})
     recipe = parse_recipe(document)
     if recipe.settings() != settings:
-        own = {choice.op for stage in recipe.stages for choice in stage.choices if ":" in choice.op}
-        what = f"the source of {' or '.join(sorted(own))}" if own else f"the meaning of recipe {name}"
-        raise ValueError(f"{what} is no longer what it was")
+        custom = {choice.op for stage in recipe.stages for choice in stage.choices if ":" in choice.op}
+        what = f"the source of {' or '.join(sorted(custom))}" if custom else f"the meaning of recipe {name}"
+        raise ValueError(f"{what} has changed since the settings were stored")
     return recipe
 
 
@@ -198,13 +223,14 @@ def _parse_stage(table: dict[str, Any], where: str, folder: Path) -> Stage:
 
 def _parse_choice(table: dict[str, Any], where: str, folder: Path) -> Choice:
     op, weight = table.get("op"), table.get("weight", 1.0)
+    op = _OLD_OPS.get(op, op) if isinstance(op, str) else op
     if not is_number(weight) or weight < 0:
         raise ValueError(f"{where}.weight = {weight!r}; expected a number of 0 or more")
     settings = {key: value for key, value in table.items() if key not in ("op", "weight")}
     try:
         if isinstance(op, str) and ":" in op:
             _check_keys(settings, set(), "")
-            return Choice(op, OwnOperation(path=op), float(weight))
+            return Choice(op, CustomOperation(path=op), float(weight))
         if not isinstance(op, str) or op not in BUILT_IN:
             allowed = ", ".join(BUILT_IN)
             raise ValueError(f"op = {op!r} is unknown; expected one of {allowed}, or module:function")
@@ -220,4 +246,4 @@ def _parse_choice(table: dict[str, Any], where: str, folder: Path) -> Choice:
 def _check_keys(table: dict[str, Any], allowed: set[str], where: str) -> None:
     for key in table:
         if key not in allowed:
-            raise ValueError(f"{where}{key}: unknown key; expected {', '.join(sorted(allowed)) or 'none here'}")
+            raise ValueError(f"{where}{key}: unknown key; expected {', '.join(sorted(allowed)) or 'no key'}")

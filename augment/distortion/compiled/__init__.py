@@ -1,10 +1,9 @@
-"""The compiled engine: kernels that do to many pictures what Pillow does to one, bit for bit.
+"""The compiled engine: kernels that compute many images at once, with the same bits as Pillow.
 
-A kernel is called as `kernel(source, target, members, parameters)`: it writes `target[m]` from
-`source[m]` (uint8 (n, H, W, C), contiguous, not the same array) for each m of `members` (int64 (k,)), with
-the parameters of those k pictures. It returns the places in `members` of the pictures that it left
-alone, for Pillow to do: rare cases that Pillow computes in another way. Compiled with Numba, once, and
-cached; the GIL is released meanwhile.
+A kernel is called as `kernel(source, target, members, parameters)`. For each m of `members` (int64 (k,)) it computes
+`target[m]` from `source[m]` (uint8 (n, H, W, C), contiguous, two different arrays) with the parameters of those k
+images. It returns the indices into `members` of the images that it skipped: rare cases that Pillow computes in another
+way, and that are left to Pillow. Numba compiles the kernels once per machine and caches them; they release the GIL.
 """
 
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..engine import Engine
 from ..operations import Operation, Parameters
-from . import elastic, erase, filters, framing, ink, pixels, projective, read, resize, stroke, warp
+from . import elastic, erase, filters, framing, ink, pixels, projective, resize, stroke, warp
 
 Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray, Parameters], np.ndarray]
 
@@ -31,19 +30,19 @@ KERNELS: dict[str, Kernel] = {
     "contrast": pixels.contrast,
     "noise": pixels.noise,
     "erase": erase.erase,
-    "colour": pixels.colour,
+    "color": pixels.color,
     "affine": projective.affine,
     "perspective": projective.perspective,
     "flip": framing.flip,
     "crop": resize.crop,
 }
-"""The kernel of each built-in operation, by the operation's name."""
+"""The kernel of each built-in operation, by name."""
 
 INK: dict[str, Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]] = {
     "elastic": elastic.elastic_ink,
     "erase": erase.erase_ink,
 }
-"""`measure(source, members, parameters)` for operations that take ink away otherwise than by a map."""
+"""`ink(source, members, parameters)` for operations whose lost ink does not follow from `forward_maps`."""
 
 
 def _apply(
@@ -53,10 +52,10 @@ def _apply(
     if kernel is None:
         target[members] = operation.apply_many(source[members], parameters)
         return
-    left = kernel(source, target, members, parameters)
-    if len(left):
-        rest = {name: column[left] for name, column in parameters.items()}
-        target[members[left]] = operation.apply_many(source[members[left]], rest)
+    skipped = kernel(source, target, members, parameters)
+    if len(skipped):
+        rest = {name: column[skipped] for name, column in parameters.items()}
+        target[members[skipped]] = operation.apply_many(source[members[skipped]], rest)
 
 
 def _ink(operation: Operation, source: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray | None:
@@ -64,14 +63,14 @@ def _ink(operation: Operation, source: np.ndarray, members: np.ndarray, paramete
         return None
     if operation.name in INK:
         return INK[operation.name](source, members, parameters)
-    return ink.ink_inside(source, members, operation.outward(parameters, source.shape[1:]))
+    return ink.ink_inside(source, members, operation.forward_maps(parameters, source.shape[1:]))
 
 
-COMPILED = Engine("compiled", _apply, _ink, read.read_pictures, resize.fit)
+COMPILED = Engine("compiled", _apply, _ink)
 """The compiled engine."""
 
 
 def compiled_before() -> bool:
-    """Whether a cache of compiled kernels is there: else the first use takes most of a minute."""
-    cache = getattr(filters.blur_near, "_cache", None)  # not there where Numba compiles nothing
+    """Return whether the kernels are in the cache; otherwise the first use compiles for up to a minute."""
+    cache = getattr(filters.blur_small, "_cache", None)  # Missing if NUMBA_DISABLE_JIT is set.
     return cache is None or any(Path(cache.cache_path).glob("*.nbi"))

@@ -1,4 +1,4 @@
-"""Elastic distortion in whole numbers: noise, running sums, bilinear sampling in 1/256 pixel."""
+"""Elastic distortion in integers: noise, running sums, bilinear sampling in 1/256 pixel."""
 
 import numba
 import numpy as np
@@ -9,38 +9,41 @@ from .seeds import fill_words
 
 
 def elastic(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """Every pixel from where the field of `seed` points."""
+    """Sample every pixel where the displacement field of `seed` points."""
     _elastic(source, target, members, parameters["seed"], *fields_of(parameters["alpha"], parameters["sigma"]))
     return members[:0]
 
 
 def elastic_ink(source: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """int64 (k, 2): the ink of the pixels that the fields leave inside, to first order, and all of it."""
+    """Return the ink that the fields keep inside the frame, to first order, and all ink; int64 (k, 2)."""
     return _ink(source, members, parameters["seed"], *fields_of(parameters["alpha"], parameters["sigma"]))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _running_sum(before, after, sums, lines, width):
-    """Each of `lines` lines plus the `width` - 1 that follow, wrapping round."""
+    """Sum each of `lines` lines and the `width` - 1 lines after it, with wrap-around."""
     length = len(sums)
     sums[:] = 0
     for number in range(width):
         line = before[number % lines * length :][:length]
         for at in range(length):
             sums[at] += line[at]
-    coming = width % lines
+    next_line = width % lines
     for number in range(lines):
         line, out = before[number * length : (number + 1) * length], after[number * length : (number + 1) * length]
-        following = before[coming * length : (coming + 1) * length]
+        following = before[next_line * length : (next_line + 1) * length]
         for at in range(length):
             out[at] = sums[at]
             sums[at] += following[at] - line[at]
-        coming = 0 if coming + 1 == lines else coming + 1
+        next_line = 0 if next_line + 1 == lines else next_line + 1
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _field(words, one, two, height, width, seed, widths, shift, scale):
-    """Field of `seed`, int32, flat (H, 2, W): dx and dy of each row, in 1/256 pixel; the first three are scratch."""
+    """Return the field of `seed`, int32, flat (H, 2, W): dx and dy of each row, in 1/256 pixel.
+
+    `words`, `one` and `two` are scratch; the result is in `one` or `two`.
+    """
     fill_words(seed, words)
     noise = words.view(np.uint8)
     for at in range(len(one)):
@@ -50,7 +53,7 @@ def _field(words, one, two, height, width, seed, widths, shift, scale):
         _running_sum(one, two, sums, width, box)
         one, two = two, one
     half, bits = np.int32(1 << shift >> 1), np.int32(shift)
-    for number in range(2 * width):  # From a line of dx and one of dy down each column to such lines along each row.
+    for number in range(2 * width):  # From a line of dx and one of dy per column to such lines per row.
         line, at = one[number * height : (number + 1) * height], (number & 1) * width + (number >> 1)
         for row in range(height):
             two[at] = (line[row] + half) >> bits
@@ -95,7 +98,7 @@ def _elastic(source, target, members, seeds, widths, shifts, scales):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _locate(dx, dy, row, height, step, places, right, below):
-    """Where each pixel of a row is fetched from: the place of its first neighbour, and 256ths beyond it."""
+    """Compute where each pixel of a row is sampled: the place of its first neighbor, and the fractions in 256ths."""
     one, border, bits = np.int32(1), np.int32(-256), np.int32(8)
     width, line, most_x, most_y = len(dx), np.int32(step), np.int32(len(dx) << 8), np.int32(height << 8)
     for column in range(width):
@@ -107,7 +110,7 @@ def _locate(dx, dy, row, height, step, places, right, below):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _sample(packed, places, right, below, fours, out, channels):
-    """Bilinear between the four neighbours at each of `places`, rounded half up, into every `channels`-th of `out`."""
+    """Interpolate between the four neighbors at `places`, rounded half up, into every `channels`-th value of `out`."""
     low, one, half = np.uint32(255), np.uint32(256), np.uint32(1 << 15)
     for at in range(len(places)):
         fours[at] = packed[np.uint32(places[at])]
@@ -122,7 +125,7 @@ def _sample(packed, places, right, below, fours, out, channels):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _pack(padded, packed, step):
-    """Each pixel, the one on its right, the one below and the one on the right of that, as one number, lowest first."""
+    """Pack each pixel with its neighbors on the right, below, and below right into one number, lowest byte first."""
     count = len(packed)
     upper, lower = padded[:count], padded[step : step + count]
     upper_right, lower_right = padded[1 : 1 + count], padded[step + 1 : step + 1 + count]
@@ -143,7 +146,7 @@ def _ink(source, members, seeds, widths, shifts, scales):
     result = np.empty((len(members), 2), np.int64)
     line = np.empty(width, np.int32)
     for number in range(len(members)):
-        picture = source[members[number]].reshape(-1)
+        image = source[members[number]].reshape(-1)
         field = _field(words, one, two, height, width, seeds[number], widths[number], shifts[number], scales[number])
         kept = total = 0
         for row in range(height):
@@ -151,9 +154,9 @@ def _ink(source, members, seeds, widths, shifts, scales):
             line[:] = 0
             for channel in range(channels):
                 for column in range(width):
-                    line[column] += picture[np.uint64((row * width + column) * channels + channel)]
+                    line[column] += image[np.uint64((row * width + column) * channels + channel)]
             for column in range(width):
-                # Unsigned: what is left of the frame or above it is far beyond it.
+                # Unsigned: a negative coordinate becomes a large one, outside the frame.
                 x = np.uint32(np.int32(column << 8 | 128) - dx[column])
                 y = np.uint32(np.int32(row << 8 | 128) - dy[column])
                 inside = (x < np.uint32(width << 8)) & (y < np.uint32(height << 8))

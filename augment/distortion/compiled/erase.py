@@ -1,4 +1,4 @@
-"""Random erasing: boxes filled, and the ink that they leave."""
+"""Random erasing: fill boxes, and count the ink that remains."""
 
 import numba
 import numpy as np
@@ -7,13 +7,13 @@ from ..operations.base import Parameters
 
 
 def erase(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """Each of `boxes` filled with `fill`."""
+    """Fill each of `boxes` with `fill`."""
     _erase(source, target, members, parameters["boxes"], parameters["fill"].astype(np.uint8))
     return members[:0]
 
 
 def erase_ink(source: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """int64 (k, 2): the ink beside the boxes, and all of it."""
+    """Return the ink outside the boxes, and all ink; int64 (k, 2)."""
     return _ink(source, members, parameters["boxes"])
 
 
@@ -36,21 +36,21 @@ def _ink(source, members, boxes):
     result = np.empty((len(members), 2), np.int64)
     line = np.empty(width * channels, np.uint8)
     for number in range(len(members)):
-        picture = source[members[number]].reshape(-1)
+        image = source[members[number]].reshape(-1)
         kept = total = 0
         for row in range(height):
-            before = picture[row * len(line) : (row + 1) * len(line)]
-            of_row = _sum(before)
-            total += of_row
-            touched = False
+            before = image[row * len(line) : (row + 1) * len(line)]
+            row_ink = _sum(before)
+            total += row_ink
+            covered = False
             for box in range(boxes.shape[1]):
                 left, top, across, down = boxes[number, box]
                 if top <= row < top + down:
-                    if not touched:
+                    if not covered:
                         line[:] = before
-                    touched = True
+                    covered = True
                     line[left * channels : (left + across) * channels] = 0
-            kept += _sum(line) if touched else of_row
+            kept += _sum(line) if covered else row_ink
         result[number, 0], result[number, 1] = kept, total
     return result
 

@@ -1,4 +1,4 @@
-"""Flips: lines of pixels copied forwards or backwards."""
+"""Flips: rows of pixels, copied forward or backward."""
 
 import numba
 import numpy as np
@@ -7,7 +7,7 @@ from ..operations.base import Parameters
 
 
 def flip(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """`Image.transpose`, left to right, top to bottom or both."""
+    """`Image.transpose`: left to right, top to bottom, or both."""
     _flip(source, target, members, parameters["horizontal"], parameters["vertical"])
     return members[:0]
 
@@ -23,16 +23,16 @@ def _flip(
     for number in range(len(members)):
         base = np.uint64(members[number]) * size
         for row in range(np.uint64(height)):
-            here, out = base + (last - row if vertical[number] else row) * line, base + row * line
+            start, out = base + (last - row if vertical[number] else row) * line, base + row * line
             if not horizontal[number]:
                 for at in range(line):
-                    after[out + at] = before[here + at]
+                    after[out + at] = before[start + at]
             elif channels == 1:
                 for at in range(line):
-                    after[out + at] = before[here + back - at]
+                    after[out + at] = before[start + back - at]
             else:
                 for column in range(np.uint64(width)):
-                    to, found = out + three * column, here + back - three * column
-                    after[to] = before[found]
-                    after[to + one] = before[found + one]
-                    after[to + two] = before[found + two]
+                    to, place = out + three * column, start + back - three * column
+                    after[to] = before[place]
+                    after[to + one] = before[place + one]
+                    after[to + two] = before[place + two]

@@ -1,8 +1,9 @@
 """Pillow's nearest, bilinear and bicubic filters, over many pixels at a time.
 
-Source of the arithmetic: Pillow's `libImaging/Geometry.c`. Arrays run along pixels. A filter reads `words` (uint32,
-one line for each that a pixel needs); its neighbour k is a byte in the line `which[k]`, brought to the top by
-`shift[k]`, a power of two. Where a pixel lies between its neighbours is given by the fractions `x` and `y`.
+Source of the arithmetic: Pillow's `libImaging/Geometry.c`. Arrays run over pixels. A filter reads `words` (uint32, one
+line per word that a pixel needs). Neighbor k of a pixel is a byte of its word in line `which[k]`; multiplying the word
+by `shift[k]`, a power of two, moves that byte to the top. The fractions `x` and `y` give the position of a pixel
+between its neighbors.
 """
 
 import numba
@@ -14,8 +15,8 @@ i32, u32, u64 = np.int32, np.uint32, np.uint64
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def grey_words(before, cells, height, width):
-    """Words of two by two pixels, the first in the lowest byte; beyond the edges their pixels are repeated."""
+def gray_words(before, cells, height, width):
+    """Pack 2 x 2 pixels into each word, the first in the lowest byte; the pixels at the edge repeat outside."""
     pitch, last = u64(width + 4), u64(width - 1)
     for row in range(height + 3):
         above = u64(min(max(row - 2, 0), height - 1) * width)
@@ -32,8 +33,8 @@ def grey_words(before, cells, height, width):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def colour_words(before, cells, height, width):
-    """Words of one pixel, red in the lowest byte; beyond the edges their pixels are repeated."""
+def color_words(before, cells, height, width):
+    """Pack one pixel into each word, red in the lowest byte; the pixels at the edge repeat outside."""
     pitch, wide = u64(width + 4), u64(width)
     for row in range(height + 4):
         line, out = u64(min(max(row - 2, 0), height - 1) * width * 3), u64(row + 4) * pitch
@@ -48,26 +49,26 @@ def colour_words(before, cells, height, width):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather(cells, places, words):
-    """The words of `cells` at `places` (uint32)."""
+    """Copy the words of `cells` at `places` (uint32) to `words`."""
     for column in range(len(places)):
         words[column] = cells[places[column]]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _of(word, shift):
+def _byte(word, shift):
     return i32(u32(word * shift) >> u32(24))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def nearest(words, shift, out):
-    """One neighbour as it is."""
+    """Copy the one neighbor."""
     for column in range(len(out)):
         out[column] = np.uint8(u32(words[column] * shift) >> u32(24))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def whole_bilinear(words, which, shift, parts, out):
-    """`bilinear` in whole numbers: x in the low half of `parts` (uint32), y in the high one, in units of the grid.
+def integer_bilinear(words, which, shift, parts, out):
+    """Compute `bilinear` in integers; `parts` (uint32) holds x in the low half and y in the high half, in grid units.
 
     The last product has more than 32 bits and is added up in two parts.
     """
@@ -76,7 +77,7 @@ def whole_bilinear(words, which, shift, parts, out):
     bits = i32(GRID_BITS)
     for column in range(len(out)):
         dx, dy = i32(parts[column] & u32(0xFFFF)), i32(parts[column] >> u32(16))
-        a, b, c, d = _of(one[column], s1), _of(two[column], s2), _of(three[column], s3), _of(four[column], s4)
+        a, b, c, d = _byte(one[column], s1), _byte(two[column], s2), _byte(three[column], s3), _byte(four[column], s4)
         upper = i32(i32(a << bits) + i32(i32(b - a) * dx))
         lower = i32(i32(c << bits) + i32(i32(d - c) * dx))
         step = i32(lower - upper)
@@ -87,31 +88,31 @@ def whole_bilinear(words, which, shift, parts, out):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def bilinear(words, which, shift, x, y, out):
-    """Four neighbours, row by row: `BILINEAR_BODY`, its doubles cut to whole numbers."""
+    """Interpolate between four neighbors, row by row: `BILINEAR_BODY`, its doubles truncated to integers."""
     one, two, three, four = words[which[0]], words[which[1]], words[which[2]], words[which[3]]
     s1, s2, s3, s4 = shift
     for column in range(len(out)):
-        a, b, c, d = _of(one[column], s1), _of(two[column], s2), _of(three[column], s3), _of(four[column], s4)
+        a, b, c, d = _byte(one[column], s1), _byte(two[column], s2), _byte(three[column], s3), _byte(four[column], s4)
         upper = np.float64(a) + np.float64(i32(b - a)) * x[column]
         lower = np.float64(c) + np.float64(i32(d - c)) * x[column]
         out[column] = np.uint8(i32(upper + (lower - upper) * y[column]))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def bicubic_across(words, which, shift, x, band):
-    """Four neighbours of one row: `BICUBIC`, float64. Its coefficients are whole numbers."""
+def bicubic_horizontal(words, which, shift, x, band):
+    """Interpolate between four neighbors in a row: `BICUBIC`, float64, with integer coefficients."""
     one, two, three, four = words[which[0]], words[which[1]], words[which[2]], words[which[3]]
     s1, s2, s3, s4 = shift[0], shift[1], shift[2], shift[3]
     for column in range(len(band)):
-        a, b, c, d = _of(one[column], s1), _of(two[column], s2), _of(three[column], s3), _of(four[column], s4)
+        a, b, c, d = _byte(one[column], s1), _byte(two[column], s2), _byte(three[column], s3), _byte(four[column], s4)
         second, third, fourth = i32(c - a), i32(i32(2) * i32(a - b) + c - d), i32(b - a - c + d)
         cubic = np.float64(third) + x[column] * np.float64(fourth)
         band[column] = np.float64(b) + x[column] * (np.float64(second) + x[column] * cubic)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def bicubic_down(bands, y, out):
-    """Four rows of such: `BICUBIC`, cut to bytes."""
+def bicubic_vertical(bands, y, out):
+    """Interpolate between four such rows: `BICUBIC`, clipped to bytes."""
     one, two, three, four = bands[0], bands[1], bands[2], bands[3]
     for column in range(len(out)):
         a, b, c, d, part = one[column], two[column], three[column], four[column], y[column]
@@ -122,7 +123,7 @@ def bicubic_down(bands, y, out):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def interleave(lines, out):
-    """Lines of red, green and blue to pixels."""
+    """Turn lines of red, green and blue into pixels."""
     red, green, blue = lines[0], lines[1], lines[2]
     for column in range(len(out) // 3):
         out[3 * column], out[3 * column + 1], out[3 * column + 2] = red[column], green[column], blue[column]

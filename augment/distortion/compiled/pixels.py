@@ -1,6 +1,6 @@
-"""Grey values and colours, pixel by pixel: a table, noise, a matrix.
+"""Gray values and colors, pixel by pixel: contrast table, noise, color matrix.
 
-Source of the arithmetic: Pillow's `libImaging/Matrix.c` (float32, rounded half up; exact for 4096ths).
+Source of the arithmetic: Pillow's `libImaging/Matrix.c` (float32, rounded half up; exact for multiples of 1/4096).
 """
 
 import numba
@@ -12,25 +12,25 @@ from .seeds import fill_words
 
 
 def contrast(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """Every pixel looked up in the table."""
-    _look_up(source, target, members, contrast_tables(parameters))
+    """Replace every gray value by its entry in the table."""
+    _replace(source, target, members, contrast_tables(parameters))
     return members[:0]
 
 
 def noise(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """The noise of `seed` added."""
+    """Add the noise of `seed`."""
     _add_noise(source, target, members, noise_factors(parameters["amount"]), parameters["seed"])
     return members[:0]
 
 
-def colour(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
+def color(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.convert("RGB", matrix)`."""
     _convert(source, target, members, np.rint(parameters["matrix"] * 4096).astype(np.int32))
     return members[:0]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _look_up(source, target, members, tables):
+def _replace(source, target, members, tables):
     for number in range(len(members)):
         before, after = source[members[number]].reshape(-1), target[members[number]].reshape(-1)
         table = tables[number]

@@ -1,8 +1,8 @@
 """Affine and perspective warps: Pillow's generic transform with its nearest, bilinear and bicubic filters.
 
 Source of the arithmetic: Pillow's `libImaging/Geometry.c` (`ImagingGenericTransform`). A few rows of the target are
-made at a time, in loops of one kind of work each: where their pixels come from, what lies there, what that gives.
-On the grid of `augment.operations.projective` Pillow's doubles are exact, and bilinear warps are made in whole numbers.
+computed at a time, in three loops: source coordinates, the pixels there, the interpolation between them. On the grid of
+`distortion.operations.projective` Pillow's doubles are exact, so that bilinear warps can be computed in integers.
 """
 
 from functools import lru_cache
@@ -13,62 +13,63 @@ import numpy as np
 from ..operations.base import Parameters
 from ..operations.projective import BICUBIC, BILINEAR, GRID_BITS, NEAREST, affine_matrices
 from .interpolate import (
-    bicubic_across,
-    bicubic_down,
+    bicubic_horizontal,
+    bicubic_vertical,
     bilinear,
-    colour_words,
+    color_words,
     gather,
-    grey_words,
+    gray_words,
+    integer_bilinear,
     interleave,
     nearest,
-    whole_bilinear,
 )
 from .warp import warp_nearest
 
-_TAPS = {NEAREST: 1, BILINEAR: 2, BICUBIC: 4}  # pixels along each side of what a filter looks at
-_WHOLE_LIMIT = 32768  # what a coordinate may reach in whole numbers of 32 bits
-_BLOCK = 2048  # pixels that are made at a time, in whole rows
-_STEP, _ONE = 1 << GRID_BITS - 1, 1 << GRID_BITS  # 1 in the whole numbers of steps between pixels, and of places
+_TAPS = {NEAREST: 1, BILINEAR: 2, BICUBIC: 4}  # pixels that a filter reads in each direction
+_INTEGER_LIMIT = 32768  # coordinates below it fit in 32-bit integers
+_BLOCK = 2048  # pixels that are computed at a time, in whole rows
+_STEP, _ONE = 1 << GRID_BITS - 1, 1 << GRID_BITS  # 1 in the fixed point of steps between pixels, and of coordinates
 i32, u32 = np.int32, np.uint32
 
 
 def affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """`Image.transform(size, AFFINE, matrix, resample)`; nearest without turn or shear is left to Pillow."""
+    """`Image.transform(size, AFFINE, matrix, resample)`; nearest without rotation or shear is left to Pillow."""
     matrix, taps, (height, width) = parameters["matrix"], _taps(parameters), source.shape[1:3]
     if taps == 1:
         return warp_nearest(source, target, members, affine_matrices(matrix), np.zeros(len(members), bool))
     steps = matrix * [_STEP, _STEP, _ONE, _STEP, _STEP, _ONE]
-    whole = (steps == np.trunc(steps)).all(1) & (taps == 2) & (max(height, width) < _WHOLE_LIMIT)
+    whole = (steps == np.trunc(steps)).all(1) & (taps == 2) & (max(height, width) < _INTEGER_LIMIT)
     for x, y in ((0, 0), (width, height), (0, height), (width, 0)):
         for a, b, c in (matrix[:, :3].T, matrix[:, 3:].T):
-            whole &= np.abs(x * a + y * b + c) < _WHOLE_LIMIT
+            whole &= np.abs(x * a + y * b + c) < _INTEGER_LIMIT
     matrices = np.zeros((len(members), 8))
     matrices[:, :6] = matrix
-    _transform(source, target, members, matrices, whole, taps, *_neighbours(taps, width, source.shape[3]))
+    _transform(source, target, members, matrices, whole, taps, *_neighbors(taps, width, source.shape[3]))
     return members[:0]
 
 
 def perspective(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.transform(size, PERSPECTIVE, matrix, resample)`."""
     taps, whole = _taps(parameters), np.zeros(len(members), bool)
-    _transform(source, target, members, parameters["matrix"], whole, taps, *_neighbours(taps, *source.shape[2:]))
+    _transform(source, target, members, parameters["matrix"], whole, taps, *_neighbors(taps, *source.shape[2:]))
     return members[:0]
 
 
 def _taps(parameters: Parameters) -> int:
-    """Of the operation's filter, which all of its pictures share."""
+    """Return the taps of the filter, which all images of an operation share."""
     return _TAPS[int(parameters["resample"][0])] if len(parameters["resample"]) else 1
 
 
 @lru_cache(maxsize=16)
-def _neighbours(taps: int, width: int, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the `taps` x `taps` neighbours of a pixel lie in the words of `grey_words` or `colour_words`.
+def _neighbors(taps: int, width: int, channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where the `taps` x `taps` neighbors of a pixel are in the words of `gray_words` or `color_words`.
 
-    Offsets of the words to be read from that of the first neighbour (int32); for each neighbour the number of its word
-    among them (int32); for each channel and neighbour the power of two that brings it to the word's top (uint32).
+    The three arrays are: the offsets of the words to read, relative to the first neighbor's word (int32); the index of
+    each neighbor's word among them (int32); for each channel and neighbor, the power of two that moves its byte to the
+    top of the word (uint32).
     """
     pitch, (down, across) = width + 4, np.divmod(np.arange(taps * taps), taps)
-    if channels == 1:  # A word has two by two pixels.
+    if channels == 1:  # A word has 2 x 2 pixels.
         words = (taps + 1) // 2
         offsets = [2 * row * pitch + 2 * column for row in range(words) for column in range(words)]
         which, bits = down // 2 * words + across // 2, (8 * (2 * (down % 2) + across % 2))[None]
@@ -92,8 +93,8 @@ def _transform(
 ) -> None:
     _, height, width, channels = source.shape
     pitch = width + 4
-    cells = np.zeros((height + 8) * pitch, np.uint32)  # Four black rows, then the picture with a border of two pixels.
-    first = (5 * pitch + 1) if taps == 4 else (6 * pitch + 2)  # of the words around the pixel at (0, 0)
+    cells = np.zeros((height + 8) * pitch, np.uint32)  # Four black rows, then the image with a border of two pixels.
+    first = (5 * pitch + 1) if taps == 4 else (6 * pitch + 2)  # word of the first neighbor of pixel (0, 0)
     block = min(max(_BLOCK // width, 1), height) * width
     places, parts, across = np.empty(block, np.uint32), np.empty(block, np.uint32), np.empty((2, width), np.uint32)
     x, y, bands = np.empty(block), np.empty(block), np.empty((4, block))
@@ -101,16 +102,16 @@ def _transform(
     for number in range(len(members)):
         before, after = source[members[number]].reshape(-1), target[members[number]].reshape(-1)
         if channels == 1:
-            grey_words(before, cells, height, width)
+            gray_words(before, cells, height, width)
         else:
-            colour_words(before, cells, height, width)
+            color_words(before, cells, height, width)
         matrix = matrices[number]
         if whole[number]:
             _steps(matrix, across)
         for start in range(0, height * width, block):
             count = min(block, height * width - start)
             if whole[number]:
-                _whole_places(matrix, start // width, across, places[:count], parts, height, width, first)
+                _integer_places(matrix, start // width, across, places[:count], parts, height, width, first)
             else:
                 _sources(matrix, start // width, width, x[:count], y)
                 _places(x, y, places[:count], 0.0 if taps == 1 else 0.5, height, width, first)
@@ -122,28 +123,28 @@ def _transform(
                 if taps == 1:
                     nearest(words[0], shift[0], out)
                 elif whole[number]:
-                    whole_bilinear(words, which, shift, parts, out)
+                    integer_bilinear(words, which, shift, parts, out)
                 elif taps == 2:
                     bilinear(words, which, shift, x, y, out)
                 else:
                     for tap in range(4):
-                        bicubic_across(words, which[4 * tap :], shift[4 * tap :], x, bands[tap, :count])
-                    bicubic_down(bands, y, out)
+                        bicubic_horizontal(words, which[4 * tap :], shift[4 * tap :], x, bands[tap, :count])
+                    bicubic_vertical(bands, y, out)
             if channels == 3:
                 interleave(lines, after[start * 3 : (start + count) * 3])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _steps(matrix, across):
-    """What the columns add to the source's x and y, in whole numbers."""
+    """Compute what each column adds to the source's x and y, in fixed point."""
     a, d = np.int64(matrix[0] * _STEP), np.int64(matrix[3] * _STEP)
     for column in range(across.shape[1]):
         across[0, column], across[1, column] = u32(a * (2 * column + 1)), u32(d * (2 * column + 1))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _whole_places(matrix, row, across, places, parts, height, width, first):
-    """Places and fractions (x in the low half of a word, y in the high one) of rows from `row` in whole numbers."""
+def _integer_places(matrix, row, across, places, parts, height, width, first):
+    """Compute places and fractions of rows from `row`, in integers; `parts` holds x in the low half, y in the high."""
     half, pitch, bits, part = u32(_STEP), u32(width + 4), u32(GRID_BITS), u32(_ONE - 1)
     wide, high, start = u32(width * _ONE), u32(height * _ONE), u32(first - (width + 4) - 1)
     b, c = np.int64(matrix[1] * _STEP), np.int64(matrix[2] * _ONE) + _STEP
@@ -163,7 +164,7 @@ def _whole_places(matrix, row, across, places, parts, height, width, first):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _sources(matrix, row, width, x, y):
-    """Where the pixels of rows from `row` come from: `affine_transform` and `perspective_transform`."""
+    """Compute the source coordinates of rows from `row`: `affine_transform` and `perspective_transform`."""
     a, b, c, d, e, f, g, h = matrix
     for at in range(0, len(x), width):
         y_in = row + 0.5
@@ -183,9 +184,9 @@ def _sources(matrix, row, width, x, y):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _places(x, y, places, half, height, width, first):
-    """The words to read, 0 for what lies outside; `x` and `y` are made fractions."""
+    """Compute the words to read, 0 outside the image; turn `x` and `y` into fractions."""
     wide, high, pitch = np.float64(width), np.float64(height), np.float64(width + 4)
-    # What lies outside comes from a column and row that make the place 0.
+    # Outside the image, a column and a row for which the place is 0.
     x_out, y_out = -np.float64(first % (width + 4)) + half, -np.float64(first // (width + 4)) + half
     for column in range(len(places)):
         inside = (x[column] >= 0.0) & (x[column] < wide) & (y[column] >= 0.0) & (y[column] < high)

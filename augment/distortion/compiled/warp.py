@@ -1,4 +1,4 @@
-"""Nearest-neighbour warps: Pillow's affine transform in 16.16 fixed point, and columns rolled down.
+"""Nearest-neighbor warps: Pillow's affine transform in 16.16 fixed point, and rolled columns.
 
 Source of the arithmetic: Pillow's `libImaging/Geometry.c` (`affine_fixed`) and `Image.rotate`.
 """
@@ -12,11 +12,11 @@ from ..operations.base import Parameters
 from ..operations.geometry import rotations, shears
 
 _ONE = 65536  # 1 in 16.16 fixed point
-_FIXED_LIMIT = 32768.0  # what a coordinate may reach in 16.16; beyond it Pillow computes in floating point
+_FIXED_LIMIT = 32768.0  # coordinates below it fit in 16.16; from there on Pillow computes in floating point
 
 
 def rotate(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """`Image.rotate(degrees)`; right angles, which Pillow makes by transposing, are left to it."""
+    """`Image.rotate(degrees)`; multiples of 90 degrees, for which Pillow transposes, are left to Pillow."""
     degrees = parameters["degrees"]
     return warp_nearest(source, target, members, rotations(degrees, source.shape[1:]), degrees % 90 == 0)
 
@@ -27,29 +27,29 @@ def shear(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameter
 
 
 def sine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """Column i rolled down, wrapping round, by `shift[i]` rows."""
+    """Roll column i down by `shift[i]` rows, with wrap-around."""
     _roll(source, target, members, parameters["shift"] % source.shape[1])
     return members[:0]
 
 
 def warp_nearest(
-    source: np.ndarray, target: np.ndarray, members: np.ndarray, matrices: np.ndarray, left: np.ndarray
+    source: np.ndarray, target: np.ndarray, members: np.ndarray, matrices: np.ndarray, skipped: np.ndarray
 ) -> np.ndarray:
-    """Warp by `matrices` (float64 (k, 3, 3)) whom Pillow would warp in fixed point and who is not `left` already.
+    """Warp by `matrices` (float64 (k, 3, 3)) the images that Pillow warps in fixed point, except those in `skipped`.
 
-    Returns which of `members` remain, as places in it.
+    `skipped` is bool (k,). Returns the indices into `members` of all images that were not warped.
     """
     height, width = source.shape[1:3]
     a, b, c, d, e, f = matrices[:, :2].reshape(-1, 6).T
-    left = left | ((b == 0) & (d == 0))
+    skipped = skipped | ((b == 0) & (d == 0))
     for x, y in ((0, 0), (width, height), (0, height), (width, 0)):
-        left |= np.abs(x * a + y * b + c) >= _FIXED_LIMIT
-        left |= np.abs(x * d + y * e + f) >= _FIXED_LIMIT
+        skipped |= np.abs(x * a + y * b + c) >= _FIXED_LIMIT
+        skipped |= np.abs(x * d + y * e + f) >= _FIXED_LIMIT
     fixed = [a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5]
     steps = np.floor(np.stack(fixed, 1) * _ONE + 0.5).astype(np.int64)
-    done = np.flatnonzero(~left)
+    done = np.flatnonzero(~skipped)
     _affine(source, target, members[done], steps[done])
-    return np.flatnonzero(left)
+    return np.flatnonzero(skipped)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -63,7 +63,7 @@ def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: 
         base = np.uint64(members[number]) * size
         for row in range(height):
             x, y = c + row * b, f + row * e
-            # The columns whose source lies inside: two runs, one for x and one for y, cut with each other.
+            # The columns whose source is inside: the intersection of two runs, one for x and one for y.
             low, high = _inside(x, a, width << 16, width)
             low_y, high_y = _inside(y, d, height << 16, width)
             low, high = max(low, low_y), min(high, high_y)
@@ -74,7 +74,7 @@ def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: 
                 after[out + at] = np.uint8(0)
             for at in range(last * each, line):
                 after[out + at] = np.uint8(0)
-            # Unsigned, so that indices need no look at their sign.
+            # Unsigned, so that indexing needs no check of the sign.
             x, y, step_x, step_y = np.uint64(x + low * a), np.uint64(y + low * d), np.uint64(a), np.uint64(d)
             if each == np.uint64(1):
                 for at in range(first, last):
@@ -83,17 +83,20 @@ def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: 
                     y += step_y
             else:
                 for at in range(first, last):
-                    found, to = base + (y >> half) * line + (x >> half) * each, out + at * each
-                    after[to] = before[found]
-                    after[to + np.uint64(1)] = before[found + np.uint64(1)]
-                    after[to + np.uint64(2)] = before[found + np.uint64(2)]
+                    place, to = base + (y >> half) * line + (x >> half) * each, out + at * each
+                    after[to] = before[place]
+                    after[to + np.uint64(1)] = before[place + np.uint64(1)]
+                    after[to + np.uint64(2)] = before[place + np.uint64(2)]
                     x += step_x
                     y += step_y
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def _inside(start, step, limit, count):
-    """The run of i in [0, count) with 0 <= start + i * step < limit; all below 2^32: doubles divide well enough."""
+    """Return the run of i in [0, count) with 0 <= start + i * step < limit.
+
+    All numbers are below 2^32, for which the division of doubles is precise enough.
+    """
     if step == 0:
         return (0, count) if 0 <= start < limit else (0, 0)
     if step > 0:
@@ -112,7 +115,7 @@ def _roll(source: np.ndarray, target: np.ndarray, members: np.ndarray, shift: np
     twice, places = np.empty(size + size, np.uint8), np.empty(line, np.uint32)
     for number in range(len(members)):
         base = np.uint64(members[number]) * size
-        for at in range(size):  # The picture above itself: no column need wrap round.
+        for at in range(size):  # The image twice, one below the other, so that no column has to wrap around.
             twice[at] = twice[size + at] = before[base + at]
         for column in range(width):
             first = (height - shift[number, column]) % height * width + column

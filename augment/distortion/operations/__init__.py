@@ -1,13 +1,13 @@
-"""The distortions: one frozen class each, drawn from ranges and applied with Pillow.
+"""The distortions: one frozen dataclass each, with ranges to draw from, applied with Pillow.
 
-`draw` and `apply` are apart: `parameters()` turns uniform numbers into parameters, for many pictures
-at once and without touching one; `apply()` distorts one picture and is deterministic. The parameters
-are named as Pillow needs them, so that a picture can be made again with Pillow alone.
+Drawing and applying are separate. `parameters()` turns uniform numbers into the parameters of many images and reads no
+image; `apply()` distorts one image and is deterministic. Parameters are named as in Pillow's calls, so that an image
+can be reproduced with Pillow alone.
 """
 
 from .base import Operation, Parameters
-from .color import Colour
-from .custom import OwnOperation
+from .color import Color
+from .custom import CustomOperation
 from .elastic import Elastic
 from .erase import Erase
 from .filters import Blur, Sharpen, Smooth
@@ -33,7 +33,7 @@ BUILT_IN: dict[str, type[Operation]] = {
         Contrast,
         Noise,
         Erase,
-        Colour,
+        Color,
         Affine,
         Perspective,
         Flip,
@@ -41,22 +41,22 @@ BUILT_IN: dict[str, type[Operation]] = {
         AlbumentationsOperation,
     )
 }
-"""Every built-in operation by the name that a recipe gives it."""
+"""Every built-in operation, by its name in a recipe. To add one, add its class here and its kernel to `compiled`."""
 
 __all__ = [
     "BUILT_IN",
     "Affine",
     "AlbumentationsOperation",
     "Blur",
-    "Colour",
+    "Color",
     "Contrast",
     "Crop",
+    "CustomOperation",
     "Elastic",
     "Erase",
     "Flip",
     "Noise",
     "Operation",
-    "OwnOperation",
     "Parameters",
     "Perspective",
     "Rotate",

@@ -1,4 +1,4 @@
-"""What every operation is: ranges to draw from, a pure draw, and Pillow's own arithmetic."""
+"""The base class of the operations: ranges to draw from, a deterministic draw, and Pillow's arithmetic."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,104 +8,128 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-Shape = tuple[int, int, int]
-"""(H, W, C) of one picture."""
+from ...shared.types import Shape
 
 Range = tuple[float, float]
 """Lowest and highest value, both included."""
 
 Parameters = dict[str, np.ndarray]
-"""Drawn parameters by name; the first axis of every array runs over pictures."""
+"""Drawn parameters by name; the first axis of every array runs over images."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Annotation of a field that holds a range: its values must lie within these bounds, both included."""
+
+    lowest: float
+    highest: float
+
+    def check(self, name: str, value: Any) -> Range:
+        """Return `value` as a pair of floats; raise `ValueError` if it is not a range within the bounds."""
+        expected = f"expected [low, high] with {self.lowest:g} <= low <= high <= {self.highest:g}"
+        numbers = value if isinstance(value, (list, tuple)) else ()
+        if len(numbers) != 2 or not all(is_number(number) for number in numbers):
+            raise ValueError(f"{name} = {value!r}; {expected}")
+        low, high = float(numbers[0]), float(numbers[1])
+        if low > high:
+            raise ValueError(f"{name} = {value!r} is upside down; {expected}")
+        if low < self.lowest or high > self.highest:
+            raise ValueError(f"{name} = {value!r} is out of bounds; {expected}")
+        return low, high
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a field that holds one of a few names."""
+
+    names: tuple[str, ...]
+
+    def check(self, name: str, value: Any) -> str:
+        """Return `value`; raise `ValueError` if it is not one of the names."""
+        if not isinstance(value, str) or value not in self.names:
+            raise ValueError(f"{name} = {value!r}; expected one of {', '.join(self.names)}")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A distortion with the ranges that its parameters are drawn from; immutable, and checked when made.
+    """A distortion and the ranges of its parameters; immutable, and validated when created.
 
-    The fields of a subclass are the keys that a recipe may give. `ValueError` is raised for a field
-    that is not what the operation allows; its text starts with the field's name.
+    The fields of a subclass are the keys that a recipe accepts. A field annotated with `Bounds` or `OneOf`, or of type
+    `bool`, is checked here; a subclass checks any other field. An invalid field raises `ValueError`, whose text starts
+    with the field's name.
     """
 
     name: ClassVar[str]
     takes_ink: ClassVar[bool] = False
-    """Whether it can take ink away, over the edge or by erasing: what `ink` measures."""
+    """Whether the operation can move foreground out of the frame or erase it; `ink` then measures how much."""
     compilable: ClassVar[bool] = True
-    """Whether the compiled engine has a kernel for it; an operation of one's own has none."""
+    """Whether the compiled engine has a kernel for the operation; without one it calls `apply_many`."""
     apply: ClassVar[Callable[..., Image.Image]]
-    """`apply(image, **parameters)` distorts one picture (mode L or RGB): same size and mode; deterministic."""
+    """`apply(image, **parameters)` distorts one image (mode L or RGB); deterministic, and keeps size and mode."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is bool and not isinstance(value, bool):
+                raise ValueError(f"{field.name} = {value!r}; expected true or false")
+            for rule in getattr(field.type, "__metadata__", ()):
+                object.__setattr__(self, field.name, rule.check(field.name, value))
 
     def uniforms(self, shape: Shape) -> int:
-        """How many uniform numbers in [0, 1) the parameters of one picture take; 0 for an operation without any."""
+        """Return how many uniform numbers the parameters of one image of `shape` need.
+
+        Raises `ValueError` if the operation cannot be applied to images of `shape`.
+        """
         raise NotImplementedError
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """Turn `uniform` (float64, (n, uniforms(shape)), in [0, 1)) into the parameters of n pictures."""
+        """Turn `uniform` (float64, (n, uniforms(shape)), in [0, 1)) into the parameters of n images."""
         raise NotImplementedError
 
-    def apply_many(self, pictures: np.ndarray, parameters: Parameters) -> np.ndarray:
-        """`apply` for pictures uint8 (n, H, W, C), each with parameters of its own; a new array."""
-        result = np.empty_like(pictures)
-        for number, one in enumerate(by_picture(parameters, len(pictures))):
-            image = self.apply(to_image(pictures[number]), **one)
-            result[number] = np.frombuffer(image.tobytes(), np.uint8).reshape(pictures.shape[1:])
+    def apply_many(self, images: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """Apply the operation to each of `images` (uint8 (n, H, W, C)) with its parameters; return a new array."""
+        result = np.empty_like(images)
+        for number, one in enumerate(by_image(parameters, len(images))):
+            image = self.apply(to_image(images[number]), **one)
+            result[number] = np.frombuffer(image.tobytes(), np.uint8).reshape(images.shape[1:])
         return result
 
-    def ink(self, pictures: np.ndarray, parameters: Parameters) -> np.ndarray:
-        """int64 (n, 2): the ink (sum of pixel values) that stays in the frame of each picture, and all of it.
+    def ink(self, images: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """Return the ink (sum of pixel values) that each image keeps, and its ink before; int64 (n, 2).
 
-        Asked for only where `takes_ink`. Here for an operation with a map: pixels whose centre `outward` sends
-        outside are lost.
+        Called only if `takes_ink`. The base class handles geometric maps: a pixel is lost if `forward_maps` sends its
+        center out of the frame.
         """
-        return ink_inside(pictures, self.outward(parameters, pictures.shape[1:]))
+        return ink_inside(images, self.forward_maps(parameters, images.shape[1:]))
 
-    def outward(self, parameters: Parameters, shape: Shape) -> np.ndarray:
-        """The map from source to target of n pictures, int64 (n, 3, 3), as `homographies` makes it."""
+    def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
+        """Return the maps from source to target of n images, int64 (n, 3, 3), as `homographies` returns them."""
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
-        """The fields as plain JSON values: what a recipe file would say, defaults included."""
+        """Return the fields as plain JSON values, defaults included."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
 
 
-def to_image(picture: np.ndarray) -> Image.Image:
-    """A contiguous uint8 (H, W, C) picture as a Pillow image, mode L or RGB, that shares its memory."""
-    height, width, channels = picture.shape
+def to_image(image: np.ndarray) -> Image.Image:
+    """Return a contiguous uint8 (H, W, C) array as a Pillow image, mode L or RGB, that shares its memory."""
+    height, width, channels = image.shape
     mode = "L" if channels == 1 else "RGB"
-    return Image.frombuffer(mode, (width, height), picture, "raw", mode, 0, 1)
+    return Image.frombuffer(mode, (width, height), image, "raw", mode, 0, 1)
 
 
-def by_picture(parameters: Parameters, count: int) -> Iterator[dict[str, Any]]:
-    """The parameters of each of `count` pictures, numbers as Python's own."""
+def by_image(parameters: Parameters, count: int) -> Iterator[dict[str, Any]]:
+    """Iterate over the parameters of each of `count` images; numbers are Python numbers."""
     if not parameters:
         return iter([{}] * count)
     values = [column.tolist() if column.ndim == 1 else column for column in parameters.values()]
     return (dict(zip(parameters, one, strict=True)) for one in zip(*values, strict=True))
 
 
-def check_range(operation: Operation, field: str, lowest: float, highest: float) -> None:
-    """Make `field` of a frozen `operation` a pair of floats, or raise `ValueError` saying what is allowed."""
-    value = getattr(operation, field)
-    expected = f"expected [low, high] with {lowest:g} <= low <= high <= {highest:g}"
-    numbers = value if isinstance(value, (list, tuple)) else ()
-    if len(numbers) != 2 or not all(is_number(number) for number in numbers):
-        raise ValueError(f"{field} = {value!r}; {expected}")
-    low, high = float(numbers[0]), float(numbers[1])
-    if low > high:
-        raise ValueError(f"{field} = {value!r} is upside down; {expected}")
-    if low < lowest or high > highest:
-        raise ValueError(f"{field} = {value!r} is out of bounds; {expected}")
-    object.__setattr__(operation, field, (low, high))
-
-
-def check_flag(operation: Operation, field: str) -> None:
-    """Raise `ValueError` unless `field` is true or false."""
-    if not isinstance(getattr(operation, field), bool):
-        raise ValueError(f"{field} = {getattr(operation, field)!r}; expected true or false")
-
-
 def is_number(value: object) -> bool:
-    """True for a finite int or float (bool is none)."""
+    """Return whether `value` is a finite int or float; a bool is not a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -115,26 +139,35 @@ def is_number(value: object) -> bool:
 
 
 def between(uniform: np.ndarray, limits: Range) -> np.ndarray:
-    """Uniform numbers in [0, 1) to `limits`, float64."""
+    """Scale uniform numbers in [0, 1) to the range `limits`; float64."""
     low, high = limits
     return low + uniform * (high - low)
 
 
+def log_between(uniform: np.ndarray, limits: Range) -> np.ndarray:
+    """Scale uniform numbers in [0, 1) to the range `limits`, evenly on a logarithmic scale; float64."""
+    low, high = (math.log(limit) for limit in limits)
+    powers = [math.exp(power) for power in (low + uniform * (high - low)).tolist()]
+    return np.clip(np.array(powers), *limits)
+
+
 def integer_between(uniform: np.ndarray, low: np.ndarray | int, high: np.ndarray | int) -> np.ndarray:
-    """Uniform numbers in [0, 1) to the integers low, ..., high, each equally likely, int64."""
+    """Turn uniform numbers in [0, 1) into the integers low, ..., high, each equally likely; int64."""
     span = np.asarray(high, np.int64) - np.asarray(low, np.int64) + 1
     return np.asarray(low, np.int64) + np.floor(uniform * span).astype(np.int64)
 
 
 _MAP_ONE = 1 << 30
-"""1 in the fixed point of `homographies`."""
+"""The number 1 in the fixed point of `homographies`."""
+_BLOCK = 8
+"""Images that `ink_inside` measures at a time, so that they stay in the processor's cache."""
 
 
 def homographies(matrices: np.ndarray) -> np.ndarray:
-    """Maps source -> target in fixed point, int64 (n, 3, 3), from those target -> source (float64 (n, 3, 3)) of Pillow.
+    """Invert Pillow's maps (target to source, float64 (n, 3, 3)); return source to target in fixed point, int64.
 
-    By adjugates, scaled so that the largest of the first two columns is 2^30: whole numbers, so that every engine
-    finds the same pixels inside.
+    The result is the adjugate, scaled so that the largest number of its first two columns is 2^30. With integers,
+    every engine finds the same pixels inside the frame.
     """
     a, b, c = matrices[:, 0].T
     d, e, f = matrices[:, 1].T
@@ -152,25 +185,23 @@ def homographies(matrices: np.ndarray) -> np.ndarray:
     largest = np.abs(adjugate[:, :, :2]).max((1, 2), keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.rint(adjugate * (_MAP_ONE / largest))
-    # A map that flattens the picture sends nothing inside: its last row, the denominator, is 0.
+    # A singular map keeps no pixel: its last row, the denominator, becomes 0.
     return np.where(np.isfinite(scaled) & (determinant != 0), scaled, 0).astype(np.int64)
 
 
-def ink_inside(pictures: np.ndarray, outward: np.ndarray) -> np.ndarray:
-    """int64 (n, 2): the ink of the pixels (of uint8 (n, H, W, C)) whose centre `outward` sends into the frame; and all.
+def ink_inside(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Return the ink of the pixels whose center stays in the frame, and the ink of all pixels; int64 (n, 2).
 
-    A pixel's centre in half pixels, (2x + 1, 2y + 1, 2), goes to (X, Y, Z); inside is 0 <= X < W Z and 0 <= Y < H Z.
+    `images` is uint8 (n, H, W, C); `maps`, int64 (n, 3, 3), go from source to target. A pixel's center in half pixels,
+    (2x + 1, 2y + 1, 2), goes to (X, Y, Z); it is inside if 0 <= X < W Z and 0 <= Y < H Z.
     """
-    count, height, width, _ = pictures.shape
+    count, height, width, _ = images.shape
     x, y = 2 * np.arange(width)[None, None, :] + 1, 2 * np.arange(height)[None, :, None] + 1
     result = np.empty((count, 2), np.int64)
-    for start in range(0, count, _AT_A_TIME):
-        few = slice(start, start + _AT_A_TIME)
-        ink, at = pictures[few].sum(3, dtype=np.int64), outward[few, :, :, None, None]
-        across, down, depth = (at[:, row, 0] * x + at[:, row, 1] * y + 2 * at[:, row, 2] for row in range(3))
-        inside = (across >= 0) & (across < width * depth) & (down >= 0) & (down < height * depth)
-        result[few, 0], result[few, 1] = (ink * inside).sum((1, 2)), ink.sum((1, 2))
+    for start in range(0, count, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        ink, m = images[block].sum(3, dtype=np.int64), maps[block, :, :, None, None]
+        target_x, target_y, target_z = (m[:, row, 0] * x + m[:, row, 1] * y + 2 * m[:, row, 2] for row in range(3))
+        inside = (target_x >= 0) & (target_x < width * target_z) & (target_y >= 0) & (target_y < height * target_z)
+        result[block, 0], result[block, 1] = (ink * inside).sum((1, 2)), ink.sum((1, 2))
     return result
-
-
-_AT_A_TIME = 8

@@ -1,12 +1,13 @@
-"""Operations that keep ink in place: blur, sharpen, smooth, exactly as Pillow computes them."""
+"""Operations that filter an image: blur, sharpen, smooth, exactly as Pillow computes them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .base import Operation, Parameters, Range, Shape, between, check_range
+from ...shared.types import Shape
+from .base import Bounds, Operation, Parameters, Range, between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,17 +15,14 @@ class Blur(Operation):
     """`ImageFilter.GaussianBlur(radius)`."""
 
     name: ClassVar[str] = "blur"
-    radius: Range = (0.5, 1.2)
-
-    def __post_init__(self) -> None:
-        check_range(self, "radius", 0, 100)
+    radius: Annotated[Range, Bounds(0, 100)] = (0.5, 1.2)
 
     def uniforms(self, shape: Shape) -> int:
-        """One: the radius."""
+        """Return 1, for the radius."""
         return 1
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """`radius` (n,) float64, pixels."""
+        """Return `radius` (n,) float64, in pixels."""
         return {"radius": between(uniform[:, 0], self.radius)}
 
     def apply(self, image: Image.Image, *, radius: float) -> Image.Image:
@@ -34,46 +32,46 @@ class Blur(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class _Kernel(Operation):
-    """A fixed 3 x 3 filter with equal weights around the centre: nothing to draw."""
+    """A fixed 3 x 3 filter with equal weights around the center; it has no parameters."""
 
     kernel: ClassVar[type[ImageFilter.BuiltinFilter]]
 
     def uniforms(self, shape: Shape) -> int:
-        """None."""
+        """Return 0."""
         return 0
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """No parameters."""
+        """Return no parameters."""
         return {}
 
     def apply(self, image: Image.Image) -> Image.Image:
         """Filter with the 3 x 3 kernel; the border is copied."""
         return image.filter(self.kernel)
 
-    def apply_many(self, pictures: np.ndarray, parameters: Parameters) -> np.ndarray:
-        """The same in whole numbers, a few pictures at a time, so that they stay in the processor's cache.
+    def apply_many(self, images: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """Apply the filter in integers, a few images at a time, so that they stay in the processor's cache.
 
-        Pillow adds up floats and rounds half up; no sum of ours comes near enough to a half for its
-        floats to matter (`filterargs` of `ImageFilter` has the weights).
+        Pillow adds up floats and rounds half up; none of these sums comes near enough to a half for that to matter
+        (`filterargs` of `ImageFilter` has the weights).
         """
         _, scale, _, weights = self.kernel.filterargs
-        result = pictures.copy()
-        for start in range(0, len(pictures), _AT_A_TIME):
-            result[start : start + _AT_A_TIME, 1:-1, 1:-1] = _filtered(
-                pictures[start : start + _AT_A_TIME].astype(np.int16), int(weights[4]), int(weights[0]), int(scale)
+        result = images.copy()
+        for start in range(0, len(images), _BLOCK):
+            result[start : start + _BLOCK, 1:-1, 1:-1] = _filtered(
+                images[start : start + _BLOCK].astype(np.int16), int(weights[4]), int(weights[0]), int(scale)
             )
         return result
 
 
-_AT_A_TIME = 8
+_BLOCK = 8
 
 
-def _filtered(pictures: np.ndarray, centre: int, around: int, scale: int) -> np.ndarray:
-    """Inner pixels of `pictures` (int16 (n, H, W, C)): (centre * pixel + around * neighbours) / scale, rounded."""
-    rows = pictures[:, :-2] + pictures[:, 1:-1] + pictures[:, 2:]
+def _filtered(images: np.ndarray, center: int, around: int, scale: int) -> np.ndarray:
+    """Inner pixels of `images` (int16 (n, H, W, C)): (center * pixel + around * neighbors) / scale, rounded."""
+    rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
     boxes = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
     boxes *= 2 * around
-    boxes += pictures[:, 1:-1, 1:-1] * (2 * (centre - around))
+    boxes += images[:, 1:-1, 1:-1] * (2 * (center - around))
     boxes += scale
     boxes //= 2 * scale
     return boxes.clip(0, 255, out=boxes)

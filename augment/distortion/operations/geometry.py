@@ -1,90 +1,72 @@
-"""Operations that move ink: rotate, shear, scale, sine. What moves in from outside is 0."""
+"""Operations that move pixels: rotate, shear, scale, sine. Areas from outside the image become 0."""
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from PIL import Image
 
-from .base import (
-    Operation,
-    Parameters,
-    Range,
-    Shape,
-    between,
-    by_picture,
-    check_flag,
-    check_range,
-    homographies,
-    integer_between,
-    to_image,
-)
+from ...shared.types import Shape
+from .base import Bounds, Operation, Parameters, Range, between, by_image, homographies, integer_between, to_image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rotate(Operation):
-    """`Image.rotate(degrees)`: counter-clockwise about the centre, nearest neighbour, size kept."""
+    """`Image.rotate(degrees)`: counter-clockwise about the center, nearest neighbor, same size."""
 
     name: ClassVar[str] = "rotate"
     takes_ink: ClassVar[bool] = True
-    degrees: Range = (-15.0, 15.0)
-
-    def __post_init__(self) -> None:
-        check_range(self, "degrees", -360, 360)
+    degrees: Annotated[Range, Bounds(-360, 360)] = (-15.0, 15.0)
 
     def uniforms(self, shape: Shape) -> int:
-        """One: the angle."""
+        """Return 1, for the angle."""
         return 1
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """`degrees` (n,) float64."""
+        """Return `degrees` (n,) float64."""
         return {"degrees": between(uniform[:, 0], self.degrees)}
 
     def apply(self, image: Image.Image, *, degrees: float) -> Image.Image:
         """Rotate by `degrees`."""
         return image.rotate(degrees)
 
-    def outward(self, parameters: Parameters, shape: Shape) -> np.ndarray:
-        """The turn back about the centre."""
+    def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
+        """Return the rotations about the center."""
         return homographies(rotations(parameters["degrees"], shape))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shear(Operation):
-    """`Image.transform(size, AFFINE, (1, x, 0, y, 1, 0))`, nearest neighbour."""
+    """`Image.transform(size, AFFINE, (1, x, 0, y, 1, 0))`, nearest neighbor."""
 
     name: ClassVar[str] = "shear"
     takes_ink: ClassVar[bool] = True
-    x: Range = (-0.2, 0.2)
-    y: Range = (-0.2, 0.2)
-
-    def __post_init__(self) -> None:
-        check_range(self, "x", -10, 10)
-        check_range(self, "y", -10, 10)
+    x: Annotated[Range, Bounds(-10, 10)] = (-0.2, 0.2)
+    y: Annotated[Range, Bounds(-10, 10)] = (-0.2, 0.2)
 
     def uniforms(self, shape: Shape) -> int:
-        """Two: x and y, independent."""
+        """Return 2, for x and y, which are independent."""
         return 2
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """`x`, `y` (n,) float64: source columns per row, source rows per column."""
+        """Return `x`, `y` (n,) float64: source columns per row, source rows per column."""
         return {"x": between(uniform[:, 0], self.x), "y": between(uniform[:, 1], self.y)}
 
     def apply(self, image: Image.Image, *, x: float, y: float) -> Image.Image:
         """Shear by `x` and `y`."""
         return image.transform(image.size, Image.Transform.AFFINE, (1, x, 0, y, 1, 0))
 
-    def outward(self, parameters: Parameters, shape: Shape) -> np.ndarray:
-        """The inverse of the shear."""
+    def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
+        """Return the inverses of the matrices that Pillow gets."""
         return homographies(shears(parameters["x"], parameters["y"]))
 
 
 def rotations(degrees: np.ndarray, shape: Shape) -> np.ndarray:
-    """The matrices, target to source, float64 (n, 3, 3), that `Image.rotate` computes.
+    """Return the matrices of `Image.rotate`, target to source; float64 (n, 3, 3).
 
-    Sines and cosines are C's, rounded to 15 digits, and terms are added in Pillow's very order.
+    As in Pillow, sines and cosines are C's, rounded to 15 digits, and terms are added in the same order.
     """
     height, width, _ = shape
     x, y = width / 2, height / 2
@@ -99,9 +81,9 @@ def rotations(degrees: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def _round_15(values: np.ndarray) -> np.ndarray:
-    """Python's `round(value, 15)` for each of `values` (float64, in [-1, 1]): correctly rounded, halves to even.
+    """Return Python's `round(value, 15)` of `values` (float64, in [-1, 1]): correctly rounded, halves to even.
 
-    The product with 1e15 is had exactly, as the sum of two numbers (T. Dekker, "A Floating-Point Technique for
+    The product with 1e15 is computed exactly, as the sum of two numbers (T. Dekker, "A Floating-Point Technique for
     Extending the Available Precision", 1971, section 5).
     """
     product = values * 1e15
@@ -114,14 +96,14 @@ def _round_15(values: np.ndarray) -> np.ndarray:
 
 
 def _halves(value: np.ndarray | np.float64) -> tuple[np.ndarray | np.float64, np.ndarray | np.float64]:
-    """Two numbers of 26 bits whose sum is `value` (Veltkamp's splitting)."""
+    """Split `value` into two numbers of 26 bits (Veltkamp's splitting)."""
     scaled = value * 134217729.0  # 2^27 + 1
     high = scaled - (scaled - value)
     return high, value - high
 
 
 def shears(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The matrices (1, x, 0, y, 1, 0), target to source, float64 (n, 3, 3)."""
+    """Return the matrices (1, x, 0, y, 1, 0), target to source; float64 (n, 3, 3)."""
     matrices = np.zeros((len(x), 3, 3))
     matrices[:, 0, 0] = matrices[:, 1, 1] = matrices[:, 2, 2] = 1
     matrices[:, 0, 1], matrices[:, 1, 0] = x, y
@@ -130,26 +112,22 @@ def shears(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale(Operation):
-    """`Image.resize((width, height))` pasted at (left, top) on black: scale and translation in one.
+    """`Image.resize((width, height))` pasted at (left, top) on black: scale and translation in one step.
 
-    `width` and `height` are drawn independently as whole pixels between fractions of the side;
-    left in [0, W - 1 - width] and top in [0, H - 1 - height], 0 where that is empty.
+    `width` and `height` are ranges in fractions of the side; each is drawn as a whole number of pixels. `left` is drawn
+    from [0, W - 1 - width] and `top` from [0, H - 1 - height]; each is 0 if its range is empty.
     """
 
     name: ClassVar[str] = "scale"
-    width: Range = (25 / 64, 62 / 64)
-    height: Range = (25 / 64, 62 / 64)
-
-    def __post_init__(self) -> None:
-        check_range(self, "width", 0, 1)
-        check_range(self, "height", 0, 1)
+    width: Annotated[Range, Bounds(0, 1)] = (25 / 64, 62 / 64)
+    height: Annotated[Range, Bounds(0, 1)] = (25 / 64, 62 / 64)
 
     def uniforms(self, shape: Shape) -> int:
-        """Four: width, height, left, top."""
+        """Return 4, for width, height, left and top."""
         return 4
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """`width`, `height`, `left`, `top` (n,) int64, pixels."""
+        """Return `width`, `height`, `left`, `top` (n,) int64, in pixels."""
         width, left = _side(uniform[:, 0], uniform[:, 2], self.width, shape[1])
         height, top = _side(uniform[:, 1], uniform[:, 3], self.height, shape[0])
         return {"width": width, "height": height, "left": left, "top": top}
@@ -160,49 +138,44 @@ class Scale(Operation):
         canvas.paste(image.resize((width, height)), (left, top))
         return canvas
 
-    def apply_many(self, pictures: np.ndarray, parameters: Parameters) -> np.ndarray:
-        """The same, each resized picture copied straight to its place."""
-        result = np.zeros_like(pictures)
-        for number, one in enumerate(by_picture(parameters, len(pictures))):
+    def apply_many(self, images: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """Apply the operation, and copy each resized image directly to its place."""
+        result = np.zeros_like(images)
+        for number, one in enumerate(by_image(parameters, len(images))):
             width, height, left, top = one["width"], one["height"], one["left"], one["top"]
-            inner = np.frombuffer(to_image(pictures[number]).resize((width, height)).tobytes(), np.uint8)
+            inner = np.frombuffer(to_image(images[number]).resize((width, height)).tobytes(), np.uint8)
             result[number, top : top + height, left : left + width] = inner.reshape(height, width, -1)
         return result
 
 
 def _side(
-    size_uniform: np.ndarray, place_uniform: np.ndarray, limits: Range, pixels: int
+    size_uniform: np.ndarray, offset_uniform: np.ndarray, limits: Range, pixels: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Drawn size and offset of one side, in pixels, of a picture whose side has `pixels`."""
+    """Draw the size and the offset of one side, in pixels, for an image whose side has `pixels`."""
     low, high = (max(1, round(fraction * pixels)) for fraction in limits)
     size = integer_between(size_uniform, low, high)
-    return size, integer_between(place_uniform, 0, np.maximum(pixels - 1 - size, 0))
+    return size, integer_between(offset_uniform, 0, np.maximum(pixels - 1 - size, 0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sine(Operation):
-    """Column i is rolled down, wrapping round, by `trunc(s * (H / 3) * sin(-2 pi i (2 / W)))` rows.
+    """Column i is rolled down, with wrap-around, by `trunc(s * (H / 3) * sin(-2 pi i (2 / W)))` rows.
 
-    The strength s is drawn once for the picture, or anew for every column (`per_column`: a ragged
-    wave), and its sign too where `random_sign`.
+    The strength s is drawn once per image, or once per column with `per_column` (a ragged wave). With `random_sign`
+    its sign is drawn too.
     """
 
     name: ClassVar[str] = "sine"
-    strength: Range = (0.15, 0.2)
+    strength: Annotated[Range, Bounds(-3, 3)] = (0.15, 0.2)
     random_sign: bool = True
     per_column: bool = False
 
-    def __post_init__(self) -> None:
-        check_range(self, "strength", -3, 3)
-        check_flag(self, "random_sign")
-        check_flag(self, "per_column")
-
     def uniforms(self, shape: Shape) -> int:
-        """One strength and one sign, for the picture or for each of its columns."""
+        """Return one for the strength and one for the sign, of the image or of each column."""
         return 2 * (shape[1] if self.per_column else 1)
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """`shift` (n, W) int64: rows by which each column is rolled down."""
+        """Return `shift` (n, W) int64: the rows by which each column is rolled down."""
         height, width, _ = shape
         half = uniform.shape[1] // 2
         strength = between(uniform[:, :half], self.strength)
@@ -215,21 +188,20 @@ class Sine(Operation):
         """Roll column i down by `shift[i]` rows; `shift` is any sequence of W integers."""
         width, height = image.size
         pixels = np.asarray(image).reshape(1, height, width, -1)
-        rolled = self.apply_many(pixels, {"shift": np.asarray(shift)[None]})[0]
-        return Image.fromarray(rolled[:, :, 0] if image.mode == "L" else rolled)
+        return to_image(self.apply_many(pixels, {"shift": np.asarray(shift)[None]})[0])
 
-    def apply_many(self, pictures: np.ndarray, parameters: Parameters) -> np.ndarray:
-        """Roll the columns of every picture, each in one gather."""
-        count, height, width, channels = pictures.shape
-        # One flat axis for grey: NumPy gathers single bytes several times as fast so.
-        flat = pictures.reshape(count, -1) if channels == 1 else pictures.reshape(count, -1, channels)
+    def apply_many(self, images: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """Roll all columns of an image with one gather."""
+        count, height, width, channels = images.shape
+        # NumPy gathers single bytes several times as fast along one flat axis.
+        flat = images.reshape(count, -1) if channels == 1 else images.reshape(count, -1, channels)
         result = np.empty((count, height, width, *flat.shape[2:]), np.uint8)
         for number, shift in enumerate(parameters["shift"]):
-            flat[number].take(_places(height, width) - shift * width, 0, result[number], "wrap")
-        return result.reshape(pictures.shape)
+            flat[number].take(_pixel_numbers(height, width) - shift * width, 0, result[number], "wrap")
+        return result.reshape(images.shape)
 
 
 @lru_cache(maxsize=8)
-def _places(height: int, width: int) -> np.ndarray:
-    """The place of each pixel in the flat picture, int64 (H, W)."""
+def _pixel_numbers(height: int, width: int) -> np.ndarray:
+    """Return the index of each pixel in the flat image, int64 (H, W)."""
     return np.arange(height * width).reshape(height, width)

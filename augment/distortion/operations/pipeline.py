@@ -1,4 +1,4 @@
-"""A pipeline of Albumentations as one operation: what its `Compose` does, seeded picture by picture."""
+"""An Albumentations pipeline as one operation: its `Compose`, seeded for each image."""
 
 import json
 import os
@@ -15,48 +15,52 @@ import numpy as np
 from PIL import Image
 
 from ...errors import EpochbankError
-from .base import Operation, Parameters, Shape
-from .custom import as_picture
+from ...shared.types import Shape
+from .base import Operation, Parameters
+from .custom import as_image
+from .seeds import seeds
 
 _VERSIONS = {"albumentations": "albumentations=={}", "opencv": "opencv-python-headless=={}.*"}
-"""What computes the pixels, by the field that holds its version: the requirement that installs a version of it."""
+"""The libraries that compute the pixels, by the field that holds their version: the requirement to install one."""
 
-_ONLY_PICTURES = ("additional_targets", "bbox_params", "keypoint_params")
-_MEND = "Mend the pipeline and run again; that makes another set."
-_TURN = threading.Lock()
+_UNSUPPORTED = ("additional_targets", "bbox_params", "keypoint_params")
+"""Arguments of `Compose` that need more than an image."""
+_FIX = "Fix the pipeline and run the command again; the change makes another set."
+_LOCK = threading.Lock()
+"""OpenCV's settings belong to the process: one thread at a time may change them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlbumentationsOperation(Operation):
     """An `albumentations.Compose` that `albumentations.save` wrote to a YAML or JSON file.
 
-    `settings()` has the pipeline itself and the versions of what computes it, hence so has the set's
-    fingerprint; the file's name and format, and the version that wrote it, are not in it. What a transform
-    computes with NumPy's linear algebra may differ in its last bit between machines, as that library does.
+    `settings()`, and so the set's fingerprint, contains the pipeline and the versions of the libraries that compute it,
+    but not the file's name and format, nor the version that wrote it. A transform that uses NumPy's linear algebra may
+    differ in the last bit between machines, as that library does.
     """
 
     name: ClassVar[str] = "albumentations"
     compilable: ClassVar[bool] = False
     file: str = field(default="", compare=False)
-    """Where the pipeline is read from, once, when the operation is made."""
+    """Path of the saved pipeline; read once, when the operation is created."""
     pipeline: Any = None
-    """Instead of a file, what `albumentations.to_dict` gives; kept as JSON text, sorted."""
+    """Instead of a file, the result of `albumentations.to_dict`; kept as sorted JSON text."""
     albumentations: str = ""
-    """The version of Albumentations: what is installed; another one that is asked for is refused."""
+    """Version of Albumentations; it must be the installed one, which is the default."""
     opencv: str = ""
-    """That of OpenCV, which computes most of the pixels."""
+    """Version of OpenCV, which computes most of the pixels; it must be the installed one."""
 
     def __post_init__(self) -> None:
         for key, installed in zip(_VERSIONS, _libraries(), strict=True):
             wanted = getattr(self, key)
             if wanted not in ("", installed.__version__):
-                remedy = f"pip install '{_VERSIONS[key].format(wanted)}'"
-                raise ValueError(f"{key} = {wanted!r}; {installed.__version__} is installed, not the same ({remedy})")
+                fix = f"pip install '{_VERSIONS[key].format(wanted)}'"
+                raise ValueError(f"{key} = {wanted!r}, but {installed.__version__} is installed ({fix})")
             object.__setattr__(self, key, installed.__version__)
         if not isinstance(self.file, str) or (not self.file and self.pipeline is None):
             raise ValueError(f"file = {self.file!r}; expected the path of a pipeline saved by albumentations.save")
         if self.file and self.pipeline is not None:
-            raise ValueError("pipeline: given beside file; expected one of them")
+            raise ValueError("pipeline: given together with file; expected one of them")
         try:
             text = _canonical(_read(Path(self.file)) if self.file else self.pipeline)
             _compose(text)
@@ -65,42 +69,42 @@ class AlbumentationsOperation(Operation):
         object.__setattr__(self, "pipeline", text)
 
     def uniforms(self, shape: Shape) -> int:
-        """One, for the seed."""
+        """Return 1, for the seed."""
         return 1
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """`seed`, int64 from 0 to 2^53 - 1: of all that the pipeline draws for a picture."""
-        return {"seed": (uniform[:, 0] * 2.0**53).astype(np.int64)}
+        """Return `seed` (n,) int64, in [0, 2^53), of all random numbers that the pipeline draws for an image."""
+        return {"seed": seeds(uniform[:, 0])}
 
     def settings(self) -> dict[str, Any]:
-        """The pipeline, as `albumentations.from_dict` takes it, and the versions."""
+        """Return the pipeline, as `albumentations.from_dict` takes it, and the versions."""
         return {"pipeline": json.loads(self.pipeline), **{key: getattr(self, key) for key in _VERSIONS}}
 
     def apply(self, image: Image.Image, *, seed: int) -> Image.Image:
-        """Seed the pipeline and call it; refuse what is not a picture of the same shape and dtype.
+        """Seed the pipeline and call it; raise `EpochbankError` if it raises, or returns another shape or dtype.
 
-        All transforms draw from one PCG64 and one Mersenne Twister. `Compose.set_random_seed` would seed each
-        transform alike, so that all of the same probability apply to a picture, or none.
+        All transforms draw from one PCG64 and one Mersenne Twister. `Compose.set_random_seed` would give every
+        transform the same seed, so that of the transforms with the same probability either all or none apply.
         """
         before = np.array(image)
         before = before[:, :, None] if before.ndim == 2 else before
-        what, seed = self.file or "the pipeline of Albumentations", int(seed)
-        with _TURN, _same_on_every_machine():
+        source, seed = self.file or "the Albumentations pipeline", int(seed)
+        with _LOCK, _reproducible_opencv():
             compose = _compose(self.pipeline)
             compose.set_random_state(np.random.Generator(np.random.PCG64(seed)), random.Random(seed))
             try:
                 after = compose(image=before)["image"]
-            except Exception as error:  # A transform may raise anything, if only for pictures of this shape.
+            except Exception as error:  # A transform may raise anything, perhaps only for images of this shape.
                 raise EpochbankError(
-                    f"{what} raised {_told(error)}, given a picture {before.shape}. {_MEND}", words=True
+                    f"{source} raised {_describe(error)} for an image of shape {before.shape}. {_FIX}", usage=True
                 ) from error
-        return as_picture(after, before.shape, what, _MEND)
+        return as_image(after, before.shape, source, _FIX)
 
 
 @cache
 def _libraries() -> tuple[Any, Any]:
-    """Albumentations and OpenCV; `ValueError` where they are not installed."""
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # Else importing it asks the network for a newer one.
+    """Import Albumentations and OpenCV; raise `ValueError` if they are not installed."""
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # Otherwise the import looks for a newer version online.
     try:
         import albumentations
         import cv2
@@ -113,8 +117,8 @@ def _libraries() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _same_on_every_machine() -> Iterator[None]:
-    """OpenCV on this thread alone, with the code that any processor of its kind runs: AVX2 and IPP round otherwise."""
+def _reproducible_opencv() -> Iterator[None]:
+    """Run OpenCV on this thread only, and without optimized code, which rounds differently on other processors."""
     _, cv2 = _libraries()
     threads, optimized = cv2.getNumThreads(), cv2.useOptimized()
     cv2.setNumThreads(0)
@@ -127,10 +131,10 @@ def _same_on_every_machine() -> Iterator[None]:
 
 
 def _read(path: Path) -> Any:
-    """The plain values that a YAML or JSON file holds."""
+    """Return the contents of a YAML or JSON file as plain values."""
     if path.suffix not in (".json", ".yaml", ".yml"):
         raise ValueError("expected a file whose name ends in .yaml, .yml or .json")
-    import yaml  # Albumentations brings it.
+    import yaml  # A dependency of Albumentations.
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -139,11 +143,11 @@ def _read(path: Path) -> Any:
         raise ValueError(f"cannot be read ({error.strerror}); a relative path starts at the recipe's folder") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise ValueError(f"not a {kind} file: {_told(error)}") from error
+        raise ValueError(f"not a {kind} file: {_describe(error)}") from error
 
 
 def _canonical(document: Any) -> str:
-    """The one JSON text of a pipeline, without the version of Albumentations that wrote it, which changes no pixel."""
+    """Return the canonical JSON text of a pipeline, without the version that wrote it, which changes no pixel."""
     if not isinstance(document, dict) or not isinstance(document.get("transform"), dict):
         raise ValueError("not a pipeline that albumentations.save wrote: expected a table with a table `transform`")
     try:
@@ -154,22 +158,22 @@ def _canonical(document: Any) -> str:
 
 @lru_cache(maxsize=16)
 def _compose(text: str) -> Any:
-    """The `Compose` of a pipeline, made once; `ValueError` where it is none, or asks for more than a picture."""
+    """Return the `Compose` of a pipeline, cached; raise `ValueError` if it is not one, or needs more than an image."""
     library, _ = _libraries()
     document = json.loads(text)
     try:
         compose = library.from_dict(document)
-    except Exception as error:  # Whatever transforms, or their checks, raise for wrong arguments.
+    except Exception as error:  # Transforms and their checks may raise anything.
         raise ValueError(
-            f"Albumentations {library.__version__} cannot make this pipeline ({_told(error)}); expected transforms "
-            "of its own, with arguments that they have"
+            f"Albumentations {library.__version__} cannot make this pipeline ({_describe(error)}); expected its "
+            "own transforms with valid arguments"
         ) from error
     if type(compose) is not library.Compose:
-        raise ValueError(f"holds a {type(compose).__name__}; expected a Compose, saved whole")
+        raise ValueError(f"holds a {type(compose).__name__}; expected a Compose, saved as a whole")
     for node in _nodes(document["transform"]):
-        for key in _ONLY_PICTURES:
+        for key in _UNSUPPORTED:
             if node.get(key):
-                raise ValueError(f"has {key}; expected a pipeline for pictures alone")
+                raise ValueError(f"has {key}; expected a pipeline for images alone")
     _check_transforms(compose.transforms)
     return compose
 
@@ -181,18 +185,18 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _check_transforms(transforms: Any) -> None:
-    """Refuse transforms that do nothing to a picture, or need more than one, or have lost arguments."""
+    """Raise `ValueError` for transforms that ignore images, need more than an image, or have unknown arguments."""
     for one in transforms:
         name = type(one).__name__
         if hasattr(one, "transforms"):
             _check_transforms(one.transforms)
         elif "image" not in one.targets:
-            raise ValueError(f"{name} does not act on pictures; expected transforms that do")
+            raise ValueError(f"{name} does not act on images; expected transforms that do")
         elif one.targets_as_params:
-            raise ValueError(f"{name} needs {', '.join(one.targets_as_params)}; expected a pipeline for pictures alone")
+            raise ValueError(f"{name} needs {', '.join(one.targets_as_params)}; expected a pipeline for images alone")
         elif one.invalid_args:
             raise ValueError(f"{name} has no {', '.join(one.invalid_args)} in the installed Albumentations")
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

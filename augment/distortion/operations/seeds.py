@@ -1,7 +1,7 @@
-"""Random bytes from a drawn seed: a counter hash, the same in every engine and on every machine.
+"""Random bytes from a seed: a counter-based hash that is the same in every engine and on every machine.
 
-Where an operation needs a number for every pixel, one number is drawn for the picture, its `seed`, and byte i
-of its stream is a function of (seed, i) alone.
+An operation that needs a number for every pixel draws one `seed` for the image. Byte i of the seed's stream is a
+function of (seed, i).
 """
 
 import numpy as np
@@ -10,12 +10,12 @@ from ...shared.permutation import mix64
 
 
 def seeds(uniform: np.ndarray) -> np.ndarray:
-    """Uniform numbers in [0, 1), multiples of 2^-53, to the integers 0, ..., 2^53 - 1 that they stand for, int64."""
+    """Turn uniform numbers in [0, 1), which are multiples of 2^-53, into the integers 0, ..., 2^53 - 1; int64."""
     return (uniform * 2.0**53).astype(np.int64)
 
 
 def random_bytes(seed: int, count: int) -> np.ndarray:
-    """The first `count` bytes, uint8 (count,), of the stream of `seed`.
+    """Return the first `count` bytes, uint8 (count,), of the stream of `seed`.
 
     Bytes 8 i to 8 i + 7 are the word mix64(mix64(seed) + i), lowest byte first.
     """

@@ -1,39 +1,38 @@
-"""Thicker and thinner strokes by grey dilation and erosion."""
+"""Thicker and thinner strokes by gray dilation and erosion."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .base import Operation, Parameters, Range, Shape, between, check_range
+from ...shared.types import Shape
+from .base import Bounds, Operation, Parameters, Range, between
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stroke(Operation):
-    """Bright ink `strength` steps thicker (`ImageFilter.MaxFilter(3)`) or, below 0, thinner (`MinFilter(3)`).
+    """Bright strokes become thicker (`ImageFilter.MaxFilter(3)`) or, below 0, thinner (`MinFilter(3)`).
 
-    A step moves every edge by a pixel: it makes a stroke two pixels wider or narrower. What is left of a whole number
-    of steps is `Image.blend` between the picture and its next step. Thinning and thickening are two of the changes
-    of D. Castro et al., "Morpho-MNIST", JMLR 20 (2019); the range is ours: strokes a pixel wider or narrower.
+    `strength` is the number of filter steps. A step moves every edge by one pixel, so a stroke becomes two pixels wider
+    or narrower. The fraction of a step is an `Image.blend` of the image and its next step. Thinning and thickening are
+    two of the changes of D. Castro et al., "Morpho-MNIST", JMLR 20 (2019); the default range, strokes one pixel wider
+    or narrower, is ours.
     """
 
     name: ClassVar[str] = "stroke"
-    strength: Range = (-0.5, 0.5)
-
-    def __post_init__(self) -> None:
-        check_range(self, "strength", -8, 8)
+    strength: Annotated[Range, Bounds(-8, 8)] = (-0.5, 0.5)
 
     def uniforms(self, shape: Shape) -> int:
-        """One: the strength."""
+        """Return 1, for the strength."""
         return 1
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """`strength` (n,) float64, steps, a whole number of 256ths: Pillow's float32 is exact with those."""
+        """Return `strength` (n,) float64, in steps: multiples of 1/256, with which Pillow's float32 is exact."""
         return {"strength": np.rint(between(uniform[:, 0], self.strength) * 256) / 256}
 
     def apply(self, image: Image.Image, *, strength: float) -> Image.Image:
-        """Thicken by `strength` steps, or thin."""
+        """Thicken by `strength` steps, or thin if it is below 0."""
         step = ImageFilter.MaxFilter(3) if strength > 0 else ImageFilter.MinFilter(3)
         whole, part = divmod(abs(strength), 1)
         for _ in range(int(whole)):

@@ -1,0 +1,75 @@
+"""Draw the images of the documentation, with `python docs/make_images.py` or `make docs`.
+
+docs/operations.png shows the operations on a handwritten digit, docs/operations-color.png on a photograph. Each has its
+default ranges: the first parameter in even steps from low to high, the others random. docs/inspect.png is what
+`augment inspect` draws for the digits.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from epochbank.augment.distortion.draw import Applied
+from epochbank.augment.distortion.operations import BUILT_IN
+from epochbank.augment.distortion.operations.base import by_image
+from epochbank.augment.ingest.block import usable_images
+from epochbank.augment.ingest.preprocess import Preprocessing, fit
+from epochbank.augment.sources import open_source
+from epochbank.augment.views.contact_sheet import Cell, contact_sheet
+from epochbank.augment.views.explain import stage_facts, stage_text
+from epochbank.augment.views.inspection.class_sheet import class_rows, class_sheet
+from epochbank.augment.views.inspection.findings import inspect_images
+
+_HERE = Path(__file__).parent
+_COLUMNS = 8
+_GRAY = (
+    "rotate", "shear", "scale", "sine", "affine", "perspective", "elastic", "stroke", "erase", "crop", "flip",
+    "blur", "sharpen", "smooth", "contrast", "noise",
+)  # fmt: skip
+_RGB = ("crop", "flip", "affine", "perspective", "color", "contrast", "noise", "erase")
+
+
+def row(name: str, image: np.ndarray) -> list[Cell]:
+    """Return an image and its distortions by operation `name`; one distortion if the operation has no parameters."""
+    operation, shape = BUILT_IN[name](), image.shape
+    count = operation.uniforms(shape)
+    columns = _COLUMNS if count else 1
+    uniform = np.random.default_rng(3).random((columns, count))
+    uniform[:, :1] = np.linspace(0, 1 - 1e-9, columns)[:, None][:, :count]
+    parameters = operation.parameters(uniform, shape)
+    after = operation.apply_many(np.repeat(image[None], columns, 0), parameters)
+    applied = [Applied(name, operation, one) for one in by_image(parameters, columns)]
+    cells = [Cell(image, ["original", name], marked=True)]
+    return cells + [
+        Cell(one, [stage_text(stage_facts(one_applied))]) for one, one_applied in zip(after, applied, strict=True)
+    ]
+
+
+def digit() -> np.ndarray:
+    """Return a handwritten digit, uint8 (64, 64, 1)."""
+    scan = open_source("digits").scan(Path())
+    (image,) = usable_images(scan.reader.read(np.flatnonzero(scan.labels == 5)[3:4]))
+    return fit(image, Preprocessing(64, 64, 1, invert=False))
+
+
+def flower() -> np.ndarray:
+    """Return a photograph, uint8 (128, 128, 3)."""
+    image = Image.fromarray(load_sample_image("flower.jpg")).crop((140, 0, 560, 420))
+    return fit(image, Preprocessing(128, 128, 3, invert=False))
+
+
+def inspected() -> Image.Image:
+    """Return the contact sheet by class of the handwritten digits."""
+    with tempfile.TemporaryDirectory() as workspace:
+        findings = inspect_images(open_source("digits").scan(Path(workspace)), None, Path(workspace), jobs=1)
+        return class_sheet("digits, original images", class_rows(findings))
+
+
+if __name__ == "__main__":
+    for out, names, image in (("operations.png", _GRAY, digit()), ("operations-color.png", _RGB, flower())):
+        sheet = contact_sheet("Operations with their default ranges, from low to high", [row(n, image) for n in names])
+        sheet.quantize(160).save(_HERE / out, optimize=True)
+    inspected().quantize(64).save(_HERE / "inspect.png", optimize=True)
