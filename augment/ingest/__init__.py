@@ -1,1 +1,1 @@
-"""ingest."""
+"""Ingest: a source is imported once, into a source file."""

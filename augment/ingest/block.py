@@ -1,4 +1,4 @@
-"""One task of the import: a run of pictures, read, fitted, written side by side with those of other workers."""
+"""One task of an import: read, preprocess and write a block of images, in parallel with other workers."""
 
 import hashlib
 import mmap
@@ -10,89 +10,87 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..distortion.engine import fitting
 from ..sources import Decoded, Reader
-from ..sources.decode import BadPicture, Treatment, coloured_run
-from ..store.digest import picture_digests
-from .dhash import likeness
-from .source_file import Places
+from ..sources.decode import BadImage
+from ..store.digest import image_digests
+from .dhash import dhash
+from .preprocess import Preprocessing, to_color_mode_many
+from .resize import resizer
+from .source_file import Offsets
 
-_RUN_BYTES = 4 << 20
-"""Pictures of one size that are fitted together."""
+_BATCH_BYTES = 4 << 20
+"""Largest batch of images of one shape that are preprocessed together."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Which pictures, and where in the file they go."""
+    """Images of a source and their place in the source file."""
 
     path: Path
-    places: Places
+    offsets: Offsets
     start: int
-    """The row of the first."""
+    """Row of the first image."""
     indices: np.ndarray
+    """int64 (n,): indices of the images in the source."""
     reader: Reader
-    treatment: Treatment
+    preprocessing: Preprocessing
     engine: str
+    """Engine that resizes: `compiled` or `pillow`."""
 
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What a task leaves: the digest of its pixels, and the pictures that could not be used."""
+    """Result of a task: SHA-256 of its pixels, and index and reason of each unusable image."""
 
-    images: int
+    num_images: int
     digest: bytes
     bad: list[tuple[int, str]]
 
 
 def write_block(block: Block) -> BlockResult:
-    """Read, fit and write the pictures of one block; a picture that is bad leaves its place black."""
-    pixels = np.zeros((len(block.indices), *block.treatment.shape), np.uint8)
-    fit, bad, at = fitting(block.engine, block.treatment), [], 0
-    for run in runs(block.reader.read(block.indices), block.treatment):
-        if isinstance(run, BadPicture):
-            bad.append((int(block.indices[at]), str(run)))
-            at += 1
+    """Read, preprocess and write the images of a block. The pixels of an unusable image are 0."""
+    pixels = np.zeros((len(block.indices), *block.preprocessing.shape), np.uint8)
+    resize, bad, done = resizer(block.engine, block.preprocessing), [], 0
+    for batch in batches_of_one_shape(block.reader.read(block.indices)):
+        if isinstance(batch, BadImage):
+            bad.append((int(block.indices[done]), str(batch)))
+            done += 1
         else:
-            pixels[at : at + len(run)] = fit(run, block.treatment)
-            at += len(run)
-    if at != len(block.indices):
-        raise ValueError(f"the reader gave {at} pictures; expected {len(block.indices)}")
-    places, start = block.places, block.start
+            images = np.ascontiguousarray(to_color_mode_many(batch, block.preprocessing))
+            pixels[done : done + len(images)] = resize(images, block.preprocessing)
+            done += len(images)
+    if done != len(block.indices):
+        raise ValueError(f"the reader gave {done} images; expected {len(block.indices)}")
+    offsets, start = block.offsets, block.start
     descriptor = os.open(block.path, os.O_RDWR)
     try:
-        write = _copy if places.reserved else _write
-        write(descriptor, pixels, places.image + start * pixels[0].nbytes)
-        for place, column in ((places.digest, picture_digests(pixels)), (places.likeness, likeness(pixels))):
-            _write(descriptor, column, place + start * column[0].nbytes)
+        write = _write_mapped if offsets.preallocated else _write
+        write(descriptor, pixels, offsets.image + start * pixels[0].nbytes)
+        for offset, column in ((offsets.digest, image_digests(pixels)), (offsets.dhash, dhash(pixels))):
+            _write(descriptor, column, offset + start * column[0].nbytes)
     finally:
         os.close(descriptor)
     return BlockResult(len(pixels), hashlib.sha256(pixels.data).digest(), bad)
 
 
-def runs(decoded: Iterable[Decoded], treatment: Treatment) -> Iterator[np.ndarray | BadPicture]:
-    """Pictures in the treatment's colours, those of one shape that follow each other together: uint8 (n, h, w, C)."""
-    for run in runs_of_one_shape(decoded):
-        yield run if isinstance(run, BadPicture) else np.ascontiguousarray(coloured_run(run, treatment))
-
-
-def runs_of_one_shape(decoded: Iterable[Decoded]) -> Iterator[np.ndarray | BadPicture]:
-    """Pictures as they are, those of one shape that follow each other together: uint8 (n, h, w) or (n, h, w, 3)."""
-    waiting: list[np.ndarray] = []
+def batches_of_one_shape(decoded: Iterable[Decoded]) -> Iterator[np.ndarray | BadImage]:
+    """Yield consecutive images of one shape as one array, uint8 (n, h, w) or (n, h, w, 3), and each `BadImage`."""
+    pending: list[np.ndarray] = []
     for item in decoded:
         one = np.asarray(item)[None] if isinstance(item, Image.Image) else None
-        if waiting and (one is None or waiting[0].shape != one.shape or len(waiting) * one.nbytes >= _RUN_BYTES):
-            yield np.concatenate(waiting)
-            waiting.clear()
+        if pending and (one is None or pending[0].shape != one.shape or len(pending) * one.nbytes >= _BATCH_BYTES):
+            yield np.concatenate(pending)
+            pending.clear()
         if one is not None:
-            waiting.append(one)
+            pending.append(one)
         elif not isinstance(item, Image.Image):
             yield item
-    if waiting:
-        yield np.concatenate(waiting)
+    if pending:
+        yield np.concatenate(pending)
 
 
-def one_by_one(decoded: Iterable[Decoded]) -> Iterator[Image.Image]:
-    """The pictures, mode L or RGB, without those that cannot be used."""
+def usable_images(decoded: Iterable[Decoded]) -> Iterator[Image.Image]:
+    """Yield the images one by one, mode L or RGB, without the unusable ones."""
     for item in decoded:
         if isinstance(item, np.ndarray):
             yield from map(Image.fromarray, item)
@@ -100,10 +98,10 @@ def one_by_one(decoded: Iterable[Decoded]) -> Iterator[Image.Image]:
             yield item
 
 
-def _copy(descriptor: int, column: np.ndarray, offset: int) -> None:
-    """Write by way of a map: workers need not wait for each other, as they do where each writes to the same file.
+def _write_mapped(descriptor: int, column: np.ndarray, offset: int) -> None:
+    """Write through a memory map, where workers do not wait for each other as they do for `pwrite` to one file.
 
-    Only where room is set aside: on a full disk the system would end the process.
+    Only for preallocated space: if the disk is full, the system kills a process that writes to a map.
     """
     first = offset - offset % mmap.ALLOCATIONGRANULARITY
     with mmap.mmap(descriptor, offset - first + column.nbytes, offset=first) as mapped:

@@ -1,6 +1,6 @@
-"""Copies and near copies among pictures, from the digest and the likeness of each.
+"""Exact and near-duplicates among images, from the digest and the perceptual hash of each.
 
-Memory does not grow with the source: pictures are looked through a share at a time, parted by their digests.
+Memory does not grow with the source: images are partitioned by their digests, and one partition is searched at a time.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,34 +8,34 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ..shared.permutation import mix64
-from .source_file import NO_PAIRS
+from ..shared.types import NO_PAIRS
 
-_SHARE = 1 << 20
-"""Pictures that are looked through at once, about."""
+_PARTITION = 1 << 20
+"""Approximate number of images that are searched at once."""
 _BANDS = ((0, 22), (22, 21), (43, 21))
-"""First bit and bits of the parts of a likeness' first word: two that differ in two bits of it agree in one of them."""
+"""First bit and number of bits of each band of a hash's first word: words that differ in two bits share a band."""
 _BITS = 2
-"""In which each word of a likeness may differ."""
-_NEIGHBOURS = 4
-"""How many of those that agree in a band each is held against."""
+"""Number of bits in which each word of two hashes may differ."""
+_NEIGHBORS = 4
+"""Number of images of the same band that each image is compared with."""
 _PAIR = np.dtype([("rows", "<i8"), ("rank", "<u8")])
-"""The later row times their number, and the earlier row; the bits that they differ in, then a lot."""
+"""`rows`: later row times the number of rows, plus the earlier row; `rank`: differing bits, then random bits."""
 _MOST = 50_000
-"""Most pairs that are held against each other by their pixels."""
+"""Largest number of pairs whose pixels are compared."""
 _CORRELATION = 0.99
-_ROWS_APART, _COARSE = 4, 0.95
-"""A first look takes every fourth row, and lets pass what correlates so well there."""
+_ROW_STEP, _COARSE_CORRELATION = 4, 0.95
+"""A first pass reads every fourth row of pixels and keeps pairs that correlate at least this much there."""
 _BATCH = 256
-"""Pairs that are held against each other at once."""
+"""Pairs whose pixels are compared at once."""
 
 
-def find_copies(digests: np.ndarray) -> np.ndarray:
-    """Pairs (row, first row with the very same pixels), int64 (k, 2), for each row that has an earlier one.
+def find_duplicates(digests: np.ndarray) -> np.ndarray:
+    """Return pairs (row, first row with identical pixels), int64 (k, 2), for each row that repeats an earlier one.
 
-    `digests` is uint64 (N, 2), of the pixels of each row.
+    `digests` is uint64 (N, 2), the digests of the pixels of each row.
     """
     found = []
-    for rows in _shares(digests[:, 0]):
+    for rows in _partitions(digests[:, 0]):
         high, low = digests[rows, 0], digests[rows, 1]
         order = np.lexsort((rows, low, high))
         same = (np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)
@@ -43,71 +43,79 @@ def find_copies(digests: np.ndarray) -> np.ndarray:
         first = np.repeat(rows[order[begins]], np.diff(np.append(begins, len(rows))))
         pairs = np.stack([rows[order], first], axis=1)
         found.append(pairs[pairs[:, 0] != pairs[:, 1]])
-    return _in_order(found)
+    pairs = np.concatenate([NO_PAIRS, *found])
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def find_alike(
-    digests: np.ndarray, likenesses: np.ndarray, picture_at: Callable[[int], np.ndarray]
+def find_near_duplicates(
+    digests: np.ndarray, dhashes: np.ndarray, image_at: Callable[[int], np.ndarray]
 ) -> tuple[np.ndarray, bool]:
-    """Pairs of rows (the earlier second) whose pictures are nearly the same, but not quite, int64 (k, 2); and whether
-    all were looked at that came into question.
+    """Find pairs of images that are nearly, but not exactly, the same.
 
-    Each word of their likenesses differs in two bits at most, and their pixels correlate with 0.99 or more: a picture
-    that was saved anew as JPEG, brightened, or a little noisy. Not every such pair is found: of many that are much
-    alike each is held against the next few alone. `digests` and `likenesses` are uint64 (N, 2); `picture_at` gives
-    the pixels of a row.
+    Each word of their hashes differs in at most two bits, and their pixels correlate with 0.99 or more: one image is
+    the other re-encoded as JPEG, brightened or slightly noisy. Not every such pair is found: an image is compared only
+    with its next few neighbors in each band.
+
+    Parameters
+    ----------
+    digests, dhashes : uint64 (N, 2), for each row.
+    image_at : returns the pixels of a row.
+
+    Returns
+    -------
+    Pairs of rows, the earlier second, int64 (k, 2); and whether all candidates were compared.
     """
-    pairs, complete = near_pairs(digests, likenesses)
-    return correlating(pairs, picture_at), complete
+    pairs, complete = near_pairs(digests, dhashes)
+    return correlating(pairs, image_at), complete
 
 
-def near_pairs(digests: np.ndarray, likenesses: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Pairs of rows as those of `find_alike`, by their likenesses alone: int64 (k, 2), in order; and whether all.
+def near_pairs(digests: np.ndarray, dhashes: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return candidates for `find_near_duplicates`, by hashes alone, int64 (k, 2), in order; and whether these are all.
 
-    Of more than 50,000 those are taken that differ least, and among these by lot, from all over the source.
+    Of more than 50,000 candidates those that differ least are kept, chosen at random among equals.
     """
     found, complete = np.empty(0, _PAIR), True
     for first_bit, bits in _BANDS:
-        for rows in _shares(likenesses[:, 0], first_bit, bits):
-            words = np.asarray(likenesses[rows, 0])
-            # Turned round, so that the band leads: what agrees in it lies together, the most alike side by side.
-            turned = words << np.uint64(64 - first_bit - bits) | words >> np.uint64(first_bit + bits)
-            order = np.argsort(turned, kind="stable")
+        for rows in _partitions(dhashes[:, 0], first_bit, bits):
+            words = np.asarray(dhashes[rows, 0])
+            # Rotated so that the band leads: sorted, equal bands are adjacent, and so are the most similar words.
+            rotated = words << np.uint64(64 - first_bit - bits) | words >> np.uint64(first_bit + bits)
+            order = np.argsort(rotated, kind="stable")
             order = order[words[order] != 0]
             rows, words = rows[order], words[order]
-            for step in range(1, _NEIGHBOURS + 1):
+            for step in range(1, _NEIGHBORS + 1):
                 near = np.flatnonzero(np.bitwise_count(words[step:] ^ words[:-step]) <= _BITS)
-                more = _pairs(rows[near], rows[near + step], digests, likenesses)
-                found, complete = _least(np.concatenate([found, more]), complete)
-    return np.stack(np.divmod(np.sort(found["rows"]), max(1, len(likenesses))), axis=1), complete
+                more = _pairs(rows[near], rows[near + step], digests, dhashes)
+                found, complete = _most_similar(np.concatenate([found, more]), complete)
+    return np.stack(np.divmod(np.sort(found["rows"]), max(1, len(dhashes))), axis=1), complete
 
 
-def _pairs(one: np.ndarray, other: np.ndarray, digests: np.ndarray, likenesses: np.ndarray) -> np.ndarray:
-    """Those of n pairs of rows that are near in the second word as well, and no copies, as `_PAIR`."""
-    across, down = np.bitwise_count(likenesses[one] ^ likenesses[other]).T
-    near = (down <= _BITS) & (digests[one, 0] != digests[other, 0])
+def _pairs(one: np.ndarray, other: np.ndarray, digests: np.ndarray, dhashes: np.ndarray) -> np.ndarray:
+    """Return those of n pairs of rows whose second words are similar too and whose pixels differ, as `_PAIR`."""
+    first_word, second_word = np.bitwise_count(dhashes[one] ^ dhashes[other]).T
+    near = (second_word <= _BITS) & (digests[one, 0] != digests[other, 0])
     one, other = one[near], other[near]
     pairs = np.empty(len(one), _PAIR)
-    pairs["rows"] = np.maximum(one, other) * len(likenesses) + np.minimum(one, other)
-    lot = mix64(pairs["rows"].astype(np.uint64)) >> np.uint64(8)
-    pairs["rank"] = (across + down)[near].astype(np.uint64) << np.uint64(56) | lot
+    pairs["rows"] = np.maximum(one, other) * len(dhashes) + np.minimum(one, other)
+    random = mix64(pairs["rows"].astype(np.uint64)) >> np.uint64(8)
+    pairs["rank"] = (first_word + second_word)[near].astype(np.uint64) << np.uint64(56) | random
     return pairs
 
 
-def _least(pairs: np.ndarray, complete: bool) -> tuple[np.ndarray, bool]:
-    """Each of `pairs` (`_PAIR`) once, and of too many those of least rank; and whether that is still all."""
+def _most_similar(pairs: np.ndarray, complete: bool) -> tuple[np.ndarray, bool]:
+    """Return each of `pairs` (`_PAIR`) once, at most `_MOST` of them by rank; and whether none is missing."""
     pairs = pairs[np.unique(pairs["rows"], return_index=True)[1]]
     if len(pairs) <= _MOST:
         return pairs, complete
     return pairs[np.argpartition(pairs["rank"], _MOST)[:_MOST]], False
 
 
-def correlating(pairs: np.ndarray, picture_at: Callable[[int], np.ndarray]) -> np.ndarray:
-    """Those of `pairs` of rows (int64 (k, 2)) whose pixels correlate with 0.99 or more."""
-    # Most are told apart by a few rows of pixels.
-    for rows_apart, least in ((_ROWS_APART, _COARSE), (1, _CORRELATION)):
+def correlating(pairs: np.ndarray, image_at: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Return those of `pairs` of rows (int64 (k, 2)) whose pixels correlate with 0.99 or more."""
+    # A few rows of pixels rule out most pairs.
+    for step, least in ((_ROW_STEP, _COARSE_CORRELATION), (1, _CORRELATION)):
         correlated = [
-            _correlation(*(np.stack([picture_at(row)[::rows_apart] for row in rows]) for rows in some.T.tolist()))
+            _correlation(*(np.stack([image_at(row)[::step] for row in rows]) for rows in some.T.tolist()))
             for some in np.array_split(pairs, range(_BATCH, len(pairs), _BATCH))
             if len(some)
         ]
@@ -115,32 +123,29 @@ def correlating(pairs: np.ndarray, picture_at: Callable[[int], np.ndarray]) -> n
     return pairs
 
 
-def _shares(keys: np.ndarray, first_bit: int = 44, bits: int = 20) -> Iterator[np.ndarray]:
-    """Rows (int64, ascending) in shares, so that rows whose keys agree in `bits` bits from `first_bit` on share one."""
-    shares = -(-len(keys) // _SHARE)
-    for share in range(shares):
+def _partitions(keys: np.ndarray, first_bit: int = 44, bits: int = 20) -> Iterator[np.ndarray]:
+    """Yield partitions of the rows (int64, ascending): rows with the same `bits` bits from `first_bit` are in one."""
+    count = -(-len(keys) // _PARTITION)
+    for partition in range(count):
         rows = [
             start
             + np.flatnonzero(
-                ((keys[start : start + _SHARE] >> np.uint64(first_bit)) & np.uint64((1 << bits) - 1))
-                % np.uint64(shares)
-                == share
+                ((keys[start : start + _PARTITION] >> np.uint64(first_bit)) & np.uint64((1 << bits) - 1))
+                % np.uint64(count)
+                == partition
             )
-            for start in range(0, len(keys), _SHARE)
+            for start in range(0, len(keys), _PARTITION)
         ]
         found = np.concatenate(rows)
         if len(found):
             yield found
 
 
-def _in_order(found: list[np.ndarray]) -> np.ndarray:
-    pairs = np.concatenate([NO_PAIRS, *found])
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-
-
 def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of the pixels of each of n pictures and another (uint8 (n, ...)), float64 (n,): 1 for the same but for brightness
-    and contrast; 0 where one is all alike."""
+    """Return the correlation of the pixels of n pairs of images (uint8 (n, ...)), float64 (n,).
+
+    It is 1 for images that differ in brightness and contrast only, and 0 if one of them is constant.
+    """
     a, b = one.reshape(len(one), -1).astype(np.float32), other.reshape(len(other), -1).astype(np.float32)
     a -= a.mean(axis=1, keepdims=True)
     b -= b.mean(axis=1, keepdims=True)

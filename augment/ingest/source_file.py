@@ -1,17 +1,21 @@
-"""A source file: a source imported once. HDF5, its pictures uncompressed in one piece.
+"""The source file: an imported source in HDF5.
 
-`image` uint8 (N, H, W, C), contiguous, so that any row is one read, and workers write side by side;
-`label` int32 (N,); where there are groups, `group` int32 (N,) and `group_name`; `class_name`; where the source
-names parts, `part` int8 (N,); `origin`: where each picture came from; `note`: what people were told of the import;
-`skipped`: what `--on-bad skip` left out, and why; `digest` uint64 (N, 2) and `likeness` uint64 (N, 2) of each
-picture's pixels; `copy` and `alike`: pairs of rows whose pictures are the same, and nearly so.
+Datasets:
+
+- `image` uint8 (N, H, W, C), uncompressed and contiguous: any row is one read, and workers write in parallel;
+- `label` int32 (N,) and `class_name`; if there are groups, `group` int32 (N,) and `group_name`;
+- `part` int8 (N,), the split of each image, if the source defines splits;
+- `digest` uint64 (N, 2) and `likeness` uint64 (N, 2), the perceptual hash, of each image's pixels;
+- `copy` and `alike` int64 (k, 2), pairs of rows that are exact duplicates and near-duplicates;
+- `origin`, where each image came from; `note`, the messages of the import; `skipped`, what `--on-bad skip` left out
+  and why.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,115 +23,118 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from ..distortion.operations.base import Shape
 from ..errors import EpochbankError
 from ..shared.preallocate import reserve
-from ..store.description import PARTS
+from ..shared.types import NO_PAIRS, SPLITS, Shape
 
 FORMAT = 2
-"""Of new files. Format 1 had no `part`, `digest`, `likeness`, `copy` and `alike`; it is read as well."""
+"""Format of new files. Format 1, without `part`, `digest`, `likeness`, `copy` and `alike`, can still be read."""
 KIND = "epochbank source"
 
+_DATASETS = {"split": "part", "duplicates": "copy", "near_duplicates": "alike"}
+"""Columns whose datasets have another name in the file."""
 _LARGEST_BLOCK = 4 << 20
 _PAGE = 4096
 _STRINGS = h5py.string_dtype()
-NO_PAIRS = np.empty((0, 2), np.int64)
-
-ReadMany = Callable[[int, np.ndarray, np.ndarray], int]
-"""`read_many(descriptor, pictures, offsets)` fills pictures from offsets of a file and returns how many it could."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """What a source file says of itself, and where its pictures lie."""
+    """The metadata of a source file, and the place of its images."""
 
     path: Path
     name: str
     digest: str
-    """SHA-256 of pixels, labels, groups and names, hexadecimal; paths and decisions on the way have no part."""
+    """SHA-256 of pixels, labels, groups, splits and names, hexadecimal. Paths and import options are not part of it."""
     shape: Shape
-    images: int
+    num_images: int
     offset: int
-    """Byte at which the pictures begin."""
+    """Byte offset of the first image."""
     class_names: list[str]
     group_names: list[str] | None
     decided: str
-    """What the import decided (colour, inversion), for people."""
+    """What the import decided on color, size and inversion, in one sentence."""
     skipped: int
-    """Bad pictures left out."""
+    """Number of unusable images that were left out."""
     notes: list[str] = field(default_factory=list)
-    """What people were told of the import, one sentence each."""
-    parts: tuple[str, ...] = ()
-    """The parts that the source names itself."""
-    copies: int | None = 0
-    """Pictures that are copies of an earlier one; None where the file is from before they were looked for."""
-    alike_complete: bool = True
-    """Whether all pairs were looked at that may be nearly alike; else there may be more."""
+    """Messages of the import, one sentence each."""
+    splits: tuple[str, ...] = ()
+    """Names of the splits that the source defines."""
+    duplicates: int | None = 0
+    """Number of images that duplicate an earlier one; None in a file of format 1, which does not list them."""
+    near_duplicates_complete: bool = True
+    """False if there were too many candidates to compare all of them."""
 
     def column(self, name: str) -> np.ndarray:
-        """`label`, `group`, `part`, `copy` or `alike`, whole."""
+        """Return the column `label`, `group`, `split`, `duplicates` or `near_duplicates`."""
+        dataset = _DATASETS.get(name, name)
         with h5py.File(self.path, "r", locking="best-effort") as file:
-            if name in ("copy", "alike") and name not in file:
-                return NO_PAIRS  # Format 1 did not look for any.
-            return file[name][()]
+            if dataset in ("copy", "alike") and dataset not in file:
+                return NO_PAIRS  # Files of format 1 have none.
+            return file[dataset][()]
 
     def skipped_names(self) -> list[tuple[str, str]]:
-        """What was left out as bad, and why."""
+        """Return origin and reason of each unusable image that was left out."""
         with h5py.File(self.path, "r", locking="best-effort") as file:
             return [(origin, reason) for origin, reason in file["skipped"].asstr()[()]]
 
     def origin(self, row: int) -> str:
-        """Where a picture came from."""
+        """Return where the image of `row` came from."""
         with h5py.File(self.path, "r", locking="best-effort") as file:
             return file["origin"].asstr()[row]
 
-    def read(self, rows: np.ndarray, read_many: ReadMany | None = None) -> np.ndarray:
-        """Pictures at `rows` (int64 (n,), any order), uint8 (n, H, W, C), around the HDF5 library.
+    def read(self, rows: np.ndarray, *, compiled: bool = False) -> np.ndarray:
+        """Return the images at `rows` (int64 (n,), any order), uint8 (n, H, W, C), read without the HDF5 library.
 
-        Raises `EpochbankError` where the file is gone or cut short. `read_many` reads as many as it can first.
+        `compiled` reads them in a compiled loop, which needs Numba. Raises `EpochbankError` if the file is missing or
+        truncated.
         """
-        pictures = np.empty((len(rows), *self.shape), np.uint8)
+        images = np.empty((len(rows), *self.shape), np.uint8)
         offsets = self.offset + rows * math.prod(self.shape)
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError as error:
-            raise EpochbankError(f"the source file {self.path} is gone. Import the source again.") from error
+            raise EpochbankError(f"the source file {self.path} does not exist. Import the source again.") from error
         try:
-            done = read_many(descriptor, pictures, offsets) if read_many else 0
-            for picture, offset, row in zip(
-                pictures[done:], offsets[done:].tolist(), rows[done:].tolist(), strict=True
-            ):
-                if os.preadv(descriptor, [picture.data], offset) != picture.nbytes:
-                    raise EpochbankError(f"{self.path} is cut short at row {row}. Import the source again.")
+            done = 0
+            if compiled:
+                from .compiled_read import read_images
+
+                done = read_images(descriptor, images, offsets)
+            for image, offset, row in zip(images[done:], offsets[done:].tolist(), rows[done:].tolist(), strict=True):
+                if os.preadv(descriptor, [image.data], offset) != image.nbytes:
+                    raise EpochbankError(
+                        f"the source file {self.path} is truncated at row {row}. Import the source again."
+                    )
         finally:
             os.close(descriptor)
-        return pictures
+        return images
 
 
-def _named(parts: np.ndarray) -> tuple[str, ...]:
-    """The names of those that occur in `parts` (int8 (N,), -1 for none)."""
-    return tuple(PARTS[number] for number in np.unique(parts).tolist() if number >= 0)
+def _names_of(splits: np.ndarray) -> tuple[str, ...]:
+    """Return the names of the splits that occur in `splits` (int8 (N,), -1 for none)."""
+    return tuple(SPLITS[number] for number in np.unique(splits).tolist() if number >= 0)
 
 
 def block_rows(shape: Shape) -> int:
-    """Rows of one block of the digest, and of one task of the import: up to 1,024, up to 4 MiB."""
+    """Return the rows of one block of the digest and of one import task: at most 1,024 rows and 4 MiB."""
     return max(1, min(1024, _LARGEST_BLOCK // math.prod(shape)))
 
 
-class Places(NamedTuple):
-    """The bytes of a file at which its columns begin."""
+class Offsets(NamedTuple):
+    """Byte offsets in a file at which its columns begin."""
 
     image: int
     digest: int
-    likeness: int
-    reserved: bool
-    """Whether room for the pictures is set aside, so that they may be written by way of a memory map."""
+    dhash: int
+    preallocated: bool
+    """Whether disk space for the images is allocated, so that they may be written through a memory map."""
 
 
-def create(path: Path, images: int, shape: Shape) -> Places:
-    """Make the file with room for its pictures and for what is known of each; returns where they begin.
+def create(path: Path, num_images: int, shape: Shape) -> Offsets:
+    """Create the file with space for images, digests and hashes, and return the offsets of these.
 
-    That is the beginning of a page, so that no picture of a page or less lies on more of them than it must.
+    The images begin on a page boundary, so that small images cross as few pages as possible.
     """
     with h5py.File(path, "x", alignment_threshold=_PAGE, alignment_interval=_PAGE) as file:
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -135,16 +142,16 @@ def create(path: Path, images: int, shape: Shape) -> Places:
         plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
 
-        def room(name: bytes, shape: tuple[int, ...], kind: h5py.h5t.TypeID) -> int:
+        def allocate(name: bytes, shape: tuple[int, ...], kind: h5py.h5t.TypeID) -> int:
             return h5py.h5d.create(file.id, name, kind, h5py.h5s.create_simple(shape), plist).get_offset()
 
-        image = room(b"image", (images, *shape), h5py.h5t.NATIVE_UINT8)
-        digest, likeness = (room(name, (images, 2), h5py.h5t.STD_U64LE) for name in (b"digest", b"likeness"))
-    return Places(image, digest, likeness, reserve(path, image, images * math.prod(shape)))
+        image = allocate(b"image", (num_images, *shape), h5py.h5t.NATIVE_UINT8)
+        digest, dhash = (allocate(name, (num_images, 2), h5py.h5t.STD_U64LE) for name in (b"digest", b"likeness"))
+    return Offsets(image, digest, dhash, reserve(path, image, num_images * math.prod(shape)))
 
 
 def mapped(path: Path, name: str) -> np.ndarray:
-    """A column that lies in the file in one piece, memory-mapped, read-only."""
+    """Return the contiguous dataset `name` as a read-only memory map."""
     with h5py.File(path, "r", locking="best-effort") as file:
         dataset = file[name]
         return np.memmap(path, dataset.dtype, "r", dataset.id.get_offset(), dataset.shape)
@@ -158,15 +165,17 @@ def finish(
     class_names: list[str],
     groups: np.ndarray | None,
     group_names: list[str] | None,
-    parts: np.ndarray | None,
+    splits: np.ndarray | None,
     block_digests: Iterable[bytes],
     origins: Iterable[list[str]],
     skipped: list[tuple[str, str]],
     notes: list[str],
     decided: str,
 ) -> None:
-    """Write everything but the pictures and what is known of each, which lie in the file already, with the digest over
-    all; `origins` come in runs, in order of row."""
+    """Write everything except images, digests and hashes, which are in the file already, and the digest of it all.
+
+    `origins` yields the origins in order of row, several at a time.
+    """
     with h5py.File(path, "r+") as file:
         shape = file["image"].shape[1:]
         file["label"] = labels
@@ -174,13 +183,13 @@ def finish(
         if groups is not None:
             file["group"] = groups
             file.create_dataset("group_name", data=group_names, dtype=_STRINGS)
-        if parts is not None:
-            file["part"] = parts
+        if splits is not None:
+            file["part"] = splits
         origin = file.create_dataset("origin", (len(labels),), _STRINGS, chunks=(min(len(labels), 4096),))
-        at = 0
-        for run in origins:
-            origin[at : at + len(run)] = run
-            at += len(run)
+        done = 0
+        for some in origins:
+            origin[done : done + len(some)] = some
+            done += len(some)
         file.create_dataset("note", data=np.array(notes, object), dtype=_STRINGS)
         file.create_dataset("skipped", data=np.array(skipped, object).reshape(-1, 2), dtype=_STRINGS)
         head = {"shape": [int(side) for side in shape], "classes": class_names, "groups": group_names}
@@ -188,34 +197,36 @@ def finish(
         digest.update(np.ascontiguousarray(labels, "<i4").data)
         if groups is not None:
             digest.update(np.ascontiguousarray(groups, "<i4").data)
-        if parts is not None:
-            digest.update(np.ascontiguousarray(parts, "i1").data)
+        if splits is not None:
+            digest.update(np.ascontiguousarray(splits, "i1").data)
         for block in block_digests:
             digest.update(block)
         file.attrs.update(kind=KIND, format=FORMAT, name=name, digest=digest.hexdigest(), decided=decided)
 
 
-def add_pairs(path: Path, copies: np.ndarray, alike: np.ndarray, complete: bool) -> None:
-    """Write the pairs of rows (int64 (k, 2)) whose pictures are the same, and nearly so; and whether of these all that
-    came into question were looked at."""
+def add_pairs(path: Path, duplicates: np.ndarray, near_duplicates: np.ndarray, complete: bool) -> None:
+    """Write the pairs of rows (int64 (k, 2)) that are duplicates and near-duplicates.
+
+    `complete` says whether all candidates for near-duplicates were compared.
+    """
     with h5py.File(path, "r+") as file:
-        file["copy"], file["alike"] = copies, alike
+        file["copy"], file["alike"] = duplicates, near_duplicates
         file["alike"].attrs["complete"] = complete
 
 
 def is_source_file(path: Path) -> bool:
-    """True for an HDF5 file that `augment import` made."""
+    """Return whether `path` is an HDF5 file written by `augment import`."""
     if path.suffix.lower() not in (".h5", ".hdf5") or not path.is_file():
         return False
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             return file.attrs.get("kind") == KIND
     except OSError:
-        return False  # Not HDF5: what it is instead is told where it is read as arrays.
+        return False  # Not HDF5; reading it as arrays reports what is wrong.
 
 
 def open_source_file(path: Path) -> SourceFile:
-    """Read what a source file says of itself; `EpochbankError` for a newer format or a damaged file."""
+    """Read the metadata of a source file. Raises `EpochbankError` if it is damaged or of a newer format."""
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             if not 1 <= file.attrs["format"] <= FORMAT:
@@ -223,22 +234,22 @@ def open_source_file(path: Path) -> SourceFile:
                     f"{path} is a source file of format {file.attrs['format']}; this epochbank reads 1 to {FORMAT}. "
                     "Upgrade epochbank, or import the source again."
                 )
-            images, *shape = file["image"].shape
+            num_images, *shape = file["image"].shape
             return SourceFile(
                 path=path.resolve(),
                 name=file.attrs["name"],
                 digest=file.attrs["digest"],
                 shape=(shape[0], shape[1], shape[2]),
-                images=images,
+                num_images=num_images,
                 offset=file["image"].id.get_offset(),
                 class_names=file["class_name"].asstr()[()].tolist(),
                 group_names=file["group_name"].asstr()[()].tolist() if "group_name" in file else None,
                 decided=file.attrs["decided"],
                 skipped=len(file["skipped"]),
                 notes=file["note"].asstr()[()].tolist() if "note" in file else [],
-                parts=_named(file["part"][()]) if "part" in file else (),
-                copies=len(file["copy"]) if "copy" in file else None,
-                alike_complete=bool(file["alike"].attrs["complete"]) if "alike" in file else True,
+                splits=_names_of(file["part"][()]) if "part" in file else (),
+                duplicates=len(file["copy"]) if "copy" in file else None,
+                near_duplicates_complete=bool(file["alike"].attrs["complete"]) if "alike" in file else True,
             )
     except (OSError, KeyError) as error:
         raise EpochbankError(f"the source file {path} is damaged ({error}). Import the source again.") from error

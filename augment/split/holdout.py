@@ -1,7 +1,7 @@
-"""The split into training, validation and test part: whole groups at a time, else class by class.
+"""The split into training, validation and test: by whole groups if there are any, otherwise class by class.
 
-A pure function of labels, groups, the source's own parts, copies, fractions and a key: the seed of the distortions
-has no say, so that experiments with several seeds and recipes are judged on the same test part.
+It is a pure function of labels, groups, the splits that the source defines, duplicates, fractions and a key. It does
+not depend on seed or recipe, so that all experiments on a source are evaluated on the same test split.
 """
 
 from dataclasses import dataclass, field
@@ -9,23 +9,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import EpochbankError
-from ..ingest.source_file import NO_PAIRS
-from ..store.description import PARTS
+from ..shared.types import NO_PAIRS, SPLITS
 from .by_group import by_group, keyed_noise
 
 _HELD_OUT = ("validation", "test")
-_OPEN, _LEFT_OUT = -1, -2
-"""What stands for a picture that is still to be put into a part, and for one that is in none."""
+_UNASSIGNED, _LEFT_OUT = -1, -2
+"""Split numbers of an image that is not assigned yet, and of one that is in no split."""
 
 
 def split_key(digest: str) -> int:
-    """The key of the split of a source with this digest (hexadecimal): below 2^60."""
+    """Return the key of the split of a source with this digest (hexadecimal), an int below 2^60."""
     return int(digest[:15], 16)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which fractions of the pictures are held out: each in [0, 1), their sum below 1; else `EpochbankError`."""
+    """Fractions of the images that are held out. Each is in [0, 1) and their sum below 1; else `EpochbankError`."""
 
     validation: float = 0.1
     test: float = 0.1
@@ -33,133 +32,145 @@ class HeldOut:
     def __post_init__(self) -> None:
         for name, fraction in (("validation", self.validation), ("test", self.test)):
             if not 0 <= fraction < 1:
-                raise EpochbankError(f"--{name} {fraction:g}; expected a fraction from 0 to below 1.", words=True)
+                raise EpochbankError(
+                    f"--{name} {fraction:g} is invalid; expected a fraction of at least 0 and below 1.", usage=True
+                )
         if self.validation + self.test >= 1:
             raise EpochbankError(
-                f"--validation {self.validation:g} and --test {self.test:g} leave nothing to train on; "
-                "expected a sum below 1.",
-                words=True,
+                f"--validation {self.validation:g} and --test {self.test:g} leave no training images; expected a sum "
+                "below 1.",
+                usage=True,
             )
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What a split is made of: what is known of a source's N pictures."""
+class SplitInput:
+    """What a split of N images is computed from."""
 
     labels: np.ndarray
     """int32 (N,): index into `class_names`."""
     class_names: list[str]
     groups: np.ndarray | None = None
-    """int32 (N,): the group of each; None where there are none."""
-    parts: np.ndarray | None = None
-    """int8 (N,): index into `PARTS` of the part that the source puts each in, -1 where it does not say; None where it
-    says nothing of parts."""
-    copies: np.ndarray = field(default_factory=lambda: NO_PAIRS)
-    """int64 (k, 2): rows that are copies of an earlier one, with the first of their kind."""
+    """int32 (N,): group of each image; None if there are none."""
+    splits: np.ndarray | None = None
+    """int8 (N,): index into `SPLITS` of each image's split in the source, or -1; None if the source defines none."""
+    duplicates: np.ndarray = field(default_factory=lambda: NO_PAIRS)
+    """int64 (k, 2): rows that exactly duplicate an earlier one, each with the first row with its pixels."""
 
 
-def split_rows(pictures: Pictures, held_out: HeldOut, *, key: int) -> dict[str, np.ndarray]:
-    """Rows (int64, ascending) of each part, by name.
+def split_rows(images: SplitInput, held_out: HeldOut, *, key: int) -> dict[str, np.ndarray]:
+    """Return the rows (int64, ascending) of each split, by name.
 
-    A part that the source names is what the source says; the others are drawn from what is left. With groups no
-    group of those is on both sides, and each part comes as near to its fraction of every class as groups allow;
-    without, each class is split by itself, and copies of a picture stay together. What is still a copy of a picture in
-    a part that is held out more strictly (the test part before validation before training) is in no part; every other
-    row is in one. A part asked for gets at least one group, or one picture of every class. `EpochbankError` where there
-    are too few, or nothing is left for training.
+    A held-out split that the source defines is used as it is; the others are drawn from the rest. If there are groups,
+    these are divided by whole groups, and each split gets as close to its fraction of every class as groups allow.
+    Otherwise each class is divided by itself, and duplicates of an image stay together. If duplicates are still in
+    several splits, only those in the most strictly held-out one are kept: test before validation before training.
+    Every other row is in exactly one split.
+
+    Each requested split gets at least one group, or one image of every class. Raises `EpochbankError` if there are too
+    few of these, or if no training images are left.
     """
-    part_of = np.full(len(pictures.labels), _OPEN, np.int8)
-    fractions = {"test": held_out.test, "validation": held_out.validation}
-    wanted = {part: fraction for part, fraction in fractions.items() if fraction > 0}
-    if pictures.parts is not None:
-        given = np.isin(pictures.parts, [PARTS.index(part) for part in _HELD_OUT])
-        part_of[given] = pictures.parts[given]
-        wanted = {part: fraction for part, fraction in wanted.items() if not np.any(part_of == PARTS.index(part))}
-        part_of[_copies_of_held_out(part_of, pictures.copies)] = _LEFT_OUT
-    rows = np.flatnonzero(part_of == _OPEN)
-    part_of[rows] = PARTS.index("train")
-    if pictures.groups is None and pictures.parts is None and not len(pictures.copies):
-        part_of[rows] = _by_class(pictures.labels, wanted, key, pictures.class_names)
-    elif pictures.groups is None:
-        part_of[rows] = _by_kind(pictures, rows, wanted, key)
-    elif wanted:
-        part_of[rows] = by_group(pictures.labels[rows], pictures.groups[rows], wanted, key)
-    part_of[_copies_of_held_out(part_of, pictures.copies)] = _LEFT_OUT
-    if not np.any(part_of == PARTS.index("train")):
-        held, copies = int(np.sum(part_of > 0)), int(np.sum(part_of == _LEFT_OUT))
+    split_of = np.full(len(images.labels), _UNASSIGNED, np.int8)
+    fractions = {
+        split: fraction
+        for split, fraction in (("test", held_out.test), ("validation", held_out.validation))
+        if fraction
+    }
+    if images.splits is not None:
+        given = np.isin(images.splits, [SPLITS.index(split) for split in _HELD_OUT])
+        split_of[given] = images.splits[given]
+        for split in _HELD_OUT:
+            if np.any(split_of == SPLITS.index(split)):
+                fractions.pop(split, None)
+        split_of[_duplicates_of_held_out(split_of, images.duplicates)] = _LEFT_OUT
+    rows = np.flatnonzero(split_of == _UNASSIGNED)
+    split_of[rows] = SPLITS.index("train")
+    if images.groups is None and images.splits is None and not len(images.duplicates):
+        split_of[rows] = _by_class(images.labels, fractions, key, images.class_names)
+    elif images.groups is None:
+        split_of[rows] = _by_distinct_image(images, rows, fractions, key)
+    elif fractions:
+        split_of[rows] = by_group(images.labels[rows], images.groups[rows], fractions, key)
+    split_of[_duplicates_of_held_out(split_of, images.duplicates)] = _LEFT_OUT
+    if not np.any(split_of == SPLITS.index("train")):
+        held, duplicates = int(np.sum(split_of > 0)), int(np.sum(split_of == _LEFT_OUT))
         raise EpochbankError(
-            f"nothing is left to train on: {held:,} pictures are held out, and {copies:,} are copies of these. Hold "
-            "out less with --validation and --test, or ignore the source's own parts with --split fractions."
+            f"no training images are left: {held:,} images are held out, and {duplicates:,} are duplicates of these. "
+            "Reduce --validation and --test, or ignore the splits of the source with --split fractions."
         )
-    return {part: np.flatnonzero(part_of == number) for number, part in enumerate(PARTS)}
+    return {split: np.flatnonzero(split_of == number) for number, split in enumerate(SPLITS)}
 
 
-def _by_kind(pictures: Pictures, rows: np.ndarray, wanted: dict[str, float], key: int) -> np.ndarray:
-    """The part of each of `rows`: class by class as `_by_class` has it, but whole kinds at a time, the copies of one
-    picture. A class with fewer kinds than there are parts stays in training."""
-    first = np.arange(len(pictures.labels))
-    first[pictures.copies[:, 0]] = pictures.copies[:, 1]
-    kinds, leader, kind_of = np.unique(first[rows], return_index=True, return_inverse=True)
-    sizes = np.bincount(kind_of)
-    labels = pictures.labels[rows[leader]]
-    order = np.lexsort((keyed_noise(len(kinds), key), labels))
+def _by_distinct_image(images: SplitInput, rows: np.ndarray, fractions: dict[str, float], key: int) -> np.ndarray:
+    """Return the split of each of `rows`: class by class as `_by_class` does, but with duplicates in one split.
+
+    A class with fewer distinct images than there are splits stays in training.
+    """
+    first = np.arange(len(images.labels))
+    first[images.duplicates[:, 0]] = images.duplicates[:, 1]
+    distinct, leader, distinct_of = np.unique(first[rows], return_index=True, return_inverse=True)
+    sizes = np.bincount(distinct_of)
+    labels = images.labels[rows[leader]]
+    order = np.lexsort((keyed_noise(len(distinct), key), labels))
     sizes, labels = sizes[order], labels[order]
-    total = np.bincount(labels, sizes, len(pictures.class_names))
+    total = np.bincount(labels, sizes, len(images.class_names))
     middle = np.cumsum(sizes) - sizes / 2 - (np.cumsum(total) - total)[labels]
-    part_of, low = np.zeros(len(kinds), np.int8), np.zeros(len(total))
-    several = np.bincount(labels, minlength=len(total)) > len(wanted)
-    for part, fraction in wanted.items():
+    split_of, low = np.zeros(len(distinct), np.int8), np.zeros(len(total))
+    divisible = np.bincount(labels, minlength=len(total)) > len(fractions)
+    for split, fraction in fractions.items():
         high = low + np.maximum(1, np.round(fraction * total))
-        inside = (middle >= low[labels]) & (middle < high[labels]) & several[labels]
-        part_of[inside] = PARTS.index(part)
+        inside = (middle >= low[labels]) & (middle < high[labels]) & divisible[labels]
+        split_of[inside] = SPLITS.index(split)
         low = high
-    _one_of_each(part_of, labels, sizes, several, [0, *(PARTS.index(part) for part in wanted)])
-    drawn = np.empty(len(kinds), np.int8)
-    drawn[order] = part_of
-    return drawn[kind_of]
+    _fill_missing_classes(split_of, labels, sizes, divisible, [0, *(SPLITS.index(split) for split in fractions)])
+    unsorted = np.empty(len(distinct), np.int8)
+    unsorted[order] = split_of
+    return unsorted[distinct_of]
 
 
-def _one_of_each(
-    part_of: np.ndarray, labels: np.ndarray, sizes: np.ndarray, several: np.ndarray, parts: list[int]
+def _fill_missing_classes(
+    split_of: np.ndarray, labels: np.ndarray, sizes: np.ndarray, divisible: np.ndarray, splits: list[int]
 ) -> None:
-    """Give a part that has no kind of a class with `several` the smallest one, from a part that has more than one."""
-    for part in parts:
-        lacking = several & (np.bincount(labels[part_of == part], minlength=len(several)) == 0)
-        for label in np.flatnonzero(lacking).tolist():
-            mine = np.flatnonzero(labels == label)
-            spare = mine[np.bincount(part_of[mine])[part_of[mine]] > 1]
-            part_of[spare[np.argmin(sizes[spare])]] = part
+    """Move to each split that lacks a divisible class its image with the fewest duplicates, from a split with more."""
+    for split in splits:
+        missing = divisible & (np.bincount(labels[split_of == split], minlength=len(divisible)) == 0)
+        for label in np.flatnonzero(missing).tolist():
+            candidates = np.flatnonzero(labels == label)
+            spare = candidates[np.bincount(split_of[candidates])[split_of[candidates]] > 1]
+            split_of[spare[np.argmin(sizes[spare])]] = split
 
 
-def _copies_of_held_out(part_of: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """Rows (int64) in a part that is held out less strictly than one that has a copy of them."""
-    kinds, kind = np.unique(copies[:, 1], return_inverse=True)
-    strictest = part_of[kinds].copy()
-    np.maximum.at(strictest, kind, part_of[copies[:, 0]])
-    return np.concatenate([kinds[part_of[kinds] < strictest], copies[part_of[copies[:, 0]] < strictest[kind], 0]])
+def _duplicates_of_held_out(split_of: np.ndarray, duplicates: np.ndarray) -> np.ndarray:
+    """Return the rows (int64) that have a duplicate in a more strictly held-out split."""
+    firsts, number = np.unique(duplicates[:, 1], return_inverse=True)
+    strictest = split_of[firsts].copy()
+    np.maximum.at(strictest, number, split_of[duplicates[:, 0]])
+    return np.concatenate(
+        [firsts[split_of[firsts] < strictest], duplicates[split_of[duplicates[:, 0]] < strictest[number], 0]]
+    )
 
 
-def _by_class(labels: np.ndarray, wanted: dict[str, float], key: int, class_names: list[str]) -> np.ndarray:
-    """Part number of every row: the first pictures of each class, in a keyed order, are held out."""
+def _by_class(labels: np.ndarray, fractions: dict[str, float], key: int, class_names: list[str]) -> np.ndarray:
+    """Return the split number of every row: the first images of each class, in a keyed order, are held out."""
     sizes = np.bincount(labels, minlength=len(class_names))
-    parts = len(wanted) + 1
-    few = [name for name, size in zip(class_names, sizes, strict=True) if size < parts]
+    splits = len(fractions) + 1
+    few = [name for name, size in zip(class_names, sizes, strict=True) if size < splits]
     if few:
         shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
-        asked = " and ".join(wanted) or "nothing"
         raise EpochbankError(
-            f"{len(few)} of {len(class_names)} classes have fewer than {parts} picture(s), too few to split off "
-            f"{asked}: {shown}. Give them more pictures, or leave out a part with --validation 0 or --test 0."
+            f"{len(few)} of {len(class_names)} classes have fewer than {splits} image(s), one per split "
+            f"({', '.join(['training', *fractions])}): {shown}. Add images to them, or omit a split with "
+            "--validation 0 or --test 0."
         )
     order = np.lexsort((keyed_noise(len(labels), key), labels))
-    place = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    part_of = np.zeros(len(labels), np.int8)
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    split_of = np.zeros(len(labels), np.int8)
     taken = np.zeros(len(sizes), np.int64)
-    for part, fraction in wanted.items():
+    for split, fraction in fractions.items():
         count = np.clip(np.round(fraction * sizes).astype(np.int64), 1, None)
-        # Leave one for training and one for each part still to come.
-        count = np.minimum(count, sizes - taken - (parts - 1 - list(wanted).index(part)))
+        # Leave one image for training and one for each remaining split.
+        count = np.minimum(count, sizes - taken - (splits - 1 - list(fractions).index(split)))
         low, high = np.repeat(taken, sizes), np.repeat(taken + count, sizes)
-        part_of[order[(place >= low) & (place < high)]] = PARTS.index(part)
+        split_of[order[(rank >= low) & (rank < high)]] = SPLITS.index(split)
         taken += count
-    return part_of
+    return split_of
