@@ -1,4 +1,4 @@
-"""Sets of every format version so far: read for ever, and made again to the last pixel."""
+"""Stored sets of every format version: they stay readable and extendable, and reproducible pixel by pixel."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from conftest import glyphs
 from epochbank.augment.cli import main
+from epochbank.augment.distortion.choose_engine import engine_named
 from epochbank.augment.distortion.draw import draw_positions
-from epochbank.augment.distortion.engine import engine_named
-from epochbank.augment.distortion.label_check import distort_safely
-from epochbank.augment.distortion.recipe import Recipe, Safety, load_recipe, parse_recipe, recipe_path
+from epochbank.augment.distortion.label_check import distort_checked
+from epochbank.augment.distortion.recipe import LabelCheck, Recipe, load_recipe, parse_recipe, recipe_path
 from epochbank.train.feeding.augmented_set import open_set
 from epochbank.train.streaming.batches import TrainingBatches
 from epochbank.train.streaming.stream import Stream
@@ -36,7 +36,7 @@ STRATIFIED_DIGESTS = [
     "f694f3266a989d0a87f70bd2e6ac73bd",
     "289b59966ee6239a7c353f1778535ae9",
 ]
-"""Of the same source, split by strata."""
+"""Fingerprint and digests of a set of the same source, split by today's rule, which stratifies groups."""
 PIXELS = ["cfbe1e122496c4e1", "800eb6bebd83ec57", "6888622659575187", "91ce21f69130f926"]
 ORDER = [38, 27, 10, 35, 30, 6, 36, 9, 31, 32, 22, 18, 20, 26, 19, 25, 17, 16, 7, 37, 11, 28, 8, 21, 23, 39, 29, 33, 24,
          4, 5, 34]  # fmt: skip
@@ -44,69 +44,72 @@ ORDER = [38, 27, 10, 35, 30, 6, 36, 9, 31, 32, 22, 18, 20, 26, 19, 25, 17, 16, 7
 
 @pytest.fixture
 def sets(tmp_path: Path) -> Path:
-    """A copy, so that no test can write to the golden files."""
+    """A copy of the golden set, so that no test writes to the original."""
     return Path(shutil.copytree(GOLDEN, tmp_path / "sets"))
 
 
-def asked(*words: str) -> dict:
-    answer = CliRunner().invoke(main, list(words))
-    assert answer.exit_code == 0, answer.output
-    return json.loads(answer.stdout)
+def printed(*words: str) -> dict:
+    result = CliRunner().invoke(main, list(words))
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
-def test_a_golden_set_is_what_it_was(sets: Path) -> None:
-    """Fingerprint, digests and counts are read, and every shard of every codec verifies."""
-    facts = asked("info", "--sets", str(sets), "--json")
+def test_a_golden_set_is_unchanged(sets: Path) -> None:
+    """Fingerprint, digests and counts are those recorded when it was made, and every shard of every codec verifies."""
+    facts = printed("info", "--sets", str(sets), "--json")
     assert facts["fingerprint"] == FINGERPRINT
     assert [epoch["digest"] for epoch in facts["epochs"]] == DIGESTS
     assert facts["images"] == {"train": 32, "validation": 4, "test": 4}
-    assert asked("verify", "--sets", str(sets), "--json", "--jobs", "1")["sound"]
+    assert printed("verify", "--sets", str(sets), "--json", "--jobs", "1")["sound"]
 
 
 def test_a_golden_set_streams_its_pixels(sets: Path) -> None:
-    """Decoded around the HDF5 library, each stored epoch has the pixels that it had."""
-    bank = open_set(None, sets)
+    """Each stored epoch, decoded outside the HDF5 library, has the same pixels as when it was made."""
+    stored_set = open_set(None, sets)
     for epoch, digest in enumerate(PIXELS):
-        table = bank.table("epoch", epoch)
-        pictures, labels = np.empty((32, 12, 10, 1), np.uint8), np.empty(32, np.int32)
+        table = stored_set.table("epoch", epoch)
+        images, labels = np.empty((32, 12, 10, 1), np.uint8), np.empty(32, np.int32)
         first = 0
-        for number, count in enumerate(table.images.tolist()):
-            table.read(number, pictures[first : first + count], labels[first : first + count])
+        for number, count in enumerate(table.chunk_sizes.tolist()):
+            table.read(number, images[first : first + count], labels[first : first + count])
             first += count
-        assert hashlib.sha256(pictures.tobytes()).hexdigest()[:16] == digest
-    assert labels.tolist() == [row % 4 for row in rows_of(bank.path, 3)]
-    assert len(Stream(bank, TrainingBatches(32, bank.epochs, 8, 0.5), seed=0).batch(0, 7)[1]) == 8
+        assert hashlib.sha256(images.tobytes()).hexdigest()[:16] == digest
+    assert labels.tolist() == [row % 4 for row in rows_of(stored_set.path, 3)]
+    assert len(Stream(stored_set, TrainingBatches(32, stored_set.epochs, 8, 0.5), seed=0).batch(0, 7)[1]) == 8
 
 
 def rows_of(directory: Path, epoch: int) -> list[int]:
-    return [asked("explain", str(directory), str(epoch), str(at), "--json")["row"] for at in range(32)]
+    return [printed("explain", str(directory), str(epoch), str(at), "--json")["row"] for at in range(32)]
 
 
-def test_a_golden_picture_is_explained_as_it_was(sets: Path) -> None:
-    """Order and parameters of a stored epoch are what they were when it was made."""
+def test_a_golden_image_is_explained_as_before(sets: Path) -> None:
+    """Order and parameters of a stored epoch are the same as when it was made."""
     directory = sets / "golden-kanji-49c2f4b3"
     assert rows_of(directory, 2) == ORDER
-    told = asked("explain", str(directory), "2", "5", "--json")
-    assert (told["class"], told["group"], told["origin"]) == ("b", "1", "images[6]")
-    assert told["stages"] == [{"op": "shear", "x": -0.13729665575116878, "y": 0.017071598134143218}, {"op": "sharpen"}]
+    explained = printed("explain", str(directory), "2", "5", "--json")
+    assert (explained["class"], explained["group"], explained["origin"]) == ("b", "1", "images[6]")
+    assert explained["stages"] == [
+        {"op": "shear", "x": -0.13729665575116878, "y": 0.017071598134143218},
+        {"op": "sharpen"},
+    ]
 
 
-def test_a_golden_set_is_made_again_from_its_source(tmp_path: Path) -> None:
-    """What the golden set's source and recipe, without label safety, give since groups are split by strata as well."""
+def test_the_golden_source_gives_the_same_set_as_before(tmp_path: Path) -> None:
+    """The golden source and recipe, without the label check and with today's split rule, give the recorded digests."""
     recipe = tmp_path / "kanji.toml"
-    recipe.write_text("safety = false\n" + recipe_path("kanji").read_text())
+    recipe.write_text("label_check = false\n" + recipe_path("kanji").read_text())
     words = ["--recipe", str(recipe), "--epochs", "4", "--seed", "3", "--jobs", "1", "--sets", str(tmp_path)]
-    made = CliRunner().invoke(main, ["run", str(GOLDEN / "golden.npz"), *words])
-    assert made.exit_code == 0, made.output
-    facts = asked("info", "--sets", str(tmp_path), "--json")
+    result = CliRunner().invoke(main, ["run", str(GOLDEN / "golden.npz"), *words])
+    assert result.exit_code == 0, result.output
+    facts = printed("info", "--sets", str(tmp_path), "--json")
     assert facts["fingerprint"] == STRATIFIED
     assert [epoch["digest"] for epoch in facts["epochs"]] == STRATIFIED_DIGESTS
     assert open_set(None, tmp_path).class_names == ["ア", "イ", "b", "c"]
 
 
 @pytest.mark.parametrize("engine", ["pillow", "compiled"])
-def test_a_set_from_before_label_safety_is_continued_as_it_was_made(sets: Path, engine: str) -> None:
-    """The same request finds the set that was made without safety, and makes the rest of it to the last pixel."""
+def test_a_set_made_before_the_label_check_is_extended_unchanged(sets: Path, engine: str) -> None:
+    """The same command finds the set that has no label check, and generates the missing shards as before."""
     (directory,) = sets.glob("golden-kanji-*")
     manifest = directory / "manifest.jsonl"
     kept = [line for line in manifest.read_text().splitlines(keepends=True) if json.loads(line)["epoch"] < 2]
@@ -114,9 +117,9 @@ def test_a_set_from_before_label_safety_is_continued_as_it_was_made(sets: Path, 
     shutil.rmtree(directory / "epoch-0002")
     shutil.rmtree(directory / "epoch-0003")
     words = ["--epochs", "4", "--seed", "3", "--jobs", "1", "--sets", str(sets), "--engine", engine]
-    made = CliRunner().invoke(main, ["run", str(GOLDEN / "golden.npz"), *words])
-    assert made.exit_code == 0, made.output
-    facts = asked("info", "--sets", str(sets), "--json")
+    result = CliRunner().invoke(main, ["run", str(GOLDEN / "golden.npz"), *words])
+    assert result.exit_code == 0, result.output
+    facts = printed("info", "--sets", str(sets), "--json")
     assert facts["fingerprint"] == FINGERPRINT
     assert [epoch["digest"] for epoch in facts["epochs"]] == DIGESTS
     assert len(list(sets.glob("*/set.json"))) == 1
@@ -141,10 +144,10 @@ FRAMING = [
         (parse_recipe({"name": "framing", "stage": [{"operation": FRAMING}]}), 0.25, "44e4c83119b6c29d"),
     ],
 )
-def test_recipes_make_the_pixels_that_they_made(recipe: Recipe, lost: float, digest: str, engine: str) -> None:
-    """What was drawn, distorted and drawn again when label safety and these operations were new."""
-    recipe, pictures = replace(recipe, safety=Safety(lost)), glyphs(40, (20, 16, 3))
-    draw = partial(draw_positions, recipe, pictures.shape[1:], "golden", 0)
-    done = distort_safely(pictures, np.arange(40), recipe, draw, engine_named(engine))
-    assert hashlib.sha256(done.pictures.tobytes()).hexdigest()[:16] == digest
+def test_recipes_give_the_same_pixels_as_before(recipe: Recipe, lost: float, digest: str, engine: str) -> None:
+    """Parameters, pixels and resampled images are those recorded when the label check and operations were added."""
+    recipe, images = replace(recipe, label_check=LabelCheck(lost)), glyphs(40, (20, 16, 3))
+    draw = partial(draw_positions, recipe, images.shape[1:], "golden", 0)
+    done = distort_checked(images, np.arange(40), recipe, draw, engine_named(engine))
+    assert hashlib.sha256(done.images.tobytes()).hexdigest()[:16] == digest
     assert (len(done.rejected) > 0) == (lost == 0.02)

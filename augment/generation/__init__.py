@@ -1,1 +1,1 @@
-"""generation."""
+"""Generation: the set spec, the plan, and the run that makes and publishes shards."""

@@ -1,8 +1,7 @@
-"""What a list of shards will take on this machine: two are made for a trial, by the code of a run."""
+"""The calibration run: measuring a sample of the images with the code of a run, to estimate time and bytes."""
 
 import heapq
 import math
-import shutil
 import statistics
 import tempfile
 import time
@@ -13,94 +12,93 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..distortion.engine import Engine, engine_named, self_check
-from ..errors import EpochbankError
+from ..distortion.choose_engine import engine_named, self_check
+from ..distortion.engine import Engine
 from ..shared.atomic import TEMPORARY
 from ..shared.permutation import order_key, permute
 from ..shared.profile import Profile
-from ..shared.progress import size
+from ..shared.types import SPLITS
 from ..shared.workers import on_all_cores
-from ..store.description import PARTS
 from ..store.shard import ShardTask
-from ..store.split_file import PartRows
-from .request import Request, Split
+from ..store.split_file import SplitRows
+from .new_set import ComputedSplit, begin_set
 from .shard_job import ShardJob, make_shard
+from .spec import SetSpec
 
 _SAMPLE_BYTES, _FEWEST, _MOST = 8 << 20, 32, 2048
 _SAMPLE_SHARE = 0.05
-"""Pictures of the trial: such a share of those to write, within bounds."""
-_TRIAL_SECONDS, _TRIAL_SHARE = 0.5, 0.02
+"""Share of the images to write that the calibration run generates, within the bounds above."""
+_SECONDS, _TIME_SHARE = 0.5, 0.02
+"""The calibration run takes at most this long, and at most this share of the estimated time."""
 _ROW_BYTES = 12
-"""Of a picture's label and row."""
-_SPARE_BYTES = 16 << 20
-"""What a disk shall have left at the end."""
+"""Bytes of an image's label and row."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What pictures of one kind cost on one core of this machine."""
+    """Cost of images of one kind on one core of this machine."""
 
     seconds: float
-    """Of one picture."""
+    """Seconds per image."""
     bytes: float
-    """Of one picture, stored."""
+    """Stored bytes per image."""
     shard_seconds: float
-    """That every shard costs besides: its file, and syncing it."""
+    """Further seconds per shard: its file, and syncing it."""
     shard_bytes: float
-    """That every shard takes besides."""
+    """Further bytes per shard."""
 
     def of(self, task: ShardTask) -> tuple[float, float]:
-        """Seconds and bytes of a shard."""
-        # Compressed, what fills up the last chunk takes no room; uncompressed it does.
-        stored = -(-task.images // task.chunk) * task.chunk if task.codec == "none" else task.images
-        return task.images * self.seconds + self.shard_seconds, stored * self.bytes + self.shard_bytes
+        """Return seconds and bytes of a shard."""
+        # The padding of the last chunk takes no space once it is compressed.
+        stored = -(-task.num_images // task.chunk) * task.chunk if task.codec == "none" else task.num_images
+        return task.num_images * self.seconds + self.shard_seconds, stored * self.bytes + self.shard_bytes
 
 
 @dataclass(frozen=True)
-class Reckoning:
-    """What a list of shards will take."""
+class Estimate:
+    """Estimated time and bytes of a list of shards."""
 
     jobs: int
     """Worker processes."""
     start: float
-    """Seconds that the trial and the start of the worker processes take."""
+    """Seconds for the calibration run and for starting the workers."""
     bytes: int
-    """Of all shards, stored."""
+    """Stored bytes of all shards."""
     shards: list[float] = field(repr=False)
     """Seconds of each shard on one core, in order."""
 
     @property
     def seconds(self) -> float:
-        """Seconds, start and all, with `jobs` workers."""
+        """Seconds with `jobs` workers, start included."""
         return self.seconds_on(self.jobs)
 
     def seconds_on(self, jobs: int) -> float:
-        """Seconds with so many workers, each on a core as fast as the one of the trial."""
+        """Return the seconds with `jobs` workers, each on a core as fast as the measured one."""
         free = [self.start] * max(1, min(jobs, len(self.shards)))
         for seconds in self.shards:
             heapq.heapreplace(free, free[0] + seconds)
         return max(free)
 
 
-def reckon(
-    request: Request, engine: Engine, tasks: Sequence[ShardTask], jobs: int, folder: Path | None = None
-) -> Reckoning:
-    """Try a sample of the source's pictures, and reckon what `tasks`, at least one, will take with `jobs` workers.
+def calibrate(
+    spec: SetSpec, engine: Engine, tasks: Sequence[ShardTask], jobs: int, folder: Path | None = None
+) -> Estimate:
+    """Measure a sample of the source's images, and estimate what `tasks` (at least one) take with `jobs` workers.
 
-    What the trial writes, in `folder` or where the system has temporary files, is removed again.
+    The files of the calibration run, in `folder` or in the system's temporary directory, are removed.
     """
     begun = time.perf_counter()
     jobs = max(1, min(jobs, len(tasks)))
-    pictures = sum(task.images for task in tasks)
+    num_images = sum(task.num_images for task in tasks)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as workspace:
-        trial = Trial(_trial_jobs(request, engine, tasks[0], pictures // jobs, Path(workspace)), pictures / jobs)
-        if jobs > 1:  # The run uses the same processes, all at once as here.
-            for _ in on_all_cores(get_ready, [trial] * jobs, jobs, jobs):
+        sample = _Sample(_sample_jobs(spec, engine, tasks[0], num_images // jobs, Path(workspace)), num_images / jobs)
+        if jobs > 1:  # The run uses the same processes, all at the same time as here.
+            for _ in on_all_cores(warm_up, [sample] * jobs, jobs, jobs):
                 pass
-        tried = [costs for _, costs in on_all_cores(try_out, [trial] * jobs, jobs, jobs)]
-    clean, distorted = (_mean([costs[kind] for costs in tried]) for kind in (0, 1))
-    shards = [(distorted if task.part == "epoch" else clean).of(task) for task in tasks]
-    return Reckoning(
+        measured = [costs for _, costs in on_all_cores(measure, [sample] * jobs, jobs, jobs)]
+    clean, distorted = (_mean([costs[kind] for costs in measured]) for kind in (0, 1))
+    shards = [(distorted if task.split == "epoch" else clean).of(task) for task in tasks]
+    return Estimate(
         jobs,
         time.perf_counter() - begun,
         round(sum(stored for _, stored in shards)),
@@ -109,70 +107,72 @@ def reckon(
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a worker tries out."""
+class _Sample:
+    """The shards that a worker makes to measure their cost."""
 
     jobs: tuple[ShardJob, ShardJob]
-    """A shard of undistorted pictures and one of distorted ones."""
-    pictures: float
-    """Each worker's share of what is to be written: a trial takes a small part of its time."""
+    """A shard of undistorted images, and one of distorted images."""
+    num_images: float
+    """The worker's share of all images to write, which bounds the time of the calibration run."""
 
 
-def _trial_jobs(
-    request: Request, engine: Engine, like: ShardTask, pictures: int, workspace: Path
+def _sample_jobs(
+    spec: SetSpec, engine: Engine, like: ShardTask, num_images: int, workspace: Path
 ) -> tuple[ShardJob, ShardJob]:
-    """A set of a sample of the source below `workspace`, and its two shards, stored as the task `like` stores them."""
-    most = max(_FEWEST, min(_MOST, _SAMPLE_BYTES // math.prod(request.source.shape)))
-    count = min(request.source.images, max(_FEWEST, min(most, round(pictures * _SAMPLE_SHARE))))
+    """Return the jobs for two shards of a sampled set in `workspace`, with the chunk size and codec of `like`."""
+    most = max(_FEWEST, min(_MOST, _SAMPLE_BYTES // math.prod(spec.source.shape)))
+    count = min(spec.source.num_images, max(_FEWEST, min(most, round(num_images * _SAMPLE_SHARE))))
     chunk = min(like.chunk, count)
     count -= count % chunk
-    # At random: what is spaced evenly may meet a rhythm of the source.
-    rows = np.sort(permute(np.arange(count), request.source.images, order_key("trial")))
-    empty = PartRows(rows[:0], rows[:0], None)
-    request = replace(request, per_class=None)  # The sample is what it is.
-    directory = request.directory(workspace)
+    # At random: evenly spaced images may coincide with a period of the source.
+    rows = np.sort(permute(np.arange(count), spec.source.num_images, order_key("trial")))
+    empty = SplitRows(rows[:0], rows[:0], None)
+    splits = dict.fromkeys(SPLITS, empty) | {"train": SplitRows(rows, rows * 0, None)}
+    split = ComputedSplit(splits, {name: len(found.row) for name, found in splits.items()}, [])
+    spec = replace(spec, per_class=None)  # The sample is not balanced.
+    directory = workspace / spec.name
     directory.mkdir()
-    parts = dict.fromkeys(PARTS, empty) | {"train": PartRows(rows, rows * 0, None)}
-    description = request.make(workspace, Split(parts, []))
+    description = begin_set(directory, spec, split, spec.source.name)
     clean = ShardTask("train", 0, 0, count, chunk, like.codec)
-    distorted = replace(clean, part="epoch")
+    distorted = replace(clean, split="epoch")
     for task in (clean, distorted):
         (directory / task.file).parent.mkdir()
-    job = ShardJob(directory.absolute(), description, request.recipe, request.source, clean, engine.name)
+    job = ShardJob(directory.absolute(), description, spec.recipe, spec.source, clean, engine.name)
     return job, replace(job, task=distorted)
 
 
-def get_ready(trial: Trial) -> None:
-    """What a worker process does before its first shard: load the engine's kernels."""
-    job = trial.jobs[1]
+def warm_up(sample: _Sample) -> None:
+    """Load the engine's kernels in a worker process, before its first shard."""
+    job = sample.jobs[1]
     self_check(engine_named(job.engine), job.recipe, job.source.shape)
 
 
-def try_out(trial: Trial) -> tuple[Cost, Cost]:
-    """What an undistorted and a distorted picture cost in this process."""
-    clean, distorted = (_cost(job, trial.pictures) for job in trial.jobs)
+def measure(sample: _Sample) -> tuple[Cost, Cost]:
+    """Return what an undistorted and a distorted image cost in this process."""
+    clean, distorted = (_cost(job, sample.num_images) for job in sample.jobs)
     return clean, distorted
 
 
-def _cost(job: ShardJob, pictures: float) -> Cost:
-    """Make the shard of `job` again and again, for a small part of the time that `pictures` will take."""
-    count, tried, rounds = job.task.images, Profile(), 0
-    _make_and_remove(replace(job, task=replace(job.task, images=min(count, _FEWEST))))  # what only the first costs
-    while not rounds or tried.total < min(_TRIAL_SECONDS, _TRIAL_SHARE * tried.total / (rounds * count) * pictures):
+def _cost(job: ShardJob, num_images: float) -> Cost:
+    """Make the shard of `job` repeatedly, for a small part of the time that `num_images` will take."""
+    count, measured, rounds = job.task.num_images, Profile(), 0
+    # Not timed, because the first call is slower.
+    _make_and_remove(replace(job, task=replace(job.task, num_images=min(count, _FEWEST))))
+    while not rounds or measured.total < min(_SECONDS, _TIME_SHARE * measured.total / (rounds * count) * num_images):
         profile, pixels, stored = _make_and_remove(job)
-        tried.add(profile)
+        measured.add(profile)
         rounds += 1
-    each = (sum(tried.seconds.values()) - tried.seconds["sync"]) / (rounds * count)
+    each = (sum(measured.seconds.values()) - measured.seconds["sync"]) / (rounds * count)
     return Cost(
         seconds=each,
         bytes=pixels / count + _ROW_BYTES,
-        shard_seconds=tried.total / rounds - each * count,
+        shard_seconds=measured.total / rounds - each * count,
         shard_bytes=stored - pixels - _ROW_BYTES * count,
     )
 
 
 def _make_and_remove(job: ShardJob) -> tuple[Profile, int, int]:
-    """Where the time went, and the bytes of its pictures and of all of it."""
+    """Return the profile of a shard, the stored bytes of its images, and those of the whole file."""
     temporary, entry, profile = make_shard(job)
     with h5py.File(temporary, "r") as file:
         pixels = file["image"].id.get_storage_size()
@@ -182,14 +182,3 @@ def _make_and_remove(job: ShardJob) -> tuple[Profile, int, int]:
 
 def _mean(costs: list[Cost]) -> Cost:
     return Cost(*(statistics.mean(column) for column in zip(*map(astuple, costs), strict=True)))
-
-
-def refuse_full_disk(directory: Path, needed: int, what: str = "the set") -> None:
-    """`EpochbankError` where the disk that holds `directory` has no room for `needed` bytes of `what`."""
-    free = shutil.disk_usage(next(path for path in (directory, *directory.absolute().parents) if path.exists())).free
-    if needed + _SPARE_BYTES > free:
-        raise EpochbankError(
-            f"{what} will take {size(needed)}, and {size(_SPARE_BYTES)} shall stay free; the disk that holds "
-            f"{directory} has {size(free)} left. Free space, choose another place with --sets, or ask for fewer "
-            "--epochs or a smaller --size."
-        )

@@ -1,4 +1,4 @@
-"""What belongs at a run of positions: the pure function behind every stored picture."""
+"""What is stored at a range of positions: the pure function behind every stored image."""
 
 from functools import lru_cache, partial
 from pathlib import Path
@@ -7,66 +7,65 @@ import numpy as np
 
 from ..distortion.draw import Draw, draw_positions
 from ..distortion.engine import PILLOW, Engine
-from ..distortion.label_check import Distorted, distort_safely
+from ..distortion.label_check import Distorted, distort_checked
 from ..distortion.recipe import Recipe
 from ..ingest.source_file import SourceFile
 from ..shared.permutation import order_key, permute, unpermute
 from ..shared.profile import Profile
-from ..split.balance import Deal, PerClass
+from ..split.balance import ClassSampler, PerClass
 from ..store.description import Description
 from ..store.shard import Run
-from ..store.split_file import PartRows, read_by_class, read_part
+from ..store.split_file import SplitRows, read_by_class, read_split
 
 
-def part_of(directory: Path, part: str) -> PartRows:
-    """Rows, labels and groups that `part` (`epoch` too, which shows the training part) is made of."""
-    return read_part(directory, "train" if part == "epoch" else part)
+def rows_of_split(directory: Path, split: str) -> SplitRows:
+    """Return rows, labels and groups of the images of `split`; `epoch` shows those of the training split."""
+    return read_split(directory, "train" if split == "epoch" else split)
 
 
-def order_at(directory: Path, description: Description, part: str, epoch: int, positions: np.ndarray) -> np.ndarray:
-    """Which picture of its part (int64) stands at each position.
+def order_at(directory: Path, description: Description, split: str, epoch: int, positions: np.ndarray) -> np.ndarray:
+    """Return the index within its split (int64) of the image at each of `positions`.
 
-    Every stored epoch has an order of its own, and so has the undistorted training part, since it is
-    streamed too; validation and test stand in order of row. Where epochs are balanced, the undistorted training part
-    has the pictures of epoch 0.
+    Every stored epoch has its own order, and so has the undistorted training split, which is streamed too. Validation
+    and test are in order of row. If epochs are balanced, the undistorted training split has the images of epoch 0.
     """
-    if part not in ("epoch", "train"):
+    if split not in ("epoch", "train"):
         return positions
-    slots = permute(positions, description.images["train"], _key(description, part, epoch))
-    deal = _deal(directory, description)
-    return slots if deal is None else deal.pictures(epoch, slots)
+    slots = permute(positions, description.num_images["train"], _key(description, split, epoch))
+    sampler = _sampler(directory, description)
+    return slots if sampler is None else sampler.images(epoch, slots)
 
 
-def position_of(directory: Path, description: Description, part: str, epoch: int, picture: int) -> int | None:
-    """The first position at which picture `picture` of its part stands; None where a balanced epoch lacks it."""
-    if part not in ("epoch", "train"):
-        return picture
-    deal, slots = _deal(directory, description), np.array([picture])
-    if deal is not None:
-        slots = deal.slots_of(epoch, int(part_of(directory, part).label[picture]), picture)
-    positions = unpermute(slots, description.images["train"], _key(description, part, epoch))
+def position_of(directory: Path, description: Description, split: str, epoch: int, image: int) -> int | None:
+    """Return the first position of image `image` of a split; None if a balanced epoch does not show it."""
+    if split not in ("epoch", "train"):
+        return image
+    sampler, slots = _sampler(directory, description), np.array([image])
+    if sampler is not None:
+        slots = sampler.slots_of(epoch, int(rows_of_split(directory, split).label[image]), image)
+    positions = unpermute(slots, description.num_images["train"], _key(description, split, epoch))
     return int(positions.min()) if len(positions) else None
 
 
 @lru_cache(maxsize=4)
-def _sizes(directory: Path, classes: int) -> np.ndarray:
-    return np.bincount(part_of(directory, "train").label, minlength=classes)
+def _class_sizes(directory: Path, classes: int) -> np.ndarray:
+    return np.bincount(rows_of_split(directory, "train").label, minlength=classes)
 
 
-def _deal(directory: Path, description: Description) -> Deal | None:
-    """How the training pictures are dealt to balanced epochs; None where each epoch has all of them."""
+def _sampler(directory: Path, description: Description) -> ClassSampler | None:
+    """Return the sampler of balanced epochs; None if every epoch shows all training images."""
     if description.per_class is None:
         return None
-    return Deal(
+    return ClassSampler(
         PerClass(*description.per_class),
-        _sizes(directory, len(description.class_names)),
+        _class_sizes(directory, len(description.class_names)),
         read_by_class(directory),
-        order_key(description.fingerprint, "deal"),
+        order_key(description.fingerprint, "deal"),  # The key has contained this word since format 1.
     )
 
 
 def draw_at(description: Description, recipe: Recipe, epoch: int, positions: np.ndarray, attempt: int = 0) -> Draw:
-    """What is done to `positions` (int64 (n,), ascending) of a stored epoch, at an attempt."""
+    """Draw the distortions of `positions` (int64 (n,), ascending) of a stored epoch, at an attempt."""
     return draw_positions(recipe, description.shape, description.fingerprint, epoch, positions, attempt)
 
 
@@ -79,8 +78,8 @@ def distorted_at(
     engine: Engine = PILLOW,
     profile: Profile | None = None,
 ) -> Distorted:
-    """What becomes of `originals` (uint8 (n, H, W, C)) at `positions` of a stored epoch."""
-    return distort_safely(originals, positions, recipe, partial(draw_at, description, recipe, epoch), engine, profile)
+    """Distort `originals` (uint8 (n, H, W, C)) as `positions` of a stored epoch require."""
+    return distort_checked(originals, positions, recipe, partial(draw_at, description, recipe, epoch), engine, profile)
 
 
 def content_at(
@@ -88,26 +87,26 @@ def content_at(
     description: Description,
     recipe: Recipe,
     source: SourceFile,
-    part: str,
+    split: str,
     epoch: int,
     start: int,
     stop: int,
     engine: Engine = PILLOW,
     profile: Profile | None = None,
 ) -> Run:
-    """Pictures, labels, rows and rejected attempts at positions `start` to `stop` - 1."""
+    """Return images, labels, rows and rejected attempts at positions `start` to `stop` - 1."""
     profile, positions = profile or Profile(), np.arange(start, stop)
-    rows = part_of(directory, part)
+    rows = rows_of_split(directory, split)
     with profile.of("order", len(positions)):
-        which = order_at(directory, description, part, epoch, positions)
+        which = order_at(directory, description, split, epoch, positions)
         row, label = np.asarray(rows.row[which]), np.asarray(rows.label[which])
     with profile.of("read", len(positions)):
-        pictures = source.read(row, engine.read)
-    if part != "epoch":
-        return Run(pictures, label, row)
-    done = distorted_at(description, recipe, epoch, positions, pictures, engine, profile)
-    return Run(done.pictures, label, row, done.rejected)
+        images = source.read(row, compiled=engine.name == "compiled")
+    if split != "epoch":
+        return Run(images, label, row)
+    done = distorted_at(description, recipe, epoch, positions, images, engine, profile)
+    return Run(done.images, label, row, done.rejected)
 
 
-def _key(description: Description, part: str, epoch: int) -> np.ndarray:
-    return order_key(description.fingerprint, "order", part, epoch)
+def _key(description: Description, split: str, epoch: int) -> np.ndarray:
+    return order_key(description.fingerprint, "order", split, epoch)

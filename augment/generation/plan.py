@@ -1,75 +1,171 @@
-"""The plan: which shards a request still lacks. Pure, from sizes and the manifest alone."""
+"""The generation plan: what a run will write, and how long it will take. Frozen before anything runs."""
 
-import math
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from ..distortion.operations.base import Shape
-from ..store.description import PARTS
-from ..store.manifest import Entry
+from ..distortion.choose_engine import choose_engine
+from ..shared.progress import duration, size
+from ..shared.types import Shape
+from ..split.balance import PerClass
+from ..split.report import SplitFacts, balance_lines, split_facts, split_table, splits_of_set
+from ..store.manifest import read_manifest
 from ..store.shard import ShardTask
+from .calibration import Estimate, calibrate
+from .location import SetLocation
+from .missing import missing_shards
+from .new_set import ComputedSplit, compute_split
+from .options import GenerationOptions
 
-_CHUNK_BYTES = 512 << 10
-_CHUNK_IMAGES = 256
-_SHARD_BYTES = 64 << 20
-_SHARDS_PER_EPOCH = 16
-_FEWEST_IMAGES = 1024
+_CORES = (1, 2, 4, 8, 16, 32)
 
 
-def chunk_images(shape: Shape) -> int:
-    """Pictures in a chunk unless the user says otherwise: a power of two up to 256, up to 512 KiB decoded.
+@dataclass(frozen=True)
+class ImportEstimate:
+    """Estimated cost of importing a source."""
 
-    128 pictures of 64 x 64: a divisor of the usual batch, and small enough to shuffle well and to stay in a
-    core's cache while it is decoded.
+    bytes: int
+    """Bytes of the source file."""
+    core_seconds: float
+    """Seconds on one core."""
+
+
+@dataclass(frozen=True)
+class GenerationPlan:
+    """What a run writes to complete a set. `augment plan` prints it, `augment run` executes it."""
+
+    location: SetLocation | None
+    """The set; None while the source is not imported, when nothing identifies the set yet."""
+    shape: Shape
+    num_classes: int
+    splits: dict[str, SplitFacts]
+    """What the source has for each split."""
+    num_images: dict[str, int]
+    """Images that the set has of each split; of training images, those of one epoch."""
+    per_class: PerClass | None
+    shards: tuple[ShardTask, ...] = field(repr=False)
+    """Shards to write; none if the set is complete."""
+    engine: str
+    jobs: int
+    """Worker processes."""
+    estimate: Estimate | None
+    """Time and bytes of the shards; None if there are none."""
+    import_estimate: ImportEstimate | None
+    """Cost of the import; None if the source is imported already."""
+    preprocessing: str
+    """What the import decided about color, size and inversion, in one sentence."""
+    notes: list[str]
+    """Notes on the source for the user, one sentence each."""
+    split: ComputedSplit | None = field(default=None, repr=False)
+    """The split of a set that does not exist yet."""
+
+    @property
+    def images_to_write(self) -> int:
+        """Number of images in `shards`."""
+        return sum(task.num_images for task in self.shards)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes to write, the source file included."""
+        imported = self.import_estimate.bytes if self.import_estimate else 0
+        return imported + (self.estimate.bytes if self.estimate else 0)
+
+    def seconds_on(self, cores: int) -> float:
+        """Return the estimated seconds of import and generation on `cores` cores."""
+        generation = self.estimate.seconds_on(cores) if self.estimate else 0.0
+        return self._import_seconds(cores) + generation
+
+    def _import_seconds(self, cores: int) -> float:
+        return self.import_estimate.core_seconds / cores if self.import_estimate else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values: bytes, seconds, and counts of images."""
+        return {
+            "set": str(self.location.directory) if self.location else None,
+            "fingerprint": self.location.spec.fingerprint if self.location else None,
+            "shape": list(self.shape),
+            "classes": self.num_classes,
+            "images": self.num_images,
+            "splits": {split: facts.to_json() for split, facts in self.splits.items()},
+            "per_class": [self.per_class.least, self.per_class.most] if self.per_class else None,
+            "shards": len(self.shards),
+            "images_to_write": self.images_to_write,
+            "bytes": self.estimate.bytes if self.estimate else 0,
+            "source_bytes": self.import_estimate.bytes if self.import_estimate else 0,
+            "engine": self.engine,
+            "jobs": self.jobs,
+            "seconds": self.seconds_on(self.jobs),
+            "seconds_by_cores": {str(cores): self.seconds_on(cores) for cores in self._cores()},
+            "preprocessing": self.preprocessing,
+            "notes": self.notes,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the plan as lines of text."""
+        height, width, channels = self.shape
+        total = sum(split.num_images for split in self.splits.values())
+        lines = [
+            f"set       {self.location.directory if self.location else 'named after its content, after the import'}",
+            f"images    {total:,} of {height} x {width} {'gray' if channels == 1 else 'RGB'}, "
+            f"{self.num_classes:,} classes",
+            *split_table(self.splits, self.num_classes),
+            *balance_lines("balance   ", self.per_class, self.num_images["train"], self.splits["train"]),
+            f"import    {self.preprocessing}",
+            *(f"          {note}" for note in self.notes),
+        ]
+        if self.estimate is None:
+            return [*lines, "to write  nothing: the set is complete"]
+        seconds, imported = self.seconds_on(self.jobs), self._import_seconds(self.jobs)
+        return [
+            *lines,
+            f"to write  {self.images_to_write:,} images in {len(self.shards):,} shards, {self.engine} engine",
+            f"bytes     {size(self.estimate.bytes)} for the set"
+            + (f", {size(self.import_estimate.bytes)} for the source file" if self.import_estimate else ""),
+            f"time      {seconds / 3600:.2f} hours ({duration(seconds)}) with {self.jobs} job(s) on this machine: "
+            f"import {duration(imported)}, generation {duration(seconds - imported)}",
+            "cores     " + ", ".join(f"{cores}: {duration(self.seconds_on(cores))}" for cores in self._cores()),
+        ]
+
+    def _cores(self) -> list[int]:
+        return sorted({*_CORES, self.jobs})
+
+
+def plan_set(
+    location: SetLocation,
+    options: GenerationOptions,
+    *,
+    split: ComputedSplit | None = None,
+    folder: Path | None = None,
+) -> GenerationPlan:
+    """Plan what completes the set at `location`, whose source is imported; nothing is left on disk.
+
+    `split` is the split of a new set, if it is computed already. The calibration run writes to `folder`, or to the
+    system's temporary directory.
     """
-    fitting = max(1, _CHUNK_BYTES // math.prod(shape))
-    return min(_CHUNK_IMAGES, 1 << (fitting.bit_length() - 1))
-
-
-def shard_images(images: int, shape: Shape, chunk: int) -> int:
-    """Pictures in a shard unless the user says otherwise: whole chunks, up to 64 MiB decoded.
-
-    Small sets get small shards, some sixteen an epoch, so that all cores have work.
-    """
-    largest = max(1, _SHARD_BYTES // math.prod(shape))
-    wanted = min(largest, max(_FEWEST_IMAGES, math.ceil(images / _SHARDS_PER_EPOCH)))
-    return math.ceil(wanted / chunk) * chunk
-
-
-def left_to_do(
-    published: Iterable[Entry], images: dict[str, int], epochs: int, *, shard: int, chunk: int, codec: str
-) -> list[ShardTask]:
-    """The shards to write until the undistorted parts and stored epochs 0 to `epochs` - 1 are whole.
-
-    `images` are the pictures of each part. A gap between published shards is parted at multiples of
-    `shard`, so that a run with another shard size fills in what one with the first size left.
-    """
-    held: dict[tuple[str, int], list[Entry]] = {}
-    for entry in published:
-        held.setdefault((entry.part, entry.epoch), []).append(entry)
-    wanted = [(part, 0, images[part]) for part in reversed(PARTS)]
-    wanted += [("epoch", epoch, images["train"]) for epoch in range(epochs)]
-    return [
-        ShardTask(part, epoch, start, stop - start, chunk, codec)
-        for part, epoch, count in wanted
-        for low, high in _gaps(held.get((part, epoch), []), count)
-        for start, stop in _parted(low, high, shard)
-    ]
-
-
-def _gaps(entries: list[Entry], count: int) -> Iterator[tuple[int, int]]:
-    """Runs of positions in [0, count) that no entry covers."""
-    at = 0
-    for entry in sorted(entries, key=lambda entry: entry.start):
-        if entry.start > at:
-            yield at, entry.start
-        at = max(at, entry.stop)
-    if at < count:
-        yield at, count
-
-
-def _parted(low: int, high: int, shard: int) -> Iterator[tuple[int, int]]:
-    """[low, high) cut at every multiple of `shard`."""
-    while low < high:
-        stop = min(high, (low // shard + 1) * shard)
-        yield low, stop
-        low = stop
+    spec, description = location.spec, location.description
+    if description is None:
+        split = split or compute_split(spec)
+        num_images = split.num_images
+        facts = {
+            name: split_facts(rows.label, rows.group, spec.source.class_names) for name, rows in split.rows.items()
+        }
+    else:
+        num_images, facts = description.num_images, splits_of_set(location.directory, description)
+    shards = missing_shards(read_manifest(location.directory), num_images, spec.source.shape, options)
+    engine = choose_engine(options.engine, spec.recipe, spec.source.shape)
+    return GenerationPlan(
+        location=location,
+        shape=spec.source.shape,
+        num_classes=len(spec.source.class_names),
+        splits=facts,
+        num_images=num_images,
+        per_class=spec.per_class,
+        shards=tuple(shards),
+        engine=engine.name,
+        jobs=options.jobs,
+        estimate=calibrate(spec, engine, shards, options.jobs, folder) if shards else None,
+        import_estimate=None,
+        preprocessing=spec.source.decided,
+        notes=[note for note in spec.source.notes if note != spec.source.decided],
+        split=split,
+    )

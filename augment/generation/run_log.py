@@ -1,4 +1,4 @@
-"""The log of a set: `log.jsonl`, a line for every run that wrote, with its forecast beside what it took."""
+"""The log of a set: `log.jsonl`, one line per run that wrote, with its estimate and what it took."""
 
 import json
 import time
@@ -8,82 +8,82 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ..console import say
+from ..console import notify
 from ..shared.profile import Profile
 from ..shared.progress import duration, size
 from ..store.manifest import Entry
-from .calibration import Reckoning
+from .calibration import Estimate
 
 NAME = "log.jsonl"
 
 
 @dataclass
 class RunLog:
-    """What one run of `augment run` was reckoned to do, and did."""
+    """The estimated and the actual time and bytes of one run."""
 
     engine: str
-    reckoned: Reckoning
+    estimate: Estimate
     shards: int = 0
-    """Published."""
-    pictures: int = 0
+    """Published shards."""
+    num_images: int = 0
     bytes: int = 0
-    redrawn: int = 0
+    resampled: int = 0
     undistorted: int = 0
-    """Pictures that label safety left as they were: no draw was safe."""
+    """Images that the label check left undistorted, because it rejected every draw."""
     seconds: float = 0.0
-    """From the beginning of its trial to the end, once it has ended."""
+    """From the start of the calibration run to the end, once the run has ended."""
     profile: Profile = field(default_factory=Profile)
     _clock: float = field(default_factory=time.perf_counter, init=False)
 
     def add(self, entry: Entry, profile: Profile) -> None:
-        """Count a shard that was published."""
+        """Count a published shard."""
         self.shards += 1
-        self.pictures += entry.images
+        self.num_images += entry.num_images
         self.bytes += entry.bytes
-        self.redrawn += entry.redrawn
+        self.resampled += entry.resampled
         self.undistorted += entry.undistorted
         self.profile.add(profile)
 
     def end(self, directory: Path) -> None:
-        """Stop the clock and append the line to the log of the set in `directory`, whose lock the caller holds."""
-        self.seconds = self.reckoned.start + time.perf_counter() - self._clock
+        """Stop the clock and append a line to the log of the set in `directory`, which the caller has locked."""
+        self.seconds = self.estimate.start + time.perf_counter() - self._clock
         try:
             with open(directory / NAME, "a", encoding="utf-8") as file:
                 file.write(json.dumps(self.record()) + "\n")
-        except OSError as error:  # What ended the run, a full disk above all, is to be told, and not this.
-            say(f"{directory / NAME} could not be written: {error}. Nothing depends on it")
+        except OSError as error:  # Not raised, because it would hide what ended the run, such as a full disk.
+            notify(f"{directory / NAME} could not be written ({error}); nothing depends on it")
 
     def record(self) -> dict[str, Any]:
-        """The line, as JSON values."""
+        """Return the line as JSON values."""
         return {
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
             "version": __version__,
             "engine": self.engine,
-            "jobs": self.reckoned.jobs,
-            "complete": self.shards == len(self.reckoned.shards),
+            "jobs": self.estimate.jobs,
+            "complete": self.shards == len(self.estimate.shards),
             "shards": self.shards,
-            "pictures": self.pictures,
-            "redrawn": self.redrawn,
+            "images": self.num_images,
+            "resampled": self.resampled,
             "undistorted": self.undistorted,
-            "forecast": {"seconds": round(self.reckoned.seconds, 3), "bytes": self.reckoned.bytes},
+            "estimate": {"seconds": round(self.estimate.seconds, 3), "bytes": self.estimate.bytes},
             "took": {"seconds": round(self.seconds, 3), "bytes": self.bytes},
             "profile": {name: round(seconds, 3) for name, seconds in self.profile.seconds.items()},
         }
 
     def lines(self) -> list[str]:
-        """For people: the forecast beside what it took."""
-        each = self.pictures / max(self.seconds, 1e-9)
+        """Return two lines of text: the estimate, and what the run took."""
+        each = self.num_images / max(self.seconds, 1e-9)
         return [
-            f"forecast     {duration(self.reckoned.seconds)}, {size(self.reckoned.bytes)}",
-            f"took         {duration(self.seconds)}, {size(self.bytes)}: {each:,.0f} pictures/s on "
-            f"{self.reckoned.jobs} core(s), {self.engine} engine",
+            f"estimate     {duration(self.estimate.seconds)}, {size(self.estimate.bytes)}",
+            f"took         {duration(self.seconds)}, {size(self.bytes)}: {each:,.0f} images/s on "
+            f"{self.estimate.jobs} job(s), {self.engine} engine",
         ]
 
 
 def read_log(directory: Path) -> list[dict[str, Any]]:
-    """What every run that wrote to the set in `directory` left in its log, the oldest first.
+    """Return the log of the set in `directory`, the oldest run first, as JSON values.
 
-    Lines that are none, as a power cut leaves them, are passed over: nothing depends on the log.
+    Incomplete lines, which a power failure may leave, are skipped: nothing depends on the log.
     """
     try:
         lines = (directory / NAME).read_text(encoding="utf-8", errors="replace").splitlines()

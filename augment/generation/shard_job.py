@@ -1,14 +1,16 @@
-"""Making one shard: what a worker does, alone, from paths and small things to a file that is ready to publish."""
+"""Make one shard in a worker process: from paths and small objects to a file that is ready to publish."""
 
 import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..distortion.engine import engine_named
-from ..distortion.recipe import Recipe
+import numpy as np
+
+from ..distortion.choose_engine import engine_named
+from ..distortion.recipe import LabelCheck, Recipe
 from ..errors import EpochbankError
 from ..ingest.source_file import SourceFile
 from ..shared.atomic import sync, temporary_beside
@@ -19,12 +21,12 @@ from ..store.shard import Run, ShardTask, in_chunks, write_shard
 from .epoch_content import content_at
 
 _BLOCK_BYTES = 4 << 20
-"""Pictures that are made together: enough that calls cost little, few enough for a core's share of the cache."""
+"""Images that are made together: enough that calls cost little, few enough for a core's share of the cache."""
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What a worker needs to make one shard: paths and small things, never pictures."""
+    """What a worker needs to make one shard: paths and small objects, never images."""
 
     directory: Path
     description: Description
@@ -35,35 +37,44 @@ class ShardJob:
 
 
 def make_shard(job: ShardJob) -> tuple[Path, Entry, Profile]:
-    """Write one shard to a temporary file; returns it with the entry to publish it with, and where the time went."""
+    """Write one shard to a temporary file; return the file, its manifest entry, and the profile of the work."""
     begun, profile = time.perf_counter(), Profile()
     target = job.directory / job.task.file
     temporary = temporary_beside(target)
     if job.recipe.settings() != job.description.identity["recipe"]:
-        raise EpochbankError("the source of an operation of one's own changed during the run.", words=True)
-    description, safety = job.description, job.recipe.safety
-    try:
-        entry = write_shard(
-            temporary,
-            job.task,
-            description.shape,
-            description.fingerprint,
-            _runs(job, profile),
-            profile,
-            attempts=safety.attempts if safety else 0,
+        raise EpochbankError(
+            "the code of a custom operation changed during the run. Run the command again, which makes another set, or "
+            "undo the change.",
+            usage=True,
         )
-        with profile.of("sync", job.task.images):
-            sync(temporary)  # Here, so that no worker waits for another's disk.
+    description = job.description
+    rejected: list[np.ndarray] = []
+    try:
+        runs = _runs(job, profile, rejected)
+        entry = write_shard(temporary, job.task, description.shape, description.fingerprint, runs, profile)
+        with profile.of("sync", job.task.num_images):
+            sync(temporary)  # In the worker, so that workers sync their shards in parallel.
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+    entry = _with_label_check(entry, job.recipe.label_check, np.concatenate(rejected))
     profile.total = time.perf_counter() - begun
     return temporary, entry, profile
 
 
-def _runs(job: ShardJob, profile: Profile) -> Iterator[Run]:
-    """The contents of a shard, chunk by chunk; made several chunks at a time, which costs less for each."""
+def _with_label_check(entry: Entry, label_check: LabelCheck | None, rejected: np.ndarray) -> Entry:
+    """Return `entry` with the counts of the label check, from the table of rejected attempts of its images."""
+    attempts = label_check.attempts if label_check else 0
+    undistorted = int(np.sum(rejected["attempt"] + 1 == attempts))
+    return replace(entry, resampled=len(np.unique(rejected["position"])), undistorted=undistorted)
+
+
+def _runs(job: ShardJob, profile: Profile, rejected: list[np.ndarray]) -> Iterator[Run]:
+    """Yield the contents of a shard, chunk by chunk, and add their rejected attempts to `rejected`.
+
+    Several chunks are computed at a time, which costs less per chunk.
+    """
     task, engine = job.task, engine_named(job.engine)
     chunk_bytes = task.chunk * math.prod(job.description.shape)
     block = task.chunk * max(1, _BLOCK_BYTES // chunk_bytes)
@@ -73,11 +84,12 @@ def _runs(job: ShardJob, profile: Profile) -> Iterator[Run]:
             job.description,
             job.recipe,
             job.source,
-            task.part,
+            task.split,
             task.epoch,
             start,
             min(start + block, task.stop),
             engine,
             profile,
         )
+        rejected.append(made.rejected)
         yield from in_chunks(made, start, task.chunk)

@@ -1,0 +1,105 @@
+"""The plan for a source that is not imported yet: from a scan of it, and the import of a sample."""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..distortion.choose_engine import choose_engine
+from ..distortion.recipe import Recipe
+from ..ingest.importer import DEFAULT_SIZE, ImportOptions, decide, import_scanned
+from ..ingest.resize import resize_engine_for, resizer
+from ..ingest.source_file import SourceFile, open_source_file
+from ..shared.spacing import evenly_spaced
+from ..shared.types import SPLITS
+from ..sources import Scan, Source
+from ..split.balance import PerClass
+from ..split.holdout import HeldOut, SplitInput, split_rows
+from ..split.report import split_facts
+from .calibration import calibrate
+from .missing import missing_shards
+from .options import GenerationOptions
+from .plan import GenerationPlan, ImportEstimate
+from .spec import SetSpec
+
+_SAMPLE = 2048
+_SAMPLE_BYTES = 64 << 20
+
+
+def plan_source(
+    source: Source,
+    recipe: Recipe,
+    held_out: HeldOut,
+    per_class: PerClass | None,
+    import_options: ImportOptions,
+    options: GenerationOptions,
+) -> GenerationPlan:
+    """Plan a set of `source`, which is not imported yet; nothing is left on disk.
+
+    The split is approximate: duplicates are found during the import, and the split depends on the digest of the source.
+    """
+    with tempfile.TemporaryDirectory(prefix="epochbank-") as folder:
+        workspace = Path(folder)
+        scan = source.scan(workspace)
+        indices = evenly_spaced(len(scan.labels), import_options.limit)
+        sample, seconds = _import_sample(scan, indices, source.name, import_options, workspace)
+        images = _split_input(scan, indices)
+        rows = split_rows(images, held_out, key=0)
+        groups = {split: None if images.groups is None else images.groups[rows[split]] for split in SPLITS}
+        facts = {split: split_facts(images.labels[rows[split]], groups[split], images.class_names) for split in SPLITS}
+        num_images = {split: len(rows[split]) for split in SPLITS}
+        if per_class is not None:
+            num_images["train"] = per_class.num_images(np.bincount(images.labels[rows["train"]]))
+        shards = missing_shards([], num_images, sample.shape, options)
+        engine = choose_engine(options.engine, recipe, sample.shape)
+        return GenerationPlan(
+            location=None,
+            shape=sample.shape,
+            num_classes=len(images.class_names),
+            splits=facts,
+            num_images=num_images,
+            per_class=per_class,
+            shards=tuple(shards),
+            engine=engine.name,
+            jobs=options.jobs,
+            estimate=calibrate(SetSpec(sample, recipe), engine, shards, options.jobs),
+            import_estimate=ImportEstimate(int(np.prod(sample.shape)) * len(indices), seconds * len(indices)),
+            preprocessing=sample.decided,
+            notes=[*scan.notes, *_unknown_yet(sample, import_options)],
+        )
+
+
+def _import_sample(
+    scan: Scan, indices: np.ndarray, name: str, options: ImportOptions, workspace: Path
+) -> tuple[SourceFile, float]:
+    """Return a source file of a sample, and the seconds that one image took on one core."""
+    height, width = options.size or scan.size or DEFAULT_SIZE
+    most = max(32, min(_SAMPLE, _SAMPLE_BYTES // (3 * height * width)))
+    few = replace(options, limit=min(most, len(indices)), on_bad="skip")
+    engine = resize_engine_for(len(indices))
+    resizer(engine, decide(scan, indices, options)[0])  # Start the engine first: its start-up is not measured.
+    begun = time.perf_counter()
+    import_scanned(scan, name, workspace / "sample.h5", few, jobs=1, quiet=True, engine=engine)
+    sample = open_source_file(workspace / "sample.h5")
+    return sample, (time.perf_counter() - begun) / sample.num_images
+
+
+def _split_input(scan: Scan, indices: np.ndarray) -> SplitInput:
+    present, labels = np.unique(scan.labels[indices], return_inverse=True)
+    return SplitInput(
+        labels,
+        [scan.class_names[number] for number in present],
+        None if scan.groups is None else scan.groups[indices],
+        None if scan.splits is None else scan.splits[indices],
+    )
+
+
+def _unknown_yet(sample: SourceFile, options: ImportOptions) -> list[str]:
+    """Return notes on what a sample cannot show, or shows only for a part of the source."""
+    notes = ["the import finds duplicates and assigns groups to splits, so the splits may differ slightly"]
+    if sample.skipped:
+        refused = "; `augment run` refuses them without --on-bad skip" if options.on_bad == "refuse" else ""
+        notes.append(f"{sample.skipped:,} of the sampled images cannot be used{refused}")
+    return notes

@@ -1,0 +1,143 @@
+"""Generation: plan what a set lacks, make the shards on all cores, and publish them one by one."""
+
+import errno
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..console import notify
+from ..errors import EpochbankError
+from ..shared.atomic import make_directory, move, sweep
+from ..shared.disk_space import check_disk_space
+from ..shared.lock import writing
+from ..shared.profile import Profile
+from ..shared.progress import Progress
+from ..shared.workers import on_all_cores
+from ..store.description import Description
+from ..store.manifest import Entry, ManifestWriter, read_manifest
+from ..store.split_file import check_split
+from .location import locate
+from .missing import missing_shards
+from .new_set import begin_set, compute_split
+from .options import GenerationOptions
+from .plan import GenerationPlan, plan_set
+from .run_log import RunLog
+from .shard_job import ShardJob, make_shard
+from .spec import SetSpec
+
+_PENDING = 4
+"""Shards that may wait to be published."""
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """What a run did."""
+
+    directory: Path
+    log: RunLog | None
+    """What was written; None if the set was complete already."""
+
+
+def generate(
+    spec: SetSpec, sets: Path, options: GenerationOptions, source_name: str, *, quiet: bool = False
+) -> GenerationResult:
+    """Generate the set of `spec` in `sets`, or what is missing of it; `source_name` is SOURCE as the user gave it.
+
+    After a kill at any moment, the same call continues. `quiet` shows no progress. Raises `EpochbankError` if another
+    run writes the set, the disk cannot hold it, or a worker process dies.
+    """
+    location = locate(spec, sets)
+    directory, description = location.directory, location.description
+    if description is not None:
+        if not missing_shards(read_manifest(directory), description.num_images, description.shape, options):
+            return GenerationResult(directory, None)
+        if location.spec != spec:
+            notify(f"{directory} was made by an earlier version; its recipe and split are kept")
+    split = compute_split(location.spec) if description is None else None
+    make_directory(directory)
+    with writing(directory / ".lock"):
+        sweep(directory)
+        with _describing_failure(directory):
+            plan = plan_set(locate(spec, sets), options, split=split, folder=directory)
+        if not plan.shards:  # Another run completed the set in the meantime.
+            return GenerationResult(directory, None)
+        check_disk_space(directory, plan.bytes)
+        return GenerationResult(directory, _execute(plan, source_name, quiet))
+
+
+def _execute(plan: GenerationPlan, source_name: str, quiet: bool) -> RunLog:
+    """Write the shards of `plan`, whose set the caller has locked."""
+    assert plan.location is not None
+    assert plan.estimate is not None
+    directory, description = plan.location.directory, plan.location.description
+    log = RunLog(plan.engine, plan.estimate)
+    if description is None:  # Begin the set after all checks, so that a refused run leaves no set behind.
+        assert plan.split is not None
+        with _describing_failure(directory):
+            description = begin_set(directory, plan.location.spec, plan.split, source_name)
+    check_split(directory, description.split_checksum)
+    try:
+        with _describing_failure(directory, log):
+            _write(plan, description, log, quiet)
+    finally:
+        log.end(directory)
+        sweep(directory)
+    return log
+
+
+def _write(plan: GenerationPlan, description: Description, log: RunLog, quiet: bool) -> None:
+    """Make the shards and publish each: only this process renames files and writes the manifest."""
+    assert plan.location is not None
+    directory, spec = plan.location.directory, plan.location.spec
+    for folder in {(directory / task.file).parent for task in plan.shards}:
+        folder.mkdir(exist_ok=True)
+    jobs = (
+        ShardJob(directory.absolute(), description, spec.recipe, spec.source, task, plan.engine) for task in plan.shards
+    )
+    with (
+        closing(ManifestWriter(directory)) as manifest,
+        Progress("augment", plan.images_to_write, quiet=quiet) as progress,
+        ThreadPoolExecutor(1, "publish") as publisher,  # Workers continue computing while the disk syncs.
+    ):
+        pending: deque[Future[Entry]] = deque()
+        for _, (temporary, entry, profile) in on_all_cores(make_shard, jobs, len(plan.shards), log.estimate.jobs):
+            pending.append(publisher.submit(_publish, temporary, directory, entry, manifest, log, profile))
+            while pending and (len(pending) > _PENDING or pending[0].done()):
+                progress.advance(pending.popleft().result().num_images)
+        while pending:
+            progress.advance(pending.popleft().result().num_images)
+
+
+def _publish(
+    temporary: Path, directory: Path, entry: Entry, manifest: ManifestWriter, log: RunLog, profile: Profile
+) -> Entry:
+    move(temporary, directory / entry.file)
+    manifest.append(entry)
+    log.add(entry, profile)
+    return entry
+
+
+@contextmanager
+def _describing_failure(directory: Path, log: RunLog | None = None) -> Iterator[None]:
+    """Add the number of shards that are kept, and how to continue, to the exception that ends a run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{_kept(log)} Run the same command to continue.") from None
+    except EpochbankError as error:
+        raise EpochbankError(f"{error} {_kept(log)}", usage=error.exit_code == 2) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC or "No space left" in str(error) or "errno = 28" in str(error):
+            fault = f"no space left on the disk of {directory}. Free some space. {_kept(log)}"
+        else:
+            fault = f"writing to {directory} failed: {error}. {_kept(log)}"
+        raise EpochbankError(f"{fault} Run the same command to continue.") from error
+
+
+def _kept(log: RunLog | None) -> str:
+    if log is None:
+        return "No shard of this run was written."
+    return f"{log.shards} of {len(log.estimate.shards)} shards of this run are kept."
