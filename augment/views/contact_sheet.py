@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in a grid, with captions a person can read."""
+"""Contact sheets: images in a grid, with captions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,42 +8,42 @@ import numpy as np
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from ..console import say
+from ..console import notify
 from ..distortion.operations.base import to_image
 from ..errors import EpochbankError
 from ..shared.atomic import make_directory, new_file
-from .fonts import Font, written
+from ..shared.fonts import Font, pillow_text
 
 PAPER, INK, FAINT, ACCENT = (250, 250, 248), (30, 30, 30), (110, 110, 110), (196, 78, 30)
-"""Colours of everything that is drawn for people, RGB."""
+"""Colors of all sheets and charts, RGB."""
 TITLE, CAPTION = 16, 12
-"""Sizes of letters, in points."""
+"""Font sizes in points."""
 _LINE, _GAP, MARGIN = 15, 10, 18
 _SMALLEST_SIDE, _LARGEST_SIDE = 112, 256
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture with what is written under it."""
+    """An image with its caption."""
 
-    picture: np.ndarray
+    image: np.ndarray
     """uint8 (H, W, C)."""
     caption: Sequence[str] = ()
-    """One string a line."""
+    """One string per line."""
     marked: bool = False
-    """Framed: an original among distortions."""
+    """Draw a frame around the image, for an original among distortions."""
 
 
 def contact_sheet(title: str, rows: Sequence[Sequence[Cell]]) -> Image.Image:
-    """Rows of cells below a title, RGB. Small pictures are enlarged by whole factors, pixels kept square."""
-    height, width = rows[0][0].picture.shape[:2]
+    """Draw rows of cells below a title, RGB. Small images are enlarged by an integer factor."""
+    height, width = rows[0][0].image.shape[:2]
     factor = max(1, round(_SMALLEST_SIDE / max(height, width)))
     scale = factor if max(height, width) <= _LARGEST_SIDE else _LARGEST_SIDE / max(height, width)
     cell_width, cell_height = round(width * scale), round(height * scale)
     lines = max(len(cell.caption) for row in rows for cell in row)
     step_x, step_y = cell_width + _GAP, cell_height + lines * _LINE + _GAP + 4
     columns = max(len(row) for row in rows)
-    title, title_font = written(title, TITLE)
+    title, title_font = pillow_text(title, TITLE)
     sheet_width = max(2 * MARGIN + columns * step_x - _GAP, 2 * MARGIN + round(title_font.getlength(title)))
     sheet = Image.new("RGB", (sheet_width, 2 * MARGIN + 28 + len(rows) * step_y), PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -51,21 +51,21 @@ def contact_sheet(title: str, rows: Sequence[Sequence[Cell]]) -> Image.Image:
     for y, row in enumerate(rows):
         for x, cell in enumerate(row):
             left, top = MARGIN + x * step_x, MARGIN + 28 + y * step_y
-            image = to_image(np.ascontiguousarray(cell.picture)).convert("RGB")
+            image = to_image(np.ascontiguousarray(cell.image)).convert("RGB")
             sheet.paste(image.resize((cell_width, cell_height), Image.Resampling.NEAREST), (left, top))
             if cell.marked:
                 pen.rectangle(
                     (left - 3, top - 3, left + cell_width + 2, top + cell_height + 2), outline=ACCENT, width=2
                 )
             for number, line in enumerate(cell.caption):
-                place = (left, top + cell_height + 4 + number * _LINE)
-                text, font = written(line, CAPTION)
-                pen.text(place, shortened(text, font, cell_width), ACCENT if cell.marked else FAINT, font)
+                position = (left, top + cell_height + 4 + number * _LINE)
+                text, font = pillow_text(line, CAPTION)
+                pen.text(position, _shortened(text, font, cell_width), ACCENT if cell.marked else FAINT, font)
     return sheet
 
 
-def shortened(text: str, font: Font, pixels: int) -> str:
-    """`text` without so much of its beginning that it is at most so wide."""
+def _shortened(text: str, font: Font, pixels: int) -> str:
+    """Return `text`, without its beginning if it is wider than `pixels`."""
     if font.getlength(text) <= pixels:
         return text
     while text and font.getlength("..." + text) > pixels:
@@ -74,29 +74,31 @@ def shortened(text: str, font: Font, pixels: int) -> str:
 
 
 def save(sheet: Image.Image, out: Path) -> None:
-    """Write a PNG; one that epochbank wrote is replaced, anybody else's file is not."""
+    """Write a PNG. A PNG that epochbank wrote is replaced; any other existing file raises `EpochbankError`."""
     if out.suffix.lower() != ".png":
-        raise EpochbankError(f"--out {out}; expected a name that ends in .png.", words=True)
+        raise EpochbankError(f"--out {out} is not a PNG; expected a name that ends in .png.", usage=True)
     check_replaceable(out)
     mark = PngInfo()
     mark.add_text("Software", "epochbank")
     make_directory(out.parent)
     with new_file(out) as temporary:
         sheet.save(temporary, format="PNG", pnginfo=mark)
-    say(f"{out} written: {sheet.width} x {sheet.height} pixels")
+    notify(f"{out} written: {sheet.width} x {sheet.height} pixels")
 
 
 def check_replaceable(out: Path) -> None:
-    """`EpochbankError` where there is something else at `out` than a PNG that `save` wrote."""
-    if out.exists() and not _is_ours(out):
-        raise EpochbankError(f"{out} exists and is not epochbank's; expected a new name. Give another --out.")
+    """Raise `EpochbankError` if `out` exists and is not a PNG that `save` wrote."""
+    if out.exists() and not _written_by_epochbank(out):
+        raise EpochbankError(
+            f"{out} exists and was not written by epochbank; expected a new file. Choose another --out, or remove it."
+        )
 
 
-def _is_ours(picture: Path) -> bool:
-    if not picture.is_file():
+def _written_by_epochbank(image: Path) -> bool:
+    if not image.is_file():
         return False
     try:
-        with Image.open(picture) as old:
+        with Image.open(image) as old:
             return old.info.get("Software") == "epochbank"
     except OSError:
-        return False  # Whatever it is, it is somebody's.
+        return False

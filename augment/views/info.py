@@ -1,4 +1,4 @@
-"""What a set is and holds, as plain JSON values, and as a few lines for people."""
+"""Information on a set: what it is and what it holds, as JSON values and as text."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -7,17 +7,23 @@ from typing import Any
 
 from ..generation.run_log import read_log
 from ..shared.progress import size
+from ..shared.renamed import rename_keys
 from ..split.balance import PerClass
-from ..split.report import PartFacts, balance_lines, part_lines, parts_of_set
+from ..split.report import SplitFacts, balance_lines, split_table, splits_of_set
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, published_epochs, read_manifest
 from ..store.shard import read_rejected
+from ..store.split_file import check_split
+
+_CLASSES = 5
+"""Number of classes that are listed, those with the most rejected draws."""
 
 
 def info(directory: Path) -> dict[str, Any]:
-    """The keys that `augment info --json` promises; `EpochbankError` for no set or a damaged one."""
+    """Return the JSON values of `augment info --json`. Raises `EpochbankError` if there is no set or it is damaged."""
     description, entries = read_description(directory), read_manifest(directory)
-    epochs = published_epochs(entries, description.images["train"])
+    check_split(directory, description.split_checksum)
+    epochs = published_epochs(entries, description.num_images["train"])
     stored = _published(entries, description)
     return {
         "path": str(directory),
@@ -27,8 +33,8 @@ def info(directory: Path) -> dict[str, Any]:
         "recipe": description.recipe,
         "seed": description.identity["seed"],
         "split": description.identity["split"],
-        "images": description.images,
-        "parts": {part: asdict(facts) for part, facts in parts_of_set(directory, description).items()},
+        "images": description.num_images,
+        "splits": {split: facts.to_json() for split, facts in splits_of_set(directory, description).items()},
         "per_class": description.per_class,
         "warnings": description.warnings,
         "classes": len(description.class_names),
@@ -36,31 +42,31 @@ def info(directory: Path) -> dict[str, Any]:
         "codec": "+".join(sorted({entry.codec for entry in entries})),
         "bytes": sum(entry.bytes for entry in entries),
         "shards": len(entries),
-        "epochs": [asdict(epoch) for epoch in epochs],
-        "redrawn": _redrawn(description, stored),
+        "epochs": [rename_keys(asdict(epoch), {"num_images": "images"}) for epoch in epochs],
+        "resampled": _resampled(description, stored),
         "runs": read_log(directory),
     }
 
 
-def _redrawn(description: Description, stored: list[Entry]) -> dict[str, int] | None:
-    """Pictures of the published epochs that label safety drew again, and those that it left undistorted."""
+def _resampled(description: Description, stored: list[Entry]) -> dict[str, int] | None:
+    """Return how many images of the published epochs are resampled, and undistorted; None without a label check."""
     if "safety" not in description.identity["recipe"]:
         return None
     return {
-        "images": sum(entry.redrawn for entry in stored),
+        "images": sum(entry.resampled for entry in stored),
         "undistorted": sum(entry.undistorted for entry in stored),
     }
 
 
 def rejections(directory: Path) -> dict[str, Any]:
-    """What label safety rejected in the published epochs: `attempts`, `by_operation`, and `by_class` and operation.
+    """Return what the label check rejected in the published epochs: `attempts`, `by_operation`, `by_class`.
 
-    It reads the shards that have any. `EpochbankError` where one cannot be read.
+    This reads all shards with rejected attempts. Raises `EpochbankError` if one cannot be read.
     """
     description, entries = read_description(directory), read_manifest(directory)
     classes: dict[str, Counter[str]] = {}
     for entry in _published(entries, description):
-        if entry.redrawn:
+        if entry.resampled:
             table, labels = read_rejected(directory, entry)
             for label, operation in zip(labels.tolist(), table["operation"].tolist(), strict=True):
                 classes.setdefault(description.class_names[label], Counter())[operation.decode(errors="replace")] += 1
@@ -73,24 +79,24 @@ def rejections(directory: Path) -> dict[str, Any]:
 
 
 def _published(entries: list[Entry], description: Description) -> list[Entry]:
-    """The shards of published epochs."""
-    whole = {epoch.epoch for epoch in published_epochs(entries, description.images["train"])}
-    return [entry for entry in entries if entry.part == "epoch" and entry.epoch in whole]
+    """Return the shards of published epochs."""
+    complete = {epoch.epoch for epoch in published_epochs(entries, description.num_images["train"])}
+    return [entry for entry in entries if entry.split == "epoch" and entry.epoch in complete]
 
 
 def split_lines(facts: dict[str, Any]) -> list[str]:
-    """What `info()` says of the split, for people."""
-    parts = {part: PartFacts(**one) for part, one in facts["parts"].items()}
+    """Return the lines of `info_lines` on the splits, from the result of `info`."""
+    splits = {split: SplitFacts.from_json(one) for split, one in facts["splits"].items()}
     per_class = PerClass(*facts["per_class"]) if facts["per_class"] else None
     return [
-        *part_lines(parts, facts["classes"]),
+        *split_table(splits, facts["classes"]),
         *(f"             {warning}" for warning in facts["warnings"]),
-        *balance_lines("balance      ", per_class, facts["images"]["train"], parts["train"]),
+        *balance_lines("balance      ", per_class, facts["images"]["train"], splits["train"]),
     ]
 
 
 def info_lines(facts: dict[str, Any], *, notes: bool = True) -> list[str]:
-    """`info()` for people; with the `notes` of the import, or without."""
+    """Return the result of `info` as text; `notes` includes the notes of the import."""
     height, width, channels = facts["shape"]
     epochs = facts["epochs"]
     lines = [
@@ -99,25 +105,25 @@ def info_lines(facts: dict[str, Any], *, notes: bool = True) -> list[str]:
         f"source       {facts['source']['spec']} ({facts['source']['name']})",
         *(f"             {note}" for note in (facts["source"].get("notes", []) if notes else [])),
         f"recipe       {facts['recipe']}, seed {facts['seed']}",
-        f"pictures     {height} x {width} {'grey' if channels == 1 else 'RGB'}, {facts['classes']:,} classes",
+        f"images       {height} x {width} {'gray' if channels == 1 else 'RGB'}, {facts['classes']:,} classes",
         *split_lines(facts),
         f"stored       {size(facts['bytes'])} in {facts['shards']} shards, codec {facts['codec'] or '-'}",
         f"epochs       {len(epochs)} published",
     ]
     lines += [f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}  digest {epoch['digest']}" for epoch in epochs]
-    redrawn = facts["redrawn"]
-    if redrawn is None:
-        return [*lines, "redrawn      none: this set has no label safety"]
+    resampled = facts["resampled"]
+    if resampled is None:
+        return [*lines, "resampled    none: this set has no label check"]
     count = sum(epoch["images"] for epoch in epochs)
-    told = f"redrawn      {redrawn['images']:,} of {count:,} distorted pictures, to keep their labels"
-    if redrawn["undistorted"]:
-        share = 100 * redrawn["undistorted"] / count
-        told += f"; {redrawn['undistorted']:,} of them ({share:.1f} %) left undistorted: no draw was safe"
-    return [*lines, told]
+    line = f"resampled    {resampled['images']:,} of {count:,} distorted images, to keep their labels recognizable"
+    if resampled["undistorted"]:
+        share = 100 * resampled["undistorted"] / count
+        line += f"; {resampled['undistorted']:,} of them ({share:.1f} %) are undistorted: all draws were rejected"
+    return [*lines, line]
 
 
 def rejections_lines(rejected: dict[str, Any]) -> list[str]:
-    """`rejections()` for people."""
+    """Return the result of `rejections` as text."""
     lines = [f"  rejected   {rejected['attempts']:,} draws: {_counts(rejected['by_operation'])}"]
     classes = list(rejected["by_class"].items())
     lines += [f"    class {name}: {_counts(counts)}" for name, counts in classes[:_CLASSES]]
@@ -128,7 +134,3 @@ def rejections_lines(rejected: dict[str, Any]) -> list[str]:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-_CLASSES = 5
-"""Classes listed, those with the most rejected attempts."""

@@ -1,4 +1,4 @@
-"""A contact sheet that a person can judge a recipe by: originals beside their distortions."""
+"""Preview: a contact sheet of originals next to their distortions, to judge a recipe by."""
 
 import tempfile
 from functools import partial
@@ -7,56 +7,64 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..console import say
+from ..console import notify
 from ..distortion.draw import draw_positions
-from ..distortion.label_check import applied_at, distort_safely
+from ..distortion.label_check import applied_at, distort_checked
 from ..distortion.recipe import Recipe, check_shape
 from ..errors import EpochbankError
-from ..generation.epoch_content import order_at, part_of, position_of
-from ..generation.request import FoundSource, recipe_of
-from ..ingest.block import one_by_one
-from ..ingest.importer import ImportOptions, decide, selection
+from ..generation.epoch_content import order_at, position_of, rows_of_split
+from ..generation.spec import recipe_of
+from ..ingest.block import usable_images
+from ..ingest.importer import ImportOptions, decide
+from ..ingest.preprocess import fit
+from ..ingest.resolve import ResolvedSource
 from ..ingest.source_file import SourceFile
-from ..shared.progress import hushed
-from ..sources.decode import BadPicture, fit
+from ..shared.progress import quiet_progress
+from ..shared.spacing import evenly_spaced
+from ..sources.decode import BadImage
 from ..store.description import read_description
 from ..store.manifest import published_epochs, read_manifest
 from ..store.shard import read_run
+from ..store.split_file import check_split
 from .contact_sheet import Cell, contact_sheet
-from .explain import explain, original, stage_facts, stage_text
+from .explain import explain_position, original, stage_facts, stage_text
 from .sample import spread
 
 ORIGINALS = 8
 DISTORTIONS = 8
 _SAMPLE = 1 << 16
-"""Positions of a balanced epoch that originals are chosen from."""
+"""Number of positions of a class-balanced epoch that originals are chosen from."""
 
 
-def preview_source(found: FoundSource, recipe: Recipe, options: ImportOptions, seed: int) -> Image.Image:
-    """A few pictures of a source, of as many classes as there can be, each with distortions by `recipe`.
+def preview_source(found: ResolvedSource, recipe: Recipe, options: ImportOptions, seed: int) -> Image.Image:
+    """Draw a few images of a source, from as many classes as possible, each with distortions by `recipe`.
 
-    Raises `EpochbankError` where none of them can be used.
+    Raises `EpochbankError` if none of them can be used.
     """
     if found.file is not None:
         return _preview_file(found.file, recipe, seed)
     assert found.source is not None
-    with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace, hushed(True):
+    with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace, quiet_progress(True):
         scan = found.source.scan(Path(workspace))
-        indices = selection(len(scan.labels), options.limit)
-        treatment, decided = decide(scan, indices, options)
-        pictures, names, bad = [], [], []
+        indices = evenly_spaced(len(scan.labels), options.limit)
+        preprocessing, decided = decide(scan, indices, options)
+        images, names, bad = [], [], []
         for index in indices[spread(scan.labels[indices], ORIGINALS)].tolist():
             for item in scan.reader.read(np.array([index])):
-                if isinstance(item, BadPicture):
+                if isinstance(item, BadImage):
                     bad.append(f"{scan.reader.origin(index)} {item}")
                     continue
-                pictures += [fit(image, treatment) for image in one_by_one([item])]
+                images += [fit(image, preprocessing) for image in usable_images([item])]
                 names.append(scan.class_names[scan.labels[index]])
-    if not pictures:
-        raise EpochbankError("no picture that was looked at can be used:" + "".join(f"\n  {one}" for one in bad))
+    if not images:
+        raise EpochbankError(
+            "none of the chosen images can be used:"
+            + "".join(f"\n  {one}" for one in bad)
+            + "\nList all unusable images with `augment inspect`."
+        )
     for note in [*scan.notes, decided, *bad]:
-        say(note)
-    return _sheet(found.source.name, np.stack(pictures), names, recipe, seed)
+        notify(note)
+    return _sheet(found.source.name, np.stack(images), names, recipe, seed)
 
 
 def _preview_file(file: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
@@ -65,52 +73,52 @@ def _preview_file(file: SourceFile, recipe: Recipe, seed: int) -> Image.Image:
     return _sheet(file.name, file.read(rows), [file.class_names[label] for label in labels[rows]], recipe, seed)
 
 
-def _sheet(name: str, pictures: np.ndarray, class_names: list[str], recipe: Recipe, seed: int) -> Image.Image:
-    """`pictures` (uint8 (n, H, W, C)) of these classes, each with distortions by `recipe`."""
-    height, width, channels = pictures.shape[1:]
+def _sheet(name: str, images: np.ndarray, class_names: list[str], recipe: Recipe, seed: int) -> Image.Image:
+    """Draw `images` (uint8 (n, H, W, C)) of these classes, each with distortions by `recipe`."""
+    height, width, channels = images.shape[1:]
     shape = height, width, channels
     check_shape(recipe, shape)
     grid = []
-    for number, (picture, class_name) in enumerate(zip(pictures, class_names, strict=True)):
+    for number, (image, class_name) in enumerate(zip(images, class_names, strict=True)):
         draws = partial(draw_positions, recipe, shape, f"preview/{seed}", number)
-        made = distort_safely(np.repeat(picture[None], DISTORTIONS, 0), np.arange(DISTORTIONS), recipe, draws)
-        done = [applied_at(recipe, draws, at, attempt) or [] for at, attempt in enumerate(made.attempt.tolist())]
-        grid.append(
-            [Cell(picture, ["original", class_name], marked=True)]
-            + [
-                Cell(distorted, [stage_text(stage_facts(one)) for one in applied])
-                for distorted, applied in zip(made.pictures, done, strict=True)
-            ]
-        )
+        distorted = distort_checked(np.repeat(image[None], DISTORTIONS, 0), np.arange(DISTORTIONS), recipe, draws)
+        cells = [Cell(image, ["original", class_name], marked=True)]
+        for position, (result, attempt) in enumerate(zip(distorted.images, distorted.attempt.tolist(), strict=True)):
+            applied = applied_at(recipe, draws, position, attempt) or []
+            cells.append(Cell(result, [stage_text(stage_facts(one)) for one in applied]))
+        grid.append(cells)
     return contact_sheet(f"{name}, recipe {recipe.name}", grid)
 
 
 def preview_set(directory: Path) -> Image.Image:
-    """A few pictures of a set, each with what stands for it in the stored epochs."""
+    """Draw a few images of a set, each with its distortions in the stored epochs, at most eight."""
     description, entries = read_description(directory), read_manifest(directory)
-    count = description.images["train"]
+    check_split(directory, description.split_checksum)
+    count = description.num_images["train"]
     epochs = [epoch.epoch for epoch in published_epochs(entries, count)][:DISTORTIONS]
     if not epochs:
-        raise EpochbankError(f"{directory} has no published epoch to show. Give its `augment run` again.")
+        raise EpochbankError(
+            f"{directory} has no published epoch to show. Run its `augment run` command again to continue."
+        )
     recipe = recipe_of(description)
     grid = []
-    rows = part_of(directory, "train")
+    rows = rows_of_split(directory, "train")
     shown = np.arange(len(rows.label))
-    if description.per_class is not None:  # Not every picture is in the first epoch.
-        shown = np.unique(order_at(directory, description, "epoch", epochs[0], selection(count, _SAMPLE)))
-    for picture in shown[spread(np.asarray(rows.label[shown]), ORIGINALS)].tolist():
-        row = int(rows.row[picture])
+    if description.per_class is not None:  # The first epoch may lack some images.
+        shown = np.unique(order_at(directory, description, "epoch", epochs[0], evenly_spaced(count, _SAMPLE)))
+    for image in shown[spread(np.asarray(rows.label[shown]), ORIGINALS)].tolist():
+        row = int(rows.row[image])
         cells = []
         for epoch in epochs:
-            position = position_of(directory, description, "epoch", epoch, picture)
+            position = position_of(directory, description, "epoch", epoch, image)
             if position is None:
-                cells.append(Cell(np.zeros(description.shape, np.uint8), [f"epoch {epoch}", "has it not"]))
+                cells.append(Cell(np.zeros(description.shape, np.uint8), [f"epoch {epoch}", "not sampled"]))
                 continue
-            facts = explain(directory, epoch, position)
+            facts = explain_position(directory, description, epoch, position)
             (entry,) = (
                 entry
                 for entry in entries
-                if entry.part == "epoch" and entry.epoch == epoch and entry.start <= position < entry.stop
+                if entry.split == "epoch" and entry.epoch == epoch and entry.start <= position < entry.stop
             )
             stored = read_run(directory, entry, position, position + 1)[0][0]
             cells.append(Cell(stored, [f"epoch {epoch}", *(stage_text(stage) for stage in facts["stages"])]))

@@ -1,4 +1,4 @@
-"""A contact sheet by class: pictures as they are in the source, the class written large beside them."""
+"""Contact sheet by class: original images of a source, each row with the class name next to it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,119 +7,114 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...shared.fonts import pillow_text
 from ...shared.progress import counted
 from ..contact_sheet import ACCENT, CAPTION, FAINT, INK, MARGIN, PAPER, TITLE
-from ..fonts import written
 from ..sample import some_classes, some_of_class
-from .findings import Findings, pictures_at
+from .findings import Findings, images_at
 
-_CLASSES, _PICTURES = 40, 8
+_CLASSES, _IMAGES = 40, 8
 _SIDE, _GAP, _LABEL, _HEAD = 72, 6, 150, 28
 _LARGE, _LINE = 34, 15
 _FRAME = (214, 214, 208)
-_NAMES = {
-    "constant": "one colour", "blank": "nearly blank", "inverted": "inverted", "copies": "copies",
-    "alike": "nearly alike",
-}  # fmt: skip
-"""What looks wrong, in words."""
-_BESIDE = 10
-"""Rows from which on they stand in two columns."""
+_TWO_COLUMNS = 10
+"""Number of rows from which on the sheet has two columns."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures with a name beside them."""
+    """Images of one class, or with one kind of problem."""
 
     name: str
-    told: str
-    """Written small below the name."""
-    pictures: Sequence[np.ndarray]
+    caption: str
+    """Small text below the name."""
+    images: Sequence[np.ndarray]
     """Each uint8 (h, w) or (h, w, 3), of any size."""
-    wrong: bool = False
-    """Shows what looks wrong, and is no class."""
+    is_problem: bool = False
 
 
 def class_rows(findings: Findings) -> list[Row]:
-    """8 pictures of each of up to 40 classes, spread over its groups; and 8 of each kind that looks wrong."""
+    """Return 8 images of each of up to 40 classes, spread over its groups; then 8 with each kind of problem."""
     scan, labels = findings.scan, findings.labels
     usable = np.ones(len(labels), bool)
     usable[list(findings.bad)] = False
-    places = np.flatnonzero(usable)
-    groups = None if scan.groups is None else scan.groups[findings.indices[places]]
+    usable_rows = np.flatnonzero(usable)
+    usable_labels = labels[usable_rows]
+    groups = None if scan.groups is None else scan.groups[findings.indices[usable_rows]]
     counts = np.bincount(scan.labels, minlength=len(scan.class_names))
     rows = []
-    for label in some_classes(labels[places], _CLASSES).tolist():
-        chosen = places[some_of_class(labels[places], groups, label, _PICTURES)]
-        told = counted(int(counts[label]), "picture")
-        rows.append(Row(scan.class_names[label], told, _pictures(findings, chosen)))
-    for kind, name in _NAMES.items():
-        found = findings.faults[kind]
-        if len(found):
-            told = counted(len(found), "pair" if kind == "alike" else "picture")
+    for label in some_classes(usable_labels, _CLASSES).tolist():
+        chosen = usable_rows[some_of_class(usable_labels, groups, label, _IMAGES)]
+        rows.append(Row(scan.class_names[label], counted(int(counts[label]), "image"), _images(findings, chosen)))
+    for kind, found in findings.problems.items():
+        if len(found) and kind != "bad":
+            caption = counted(len(found), "pair" if kind == "near_duplicates" else "image")
             shown = findings.worst_first(found)[:, ::-1].reshape(-1) if found.ndim == 2 else found
-            rows.append(Row(name, told, _pictures(findings, shown[:_PICTURES]), wrong=True))
+            images = _images(findings, shown[:_IMAGES])
+            rows.append(Row(kind.replace("_d", "-d"), caption, images, is_problem=True))
     return rows
 
 
-def _pictures(findings: Findings, rows: np.ndarray) -> list[np.ndarray]:
-    read = pictures_at(findings.scan.reader, findings.indices[rows])
-    return [picture for picture in read if picture is not None]
+def _images(findings: Findings, rows: np.ndarray) -> list[np.ndarray]:
+    images = images_at(findings.scan.reader, findings.indices[rows])
+    return [image for image in images if image is not None]
 
 
 def class_sheet(title: str, rows: Sequence[Row], font: Path | None = None) -> Image.Image:
-    """Rows below a title, RGB; those of what looks wrong last. `font` is a file to look for letters in first."""
-    columns = 2 if len(rows) >= _BESIDE else 1
+    """Draw rows below a title, RGB. `font` is a font file that is searched first for the characters of class names."""
+    columns = 2 if len(rows) >= _TWO_COLUMNS else 1
     lines = -(-len(rows) // columns)
-    step_x, step_y = _LABEL + _PICTURES * (_SIDE + _GAP) + 2 * MARGIN, _SIDE + _GAP
-    title, letters = written(title, TITLE)
-    width = max(columns * step_x, 2 * MARGIN + round(letters.getlength(title)))
+    step_x, step_y = _LABEL + _IMAGES * (_SIDE + _GAP) + 2 * MARGIN, _SIDE + _GAP
+    title, title_font = pillow_text(title, TITLE)
+    width = max(columns * step_x, 2 * MARGIN + round(title_font.getlength(title)))
     sheet = Image.new("RGB", (width, 2 * MARGIN + _HEAD + lines * step_y), PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, MARGIN - 4), title, INK, letters)
-    for place, row in enumerate(rows):
-        left, top = MARGIN + place // lines * step_x, MARGIN + _HEAD + place % lines * step_y
+    pen.text((MARGIN, MARGIN - 4), title, INK, title_font)
+    for index, row in enumerate(rows):
+        left, top = MARGIN + index // lines * step_x, MARGIN + _HEAD + index % lines * step_y
         _write(pen, left, top, row, font)
-        for number, picture in enumerate(row.pictures):
+        for number, image in enumerate(row.images):
             x = left + _LABEL + number * (_SIDE + _GAP)
-            shown = _fitted(picture)
-            at = x + (_SIDE - shown.width) // 2, top + (_SIDE - shown.height) // 2
-            sheet.paste(shown, at)
-            pen.rectangle((at[0] - 1, at[1] - 1, at[0] + shown.width, at[1] + shown.height), outline=_FRAME)
+            shown = _resized(image)
+            corner = x + (_SIDE - shown.width) // 2, top + (_SIDE - shown.height) // 2
+            sheet.paste(shown, corner)
+            frame = corner[0] - 1, corner[1] - 1, corner[0] + shown.width, corner[1] + shown.height
+            pen.rectangle(frame, outline=_FRAME)
     return sheet
 
 
 def _write(pen: ImageDraw.ImageDraw, left: int, top: int, row: Row, font: Path | None) -> None:
-    """The name, large where it is short, in up to three lines where it is a path; and what is told below it."""
-    ink = ACCENT if row.wrong else INK
-    large, letters = written(row.name, _LARGE, font)
-    if len(row.name) <= 4 and letters.getlength(large) <= _LABEL - 12:
-        pen.text((left, top), large, ink, letters)
+    """Write the name, a short one in large type and a path in up to three lines, and the caption below it."""
+    ink = ACCENT if row.is_problem else INK
+    name, large = pillow_text(row.name, _LARGE, font)
+    if len(row.name) <= 4 and large.getlength(name) <= _LABEL - 12:
+        pen.text((left, top), name, ink, large)
     else:
         for number, line in enumerate(_wrapped(row.name, font)):
-            text, small = written(line, CAPTION, font)
+            text, small = pillow_text(line, CAPTION, font)
             pen.text((left, top + number * _LINE), text, ink, small)
-    told, small = written(row.told, CAPTION)
-    pen.text((left, top + _SIDE - 18), told, FAINT, small)
+    caption, small = pillow_text(row.caption, CAPTION)
+    pen.text((left, top + _SIDE - 18), caption, FAINT, small)
 
 
 def _wrapped(name: str, font: Path | None) -> Iterable[str]:
-    """`name` in up to three lines, the last ones, broken after `/` and wherever else it must be."""
+    """Return the last three lines of `name`, broken after each `/` and where a line is too long."""
     lines = [""]
-    for letter in name:
-        text, small = written(lines[-1] + letter, CAPTION, font)
+    for character in name:
+        text, small = pillow_text(lines[-1] + character, CAPTION, font)
         if small.getlength(text) > _LABEL - 12:
             lines.append("")
-        lines[-1] += letter
-        if letter == "/":
+        lines[-1] += character
+        if character == "/":
             lines.append("")
     return [line for line in lines if line][-3:]
 
 
-def _fitted(picture: np.ndarray) -> Image.Image:
-    """The picture, its longer side 72 pixels; small ones are enlarged by a whole factor, their pixels kept square."""
-    image = Image.fromarray(picture).convert("RGB")
-    factor = _SIDE // max(image.size)
+def _resized(image: np.ndarray) -> Image.Image:
+    """Return the image with a longer side of 72 pixels; small images are enlarged by an integer factor."""
+    pil_image = Image.fromarray(image).convert("RGB")
+    factor = _SIDE // max(pil_image.size)
     if factor >= 2:
-        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    size = [max(1, round(side * _SIDE / max(image.size))) for side in image.size]
-    return image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
+        return pil_image.resize((pil_image.width * factor, pil_image.height * factor), Image.Resampling.NEAREST)
+    size = [max(1, round(side * _SIDE / max(pil_image.size))) for side in pil_image.size]
+    return pil_image.resize((size[0], size[1]), Image.Resampling.BICUBIC)

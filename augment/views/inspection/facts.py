@@ -1,4 +1,4 @@
-"""The tasks of an inspection: pictures are read, and what can be told of each, and of pairs of them, is given back."""
+"""Tasks of an inspection: they read images and return facts about each of them, or compare pairs of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,112 +6,116 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ...distortion.engine import fitting
 from ...errors import EpochbankError
-from ...ingest.block import runs_of_one_shape
-from ...ingest.dhash import likeness
+from ...ingest.block import batches_of_one_shape
+from ...ingest.dhash import dhash
 from ...ingest.near_duplicates import correlating
+from ...ingest.preprocess import Preprocessing, border, examine, to_color_mode_many
+from ...ingest.resize import resizer
 from ...sources import Reader
-from ...sources.decode import BadPicture, Treatment, coloured_run, look_at
-from ...store.digest import picture_digests
+from ...sources.decode import BadImage
+from ...store.digest import image_digests
 
 FACTS = np.dtype(
-    [("height", "<u4"), ("width", "<u4"), ("digest", "<u8", (2,)), ("likeness", "<u8", (2,)), ("flags", "u1")]
+    [("height", "<u4"), ("width", "<u4"), ("digest", "<u8", (2,)), ("dhash", "<u8", (2,)), ("flags", "u1")]
 )  # fmt: skip
-"""What is known of a picture: its size; the digest of its pixels as an import would store them, and its likeness; a sum
-of flags. All 0 but the flag of one that cannot be used."""
-BAD, CONSTANT, BLANK, LIGHT, COLOUR = 1, 2, 4, 8, 16
-"""Cannot be used; all its pixels are the same; they nearly are; light ground; has colour (as `look_at` judges)."""
+"""Facts about an image: size in pixels; digest of its pixels as an import would store them; perceptual hash; flags.
+
+An unusable image has its flag only."""
+BAD, CONSTANT, BLANK, LIGHT, COLOR = 1, 2, 4, 8, 16
+"""Flags: unusable; all pixels are equal; nearly no contrast; light background and color, as `examine` defines them."""
 
 LEAST_CONTRAST = 32
-"""A picture is blank whose darkest and brightest pixels differ by less, of 255, in each channel."""
+"""An image is blank if its darkest and brightest pixel differ by less than this, of 255, in every channel."""
 
-_LARGE, _COLOUR_TOLERANCE = 512, 8
-"""Side from which on `look_at` judges a smaller copy, as is left to it; channels that differ by no more are grey."""
+_LARGE, _COLOR_TOLERANCE = 512, 8
+"""The limits of `examine`: it reduces images with a longer side, and takes smaller differences of channels for gray."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """How pictures are read, and what they are brought to before they are compared."""
+class ImageLoader:
+    """Reads images of a source and preprocesses them, in a worker process."""
 
     reader: Reader
-    treatment: Treatment
-    imported: Treatment
-    """What an import would bring them to, which may be larger."""
+    comparison: Preprocessing
+    """Preprocessing of images that are compared, of limited size."""
+    imported: Preprocessing
+    """Preprocessing of an import."""
     engine: str
 
-    def read(self, indices: np.ndarray) -> Iterator[np.ndarray | BadPicture]:
-        """Pictures at `indices` (int64, ascending) as they are, in runs of one shape."""
-        return runs_of_one_shape(self.reader.read(indices))
+    def read(self, indices: np.ndarray) -> Iterator[np.ndarray | BadImage]:
+        """Yield the images at `indices` (int64, ascending) as they are, in batches of one shape."""
+        return batches_of_one_shape(self.reader.read(indices))
 
-    def fit(self, run: np.ndarray, treatment: Treatment | None = None) -> np.ndarray:
-        """Pictures of one shape, uint8 (n, h, w) or (n, h, w, 3), brought to a treatment's, uint8 (n, H, W, C); None
-        for the one by which they are compared."""
-        treatment = treatment or self.treatment
-        pictures = np.ascontiguousarray(coloured_run(run, treatment))
-        return fitting(self.engine, treatment)(pictures, treatment)
+    def preprocess(self, images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+        """Preprocess images of one shape, uint8 (n, h, w) or (n, h, w, 3), to uint8 (n, H, W, C)."""
+        images = np.ascontiguousarray(to_color_mode_many(images, preprocessing))
+        return resizer(self.engine, preprocessing)(images, preprocessing)
 
 
-def look_at_block(block: tuple[Seen, np.ndarray]) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """The facts (`FACTS`, (n,)) of pictures at indices (int64 (n,), ascending); place and reason of the bad ones."""
-    seen, indices = block
-    facts, bad, at = np.zeros(len(indices), FACTS), [], 0
-    for run in seen.read(indices):
-        if isinstance(run, BadPicture):
-            facts["flags"][at] = BAD
-            bad.append((at, str(run)))
-            at += 1
+def facts_of_block(block: tuple[ImageLoader, np.ndarray]) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """Return facts (`FACTS`, (n,)) about the images at indices (int64 (n,), ascending), and the unusable ones.
+
+    For each unusable image, its number in the block and the reason are returned.
+    """
+    loader, indices = block
+    facts, bad, done = np.zeros(len(indices), FACTS), [], 0
+    for batch in loader.read(indices):
+        if isinstance(batch, BadImage):
+            facts["flags"][done] = BAD
+            bad.append((done, str(batch)))
+            done += 1
         else:
-            facts[at : at + len(run)] = facts_of(run, seen)
-            at += len(run)
-    if at != len(indices):
-        raise ValueError(f"the reader gave {at} pictures; expected {len(indices)}")
+            facts[done : done + len(batch)] = facts_of(batch, loader)
+            done += len(batch)
+    if done != len(indices):
+        raise ValueError(f"the reader gave {done} images; expected {len(indices)}")
     return facts, bad
 
 
-def compare(block: tuple[Seen, np.ndarray]) -> np.ndarray:
-    """Those of pairs of indices (int64 (k, 2)) whose pictures correlate with 0.99 or more.
+def compare_block(block: tuple[ImageLoader, np.ndarray]) -> np.ndarray:
+    """Return those of pairs of indices (int64 (k, 2)) whose images correlate with 0.99 or more.
 
-    Raises `EpochbankError` where one is bad: none was before.
+    All images could be read before; raises `EpochbankError` if one cannot be read any more.
     """
-    seen, pairs = block
+    loader, pairs = block
     indices = np.unique(pairs)
-    pictures: list[np.ndarray] = []
-    for run in seen.read(indices):
-        if isinstance(run, BadPicture):
-            raise EpochbankError("the source changed while it was looked at. Give the same command again.")
-        pictures.extend(seen.fit(run))
-    return indices[correlating(np.searchsorted(indices, pairs), pictures.__getitem__)]
+    images: list[np.ndarray] = []
+    for batch in loader.read(indices):
+        if isinstance(batch, BadImage):
+            raise EpochbankError("the source changed during the inspection. Run the command again.")
+        images.extend(loader.preprocess(batch, loader.comparison))
+    return indices[correlating(np.searchsorted(indices, pairs), images.__getitem__)]
 
 
-def facts_of(run: np.ndarray, seen: Seen) -> np.ndarray:
-    """The facts (`FACTS`, (n,)) of pictures of one shape, uint8 (n, h, w) or (n, h, w, 3)."""
-    run = np.ascontiguousarray(run)
-    facts = np.zeros(len(run), FACTS)
-    facts["height"], facts["width"] = run.shape[1:3]
-    imported = seen.fit(run, seen.imported)
-    facts["digest"] = picture_digests(imported)
-    facts["likeness"] = likeness(imported if seen.imported == seen.treatment else seen.fit(run))
-    contrast = np.ptp(run.reshape(len(run), run.shape[1] * run.shape[2], -1), axis=1).max(axis=1)
-    colour, light = _colour_and_light(run)
+def facts_of(images: np.ndarray, loader: ImageLoader) -> np.ndarray:
+    """Return facts (`FACTS`, (n,)) about images of one shape, uint8 (n, h, w) or (n, h, w, 3)."""
+    images = np.ascontiguousarray(images)
+    facts = np.zeros(len(images), FACTS)
+    facts["height"], facts["width"] = images.shape[1:3]
+    imported = loader.preprocess(images, loader.imported)
+    facts["digest"] = image_digests(imported)
+    same = loader.imported == loader.comparison
+    facts["dhash"] = dhash(imported if same else loader.preprocess(images, loader.comparison))
+    contrast = np.ptp(images.reshape(len(images), images.shape[1] * images.shape[2], -1), axis=1).max(axis=1)
+    color, light = _color_and_light(images)
     for flag, has in ((CONSTANT, contrast == 0), (BLANK, (contrast > 0) & (contrast < LEAST_CONTRAST)),
-                      (LIGHT, light), (COLOUR, colour)):  # fmt: skip
+                      (LIGHT, light), (COLOR, color)):  # fmt: skip
         facts["flags"] |= np.where(has, np.uint8(flag), np.uint8(0))
     return facts
 
 
-def _colour_and_light(run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `look_at` says of each picture, bool (n,) both, many at once."""
-    if max(run.shape[1:3]) > _LARGE:
-        looks = [look_at([Image.fromarray(picture)]) for picture in run]
-        return np.array([look.colour == 1 for look in looks]), np.array([look.light == 1 for look in looks])
-    if run.ndim == 3:
-        return np.zeros(len(run), bool), _light(run)
-    colour = (run.max(axis=3) - run.min(axis=3)).reshape(len(run), -1).max(axis=1) > _COLOUR_TOLERANCE
-    return colour, _light(coloured_run(run, Treatment(run.shape[1], run.shape[2], 1, invert=False))[..., 0])
+def _color_and_light(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each image whether `examine` finds color and a light background, bool (n,) both."""
+    if max(images.shape[1:3]) > _LARGE:
+        examined = [examine([Image.fromarray(image)]) for image in images]
+        return np.array([one.color == 1 for one in examined]), np.array([one.light == 1 for one in examined])
+    if images.ndim == 3:
+        return np.zeros(len(images), bool), _light(images)
+    color = (images.max(axis=3) - images.min(axis=3)).reshape(len(images), -1).max(axis=1) > _COLOR_TOLERANCE
+    gray = to_color_mode_many(images, Preprocessing(images.shape[1], images.shape[2], 1, invert=False))[..., 0]
+    return color, _light(gray)
 
 
-def _light(grey: np.ndarray) -> np.ndarray:
-    """Whether the median of the outermost pixels of each picture (uint8 (n, h, w)) is in the upper half."""
-    border = np.concatenate([grey[:, 0], grey[:, -1], grey[:, :, 0], grey[:, :, -1]], axis=1)
-    return np.median(border, axis=1) >= 128
+def _light(gray: np.ndarray) -> np.ndarray:
+    return np.median(border(gray), axis=1) >= 128

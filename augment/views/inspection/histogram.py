@@ -1,123 +1,75 @@
-"""How many pictures each class has, drawn: a bar for each, or a curve where there are too many."""
+"""Chart of the number of images per class: one bar per class, or a curve if there are many classes."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from ..contact_sheet import ACCENT, CAPTION, FAINT, INK, MARGIN, PAPER, TITLE, shortened
-from ..fonts import written
+from ...shared.fonts import drawable
+from ..contact_sheet import ACCENT, PAPER
 
-_MOST_BARS = 300
-"""Classes that have a bar of their own."""
+_MOST_BARS, _ROWS = 300, 50
+"""Largest number of classes with a bar each, and of bars in one column."""
 _SKEWED = 20
-"""Bars and curve go by powers of ten where the largest class has so many times the pictures of the least."""
-_COLUMN_ROWS, _ROW, _LABEL, _BAR, _NUMBER = 50, 17, 132, 180, 60
-_WIDTH, _HEIGHT, _AXIS = 900, 420, 70
-"""Of the plane of the curve; and what is left of it for numbers."""
-_FILL, _GRID = (238, 212, 196), (208, 200, 192)
+"""The scale is logarithmic if the largest class has at least this many times the images of the smallest."""
+_MOST_CHARACTERS = 22
+"""Longest class name; of a longer one the end is shown."""
 
 
 def histogram(name: str, class_names: Sequence[str], counts: np.ndarray, font: Path | None = None) -> Image.Image:
-    """The classes by how many pictures they have (int (K,)), those with the most first, RGB.
+    """Draw the number of images of each class (int (K,)), the largest class first, RGB.
 
-    Up to 300 classes have a bar and a name each; of more there is a curve. `font` is a file to look for letters in
-    first.
+    Up to 300 classes have a labeled bar each. `font` is a font file that is searched first for the characters of names.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    def text_of(text: str, size: float) -> tuple[str, FontProperties]:
+        shown, path = drawable(text, font)
+        shown = shown if len(shown) <= _MOST_CHARACTERS or text == title else f"...{shown[3 - _MOST_CHARACTERS :]}"
+        return shown.replace("$", r"\$"), FontProperties(fname=path or None, size=size)
+
     order = np.argsort(-counts, kind="stable")
-    counts = counts[order]
-    middle = f"{np.median(counts):,.10g}"
-    each = f"{counts[-1]:,} to {counts[0]:,} each (median {middle})" if counts[0] > counts[-1] else f"{middle} each"
-    title = f"{name}: {counts.sum():,} pictures of {len(counts):,} classes, {each}"
-    scale = _Scale(max(1, int(counts[0])), logarithmic=bool(counts[0] >= _SKEWED * max(1, counts[-1])))
-    if len(counts) <= _MOST_BARS:
-        title += "; bars by powers of ten" if scale.logarithmic else ""
-        return _bars(title, [class_names[number] for number in order], counts, scale, font)
-    return _curve(title, counts, scale)
-
-
-class _Scale(NamedTuple):
-    """From pictures to a share of the longest bar; by powers of ten where classes differ much."""
-
-    most: int
-    logarithmic: bool
-
-    def share(self, count: int) -> float:
-        return math.log1p(count) / math.log1p(self.most) if self.logarithmic else count / self.most
-
-    def marks(self) -> list[int]:
-        if self.logarithmic:
-            return [0, *(10**power for power in range(len(str(self.most))))]
-        return _marks(self.most)
-
-
-def _bars(title: str, names: Sequence[str], counts: np.ndarray, scale: _Scale, font: Path | None) -> Image.Image:
-    columns = -(-len(counts) // _COLUMN_ROWS)
-    rows = -(-len(counts) // columns)
-    step = _LABEL + _BAR + _NUMBER + 16
-    image, pen = _sheet(title, columns * step, rows * _ROW)
-    for place, (name, count) in enumerate(zip(names, counts.tolist(), strict=True)):
-        left, top = MARGIN + place // rows * step, MARGIN + 28 + place % rows * _ROW
-        text, letters = written(name, CAPTION, font)
-        text = shortened(text, letters, _LABEL - 8)
-        pen.text((left + _LABEL - 8 - letters.getlength(text), top), text, INK, letters)
-        length = round(_BAR * scale.share(count))
-        if count:
-            pen.rectangle((left + _LABEL, top + 2, left + _LABEL + max(1, length), top + _ROW - 4), fill=ACCENT)
-        pen.text((left + _LABEL + length + 6, top), *_plain(f"{count:,}"))
-    return image
-
-
-def _curve(title: str, counts: np.ndarray, scale: _Scale) -> Image.Image:
-    """Pictures of a class over its rank."""
-    image, pen = _sheet(title, _WIDTH + _AXIS + 30, _HEIGHT + 76)
-    left, top = MARGIN + _AXIS, MARGIN + 28 + 28
-    bottom = top + _HEIGHT
-
-    def height(count: int) -> int:
-        return bottom - round(_HEIGHT * scale.share(count))
-
-    ranks = np.arange(_WIDTH) * len(counts) // _WIDTH  # Each column of pixels shows the first class that falls on it.
-    heights = [height(count) for count in counts[ranks].tolist()]
-    for x, y in enumerate(heights):
-        pen.line((left + x, y, left + x, bottom), fill=_FILL)
-    for mark in scale.marks():
-        pen.line((left, height(mark), left + _WIDTH, height(mark)), fill=_GRID)
-        text, letters = written(f"{mark:,}", CAPTION)
-        pen.text((left - 8 - letters.getlength(text), height(mark) - 8), text, FAINT, letters)
-    pen.line([(left + x, y) for x, y in enumerate(heights)], fill=ACCENT, width=2)
-    pen.line((left, bottom, left + _WIDTH, bottom), fill=FAINT)
-    for mark in _marks(len(counts)):
-        x = left + round(_WIDTH * mark / len(counts))
-        pen.line((x, bottom, x, bottom + 4), fill=FAINT)
-        text, letters = written(f"{mark:,}", CAPTION)
-        pen.text((x - letters.getlength(text) / 2, bottom + 7), text, FAINT, letters)
-    pen.text((left, bottom + 26), *_plain("classes, those with the most pictures first"))
-    pen.text((MARGIN, top - 26), *_plain("pictures of a class" + (", by powers of ten" if scale.logarithmic else "")))
-    return image
-
-
-def _marks(highest: int) -> list[int]:
-    """Round numbers from 0 to `highest`, at most eight, that an axis is marked with."""
-    step = next(
-        unit * 10**power for power in range(20) for unit in (1, 2, 5) if highest // (unit * 10**power) < 8
-    )  # fmt: skip
-    return list(range(0, highest + 1, step))
-
-
-def _sheet(title: str, width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    text, letters = written(title, TITLE)
-    width = max(width, round(letters.getlength(text)))
-    image = Image.new("RGB", (width + 2 * MARGIN, height + 2 * MARGIN + 28), PAPER)
-    pen = ImageDraw.Draw(image)
-    pen.text((MARGIN, MARGIN - 4), text, INK, letters)
-    return image, pen
-
-
-def _plain(text: str) -> tuple:
-    """What `ImageDraw.text` takes after the place, for a caption."""
-    shown, letters = written(text, CAPTION)
-    return shown, FAINT, letters
+    sizes, median = counts[order], f"{np.median(counts):,.10g}"
+    each = f"{sizes[-1]:,} to {sizes[0]:,} each (median {median})" if sizes[0] > sizes[-1] else f"{median} each"
+    title = f"{name}: {sizes.sum():,} images of {len(sizes):,} classes, {each}"
+    logarithmic = bool(sizes[0] >= _SKEWED * max(1, sizes[-1]))
+    title += ", log scale" if logarithmic else ""
+    scale = {"value": "function", "functions": (np.log1p, np.expm1)} if logarithmic else {"value": "linear"}
+    color, paper = (f"#{bytes(rgb).hex()}" for rgb in (ACCENT, PAPER))
+    figure = Figure((10, 5), dpi=100, layout="constrained", facecolor=paper)
+    if len(sizes) <= _MOST_BARS:
+        columns = -(-len(sizes) // _ROWS)
+        rows = -(-len(sizes) // columns)
+        figure.set_size_inches(max(8.0, 3.9 * columns), 0.17 * rows + 0.8)
+        for number, axes in enumerate(figure.subplots(1, columns, sharex=True, squeeze=False)[0]):
+            some = order[number * rows : (number + 1) * rows]
+            axes.bar_label(axes.barh(range(len(some)), counts[some], color=color), fmt="{:,.0f}", padding=3, fontsize=8)
+            texts, fonts = zip(*(text_of(class_names[label], 9) for label in some.tolist()), strict=True)
+            axes.set_yticks(range(len(some)), texts)
+            for label, properties in zip(axes.get_yticklabels(), fonts, strict=True):
+                label.set_fontproperties(properties)
+            axes.set(ylim=(rows - 0.5, -0.5), frame_on=False)
+            axes.set_xscale(**scale)
+            axes.margins(x=0.2)
+            axes.tick_params(left=False, bottom=False, labelbottom=False)
+    else:
+        axes = figure.subplots()
+        axes.stairs(sizes, fill=True, color=color)
+        axes.set(xlim=(0, len(sizes)), xlabel="classes, the largest first", ylabel="images per class", frame_on=False)
+        axes.set_yscale(**scale)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        if logarithmic:
+            axes.set_yticks([0, *(10**power for power in range(len(str(sizes[0]))))])
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.grid(axis="y", alpha=0.4)
+        axes.set_axisbelow(True)
+    text, properties = text_of(title, 11)
+    figure.suptitle(text, fontproperties=properties, wrap=True)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -1,65 +1,66 @@
-"""What was found in a source as plain JSON values. Pure."""
+"""The report of an inspection as JSON values. Pure functions."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from ...split.report import part_facts
-from ...store.description import PARTS
-from ..fonts import code_point
-from .facts import BAD, BLANK, COLOUR, CONSTANT, LIGHT
+from ...shared.fonts import code_point
+from ...shared.types import SPLITS
+from ...split.report import split_facts
+from .facts import BAD, BLANK, COLOR, CONSTANT, LIGHT
 from .findings import Findings, distinct_pairs
 
 _EXAMPLES = 5
-"""Pictures, pairs, classes and sizes that are told of each kind."""
+"""Number of images, pairs, classes or sizes that are listed of each kind."""
 FEW = 3
-"""A class with fewer pictures, or groups, cannot be in each of the three parts."""
+"""A class with fewer images or groups cannot be in all three splits."""
 
 _SHORT = 8
-"""Letters of a class name whose code points are told."""
+"""Longest class name whose code points are listed."""
 
 
 def report(findings: Findings) -> dict[str, Any]:
-    """`pictures`, `looked_at`, `classes`, `groups`, `parts`, `sizes`, `colour`, `ground`, `wrong`, `import`, `notes`.
+    """Return the keys `images`, `inspected`, `classes`, `groups`, `splits`, `sizes`, `color`, `background`, `problems`,
+    `preprocessing` and `notes`.
 
-    Classes, groups and parts are counted over the whole source, everything else over the pictures looked at.
+    Classes, groups and splits count the whole source, everything else the inspected images.
     """
     scan, facts = findings.scan, findings.facts
-    usable, telling = ~findings.has(BAD), ~findings.has(BAD | CONSTANT | BLANK)
-    colour, light = int(findings.has(COLOUR).sum()), int((telling & findings.has(LIGHT)).sum())
+    usable, contrasted = ~findings.has(BAD), ~findings.has(BAD | CONSTANT | BLANK)
+    color, light = int(findings.has(COLOR).sum()), int((contrasted & findings.has(LIGHT)).sum())
     return {
-        "pictures": len(scan.labels),
-        "looked_at": len(facts),
+        "images": len(scan.labels),
+        "inspected": len(facts),
         "classes": _classes(findings),
         "groups": _groups(findings),
-        "parts": _parts(findings),
+        "splits": _splits(findings),
         "sizes": _sizes(facts["height"][usable], facts["width"][usable]),
-        "colour": {"grey": int(usable.sum()) - colour, "colour": colour},
-        "ground": {"dark": int(telling.sum()) - light, "light": light},
-        "wrong": _wrong(findings),
-        "import": findings.decided,
+        "color": {"gray": int(usable.sum()) - color, "color": color},
+        "background": {"dark": int(contrasted.sum()) - light, "light": light},
+        "problems": _problems(findings),
+        "preprocessing": findings.decided,
         "notes": scan.notes,
     }
 
 
 def class_table(findings: Findings) -> list[dict[str, Any]]:
-    """Of each class, in order: `class`, `code_points`, `pictures`, `groups` and the parts (each where the source has
-    any), `looked_at`, and how many of these are `bad`, `constant`, `blank`, `inverted`, `copies`.
+    """Return the counts of each class, in order.
 
-    Code points are told of names of up to 8 letters.
+    The keys are `class`, `code_points` (for names of up to 8 characters), `images`; `groups` and the splits, if the
+    source has any; `inspected`; and the number of inspected images that are `bad`, `constant`, `blank`, `inverted` and
+    `duplicates`.
     """
     scan, labels = findings.scan, findings.labels
     count = len(scan.class_names)
-    columns: dict[str, np.ndarray] = {"pictures": np.bincount(scan.labels, minlength=count)}
+    columns: dict[str, np.ndarray] = {"images": np.bincount(scan.labels, minlength=count)}
     if scan.groups is not None:
         columns["groups"] = np.bincount(findings.group_pairs[:, 1], minlength=count)
-    if scan.parts is not None:
-        for number, part in enumerate(PARTS):
-            columns[part] = np.bincount(scan.labels[scan.parts == number], minlength=count)
-    columns["looked_at"] = np.bincount(labels, minlength=count)
-    for kind, rows in findings.faults.items():
-        if kind != "alike":
+    if scan.splits is not None:
+        for number, split in enumerate(SPLITS):
+            columns[split] = np.bincount(scan.labels[scan.splits == number], minlength=count)
+    columns["inspected"] = np.bincount(labels, minlength=count)
+    for kind, rows in findings.problems.items():
+        if kind != "near_duplicates":
             columns[kind] = np.bincount(labels[rows[:, 0] if rows.ndim == 2 else rows], minlength=count)
     return [
         {"class": name, "code_points": code_points(name)} | {key: int(column[label]) for key, column in columns.items()}
@@ -68,12 +69,12 @@ def class_table(findings: Findings) -> list[dict[str, Any]]:
 
 
 def code_points(name: str) -> str:
-    """`U+304B U+3099`; empty for a name that is longer than a character may be."""
+    """Return the code points of a short name, `U+304B U+3099`; '' for a longer one."""
     return " ".join(map(code_point, name)) if len(name) <= _SHORT else ""
 
 
 def spread_of(counts: np.ndarray) -> dict[str, float]:
-    """`min`, `median` and `max` of numbers; 0 where there are none."""
+    """Return `min`, `median` and `max` of numbers; 0 if there are none."""
     if not len(counts):
         return {"min": 0, "median": 0, "max": 0}
     return {"min": int(counts.min()), "median": float(np.median(counts)), "max": int(counts.max())}
@@ -86,7 +87,7 @@ def _classes(findings: Findings) -> dict[str, Any]:
     fewest, most = order[:_EXAMPLES].tolist(), order[::-1][:_EXAMPLES].tolist()
     return {
         "count": len(names),
-        "pictures": spread_of(counts),
+        "images": spread_of(counts),
         "fewest": {names[label]: int(counts[label]) for label in fewest},
         "most": {names[label]: int(counts[label]) for label in most},
         "table": class_table(findings),
@@ -100,22 +101,22 @@ def _groups(findings: Findings) -> dict[str, Any] | None:
     pairs, count = findings.group_pairs, len(scan.group_names)
     return {
         "count": count,
-        "pictures": spread_of(np.bincount(scan.groups, minlength=count)),
+        "images": spread_of(np.bincount(scan.groups, minlength=count)),
         "classes": spread_of(np.bincount(pairs[:, 0], minlength=count)),
-        "groups_of_a_class": spread_of(np.bincount(pairs[:, 1], minlength=len(scan.class_names))),
+        "groups_per_class": spread_of(np.bincount(pairs[:, 1], minlength=len(scan.class_names))),
     }
 
 
-def _parts(findings: Findings) -> dict[str, Any] | None:
+def _splits(findings: Findings) -> dict[str, Any] | None:
     scan = findings.scan
-    if scan.parts is None:
+    if scan.splits is None:
         return None
     found = {}
-    for number, part in enumerate(PARTS):
-        rows = np.flatnonzero(scan.parts == number)
+    for number, split in enumerate(SPLITS):
+        rows = np.flatnonzero(scan.splits == number)
         groups = None if scan.groups is None else scan.groups[rows]
-        found[part] = asdict(part_facts(scan.labels[rows], groups, scan.class_names))
-    return found | {"unsaid": int((scan.parts < 0).sum())}
+        found[split] = split_facts(scan.labels[rows], groups, scan.class_names).to_json()
+    return found | {"unassigned": int((scan.splits < 0).sum())}
 
 
 def _sizes(heights: np.ndarray, widths: np.ndarray) -> dict[str, Any]:
@@ -126,58 +127,59 @@ def _sizes(heights: np.ndarray, widths: np.ndarray) -> dict[str, Any]:
         "height": spread_of(heights),
         "width": spread_of(widths),
         "common": [
-            {"height": int(sizes[at] >> 32), "width": int(sizes[at] & 0xFFFFFFFF), "pictures": int(counts[at])}
+            {"height": int(sizes[at] >> 32), "width": int(sizes[at] & 0xFFFFFFFF), "images": int(counts[at])}
             for at in common
         ],
     }
 
 
-def _wrong(findings: Findings) -> dict[str, Any]:
-    """Of each kind: how many, and a few of them."""
-    scan, found = findings.scan, findings.faults
-    told = {
-        kind: {"pictures": len(rows), "examples": [_origin(findings, row) for row in rows[:_EXAMPLES].tolist()]}
-        for kind, rows in found.items()
+def _problems(findings: Findings) -> dict[str, Any]:
+    """Return number and examples of each kind of problem."""
+    scan = findings.scan
+    found = {
+        kind: {"images": len(rows), "examples": [_origin(findings, row) for row in rows[:_EXAMPLES].tolist()]}
+        for kind, rows in findings.problems.items()
         if rows.ndim == 1 and kind != "bad"
     }
     bad = [(_origin(findings, row), reason) for row, reason in [*findings.bad.items()][:_EXAMPLES]] + scan.bad
-    copies = _told_pairs(findings, findings.copies)
-    copies["constant"] = int(findings.has(CONSTANT)[findings.copies[:, 0]].sum())
+    duplicates = _pairs(findings, findings.duplicates)
+    duplicates["constant"] = int(findings.has(CONSTANT)[findings.duplicates[:, 0]].sum())
     return {
         "bad": {
-            "pictures": len(findings.bad) + len(scan.bad),
-            "examples": [{"origin": origin, "why": reason} for origin, reason in bad[:_EXAMPLES]],
+            "images": len(findings.bad) + len(scan.bad),
+            "examples": [{"origin": origin, "reason": reason} for origin, reason in bad[:_EXAMPLES]],
         },
-        **told,
-        "copies": copies,
-        "alike": _told_pairs(findings, findings.alike) | {"complete": findings.alike_complete},
-        "torn_groups": _torn_groups(findings),
-        "few_pictures": _few(findings, np.bincount(scan.labels, minlength=len(scan.class_names))),
+        **found,
+        "duplicates": duplicates,
+        "near_duplicates": _pairs(findings, findings.near_duplicates) | {"complete": findings.near_duplicates_complete},
+        "groups_across_splits": _groups_across_splits(findings),
+        "few_images": _few(findings, np.bincount(scan.labels, minlength=len(scan.class_names))),
         "few_groups": _few_groups(findings),
     }
 
 
-def _told_pairs(findings: Findings, pairs: np.ndarray) -> dict[str, Any]:
+def _pairs(findings: Findings, pairs: np.ndarray) -> dict[str, Any]:
+    """Return number and examples of `pairs` of rows; how many are of two classes, and of two splits."""
     scan, indices = findings.scan, findings.indices[pairs]
     labels = scan.labels[indices]
-    parts = None if scan.parts is None else scan.parts[indices]
-    across = 0 if parts is None else int(((parts[:, 0] != parts[:, 1]) & (parts >= 0).all(axis=1)).sum())
+    splits = None if scan.splits is None else scan.splits[indices]
+    across = 0 if splits is None else int(((splits[:, 0] != splits[:, 1]) & (splits >= 0).all(axis=1)).sum())
     first = findings.worst_first(pairs)[:_EXAMPLES].tolist()
     return {
-        "pictures": len(pairs),
-        "other_class": int((labels[:, 0] != labels[:, 1]).sum()),
-        "other_part": across,
-        "examples": [{"origin": _origin(findings, one), "of": _origin(findings, two)} for one, two in first],
+        "images": len(pairs),
+        "across_classes": int((labels[:, 0] != labels[:, 1]).sum()),
+        "across_splits": across,
+        "examples": [{"origin": _origin(findings, one), "other": _origin(findings, other)} for one, other in first],
     }
 
 
-def _torn_groups(findings: Findings) -> int:
-    """Groups that the source's own parts tear apart."""
+def _groups_across_splits(findings: Findings) -> int:
+    """Return the number of groups that the splits of the source divide."""
     scan = findings.scan
-    if scan.groups is None or scan.parts is None:
+    if scan.groups is None or scan.splits is None:
         return 0
-    said = scan.parts >= 0
-    pairs = distinct_pairs(scan.groups[said], scan.parts[said])
+    assigned = scan.splits >= 0
+    pairs = distinct_pairs(scan.groups[assigned], scan.splits[assigned])
     return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
 
 
@@ -189,7 +191,7 @@ def _few_groups(findings: Findings) -> dict[str, Any]:
 
 
 def _few(findings: Findings, counts: np.ndarray) -> dict[str, Any]:
-    """Classes of which there are fewer than one for each part."""
+    """Return the classes whose count is too small for all three splits."""
     few = np.flatnonzero(counts < FEW).tolist()
     return {"classes": len(few), "examples": [findings.scan.class_names[label] for label in few[:_EXAMPLES]]}
 

@@ -1,4 +1,4 @@
-"""A source file that `augment import` made, as a source that can be looked at."""
+"""A source file as a source that can be inspected."""
 
 import math
 from collections.abc import Iterator
@@ -12,39 +12,39 @@ import numpy as np
 from ...ingest.source_file import SourceFile, open_source_file
 from ...sources import Scan
 
-_RUN_BYTES, _ORIGINS = 8 << 20, 4096
+_BATCH_BYTES, _ORIGINS = 8 << 20, 4096
 
 
 @dataclass(frozen=True)
 class _RowsReader:
     file: SourceFile
-    """Without names: it is sent with every task."""
+    """Without names, because it is sent with every task."""
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        step = max(1, _RUN_BYTES // math.prod(self.file.shape))
+        step = max(1, _BATCH_BYTES // math.prod(self.file.shape))
         for start in range(0, len(indices), step):
-            run = self.file.read(indices[start : start + step])
-            yield run[..., 0] if run.shape[3] == 1 else run
+            images = self.file.read(indices[start : start + step])
+            yield images[..., 0] if images.shape[3] == 1 else images
 
     def origin(self, index: int) -> str:
         return _origins(self.file.path, index // _ORIGINS)[index % _ORIGINS]
 
 
 @lru_cache(maxsize=16)
-def _origins(path: Path, run: int) -> list[str]:
-    """Where the pictures of a run came from: of many pictures, a file is not opened for each."""
+def _origins(path: Path, number: int) -> list[str]:
+    """Return a block of origins, so that the file is not opened for each image."""
     with h5py.File(path, "r", locking="best-effort") as file:
-        return file["origin"].asstr()[run * _ORIGINS : (run + 1) * _ORIGINS].tolist()
+        return file["origin"].asstr()[number * _ORIGINS : (number + 1) * _ORIGINS].tolist()
 
 
 class SourceFileSource:
-    """A source file, read by its columns."""
+    """Reads the columns of a source file."""
 
     def __init__(self, path: Path):
         self.path, self.name, self._file = path, path.stem, open_source_file(path)
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
-        """Labels, groups and parts as the import recorded them; what it left out is told as bad."""
+        """Return labels, groups and splits as imported; images that the import left out count as unusable."""
         file = self._file
         return Scan(
             reader=_RowsReader(replace(file, class_names=[], group_names=None)),
@@ -54,7 +54,7 @@ class SourceFileSource:
             group_names=file.group_names,
             size=file.shape[:2],
             channels=file.shape[2],
-            parts=file.column("part") if file.parts else None,
+            splits=file.column("split") if file.splits else None,
             bad=file.skipped_names() if file.skipped else [],
-            notes=[f"when it was imported: {file.decided}"],
+            notes=[f"imported earlier: {file.decided}"],
         )

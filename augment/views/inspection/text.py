@@ -1,78 +1,82 @@
-"""What was found in a source as lines for people. Pure."""
+"""The report of an inspection as text. Pure functions."""
 
 from typing import Any
 
 import numpy as np
 
-from ...split.report import PartFacts, part_lines
-from ...store.description import PARTS
-from ..fonts import code_point
+from ...shared.fonts import code_point
+from ...shared.progress import counted
+from ...shared.types import SPLITS
+from ...split.report import SplitFacts, split_table
 from .facts import LEAST_CONTRAST
 from .report import FEW
 
 _LISTED = 20
-"""Classes that have a bar of their own."""
+"""Largest number of classes with a bar each."""
 _BINS = 10
 _BAR = 40
-"""Letters of the longest bar."""
+"""Characters of the longest bar."""
 _NAME = 24
-"""Letters of a class name before its bar."""
+"""Characters of a class name before its bar."""
 
-_ONE = {"pictures": "picture", "classes": "class", "groups": "group", "rows": "row", "columns": "column"}
+_ONE = {"images": "image", "classes": "class", "groups": "group", "rows": "row", "columns": "column"}
 
 _KINDS = {
-    "bad": "cannot be used: `augment run` refuses them, or leaves them out with --on-bad skip",
-    "constant": "have one colour throughout",
-    "blank": f"have nearly no contrast: less than {LEAST_CONTRAST} of 255",
-    "inverted": "have a {fewer} ground where most have a {more} one",
+    "bad": ("unusable", "`augment run` refuses these, or omits them with --on-bad skip"),
+    "constant": ("constant", "all pixels are equal"),
+    "blank": ("nearly blank", f"the contrast is below {LEAST_CONTRAST} of 255"),
+    "inverted": ("inverted", "these have a {rare} background, most have a {common} one"),
+    "duplicates": ("duplicates", "identical to another image"),
+    "near_duplicates": ("near-duplicates", "nearly identical"),
 }
+"""Name and explanation of each kind of problem."""
 
 
 def report_lines(facts: dict[str, Any]) -> list[str]:
-    """The report (with `name`, `kind`, `source`, `next`) for people."""
-    looked = "all looked at"
-    if facts["looked_at"] < facts["pictures"]:
-        looked = f"{facts['looked_at']:,} looked at, evenly spaced"
-    lines = [
+    """Return the result of `inspect` as text."""
+    inspected = "all inspected"
+    if facts["inspected"] < facts["images"]:
+        inspected = f"{facts['inspected']:,} inspected, evenly spaced"
+    return [
         f"source       {facts['source']} ({facts['kind']})",
-        f"pictures     {facts['pictures']:,}, {looked}",
+        f"images       {facts['images']:,}, {inspected}",
         *_class_lines(facts["classes"]),
         *_group_lines(facts["groups"]),
-        *_part_lines(facts["parts"], facts["classes"]["count"]),
-        *_size_lines(facts["sizes"], "all of them" if facts["looked_at"] == facts["pictures"] else "all looked at"),
-        f"colour       {_shares(facts['colour'], {'grey': 'grey', 'colour': 'in colour'})}",
-        f"ground       {_shares(facts['ground'], {'dark': 'dark', 'light': 'light'})}",
-        f"imported     {facts['import']}",
+        *_split_lines(facts["splits"], facts["classes"]["count"]),
+        *_size_lines(facts["sizes"], "all images" if facts["inspected"] == facts["images"] else "all inspected images"),
+        f"color        {_shares(facts['color'], {'gray': 'gray', 'color': 'colored'})}",
+        f"background   {_shares(facts['background'], {'dark': 'dark', 'light': 'light'})}",
+        f"import       {facts['preprocessing']}",
         *(f"note         {note}" for note in facts["notes"]),
         "",
-        *_wrong_lines(facts["wrong"], facts["ground"], facts["parts"] is not None),
+        *_problem_lines(facts["problems"], facts["background"], facts["splits"] is not None),
         "",
-        f"Next: {facts['next'] or 'mend the pictures; none can be used as it is'}",
+        f"Next: {facts['next'] or 'fix the images; none of them can be used'}",
     ]
-    return lines
 
 
 def _class_lines(classes: dict[str, Any]) -> list[str]:
     table = classes["table"]
-    counts = np.array([row["pictures"] for row in table])
-    lines = [f"classes      {classes['count']:,}: {_range(classes['pictures'], 'pictures')} each"]
-    if classes["pictures"]["min"] < classes["pictures"]["max"] and len(table) > _LISTED:
+    counts = np.array([row["images"] for row in table])
+    lines = [f"classes      {classes['count']:,}: {_range(classes['images'], 'images')} each"]
+    if classes["images"]["min"] < classes["images"]["max"] and len(table) > _LISTED:
         lines += [f"  {key:10} {_counts(classes[key])}" for key in ("most", "fewest")]
     if len(table) <= _LISTED:
-        return lines + [f"  {_named(row['class']):{_NAME}} {_bar(row['pictures'], counts)}" for row in table]
+        return lines + [f"  {_named(row['class']):{_NAME}} {_bar(row['images'], counts)}" for row in table]
     bins = bins_of(counts)
-    held = np.array([count for _, _, count in bins])
+    heights = np.array([count for _, _, count in bins])
     ranges = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high, _ in bins]
     return lines + [
-        f"  {f'{told} pictures':{_NAME}} {_bar(count, held)} {'class' if count == 1 else 'classes'}"
-        for told, count in zip(ranges, held.tolist(), strict=True)
+        f"  {f'{sizes} images':{_NAME}} {_bar(count, heights)} {'class' if count == 1 else 'classes'}"
+        for sizes, count in zip(ranges, heights.tolist(), strict=True)
     ]
 
 
 def bins_of(counts: np.ndarray) -> list[tuple[int, int, int]]:
-    """(least, most, how many) for ranges of whole numbers that cover `counts` (int (n,), n > 0).
+    """Return the bins (least, most, number of counts) of a histogram of `counts` (int (n,), n > 0).
 
-    Up to 10 ranges of one width; or, where the largest is 16 times the least or more, up to the powers of two.
+    There are up to 10 bins of equal width; or, if the largest count is at least 16 times the smallest, one bin for each
+    power of two.
     """
     least, most = int(counts.min()), int(counts.max())
     if most >= 16 * max(1, least):
@@ -80,8 +84,8 @@ def bins_of(counts: np.ndarray) -> list[tuple[int, int, int]]:
     else:
         edges = list(range(least, most + 1, -(-(most - least + 1) // _BINS)))
     ends = [edge - 1 for edge in edges[1:]] + [most]
-    held = np.histogram(counts, [*edges, most + 1])[0].tolist()
-    return [(max(low, least), high, count) for low, high, count in zip(edges, ends, held, strict=True)]
+    heights = np.histogram(counts, [*edges, most + 1])[0].tolist()
+    return [(max(low, least), high, count) for low, high, count in zip(edges, ends, heights, strict=True)]
 
 
 def _bar(count: int, counts: np.ndarray) -> str:
@@ -92,84 +96,77 @@ def _bar(count: int, counts: np.ndarray) -> str:
 def _group_lines(groups: dict[str, Any] | None) -> list[str]:
     if groups is None:
         return ["groups       none"]
-    pictures, classes = _range(groups["pictures"], "pictures"), _range(groups["classes"], "classes")
-    of_class = _range(groups["groups_of_a_class"], "groups")
-    return [f"groups       {groups['count']:,}: {pictures} and {classes} each; {of_class} to a class"]
+    images, classes = _range(groups["images"], "images"), _range(groups["classes"], "classes")
+    per_class = _range(groups["groups_per_class"], "groups")
+    return [f"groups       {groups['count']:,}: {images} and {classes} each; {per_class} per class"]
 
 
-def _part_lines(parts: dict[str, Any] | None, classes: int) -> list[str]:
-    if parts is None:
-        return ["parts        none that the source names"]
-    lines = part_lines({part: PartFacts(**parts[part]) for part in PARTS}, classes)
-    unsaid = [f"  {'unsaid':10} {parts['unsaid']:,} pictures"] if parts["unsaid"] else []
-    return ["parts        as the source names them", *lines, *unsaid]
+def _split_lines(splits: dict[str, Any] | None, classes: int) -> list[str]:
+    if splits is None:
+        return ["splits       none defined by the source"]
+    lines = split_table({split: SplitFacts.from_json(splits[split]) for split in SPLITS}, classes)
+    unassigned = [f"  {'unassigned':10} {counted(splits['unassigned'], 'image')}"] if splits["unassigned"] else []
+    return ["splits       defined by the source", *lines, *unassigned]
 
 
-def _size_lines(sizes: dict[str, Any], all_of_them: str) -> list[str]:
+def _size_lines(sizes: dict[str, Any], all_images: str) -> list[str]:
     common = sizes["common"]
     if sizes["count"] == 0:
         return []
     if sizes["count"] == 1:
-        return [f"size         {common[0]['height']} x {common[0]['width']}, {all_of_them}"]
-    told = ", ".join(f"{one['height']} x {one['width']} ({one['pictures']:,})" for one in common)
+        return [f"size         {common[0]['height']} x {common[0]['width']}, {all_images}"]
+    listed = ", ".join(f"{one['height']} x {one['width']} ({one['images']:,})" for one in common)
     return [
         f"sizes        {sizes['count']:,}: {_range(sizes['height'], 'rows')}, {_range(sizes['width'], 'columns')}",
-        f"  the most   {told}",
+        f"  most often {listed}",
     ]
 
 
-def _wrong_lines(wrong: dict[str, Any], ground: dict[str, int], has_parts: bool) -> list[str]:
-    lines, none = [], []
-    fewer, more = sorted(ground, key=lambda one: ground[one])
-    for kind, why in _KINDS.items():
-        if wrong[kind]["pictures"]:
-            lines.append(f"  {kind:10} {wrong[kind]['pictures']:,} pictures {why.format(fewer=fewer, more=more)}")
-            lines += _examples(wrong[kind], [_example(one) for one in wrong[kind]["examples"]])
-        else:
-            none.append(kind)
-    lines += _pair_lines(wrong["copies"], "copies", "pictures are copies of others, pixel for pixel")
-    lines += _pair_lines(wrong["alike"], "alike", "pairs of pictures are nearly the same")
-    none += [name for name, key in (("copies", "copies"), ("nearly alike", "alike")) if not wrong[key]["pictures"]]
-    if wrong["torn_groups"]:
-        lines.append(f"  torn       {wrong['torn_groups']:,} groups are in several parts: see --split fractions")
-    told = 0
-    for key, what in (("few_pictures", "pictures"), ("few_groups", "groups")):
-        few, some = wrong[key]["classes"], [_named(name) for name in wrong[key]["examples"]]
-        if few > told and not has_parts:
-            told = few
+def _problem_lines(problems: dict[str, Any], background: dict[str, int], has_splits: bool) -> list[str]:
+    lines, absent = [], []
+    rare, common = sorted(background, key=lambda one: background[one])
+    for kind, (name, why) in _KINDS.items():
+        found = problems[kind]
+        if not found["images"]:
+            absent.append(name)
+            continue
+        least = "" if found.get("complete", True) else "at least "
+        count = counted(found["images"], "pair" if kind == "near_duplicates" else "image")
+        details = ", ".join([why.format(rare=rare, common=common), *_pair_details(found)])
+        lines.append(f"  {name:15} {least}{count}: {details}")
+        more = found["images"] - len(found["examples"])
+        lines += [f"                    {_example(one)}" for one in found["examples"]]
+        lines += [f"                    and {more:,} more"] if more else []
+    if problems["groups_across_splits"]:
+        count = counted(problems["groups_across_splits"], "group")
+        lines.append(f"  {'divided groups':15} {count} in several splits; --split fractions keeps groups together")
+    shown = 0
+    for key, what in (("few_images", "images"), ("few_groups", "groups")):
+        few, names = problems[key]["classes"], [_named(name) for name in problems[key]["examples"]]
+        if few > shown and not has_splits:
+            shown = few
             lines.append(
-                f"  few        {few:,} classes have fewer than {FEW} {what}, so that not every part can have one: "
-                f"{', '.join(some)}{', ...' if few > len(some) else ''}"
+                f"  {f'few {what}':15} {few:,} {'class has' if few == 1 else 'classes have'} fewer than {FEW} {what}, "
+                f"too few for all splits: {', '.join(names)}{', ...' if few > len(names) else ''}"
             )
-    checked = [f"  none       is {', '.join(none)}"] if none else []
-    return ["What looks wrong:", *lines, *checked] if lines else [f"Nothing looks wrong: none is {', '.join(none)}."]
+    if not lines:
+        return [f"No problems found: no images are {', '.join(absent)}."]
+    return ["Problems:", *lines, *([f"  {'not found':15} {', '.join(absent)}"] if absent else [])]
 
 
-def _pair_lines(found: dict[str, Any], kind: str, what: str) -> list[str]:
-    if not found["pictures"]:
-        return []
-    more = [
-        f"{found[key]:,} {told}"
-        for key, told in (("other_class", "under another class"), ("other_part", "in another part"),
-                          ("constant", "of one colour throughout"))
-        if found.get(key)
-    ]  # fmt: skip
-    least = "" if found.get("complete", True) else "at least "
-    line = f"  {kind:10} {least}{found['pictures']:,} {what}" + (f": {', '.join(more)}" if more else "")
-    return [line, *_examples(found, [f"{one['origin']} and {one['of']}" for one in found["examples"]])]
+def _pair_details(found: dict[str, Any]) -> list[str]:
+    kinds = (("across_classes", "of another class"), ("across_splits", "in another split"), ("constant", "constant"))
+    return [f"{found[key]:,} {text}" for key, text in kinds if found.get(key)]
 
 
 def _example(one: Any) -> str:
-    return f"{one['origin']} {one['why']}" if isinstance(one, dict) else str(one)
-
-
-def _examples(found: dict[str, Any], told: list[str]) -> list[str]:
-    more = found["pictures"] - len(told)
-    return [f"               {one}" for one in told] + ([f"               and {more:,} more"] if more else [])
+    if isinstance(one, str):
+        return one
+    return f"{one['origin']} and {one['other']}" if "other" in one else f"{one['origin']} {one['reason']}"
 
 
 def _range(spread: dict[str, float], what: str) -> str:
-    """`16 pictures`, or `3 to 20 pictures (median 16)`."""
+    """Return `16 images`, or `3 to 20 images (median 16)`."""
     if spread["min"] == spread["max"]:
         return f"{spread['min']:,} {what if spread['min'] != 1 else _ONE[what]}"
     return f"{spread['min']:,} to {spread['max']:,} {what} (median {spread['median']:,.10g})"
@@ -177,10 +174,10 @@ def _range(spread: dict[str, float], what: str) -> str:
 
 def _shares(counts: dict[str, int], words: dict[str, str]) -> str:
     total = sum(counts.values())
-    held = [(words[key], count) for key, count in counts.items() if count]
-    if len(held) <= 1:
-        return f"all {held[0][0]}" if held else "nothing to tell it by"
-    return ", ".join(f"{word} {count:,} ({100 * count / total:.1f} %)" for word, count in held)
+    present = [(words[key], count) for key, count in counts.items() if count]
+    if len(present) <= 1:
+        return f"all {present[0][0]}" if present else "unknown, because no image has contrast"
+    return ", ".join(f"{word} {count:,} ({100 * count / total:.1f} %)" for word, count in present)
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -188,6 +185,6 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _named(name: str) -> str:
-    """A name on one line; of a long one its end: of a path, it tells the most."""
-    name = "".join(letter if letter.isprintable() else code_point(letter) for letter in name) or "''"
+    """Return a name on one line; of a long one the end, which is the most informative part of a path."""
+    name = "".join(character if character.isprintable() else code_point(character) for character in name) or "''"
     return name if len(name) <= _NAME else f"...{name[3 - _NAME :]}"
