@@ -1,6 +1,6 @@
-"""The command line of stage 1. It translates words into calls and results into text; nothing else.
+"""The command line of stage 1. It parses arguments, calls `epochbank.api`, and prints the results.
 
-Modules are imported by the command that needs them: `--help` needs none.
+Each command imports what it needs, so that `--help` is fast.
 """
 
 import json
@@ -10,12 +10,9 @@ from typing import Any
 import click
 
 from .. import __version__
-from .console import HELP, Commands, say
+from .console import HELP, Commands, notify
 from .options import (
-    balance_of,
-    execution_of,
     import_options,
-    import_settings,
     jobs_option,
     json_option,
     recipe_option,
@@ -23,14 +20,13 @@ from .options import (
     seed_option,
     sets_option,
     source_options,
-    source_settings,
 )
 
 
 @click.group(cls=Commands, context_settings=HELP)
 @click.version_option(__version__, prog_name="epochbank")
 def main() -> None:
-    """Distort a labelled image set once, overnight, on all cores; train from it as often as you like.
+    """Augment a labeled image set once, overnight, on all cores; train on it as often as you like.
 
     \b
     Start here:
@@ -43,18 +39,18 @@ def main() -> None:
 @main.command()
 @click.argument("source")
 @run_options
-@click.option("--profile", is_flag=True, help="Say where the time went, by step and operation.")
-@click.option("--print-path", is_flag=True, help="Print nothing but the set's path, for scripts.")
-def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_path: bool, **words: Any) -> None:
-    """Make a set, or what is missing of it.
+@click.option("--profile", is_flag=True, help="Print where the time went, by step and operation.")
+@click.option("--print-path", is_flag=True, help="Print only the set's path, for scripts.")
+def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
+    """Generate a set, or what is missing of it.
 
-    The set holds SOURCE, split, and its training part distorted by a recipe, epoch after epoch.
+    The set holds the training, validation and test splits of SOURCE, and distorted epochs of the training split.
 
-    SOURCE is `digits`, a folder with a folder per class, a .zip of one, an .npz or HDF5 file (`images`,
-    `labels`, optional `groups`, `parts`, `class_names`), a .csv (path, label, group, part), a folder of IDX
-    files (MNIST), files of the ETL Character Database or their archives, `python:module:function`, or a
-    file that `augment import` made. Interrupted, the same command goes on where it was; with more
-    --epochs it adds only those.
+    SOURCE is `digits`, a folder with one folder per class, a .zip of one, an .npz or HDF5 file (`images`,
+    `labels`, optionally `groups`, `splits`, `class_names`), a .csv (path, label, group, split), a folder of IDX
+    files (MNIST), files of the ETL Character Database or their archives, `python:module:function`, or a file
+    written by `augment import`. If the command is interrupted, run it again to continue. With a larger --epochs
+    it generates only the new epochs.
 
     \b
     Examples:
@@ -65,102 +61,70 @@ def run(source: str, recipe: str, seed: int, sets: Path, profile: bool, print_pa
       augment run letters/ --per-class 200:2000
       augment run digits --epochs 7 --profile
     """
-    from .distortion.recipe import load_recipe
-    from .generation.generate import generate
-    from .generation.request import Request, prepare_source
-    from .split.holdout import HeldOut
-    from .views.info import info, info_lines, split_lines
+    from .. import api
+    from .views.info import info_lines, split_lines
 
-    loaded, execution, balance = load_recipe(recipe), execution_of(words), balance_of(words)
-    held_out = HeldOut(words["validation"], words["test"])
-    file = prepare_source(source, sets, import_settings(words), execution.jobs)
-    request = Request(file, source, loaded, seed, held_out, balance, words["split"] == "source")
-    outcome = generate(request, sets, execution)
+    result = api.run(source, **keywords)
     if print_path:
-        for line in split_lines(info(outcome.directory)) if outcome.log is not None else []:
-            say(line.strip())
-        click.echo(outcome.directory)
+        for line in split_lines(api.info(result.directory)) if result.log is not None else []:
+            notify(line.strip())
+        click.echo(result.directory)
         return
-    if outcome.log is None:
-        click.echo(f"{outcome.directory} holds all of it already: nothing to do.")
+    if result.log is None:
+        click.echo(f"{result.directory} is complete: nothing to do.")
         return
-    click.echo("\n".join([*info_lines(info(outcome.directory), notes=False), *outcome.log.lines()]))
+    click.echo("\n".join([*info_lines(api.info(result.directory), notes=False), *result.log.lines()]))
     if profile:
-        click.echo("\n" + "\n".join(outcome.log.profile.lines()))
-    click.echo(f"\nNext: train fit {outcome.directory}    (look at it: augment preview {outcome.directory})")
+        click.echo("\n" + "\n".join(result.log.profile.lines()))
+    click.echo(f"\nNext: train fit {result.directory}    (to look at it: augment preview {result.directory})")
 
 
 @main.command()
 @click.argument("source")
 @run_options
-def plan(source: str, recipe: str, seed: int, sets: Path, **words: Any) -> None:
-    """Forecast pictures, bytes and hours.
+@json_option
+def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
+    """Estimate images, bytes and hours of a run.
 
-    It says what `augment run` with the same words would write, how long it would take on this machine and
-    on more cores, from a trial with a sample, and whether the disk can hold it; it writes nothing.
+    Print what `augment run` with the same arguments would write, how long it would take on this machine and on
+    more cores, measured by a calibration run with a sample of the images, and whether the disk can hold it.
+    Nothing is written.
 
     \b
-    Example:
+    Examples:
       augment plan digits --epochs 20
+      augment plan digits --epochs 20 --json
     """
-    from .distortion.recipe import load_recipe
-    from .generation.forecast import forecast, refuse_what_the_disk_cannot_hold
-    from .generation.request import Request, find_source
-    from .split.holdout import HeldOut
+    from .. import api
+    from .shared.disk_space import check_disk_space
 
-    options, execution, loaded = import_settings(words), execution_of(words), load_recipe(recipe)
-    held_out = HeldOut(words["validation"], words["test"])
-    found = find_source(source, sets, options)
-    request = None
-    if found.file is not None:
-        obey = words["split"] == "source"
-        request = Request(found.file, source, loaded, seed, held_out, balance_of(words), obey).as_stored(sets)
-    reckoned = forecast(
-        found,
-        source,
-        request.recipe if request is not None else loaded,
-        options,
-        execution,
-        held_out,
-        balance_of(words),
-        stored=request.directory(sets) if request is not None and request.existing(sets) else None,
-    )
-    click.echo(f"set       {request.directory(sets) if request else 'its name is known once the source is imported'}")
-    click.echo("\n".join(reckoned.lines()))
-    refuse_what_the_disk_cannot_hold(reckoned, sets)
+    planned = api.plan(source, sets=sets, **keywords)
+    click.echo(json.dumps(planned.to_json(), indent=2) if as_json else "\n".join(planned.lines()))
+    check_disk_space(sets, planned.bytes, "the set and its source file" if planned.import_estimate else "the set")
 
 
 @main.command()
 @click.argument("source", metavar="SOURCE|SET")
-@click.option("--out", type=click.Path(path_type=Path), default="preview.png", help="The PNG to write.")
+@click.option("--out", type=click.Path(path_type=Path), default="preview.png", help="Path of the PNG to write.")
 @recipe_option
 @seed_option
 @import_options
 @sets_option
-def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words: Any) -> None:
-    """Draw originals beside their distortions.
+def preview(source: str, out: Path, **keywords: Any) -> None:
+    """Draw originals with their distortions.
 
-    The contact sheet, a PNG, says under each picture what was done. Of a SET it shows what is
-    stored, in as many columns as there are epochs, up to eight.
+    Write a contact sheet (PNG) with the distortion under each image. For a SET it shows stored images, one column
+    per epoch, up to eight.
 
     \b
     Examples:
       augment preview digits --out preview.png
       augment preview sets/digits-kanji-1f2e3d4c --out stored.png
     """
-    from .distortion.recipe import load_recipe
-    from .generation.request import find_source
+    from .. import api
     from .views.contact_sheet import save
-    from .views.preview import preview_set, preview_source
 
-    directory = next((path for path in (Path(source), sets / source) if (path / "set.json").exists()), None)
-    if directory is not None:
-        sheet = preview_set(directory)
-    else:
-        options = import_settings(words)
-        found = find_source(source, sets, options)
-        sheet = preview_source(found, load_recipe(recipe), options, seed)
-    save(sheet, out)
+    save(api.preview(source, **keywords), out)
 
 
 @main.command("import")
@@ -168,70 +132,57 @@ def preview(source: str, out: Path, recipe: str, seed: int, sets: Path, **words:
 @click.argument("file", type=click.Path(path_type=Path))
 @import_options
 @jobs_option
-def import_(source: str, file: Path, jobs: int | None, **words: Any) -> None:
-    """Import a source once, into a file.
+def import_(source: str, file: Path, **keywords: Any) -> None:
+    """Import a source once, into a source file.
 
-    `augment run` takes the source FILE as its SOURCE, on any machine. Without this command it imports
-    by itself, into sets/sources/.
+    `augment run` takes FILE as its SOURCE, on any machine. Without this command, `augment run` imports the source
+    itself, into sets/sources/.
 
     \b
     Example:
       augment import omniglot.zip omniglot.h5 --size 64x64 --group-pattern '_(\\d+)\\.png$'
     """
-    from .errors import EpochbankError
-    from .ingest.importer import import_source
-    from .ingest.source_file import open_source_file
-    from .shared.workers import core_count
-    from .sources import open_source
+    from .. import api
+    from .ingest.importer import listed
 
-    if file.exists():
-        raise EpochbankError(f"{file} exists; expected a new file. Remove it, or give another name.")
-    if file.suffix.lower() not in (".h5", ".hdf5"):
-        raise EpochbankError(f"{file}; expected a name that ends in .h5, as `augment run` knows it by.", words=True)
-    options = import_settings(words)
-    for note in import_source(open_source(source, options.source), file, options, jobs or core_count()):
-        say(note)
-    done = open_source_file(file)
-    click.echo(f"{file}: {done.images:,} pictures, {len(done.class_names):,} classes, digest {done.digest[:16]}")
+    imported = api.import_source(source, file, **keywords)
+    for note in [*imported.notes, *([f"left out:{listed(imported.skipped_names())}"] if imported.skipped else [])]:
+        notify(note)
+    click.echo(
+        f"{file}: {imported.num_images:,} images, {len(imported.class_names):,} classes, digest {imported.digest[:16]}"
+    )
     click.echo(f"\nNext: augment run {file}")
 
 
 @main.command()
 @click.argument("source")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Directory of what is written.  [default: inspect/ and the source's name]",
-)
-@click.option("--limit", type=click.IntRange(1), help="Look at only so many pictures, evenly spaced; all are counted.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Directory for the results.  [default: inspect/ and the source's name]")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1),
+              help="Inspect only this many images, evenly spaced. All images are counted.")  # fmt: skip
 @source_options
-@click.option(
-    "--font", type=click.Path(path_type=Path), help="Font file for class names.  [default: one that has the letters]"
-)
+@click.option("--font", type=click.Path(path_type=Path),
+              help="Font file for class names.  [default: a font that has the characters]")  # fmt: skip
 @jobs_option
 @json_option
-def inspect(
-    source: str, out: Path | None, limit: int | None, font: Path | None, jobs: int | None, as_json: bool, **words: Any
-) -> None:
-    """Look at what is in a source.
+def inspect(source: str, out: Path | None, as_json: bool, **keywords: Any) -> None:
+    """Show what is in a source and what looks wrong.
 
-    It counts pictures, classes, groups, parts and sizes, and says what looks wrong: bad, blank, inverted and
-    constant pictures, copies, pictures that are nearly alike. SOURCE is what `augment run` takes; nothing
-    is made of it yet.
+    Count images, classes, groups, splits and sizes, and report what looks wrong: unreadable, blank, inverted and
+    constant images, duplicates and near-duplicates. SOURCE is what `augment run` takes; it is not imported.
 
-    Written are sheet.png, a contact sheet by class; classes.png and classes.csv, how many pictures each
-    class has; suspects.csv, every picture that looks wrong; report.json.
+    The results are sheet.png, a contact sheet by class; classes.png and classes.csv, the number of images per
+    class; suspects.csv, every image that looks wrong; and report.json.
 
     \b
     Examples:
       augment inspect digits
       augment inspect omniglot.zip --group-pattern '_(\\d+)\\.png$' --limit 5000
     """
-    from .shared.workers import core_count
-    from .views.inspection import inspect as inspect_source
+    from .. import api
     from .views.inspection.text import report_lines
 
-    facts = inspect_source(source, out, source_settings(words), limit, font, jobs or core_count())
+    facts = api.inspect(source, out, **keywords)
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(report_lines(facts)))
 
 
@@ -245,24 +196,18 @@ def list_(sets: Path, as_json: bool) -> None:
     Example:
       augment list
     """
+    from .. import api
     from .errors import EpochbankError
     from .shared.progress import size
-    from .store.catalog import all_sets
-    from .views.info import info
 
-    facts, faults = [], []
-    for directory in all_sets(sets):
-        try:
-            facts.append(info(directory))
-        except EpochbankError as fault:
-            faults.append(str(fault))
+    facts, faults = api.list_sets(sets)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
     elif not facts and not faults:
-        click.echo(f"There is no set in {sets}/. Make one: augment run digits")
+        click.echo(f"There is no set in {sets}/. Generate one: augment run digits")
     for fact in facts if not as_json else []:
         click.echo(
-            f"{fact['path']}  {fact['images']['train']:,} pictures x {len(fact['epochs'])} epochs, "
+            f"{fact['path']}  {fact['images']['train']:,} images x {len(fact['epochs'])} epochs, "
             f"{fact['classes']:,} classes, {size(fact['bytes'])}"
         )
     if faults:
@@ -274,25 +219,21 @@ def list_(sets: Path, as_json: bool) -> None:
 @sets_option
 @json_option
 def info(name: str | None, sets: Path, as_json: bool) -> None:
-    """Say what a set is and holds.
+    """Show what a set is and holds.
 
-    Without SET, the newest.
+    Without SET, the newest set.
 
     \b
     Examples:
       augment info
       augment info sets/digits-kanji-1f2e3d4c --json
     """
-    from .store.catalog import find_set
-    from .views.info import info as info_of
-    from .views.info import info_lines, rejections, rejections_lines
+    from .. import api
+    from .views.info import info_lines, rejections_lines
 
-    directory = find_set(name, sets)
-    facts, lines = info_of(directory), []
-    if facts["redrawn"] and facts["redrawn"]["images"]:
-        rejected = rejections(directory)
-        facts["redrawn"] |= rejected
-        lines = rejections_lines(rejected)
+    facts = api.info(name, sets=sets)
+    resampled = facts["resampled"]
+    lines = rejections_lines(resampled) if resampled and resampled["images"] else []
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(info_lines(facts) + lines))
 
 
@@ -302,28 +243,27 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
 @jobs_option
 @json_option
 def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> None:
-    """Check a set, down to each picture.
+    """Check a set, down to each image.
 
-    Every shard is held against the manifest. Without SET, the newest.
+    Compare every published shard with the manifest. Without SET, the newest set.
 
     \b
     Example:
       augment verify
     """
+    from .. import api
     from .errors import EpochbankError
-    from .shared.workers import core_count
     from .store.catalog import find_set
-    from .store.verify import verify as verify_set
 
     directory = find_set(name, sets)
-    faults = verify_set(directory, jobs or core_count())
+    faults = api.verify(directory, jobs=jobs)
     if as_json:
         click.echo(json.dumps({"path": str(directory), "sound": not faults, "faults": faults}, indent=2))
     if faults:
         listed = "".join(f"\n  {fault}" for fault in faults)
         raise EpochbankError(
             f"{directory} is damaged in {len(faults)} shard(s):{listed}\nDelete these lines of manifest.jsonl, "
-            "then give the same `augment run` again: it makes these shards anew, and no others."
+            "then run the same `augment run` again: it generates these shards again, and no others."
         )
     if not as_json:
         click.echo(f"{directory} is sound.")
@@ -333,29 +273,27 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
 @click.argument("name", metavar="SET")
 @click.argument("epoch", type=int)
 @click.argument("position", type=int)
-@click.option("--out", type=click.Path(path_type=Path), help="Write a PNG of the picture before and after.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write a PNG of the image before and after.")
 @sets_option
 @json_option
 def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, as_json: bool) -> None:
-    """Say how a stored picture was made.
+    """Show how a stored image was made.
 
-    Where the picture at POSITION of stored EPOCH came from and what was done to it, with every
-    parameter. The epoch need not be generated yet.
+    Print where the image at POSITION of stored EPOCH comes from, and every parameter of its distortion. The epoch
+    need not be generated yet.
 
     \b
     Example:
       augment explain sets/digits-kanji-1f2e3d4c 0 17 --out explained.png
     """
-    from .store.catalog import find_set
+    from .. import api
     from .views.contact_sheet import save
-    from .views.explain import explain as explain_picture
-    from .views.explain import explain_lines, explain_sheet
+    from .views.explain import explain_lines
 
-    directory = find_set(name, sets)
-    facts = explain_picture(directory, epoch, position)
+    facts = api.explain(name, epoch, position, sets=sets)
     click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(explain_lines(facts)))
     if out is not None:
-        save(explain_sheet(directory, facts), out)
+        save(api.explain_image(name, epoch, position, sets=sets), out)
 
 
 @main.command()
@@ -363,7 +301,7 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
 def recipes(name: str | None) -> None:
     """List the built-in recipes, or print one.
 
-    With NAME its TOML is printed, to start one of your own from.
+    With NAME, print its TOML, as a start for a custom recipe.
 
     \b
     Examples:

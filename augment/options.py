@@ -1,16 +1,12 @@
-"""The options that several commands of `augment` share, and what they are translated into."""
+"""The options that several commands of `augment` share."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from .generation.generate import Execution
-    from .ingest.importer import ImportOptions
-    from .sources import SourceOptions
-    from .split.balance import PerClass
+from .console import Choice
 
 
 class Size(click.ParamType):
@@ -19,7 +15,7 @@ class Size(click.ParamType):
     name = "HxW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """(H, W), each from 1 to 4,096."""
+        """Return (H, W), each from 1 to 4,096 pixels."""
         if isinstance(value, tuple):
             return value
         sides = value.lower().split("x")
@@ -34,7 +30,7 @@ class Range(click.ParamType):
     name = "MIN:MAX"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """(MIN, MAX)."""
+        """Return (MIN, MAX)."""
         if isinstance(value, tuple):
             return value
         least, _, most = value.partition(":")
@@ -54,111 +50,81 @@ def _options(*options: Callable) -> Callable:
 
 
 sets_option = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
-jobs_option = click.option("--jobs", type=click.IntRange(1), default=None, help="Cores to use.  [default: all]")
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(1), default=None, help="Number of worker processes.  [default: one per core]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-recipe_option = click.option("--recipe", default="kanji", metavar="NAME|FILE", help="Built-in recipe, or a TOML file.")
-seed_option = click.option("--seed", type=click.IntRange(0), default=0, help="Another seed, other distortions.")
+recipe_option = click.option(
+    "--recipe", default="kanji", metavar="NAME|FILE", help="Name of a built-in recipe, or path of a TOML file."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, help="Seed of the distortions and of the order of each epoch."
+)
 source_options = _options(
     click.option(
         "--group-pattern", metavar="REGEX",
-        help="Finds a picture's group (writer, sheet) in its path: the first (...), or the whole match.",
+        help="Regular expression that finds an image's group (writer, sheet) in its path: its first (...), or the "
+        "whole match.",
     ),
     click.option(
         "--split", type=click.Choice(["source", "fractions"]), default="source",
-        help="Obey the parts that the source itself names (train/ and test/, a column `part`), or split it anew.",
+        help="`source` uses the splits that the source defines (folders train/ and test/, a column `split`); "
+        "`fractions` ignores them.",
     ),
     click.option(
         "--etl-sets", metavar="8G,9G,...",
-        help="Sets of the ETL Character Database.  [default: all, no handwriting twice, none printed]",
+        help="Sets of the ETL Character Database.  [default: all handwritten sets, without the duplicates 8B, 9B and "
+        "7S]",
     ),
     click.option(
         "--characters", metavar="kanji,...",
-        help="Of ETL files: kanji, hiragana, katakana, digits, latin, symbols, or the characters themselves: "
-        "\u4e9c\u54c0.  [default: all]",
+        help="Characters of ETL files: kanji, hiragana, katakana, digits, latin, symbols, or the characters "
+        "themselves: \u4e9c\u54c0.  [default: all]",
     ),
 )  # fmt: skip
 import_options = _options(
     click.option(
         "--size", type=Size(), metavar="HxW",
-        help="Picture size.  [default: the source's own if it has one, else 64x64]",
+        help="Image size in pixels.  [default: the source's own if all its images share one, else 64x64]",
     ),
-    click.option("--limit", type=click.IntRange(1), help="Take only so many pictures, evenly spaced: a quick trial."),
+    click.option("--limit", type=click.IntRange(1), help="Import only this many images, evenly spaced."),
     click.option(
         "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
-        help="Make dark ink on light ground bright on black; auto looks at the pictures, and never inverts colour.",
+        help="Invert images. `auto` inverts gray images if most of the sampled ones have a light background.",
     ),
     click.option(
-        "--colour", type=click.Choice(["auto", "grey", "rgb"]), default="auto", help="Channels; auto looks."
+        "--color", type=Choice(["auto", "gray", "rgb"], old={"grey": "gray"}), default="auto",
+        help="Color mode. `auto` uses RGB if any sampled image is colored.",
     ),
     source_options,
     click.option(
         "--on-bad", type=click.Choice(["refuse", "skip"]), default="refuse",
-        help="What to do about unreadable pictures; skip leaves them out and records it.",
+        help="Action for unreadable images. `skip` omits them and records their names.",
     ),
 )  # fmt: skip
 run_options = _options(
     recipe_option,
-    click.option("--epochs", type=click.IntRange(1), default=5, help="Distorted epochs that the set shall hold."),
+    click.option("--epochs", type=click.IntRange(1), default=5, help="Number of distorted epochs in the set."),
     seed_option,
     import_options,
     click.option(
-        "--codec",
-        type=click.Choice(["zstd", "lz4", "gzip", "none"]),
-        help="Compression of new shards.  [default: the set's, or zstd]",
+        "--codec", type=click.Choice(["zstd", "lz4", "gzip", "none"]),
+        help="Compression of new shards.  [default: that of the set, or zstd]",
     ),
-    click.option("--validation", type=float, default=0.1, help="Fraction held out for validation."),
-    click.option("--test", type=float, default=0.1, help="Fraction held out for the test."),
+    click.option("--validation", type=float, default=0.1, help="Fraction of the images in the validation split."),
+    click.option("--test", type=float, default=0.1, help="Fraction of the images in the test split."),
     click.option(
-        "--per-class",
-        type=Range(),
-        metavar="MIN:MAX",
-        help="Balance the epochs: at least MIN pictures of a class in each, distorted anew, at most MAX, in turn.",
+        "--per-class", type=Range(), metavar="MIN:MAX",
+        help="Balance the epochs: at least MIN images of each class in every epoch, by repeating images with new "
+        "distortions, and at most MAX, taken in rotation.",
     ),
-    click.option("--shard-size", type=click.IntRange(1), help="Pictures in a shard.  [default: up to 64 MiB]"),
-    click.option("--chunk-size", type=click.IntRange(1), help="Pictures in a chunk.  [default: up to 512 KiB]"),
+    click.option("--shard-size", type=click.IntRange(1), help="Images in a shard.  [default: up to 64 MiB decoded]"),
+    click.option("--chunk-size", type=click.IntRange(1), help="Images in a chunk.  [default: up to 512 KiB decoded]"),
     click.option(
-        "--engine",
-        type=click.Choice(["auto", "pillow", "compiled"]),
-        default="auto",
-        help="What computes the pictures, the same whichever; auto is compiled wherever it can be.",
+        "--engine", type=click.Choice(["auto", "pillow", "compiled"]), default="auto",
+        help="Engine that computes the distortions. Every engine gives the same pixels; `auto` uses the compiled one "
+        "if it is available.",
     ),
     sets_option,
     jobs_option,
-)
-
-
-def import_settings(words: dict[str, Any]) -> "ImportOptions":
-    """What `import_options` said, among a command's `words`."""
-    from .ingest.importer import ImportOptions
-
-    named = source_settings(words)
-    return ImportOptions(words["size"], words["invert"], words["colour"], words["limit"], words["on_bad"], named)
-
-
-def source_settings(words: dict[str, Any]) -> "SourceOptions":
-    """What `source_options` said, among a command's `words`."""
-    from .sources import SourceOptions
-
-    return SourceOptions(words["group_pattern"], words["etl_sets"], words["characters"], words["split"])
-
-
-def balance_of(words: dict[str, Any]) -> "PerClass | None":
-    """What `--per-class` said, among a command's `words`."""
-    from .split.balance import PerClass
-
-    return PerClass(*words["per_class"]) if words["per_class"] else None
-
-
-def execution_of(words: dict[str, Any]) -> "Execution":
-    """What `run_options` said of how to carry the request out, among a command's `words`."""
-    from .generation.generate import Execution
-    from .shared.workers import core_count
-
-    return Execution(
-        words["epochs"],
-        words["codec"],
-        words["jobs"] or core_count(),
-        words["shard_size"],
-        words["chunk_size"],
-        words["engine"],
-    )
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the help texts of both command lines; `--print` prints it instead."""
+"""Write docs/cli.md from the help texts of both command lines. `--print` prints it instead."""
 
 import sys
 from pathlib import Path
@@ -10,14 +10,14 @@ import epochbank.train.cli
 
 
 def reference() -> str:
-    """The whole reference, Markdown."""
-    parts = ["# Command line\n\nMade from the help texts by `make docs`; do not edit.\n"]
+    """Return the reference as Markdown."""
+    sections = ["# Command line\n\nGenerated from the help texts by `make docs`; do not edit.\n"]
     for name, group in (("augment", epochbank.augment.cli.main), ("train", epochbank.train.cli.main)):
-        parts.append(f"## {name}\n\n{_help(group, name)}")
-        parts += [
+        sections.append(f"## {name}\n\n{_help(group, name)}")
+        sections += [
             f"### {name} {sub}\n\n{_help(group.commands[sub], f'{name} {sub}')}" for sub in sorted(group.commands)
         ]
-    return "\n".join(parts)
+    return "\n".join(sections)
 
 
 def _help(command: click.Command, name: str) -> str:

@@ -1,13 +1,15 @@
-"""The command lines as a person meets them: help, examples, README, what may import what."""
+"""The command lines: help, examples, the README, output for scripts, closed pipes, old option names."""
 
 import importlib
 import json
+import os
 import pkgutil
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 import numpy as np
@@ -26,14 +28,14 @@ COMMANDS = [(group, name) for group, commands in GROUPS.items() for name in sort
 
 
 def invoke(group: str, *words: str) -> str:
-    done = CliRunner().invoke(GROUPS[group], list(words))
-    assert done.exit_code == 0, done.output
-    return done.output
+    result = CliRunner().invoke(GROUPS[group], list(words))
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @pytest.mark.parametrize(("group", "name"), COMMANDS)
-def test_every_command_has_help_that_ends_in_examples_of_itself(group: str, name: str) -> None:
-    """Each help has an example; each example is a call of that command with options that exist."""
+def test_every_help_has_valid_examples(group: str, name: str) -> None:
+    """Each help text has at least one example, which calls that command with valid options."""
     command = GROUPS[group].commands[name]
     text = click.unstyle(command.get_help(click.Context(command, info_name=f"{group} {name}")))
     examples = re.findall(rf"^ +({group} {name}.*)$", text.split("Example")[1].split("Options:")[0], re.MULTILINE)
@@ -45,45 +47,45 @@ def test_every_command_has_help_that_ends_in_examples_of_itself(group: str, name
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_is_described(group: str) -> None:
-    """No option without a help text."""
+    """Every option has a help text."""
     for name, command in GROUPS[group].commands.items():
-        silent = [option.name for option in command.params if isinstance(option, click.Option) and not option.help]
-        assert not silent, name
+        undescribed = [one.name for one in command.params if isinstance(one, click.Option) and not one.help]
+        assert not undescribed, name
 
 
-def test_the_command_line_reference_is_what_the_help_says() -> None:
-    """docs/cli.md is generated: `make docs` changes nothing."""
-    made = subprocess.run(
+def test_the_command_line_reference_is_up_to_date() -> None:
+    """docs/cli.md equals what `make docs` generates from the help texts."""
+    generated = subprocess.run(
         [sys.executable, ROOT / "docs/make_cli.py", "--print"], capture_output=True, text=True, check=True
     )
-    assert (ROOT / "docs/cli.md").read_text() == made.stdout
+    assert (ROOT / "docs/cli.md").read_text() == generated.stdout
 
 
 def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every `augment` and `train` line in README's shell blocks, in order, on digits made few."""
+    """All `augment` and `train` lines of the README's shell blocks run in order, on 200 digits."""
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     commands = [line for line in lines if line.split(" ")[0] in GROUPS and not re.search("omniglot|etl", line)]
     assert len(commands) >= 8
-    made = ""
+    output = ""
     for line in commands:
         group, *words = shlex.split(line, comments=True)
         if words[0] in ("run", "plan", "preview") and "digits" in words:
             words += ["--limit", "200"]
-        if "--resume" in words:  # As if it had been killed before its end.
+        if "--resume" in words:  # Without its summary, the run looks interrupted.
             next(Path("runs").glob("*/summary.json")).unlink()
         elif words[0] == "fit":
             words += ["--epochs", "1", "--batch-size", "32"]
         if words[0] == "bench":
             words += ["--seconds", "0", "--steps", "2"]
         places = {"SET": "sets/digits-*", "runs/RUN": "runs/*"}
-        made += invoke(group, *(str(next(Path().glob(places[word]))) if word in places else word for word in words))
-    assert "accuracy" in made
+        output += invoke(group, *(str(next(Path().glob(places[word]))) if word in places else word for word in words))
+    assert "accuracy" in output
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """README's Python block, on the newest set."""
+    """The README's Python block runs on the newest set."""
     monkeypatch.chdir(tmp_path)
     invoke("augment", "run", "digits", "--limit", "200", "--epochs", "2", "--jobs", "1")
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -92,51 +94,50 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(names["data"][0][1]) > 0
 
 
-def test_split_acts_on_a_source_file_in_plan_and_run(tmp_path: Path) -> None:
-    """Parts that a source file names are obeyed, or not, as --split says; `plan` and `run` tell the same."""
-    source, file = tmp_path / "parted.npz", tmp_path / "parted.h5"
-    parts = np.where(np.arange(90) < 60, "train", "test")
-    np.savez(source, images=glyphs(90), labels=np.arange(90) % 3, parts=parts)
+def test_split_applies_to_a_source_file_in_plan_and_run(tmp_path: Path) -> None:
+    """`--split` selects the splits that a source file names, or fractions; `plan` and `run` print the same split."""
+    source, file = tmp_path / "split.npz", tmp_path / "split.h5"
+    splits = np.where(np.arange(90) < 60, "train", "test")
+    np.savez(source, images=glyphs(90), labels=np.arange(90) % 3, splits=splits)
     invoke("augment", "import", str(source), str(file), "--jobs", "1")
     words = [str(file), "--epochs", "1", "--sets", str(tmp_path / "sets"), "--jobs", "1"]
-    for split, images in (("source", 30), ("fractions", 9)):
+    for split, num_images in (("source", 30), ("fractions", 9)):
         for command in ("plan", "run"):
-            assert f"test       {images} pictures" in invoke("augment", command, *words, "--split", split)
+            assert f"test       {num_images} images" in invoke("augment", command, *words, "--split", split)
 
 
-def test_info_list_and_plan_say_what_scripts_need(npz: Path, tmp_path: Path) -> None:
-    """The JSON of `info` and `list` has the promised keys; `plan` reckons what `run` then writes."""
+def test_info_list_and_plan_print_what_scripts_need(npz: Path, tmp_path: Path) -> None:
+    """The JSON of `info` and `list` has the documented keys, and `plan` prints what `run` then writes."""
     sets = str(tmp_path / "sets")
     words = [str(npz), "--epochs", "2", "--sets", sets, "--jobs", "1"]
     planned = invoke("augment", "plan", *words)
     assert not (tmp_path / "sets").exists()
-    assert "300 of 20 x 16 grey, 6 classes" in planned
-    assert "train      240 pictures (80.0 %), 6 of 6 classes, 8 groups" in planned
-    assert "780 pictures" in planned
+    assert "300 of 20 x 16 gray, 6 classes" in planned
+    assert "train      240 images (80.0 %), 6 of 6 classes, 8 groups" in planned
+    assert "780 images" in planned
     invoke("augment", "run", *words)
     facts = json.loads(invoke("augment", "info", "--sets", sets, "--json"))
-    # `list` counts what was drawn again, and leaves it to `info` to look into the shards for more.
-    counts = {name: facts["redrawn"][name] for name in ("images", "undistorted")}
-    assert json.loads(invoke("augment", "list", "--sets", sets, "--json")) == [facts | {"redrawn": counts}]
+    # `list` has only the counts of the manifest; `info` also reads the rejected attempts from the shards.
+    counts = {name: facts["resampled"][name] for name in ("images", "undistorted")}
+    assert json.loads(invoke("augment", "list", "--sets", sets, "--json")) == [facts | {"resampled": counts}]
     assert {"path", "fingerprint", "images", "classes", "shape", "codec", "bytes", "epochs"} <= set(facts)
     assert [set(epoch) for epoch in facts["epochs"]] == [{"epoch", "images", "bytes", "digest"}] * 2
     assert (facts["images"], facts["shape"]) == ({"train": 240, "validation": 30, "test": 30}, [20, 16, 1])
     shards = [path.stat().st_size for path in Path(facts["path"]).glob("*/*.h5")]
     assert facts["bytes"] == sum(shards)
-    assert "nothing" in invoke("augment", "plan", *words)
-    assert "240 pictures" in invoke("augment", "plan", *words, "--epochs", "3")
+    assert "to write  nothing: the set is complete" in invoke("augment", "plan", *words)
+    assert "240 images" in invoke("augment", "plan", *words, "--epochs", "3")
 
 
-def test_print_path_prints_the_path_alone(npz: Path, tmp_path: Path) -> None:
-    """For scripts: the set's directory on standard output, whether it was made or was there."""
+def test_print_path_prints_only_the_path(npz: Path, tmp_path: Path) -> None:
+    """Standard output has only the set's directory, for a new set and for a complete one."""
     words = ["run", str(npz), "--epochs", "1", "--sets", str(tmp_path / "sets"), "--jobs", "1", "--print-path"]
-    told = {CliRunner().invoke(epochbank.augment.cli.main, words).stdout for _ in range(2)}
-    (path,) = told
+    (path,) = {CliRunner().invoke(epochbank.augment.cli.main, words).stdout for _ in range(2)}
     assert (Path(path.strip()) / "set.json").exists()
 
 
-def test_preview_and_explain_draw_sheets(npz: Path, tmp_path: Path) -> None:
-    """PNGs of a source, of a set, and of one picture; an older sheet of ours is replaced."""
+def test_preview_and_explain_write_sheets(npz: Path, tmp_path: Path) -> None:
+    """They write PNGs of a source, a set and one image, and replace a sheet that epochbank wrote."""
     sets = str(tmp_path / "sets")
     source, stored, one = (tmp_path / f"{name}.png" for name in ("source", "stored", "one"))
     invoke("augment", "preview", str(npz), "--out", str(source))
@@ -146,25 +147,25 @@ def test_preview_and_explain_draw_sheets(npz: Path, tmp_path: Path) -> None:
     invoke("augment", "explain", path, "1", "7", "--out", str(one))
     sizes = {}
     for png in (source, stored, one):
-        with Image.open(png) as picture:
-            assert len(picture.convert("L").getcolors()) > 20
-            sizes[png.stem] = picture.size
+        with Image.open(png) as image:
+            assert len(image.convert("L").getcolors()) > 20
+            sizes[png.stem] = image.size
     assert sizes["source"][0] > 2 * sizes["stored"][0]
     assert sizes["stored"][1] > 3 * sizes["one"][1]
 
 
-def test_recipes_are_listed_and_printed_to_start_from(tmp_path: Path, npz: Path) -> None:
-    """`augment recipes kanji` prints a file that makes the same set as the built-in recipe."""
+def test_recipes_are_listed_and_printed(tmp_path: Path, npz: Path) -> None:
+    """`augment recipes kanji` prints a file that identifies the same set as the built-in recipe."""
     assert [line.split()[0] for line in invoke("augment", "recipes").splitlines()] == built_in_names()
     (tmp_path / "mine.toml").write_text(invoke("augment", "recipes", "kanji"))
-    usual = invoke("augment", "run", str(npz), "--sets", str(tmp_path), "--epochs", "1", "--print-path")
+    built_in = invoke("augment", "run", str(npz), "--sets", str(tmp_path), "--epochs", "1", "--print-path")
     words = ["--recipe", str(tmp_path / "mine.toml"), "--sets", str(tmp_path), "--epochs", "1", "--print-path"]
-    assert invoke("augment", "run", str(npz), *words).splitlines()[-1] == usual.splitlines()[-1]
+    assert invoke("augment", "run", str(npz), *words).splitlines()[-1] == built_in.splitlines()[-1]
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_help_imports_nothing_slow(group: str) -> None:
-    """`--help` starts fast because it loads neither NumPy nor what is built on it."""
+    """`--help` imports neither NumPy nor what depends on it, so it starts fast."""
     slow = ("numpy", "h5py", "keras", "joblib", "rich")
     code = f"import sys, epochbank.{group}.cli; print([name for name in {slow} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
@@ -172,7 +173,7 @@ def test_help_imports_nothing_slow(group: str) -> None:
 
 @pytest.mark.parametrize("package", ["epochbank.augment", "epochbank.train"])
 def test_everything_public_has_a_docstring(package: str) -> None:
-    """Modules, functions, classes and methods without a leading underscore."""
+    """Modules, functions and classes without a leading underscore have docstrings."""
     root = importlib.import_module(package)
     names = [package, *(module.name for module in pkgutil.walk_packages(root.__path__, f"{package}."))]
     for name in names:
@@ -183,3 +184,147 @@ def test_everything_public_has_a_docstring(package: str) -> None:
         for attribute, value in vars(module).items():
             if not attribute.startswith("_") and callable(value) and getattr(value, "__module__", "") == name:
                 assert getattr(value, "__doc__", None), f"{name}.{attribute}"
+
+
+# --- Closed pipes --------------------------------------------------------------------------------------------
+
+PROGRAMS = {
+    group: ([str(Path(sys.executable).with_name(group))], [sys.executable, "-m", f"epochbank.{group}"])
+    for group in GROUPS
+}
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+"""Without its buffer, Python's print drops what is left of an incomplete write, without an error."""
+PRINTING = {
+    "augment": ("--help", "--version", "run --help", "recipes", "recipes kanji", "list"),
+    "train": ("--help", "--version", "fit --help"),
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[*program, *words.split()] for group in GROUPS for program in PROGRAMS[group] for words in PRINTING[group]],
+    ids=lambda command: " ".join(Path(word).name for word in command),
+)
+def test_a_closed_pipe_ends_a_command_quietly(tmp_path: Path, command: list[str]) -> None:
+    """If the reader of standard output has ended, the exit code is 141 and standard error is empty."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as pipe:
+        assert outcome(command, tmp_path, pipe) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", ["--help", "run --help", "recipes kanji"])
+def test_output_that_cannot_be_written_is_an_error(tmp_path: Path, words: str) -> None:
+    """If standard output is a file on a full disk, the command ends with a message and exit code 1."""
+    with open("/dev/full", "wb") as full:
+        code, message = outcome([*PROGRAMS["augment"][0], *words.split()], tmp_path, full)
+    assert code == 1
+    assert message.startswith("Error: [Errno 28] No space left on device")
+    assert message.count("\n") == 1
+
+
+def outcome(command: list[str], folder: Path, output: BinaryIO) -> tuple[int, str]:
+    """Return exit code and standard error of a command that writes to `output`."""
+    done = subprocess.run(
+        command, stdout=output, stderr=subprocess.PIPE, text=True, cwd=folder, timeout=60, env=BUFFERED, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def wordy_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set whose `augment info --json` is larger than a pipe's buffer (64 KiB), because its log is long."""
+    folder = tmp_path_factory.mktemp("wordy")
+    np.savez(folder / "s.npz", images=glyphs(30), labels=np.arange(30) % 3)
+    words = ["run", str(folder / "s.npz"), "--epochs", "1", "--sets", str(folder), "--jobs", "1", "--print-path"]
+    directory = Path(invoke("augment", *words).splitlines()[-1])
+    log = directory / "log.jsonl"
+    log.write_text(log.read_text() * 200)
+    return directory
+
+
+@pytest.mark.parametrize("program", PROGRAMS["augment"], ids=["augment", "python -m"])
+def test_a_pipe_closed_in_the_middle_ends_a_command_quietly(wordy_set: Path, program: list[str]) -> None:
+    """The reader takes one byte of an output that does not fit into the pipe, as `head -c 1` does."""
+    words = [*program, "info", str(wordy_set), "--json"]
+    assert len(subprocess.run(words, capture_output=True, check=True).stdout) > 2 * 65536
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=BUFFERED) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1) == b"{"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 141
+
+
+# --- Old option names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("run", ["--colour", "gray"]),
+        ("plan", ["--colour=grey"]),
+        ("preview", ["--colour", "grey"]),
+        ("import", ["--color", "grey"]),
+    ],
+)
+def test_old_names_of_augment_are_accepted(tmp_path: Path, npz: Path, command: str, words: list[str]) -> None:
+    """`--colour` and `grey` work; each new name is printed once, on standard error; help shows only the new names."""
+    sets = ["--sets", str(tmp_path / "sets")]
+    rest = {
+        "run": [*sets, "--epochs", "1", "--jobs", "1"],
+        "plan": [*sets, "--epochs", "1", "--jobs", "1"],
+        "preview": [*sets, "--out", str(tmp_path / "out.png")],
+        "import": [str(tmp_path / "out.h5"), "--jobs", "1"],
+    }
+    result = CliRunner().invoke(epochbank.augment.cli.main, [command, str(npz), *rest[command], *words])
+    assert result.exit_code == 0, result.output
+    for old, new in {"--colour": "--color", "grey": "gray"}.items():
+        message = f"{old} is now called {new}; the old name works in this release only"
+        assert result.stderr.count(message) == any(old in word for word in words)
+    assert "is now called" not in result.stdout
+    shown = invoke("augment", command, "--help")
+    assert "--color " in shown
+    assert not re.search("colour|grey", shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "digits", "--recipe", "--colour"], "'--colour'"),
+        (["run", "--", "--colour"], "source '--colour' does not exist"),
+        (["inspect", "digits", "--colour", "gray"], "No such option '--colour'"),
+    ],
+    ids=["value", "argument", "another command"],
+)
+def test_only_names_of_options_are_renamed(words: list[str], message: str) -> None:
+    """Values of options, arguments after `--`, and options that the command never had stay as they are."""
+    result = CliRunner().invoke(epochbank.augment.cli.main, words)
+    assert result.exit_code in (1, 2)
+    assert message in result.stderr
+    assert "is now called" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--colour"], "Option '--color' requires an argument"), (["--colour", "green"], "Invalid value for '--color'")],
+)
+def test_mistakes_in_old_options_are_reported_with_the_new_name(words: list[str], message: str) -> None:
+    """The message of a missing or wrong value names the new option."""
+    result = CliRunner().invoke(epochbank.augment.cli.main, ["run", "digits", *words])
+    assert result.exit_code == 2
+    assert "--colour is now called --color" in result.stderr
+    assert message in result.stderr
+
+
+def test_old_names_in_a_recipe_are_accepted(npz: Path, tmp_path: Path) -> None:
+    """The key `safety` of a recipe works, and its new name is printed in one line, without Python code."""
+    recipe = tmp_path / "old.toml"
+    recipe.write_text("safety = false\n" + invoke("augment", "recipes", "kanji"))
+    command = [*PROGRAMS["augment"][0], "preview", str(npz), "--recipe", str(recipe)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True)
+    message = f"{recipe}: `safety` is now called `label_check`; the old name works in this release only"
+    assert message in done.stderr.splitlines()
+    assert "FutureWarning" not in done.stderr

@@ -1,7 +1,7 @@
-"""Refusals, through the real command lines: each bad input is told clearly, and nothing is half done or lost.
+"""Refusals, through the real command lines: a bad input gives a clear message, and changes and leaves no file.
 
-A refusal says what was refused, what was received, what is expected, and the remedy; its exit code is
-1 (the data or the machine) or 2 (the words); no file is changed, and no temporary is left.
+A message says what happened, what was received, what was expected, and the fix. The exit code is 1 for the data or the
+machine and 2 for wrong arguments.
 """
 
 import errno
@@ -9,6 +9,7 @@ import fcntl
 import io
 import json
 import os
+import resource
 import shutil
 import struct
 import subprocess
@@ -28,19 +29,19 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from epochbank.augment.cli import main as augment
-from epochbank.augment.generation import shard_job
+from epochbank.augment.generation import new_set, shard_job
 from epochbank.augment.shared.lock import writing
 from epochbank.augment.store.manifest import Entry, read_manifest
 from epochbank.train.cli import main as train
 
 IMPORTED = "sets/sources/*.h5"
-"""What a refusal may leave that comes after a completed import."""
+"""Files that a refusal may leave if it comes after a completed import."""
 LOCK = "sets/*/.lock"
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test stands in a directory of its own: `sets/` and all that is written belong to it."""
+    """Run each test in a new directory, to which `sets/` and everything that is written belong."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setattr(sys, "path", sys.path.copy())  # `train` adds the current directory to it.
@@ -48,7 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(program: click.Command, *words: object) -> Result:
-    """Run a command; whatever happens, it must not end in a traceback."""
+    """Run a command, and fail if it ends in a traceback."""
     result = CliRunner().invoke(program, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         pytest.fail(f"{words} ended in a traceback: {result.exception!r}\n{result.output}")
@@ -57,39 +58,39 @@ def call(program: click.Command, *words: object) -> Result:
 
 
 def done(program: click.Command, *words: object) -> str:
-    """Run a command that succeeds; returns all that it says."""
+    """Run a command that succeeds, and return its output."""
     result = call(program, *words)
     assert result.exit_code == 0, result.output
     return result.output
 
 
 def state() -> dict[str, bytes]:
-    """Every file below the current directory, and what is in it."""
+    """Return the contents of every file below the current directory."""
     return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file() and not path.is_symlink()}
 
 
 def refused(
-    program: click.Command, code: int, words: tuple[object, ...], *told: str, leaves: tuple[str, ...] = ()
+    program: click.Command, code: int, words: tuple[object, ...], *parts: str, leaves: tuple[str, ...] = ()
 ) -> str:
-    """Run a command that is refused with exit code `code`, saying all of `told`; returns what it says.
+    """Run a command that is refused with exit code `code`, and return its message, which contains all `parts`.
 
-    No file is changed or gone, and new ones match `leaves` alone.
+    No existing file is changed or removed, and the paths of new files match `leaves`.
     """
     before = state()
     result = call(program, *words)
     assert result.exit_code == code, result.output
-    _says(result.stderr, *told)
-    _untouched(before, leaves)
+    assert_message(result.stderr, *parts)
+    assert_untouched(before, leaves)
     return result.stderr
 
 
-def _says(text: str, *told: str) -> None:
+def assert_message(text: str, *parts: str) -> None:
     assert "Error: " in text
-    for part in told:
+    for part in parts:
         assert part in text, f"{part!r} is not in: {text}"
 
 
-def _untouched(before: dict[str, bytes], leaves: tuple[str, ...] = ()) -> None:
+def assert_untouched(before: dict[str, bytes], leaves: tuple[str, ...] = ()) -> None:
     after = state()
     locks = {path for path in before if path.endswith(".lock")}
     assert {path for path in before if after.get(path) != before[path]} - locks == set()
@@ -98,7 +99,7 @@ def _untouched(before: dict[str, bytes], leaves: tuple[str, ...] = ()) -> None:
     assert not [path for path in after if ".tmp-" in path]
 
 
-# Things to refuse
+# Inputs
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -106,7 +107,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def write_arrays(path: str, **arrays: Any) -> str:
-    """An .npz or HDF5 file of 12 pictures of three classes, or of what is said instead; None: without it."""
+    """Write an .npz or HDF5 file of 12 images of three classes; `arrays` replaces some; None omits one."""
     arrays = {"images": noise(12, 8, 8), "labels": np.arange(12) % 3} | arrays
     arrays = {name: array for name, array in arrays.items() if array is not None}
     if path.endswith(".npz"):
@@ -127,16 +128,16 @@ def write_tree(root: str, *names: str) -> Path:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """The beginning of a grey PNG of that size; some dozens of bytes."""
+    """Return a gray PNG that claims this size, in a few dozen bytes."""
 
-    def piece(kind: bytes, data: bytes) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     return (
         b"\x89PNG\r\n\x1a\n"
-        + piece(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-        + piece(b"IDAT", zlib.compress(bytes(1_000)))
-        + piece(b"IEND", b"")
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(bytes(1_000)))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -147,7 +148,7 @@ def write_recipe(path: str, operation: str) -> str:
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source file `kept.h5` of 60 pictures, and a set of it in `sets/`, with one epoch."""
+    """A directory with a source file `kept.h5` of 60 images, and a set of it in `sets/`, with one epoch."""
     directory = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
@@ -158,12 +159,12 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 RUN = ("run", "kept.h5", "--epochs", 1, "--jobs", 1, "--chunk-size", 8)
-"""What made the set: given again, there is nothing to do."""
+"""The command that generates the set of `made`, which has nothing to do there."""
 
 
 @pytest.fixture
 def made(made_once: Path, here: Path) -> Path:
-    """A copy of `kept.h5` and of the set in the current directory; returns the set's path."""
+    """The path of a set in the current directory, next to its source file `kept.h5`."""
     shutil.copytree(made_once, here, dirs_exist_ok=True)
     (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
     return directory
@@ -174,12 +175,12 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 def epoch_entry(directory: Path) -> Entry:
-    (entry,) = (entry for entry in read_manifest(directory) if entry.part == "epoch")
+    (entry,) = (entry for entry in read_manifest(directory) if entry.split == "epoch")
     return entry
 
 
 def damage_a_chunk(directory: Path) -> Path:
-    """Flip a bit in the stored pictures of epoch 0; returns the shard."""
+    """Flip a bit in the stored images of epoch 0, and return the shard."""
     shard = directory / epoch_entry(directory).file
     with h5py.File(shard, "r") as file:
         at = file["image"].id.get_chunk_info(1).byte_offset + 20
@@ -189,58 +190,56 @@ def damage_a_chunk(directory: Path) -> Path:
     return shard
 
 
-# Sources that are not there, or are none
+# Sources that do not exist, or contain nothing
 
 
 @pytest.mark.parametrize("words", [("run", "nowhere"), ("plan", "nowhere"), ("preview", "nowhere"),
                                    ("import", "nowhere", "o.h5"), ("run", "npz:nowhere"),
                                    ("run", "~nobody-is-called-so/t")], ids=str)  # fmt: skip
 def test_missing_source(words: tuple[str, ...]) -> None:
-    """A source that does not exist is refused by every command that takes one."""
+    """Every command that takes a source refuses one that does not exist."""
     refused(augment, 1, words, words[1], "does not exist", "expected", "Check the path")
 
 
 def test_unknown_kind() -> None:
-    """A file whose name does not tell its kind is refused, with the ways to say it."""
-    Path("pictures.dat").write_bytes(b"?")
-    refused(augment, 2, ("run", "pictures.dat"), "pictures.dat", "kind", "expected", "npz:", "hdf5:", "zip:")
+    """The message for a file with an unknown suffix lists the prefixes that name its kind."""
+    Path("images.dat").write_bytes(b"?")
+    refused(augment, 2, ("run", "images.dat"), "images.dat", "kind", "expected", "npz:", "hdf5:", "zip:")
 
 
 @pytest.mark.parametrize("foreign", [(), ("a/readme.txt", ".hidden/1.png")])
-def test_empty_folder(foreign: tuple[str, ...]) -> None:
-    """A folder without pictures is refused, with the number of other files in it."""
+def test_folder_without_images(foreign: tuple[str, ...]) -> None:
+    """The message for a folder without images has the number of other files in it."""
     Path("t").mkdir()
     for name in foreign:
         Path("t", name).parent.mkdir(exist_ok=True)
         Path("t", name).write_text("x")
     for words in (("run", "t"), ("import", "t", "o.h5")):
         others = [f"{len(foreign)} hidden or foreign files"] if foreign else []
-        refused(augment, 1, words, "t holds no pictures", *others, "expected a folder per class")
+        refused(augment, 1, words, "t holds no images", *others, "expected a folder per class")
 
 
-def test_pictures_directly_in_the_folder() -> None:
-    """Pictures that lie in no class's folder are refused, and counted."""
+def test_images_outside_class_folders() -> None:
+    """The message has the number of images that are in no class's folder."""
     write_tree("t", "1.png", "2.png", "a/3.png")
-    refused(
-        augment, 1, ("run", "t"), "2 pictures lie directly in it", "expected a folder per class", "Put the pictures"
-    )
+    refused(augment, 1, ("run", "t"), "2 images lie directly in it", "expected a folder per class", "Put the images")
 
 
-def test_an_archive_that_is_none() -> None:
-    """A .zip that is no archive is refused."""
+def test_damaged_archive() -> None:
+    """A .zip file that is not an archive is refused."""
     Path("t.zip").write_bytes(b"PK\x03\x04 and no more")
     refused(augment, 1, ("run", "t.zip"), "t.zip cannot be read as .zip", "again")
 
 
-def test_a_link_to_nowhere() -> None:
-    """A picture that is a link to nowhere is listed as one that cannot be read."""
+def test_broken_link() -> None:
+    """An image that is a broken link is listed as unreadable."""
     write_tree("t", "a/1.png", "b/1.png")
     Path("t/a/2.png").symlink_to("gone.png")
-    refused(augment, 1, ("run", "t", "--jobs", 1), "1 of 3 pictures", "a/2.png", "cannot be read", "--on-bad skip")
+    refused(augment, 1, ("run", "t", "--jobs", 1), "1 of 3 images", "a/2.png", "cannot be read", "--on-bad skip")
 
 
-def test_a_folder_that_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A class whose folder may not be read is refused by path, rather than silently missing from the source."""
+def test_unreadable_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class's folder without read permission is refused by path; its class is never silently missing."""
     write_tree("t", "a/1.png", "b/1.png", "c/1.png")
     scandir = os.scandir
 
@@ -254,30 +253,30 @@ def test_a_folder_that_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None
         refused(augment, 1, (*words, "--jobs", 1), "b/ cannot be listed", "Permission denied")
 
 
-def test_a_folder_that_is_a_link() -> None:
-    """A class's folder that is a link is imported, or it is told that it is not; it is never silently missing."""
+def test_linked_folder() -> None:
+    """A class's folder that is a link is imported or mentioned in a message; its class is never silently missing."""
     write_tree("t", "a/1.png", "b/1.png")
     write_tree("elsewhere", "1.png")
     Path("t/c").symlink_to("../elsewhere")
     text = done(augment, "import", "t", "o.h5", "--jobs", 1)
-    assert "3 pictures, 3 classes" in text or "link" in text
+    assert "3 images, 3 classes" in text or "link" in text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are file names arbitrary bytes")
 @pytest.mark.parametrize("name", [b"t/b/\xe9t\xe9.png", b"t/\xe9t\xe9/1.png"], ids=["file", "folder"])
-def test_a_name_that_is_no_unicode(name: bytes) -> None:
-    """A file or folder name in another encoding than UTF-8 is imported or refused by name, with no traceback."""
+def test_file_names_that_are_not_utf_8(name: bytes) -> None:
+    """A file or folder name that is not UTF-8 is imported or refused by name, without a traceback."""
     write_tree("t", "a/1.png", "b/1.png")
     Path(os.fsdecode(name)).parent.mkdir(exist_ok=True)
     Path("t/b/1.png").rename(os.fsdecode(name))
     result = call(augment, "import", "t", "o.h5", "--jobs", 1)
     if result.exit_code:
         assert result.exit_code == 1
-        _says(result.stderr, "UTF-8")
+        assert_message(result.stderr, "UTF-8")
     assert Path("o.h5").exists() == (result.exit_code == 0)
 
 
-# Arrays that are none
+# Arrays
 
 
 def _empty(path: str) -> None:
@@ -292,9 +291,9 @@ def _no_images(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["a.npz", "a.h5"])
-@pytest.mark.parametrize(("write", "found"), [(_empty, "nothing"), (_no_images, "pictures")])
+@pytest.mark.parametrize(("write", "found"), [(_empty, "nothing"), (_no_images, "images")])
 def test_arrays_without_images(path: str, write: Any, found: str) -> None:
-    """A file without `images`, or with nothing at all, is refused, with what was found in it."""
+    """The message for a file without `images` lists the arrays that it has."""
     write(path)
     for words in (("run", path), ("import", path, "o.h5")):
         refused(augment, 1, words, path, "no ", "`images`", "found ", found, "expected", "`labels`")
@@ -302,13 +301,13 @@ def test_arrays_without_images(path: str, write: Any, found: str) -> None:
 
 @pytest.mark.parametrize("path", ["a.npz", "a.h5"])
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
-        ({"labels": None}, ("`labels`", "expected one label for each picture")),
+        ({"labels": None}, ("`labels`", "expected one label for each image")),
         ({"images": np.zeros((0, 8, 8), np.uint8), "labels": np.zeros(0, int)}, ("empty", "expected at least one")),
-        ({"labels": np.arange(11)}, ("12 pictures", "labels has shape (11,)", "expected (12,)")),
-        ({"labels": np.zeros((12, 1), int)}, ("12 pictures", "labels has shape (12, 1)", "expected (12,)")),
-        ({"groups": np.arange(13)}, ("12 pictures", "groups has shape (13,)", "expected (12,)")),
+        ({"labels": np.arange(11)}, ("12 images", "labels has shape (11,)", "expected (12,)")),
+        ({"labels": np.zeros((12, 1), int)}, ("12 images", "labels has shape (12, 1)", "expected (12,)")),
+        ({"groups": np.arange(13)}, ("12 images", "groups has shape (13,)", "expected (12,)")),
         ({"labels": np.arange(12.0)}, ("labels is float64", "expected integers or strings")),
         ({"images": np.zeros((12, 8, 8), np.int64)}, ("images is int64", "expected uint8, or float in [0, 1]")),
         ({"images": np.zeros((12, 64), np.uint8)}, ("(12, 64)", "expected (N, H, W)")),
@@ -317,26 +316,26 @@ def test_arrays_without_images(path: str, write: Any, found: str) -> None:
         ({"class_names": np.array([b"x", b"y"])}, ("labels are 0 to 2", "expected integers from 0 to 1", "2 names")),
         ({"labels": np.arange(12) - 1, "class_names": np.array([b"x"] * 12)}, ("labels are -1 to 10", "0 to 11")),
     ],
-    ids=["no labels", "no pictures", "few labels", "flat labels", "many groups", "float labels", "int64 images",
+    ids=["no labels", "no images", "few labels", "flat labels", "many groups", "float labels", "int64 images",
          "flat images", "four channels", "one class name", "few class names", "negative labels"],
 )  # fmt: skip
-def test_arrays_that_do_not_fit_together(path: str, arrays: dict[str, Any], told: tuple[str, ...]) -> None:
-    """Arrays missing, of another length, shape or type than expected are refused by name, with both."""
+def test_wrong_arrays(path: str, arrays: dict[str, Any], message: tuple[str, ...]) -> None:
+    """The message names the array, its length, shape or type, and the expected one."""
     write_arrays(path, **arrays)
-    refused(augment, 1, ("run", path, "--jobs", 1), path, *told)
+    refused(augment, 1, ("run", path, "--jobs", 1), path, *message)
 
 
 @pytest.mark.parametrize(("path", "as_what"), [("a.npz", "as .npz"), ("a.h5", "as HDF5")])
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated"])
 def test_files_that_cannot_be_read(path: str, as_what: str, damage: str) -> None:
-    """A file that is empty, is something else or is cut short is refused, with the remedy to write it again."""
+    """A file that is empty, truncated or of another kind is refused, with the advice to write it again."""
     whole = Path(write_arrays(path)).read_bytes()
-    Path(path).write_bytes({"empty": b"", "text": b"pictures\n" * 99, "truncated": whole[: len(whole) // 2]}[damage])
+    Path(path).write_bytes({"empty": b"", "text": b"images\n" * 99, "truncated": whole[: len(whole) // 2]}[damage])
     refused(augment, 1, ("run", path), f"{path} cannot be read {as_what}", "Write it again")
 
 
 def test_damaged_compressed_npz() -> None:
-    """A compressed .npz whose pictures are damaged is refused."""
+    """A compressed .npz whose images are damaged is refused."""
     np.savez_compressed("a.npz", images=noise(200, 8, 8), labels=np.arange(200) % 3)
     data = bytearray(Path("a.npz").read_bytes())
     data[2_000:2_100] = bytes(100)
@@ -345,15 +344,15 @@ def test_damaged_compressed_npz() -> None:
 
 
 def test_npz_with_a_password() -> None:
-    """An .npz that is encrypted is refused, not met with a traceback."""
+    """An encrypted .npz is refused without a traceback."""
     data = bytearray(Path(write_arrays("a.npz")).read_bytes())
     data[data.index(b"PK\1\2") + 8] |= 1
     Path("a.npz").write_bytes(data)
     refused(augment, 1, ("run", "a.npz"), "a.npz cannot be read as .npz", "encrypted", "Write it again")
 
 
-def test_npz_of_another_length_than_it_says() -> None:
-    """An .npz whose pictures would end in what comes after them is refused."""
+def test_npz_with_a_wrong_length() -> None:
+    """An .npz whose header claims more bytes of images than it has is refused."""
     data = io.BytesIO()
     np.save(data, noise(12, 8, 8))
     write_arrays("a.npz", images=None, pad=noise(9_000))
@@ -361,26 +360,26 @@ def test_npz_of_another_length_than_it_says() -> None:
         short.writestr("images.npy", data.getvalue()[:-64])
         for name in whole.namelist():
             short.writestr(name, whole.read(name))
-    told = "images.npy has 832 bytes, and its shape (12, 8, 8) wants 896"
-    refused(augment, 1, ("run", "b.npz"), "b.npz cannot be read as .npz", told, "Write it again")
+    sizes = "images.npy has 832 bytes, but its shape (12, 8, 8) needs 896"
+    refused(augment, 1, ("run", "b.npz"), "b.npz cannot be read as .npz", sizes, "Write it again")
 
 
-def test_npz_that_lacks_a_piece() -> None:
-    """An .npz of which some bytes in the middle are gone is refused as such, not as a fault of the disk."""
+def test_npz_with_missing_bytes() -> None:
+    """An .npz without some bytes in its middle is refused as damaged, not reported as an error of the disk."""
     data = Path(write_arrays("a.npz", pad=noise(9_000))).read_bytes()
     Path("a.npz").write_bytes(data[:2_000] + data[2_100:])
     refused(augment, 1, ("run", "a.npz"), "a.npz cannot be read as .npz", "Write it again")
 
 
-def test_hdf5_of_a_type_that_numpy_lacks() -> None:
-    """Labels that are times of UNIX are refused, not met with a traceback."""
+def test_hdf5_with_a_type_that_numpy_lacks() -> None:
+    """Labels of HDF5's UNIX time type are refused without a traceback."""
     with h5py.File(write_arrays("a.h5", labels=None), "a") as file:
         h5py.h5d.create(file.id, b"labels", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((12,)))
     refused(augment, 1, ("run", "a.h5"), "a.h5 cannot be read as HDF5", "No NumPy equivalent")
 
 
 def test_damaged_hdf5_chunk() -> None:
-    """An HDF5 file in which a chunk of the pictures is damaged is refused, not met with a traceback."""
+    """An HDF5 file with a damaged chunk of images is refused without a traceback."""
     with h5py.File("a.h5", "w") as file:
         file.create_dataset("images", data=noise(600, 8, 8), chunks=(10, 8, 8), compression="gzip")
         file["labels"] = np.arange(600) % 3
@@ -391,36 +390,36 @@ def test_damaged_hdf5_chunk() -> None:
     refused(augment, 1, ("import", "a.h5", "o.h5", "--jobs", 1), "a.h5", "read")
 
 
-def test_labels_that_are_no_text() -> None:
-    """Labels of bytes that are no UTF-8 are refused by name."""
+def test_labels_that_are_not_utf_8() -> None:
+    """Labels of bytes that are not UTF-8 are refused by name."""
     write_arrays("a.npz", labels=np.array([b"\xe9", b"a", b"b"] * 4))
     refused(augment, 1, ("run", "a.npz"), "a.npz", "labels", "UTF-8")
 
 
 def test_labels_that_are_objects() -> None:
-    """Labels of NumPy objects, as pandas makes them of strings, are refused by name, with what is expected."""
+    """Labels of NumPy objects, to which pandas converts strings, are refused by name, with the expected types."""
     write_arrays("a.npz", labels=np.array(["x", "y", "z"] * 4, dtype=object))
     refused(augment, 1, ("run", "a.npz"), "a.npz", "labels", "expected integers or strings")
 
 
-def test_labels_that_are_no_dataset() -> None:
-    """A group of an HDF5 file where the labels should be is refused by name."""
+def test_labels_that_are_an_hdf5_group() -> None:
+    """An HDF5 group instead of the labels is refused by name."""
     with h5py.File("a.h5", "w") as file:
         file["images"] = noise(12, 8, 8)
         file.create_group("labels")
     refused(augment, 1, ("run", "a.h5"), "a.h5", "labels", "expected")
 
 
-# Pictures that cannot be used
+# Unusable images
 
 
 @pytest.mark.parametrize("words", [("import", "a.npz", "o.h5"), ("run", "a.npz")], ids=["import", "run"])
-def test_float_pictures_out_of_range(words: tuple[str, ...]) -> None:
-    """Float pictures outside [0, 1], with NaN or infinity, are all listed with what is wrong with each."""
+def test_float_images_out_of_range(words: tuple[str, ...]) -> None:
+    """Float images outside [0, 1], with NaN or with infinity are all listed with their problem."""
     images = np.full((300, 8, 8), 0.5, np.float32)
     images[2, 1, 1], images[3, 0, 0], images[150, 7, 7], images[299, 3, 3] = np.nan, 1.5, -0.25, np.inf
     write_arrays("a.npz", images=images, labels=np.arange(300) % 3)
-    text = refused(augment, 1, (*words, "--jobs", 1), "4 of 300 pictures cannot be used", "images[2] ", "images[3] ",
+    text = refused(augment, 1, (*words, "--jobs", 1), "4 of 300 images cannot be used", "images[2] ", "images[3] ",
                    "images[150] ", "images[299] ", "[0, 1]", "--on-bad skip", "Nothing was imported")  # fmt: skip
     lines = {line.split()[0]: line for line in text.splitlines() if line.startswith("  images[")}
     assert len(lines) == 4
@@ -440,8 +439,8 @@ BAD = {
 }
 
 
-def write_bad_pictures() -> None:
-    """Six good pictures of three classes, and seven that cannot be used."""
+def write_bad_images() -> None:
+    """Write six good images of three classes, and seven unusable ones."""
     root = write_tree("t", *(f"{folder}/{number}.png" for folder in "abc" for number in (1, 2)))
     Image.fromarray(noise(64, 64)).save("whole.png")
     Image.fromarray(noise(64, 64)).save("whole.jpg")
@@ -449,7 +448,7 @@ def write_bad_pictures() -> None:
         whole = Path(f"whole.{suffix}").read_bytes()
         (root / "a" / f"short.{suffix}").write_bytes(whole[: len(whole) // 2])
     (root / "b" / "empty.png").write_bytes(b"")
-    (root / "b" / "text.png").write_text("This is no picture.")
+    (root / "b" / "text.png").write_text("This is not an image.")
     (root / "c" / "huge.png").write_bytes(png_header(50_000, 50_000))
     (root / "c" / "wide.png").write_bytes(png_header(1_000_000, 100))
     Image.fromarray(np.full((4, 4), 7, np.float32)).save(root / "c" / "range.tif")
@@ -457,56 +456,57 @@ def write_bad_pictures() -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 @pytest.mark.parametrize("command", ["import", "run"])
-def test_bad_pictures_are_all_listed(kind: str, command: str) -> None:
-    """Truncated, unreadable, foreign and absurdly large pictures are all listed in one message, each with its path."""
-    write_bad_pictures()
+def test_bad_images_are_all_listed(kind: str, command: str) -> None:
+    """One message lists the paths of all truncated, unreadable, foreign and far too large images."""
+    write_bad_images()
     spec = "t" if kind == "folder" else shutil.make_archive("t", "zip", "t")
     words = (command, spec, *(["o.h5"] if command == "import" else []), "--jobs", 1)
-    text = refused(augment, 1, words, "7 of 13 pictures cannot be used", "Mend or remove", "--on-bad skip", "Nothing")
+    text = refused(augment, 1, words, "7 of 13 images cannot be used", "Fix or remove", "--on-bad skip", "Nothing")
     lines = dict(line.strip().split(" ", 1) for line in text.splitlines() if line.startswith("  "))
     assert lines.keys() == BAD.keys()
     for path, reason in BAD.items():
         assert reason in lines[path]
 
 
-def test_bad_pictures_are_skipped_when_asked() -> None:
-    """With --on-bad skip the run goes through, and lists what it left out."""
-    write_bad_pictures()
+def test_bad_images_are_skipped_on_request() -> None:
+    """With --on-bad skip, the run succeeds and lists the images that it left out."""
+    write_bad_images()
     text = done(augment, "run", "t", "--on-bad", "skip", "--epochs", 1, "--jobs", 1, "--test", 0, "--validation", 0)
-    assert "7 of 13 pictures left out" in text
+    assert "7 of 13 images left out" in text
     assert all(path in text for path in BAD)
-    assert "6 pictures (100.0 %)" in text
+    assert "6 images (100.0 %)" in text
 
 
 @pytest.mark.parametrize("command", ["import", "preview"])
-def test_nothing_but_bad_pictures(command: str) -> None:
-    """Where --on-bad skip would leave nothing, that is refused, with the reasons."""
+def test_only_bad_images(command: str) -> None:
+    """A source without any usable image is refused, even with --on-bad skip, with the reasons."""
     for name in ("a", "b"):
         Path("t", name).mkdir(parents=True)
-        Path("t", name, "1.png").write_text("no picture")
+        Path("t", name, "1.png").write_text("no image")
     words = ("import", "t", "o.h5", "--on-bad", "skip", "--jobs", 1) if command == "import" else ("preview", "t")
-    refused(augment, 1, words, "no picture", "a/1.png", "b/1.png", "cannot be read")
+    nothing = "no image of the source can be used" if command == "import" else "none of the chosen images can be used"
+    refused(augment, 1, words, nothing, "a/1.png", "b/1.png", "cannot be read")
 
 
-# Groups, parts, sizes and other words
+# Groups, splits, sizes and other options
 
 
-def test_group_pattern_that_misses() -> None:
-    """A group pattern that misses pictures is refused, with all of them."""
+def test_group_pattern_without_a_match() -> None:
+    """The message lists all images that the group pattern does not match."""
     write_tree("t", "a/x_1.png", "a/y.png", "b/x_2.png", "b/z.png")
     refused(augment, 2, ("run", "t", "--group-pattern", r"_(\d)"), "--group-pattern", "2 of 4", "a/y.png", "b/z.png",
-            "expected a group for each picture", "Widen the pattern")  # fmt: skip
+            "expected a group for each image", "Widen the pattern")  # fmt: skip
 
 
-def test_group_pattern_that_is_none() -> None:
-    """A group pattern that is no regular expression is refused, with an example."""
+def test_invalid_group_pattern() -> None:
+    """A group pattern that is not a valid regular expression is refused, with an example."""
     write_tree("t", "a/1.png", "b/1.png")
-    refused(augment, 2, ("run", "t", "--group-pattern", "(_"), "'(_'", "no regular expression", "Example")
+    refused(augment, 2, ("run", "t", "--group-pattern", "(_"), "'(_'", "not a valid regular expression", "Example")
 
 
 @pytest.mark.parametrize("spec", ["a.npz", "a.h5", "digits"])
-def test_group_pattern_where_there_are_no_paths(spec: str) -> None:
-    """A group pattern for a source without paths is refused rather than ignored."""
+def test_group_pattern_for_a_source_without_paths(spec: str) -> None:
+    """A group pattern for a source without paths is refused, not ignored."""
     if spec != "digits":
         write_arrays(spec)
     refused(augment, 2, ("import", spec, "o.h5", "--group-pattern", "x", "--jobs", 1), "--group-pattern", spec)
@@ -514,53 +514,53 @@ def test_group_pattern_where_there_are_no_paths(spec: str) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [("--size", "9x9"), ("--limit", "5"), ("--invert", "yes"), ("--colour", "rgb"), ("--group-pattern", "x")],
+    [("--size", "9x9"), ("--limit", "5"), ("--invert", "yes"), ("--color", "rgb"), ("--group-pattern", "x")],
     ids=lambda option: option[0],
 )
 def test_import_options_for_a_source_file(made: Path, option: tuple[str, str]) -> None:
-    """What acts when a source is imported is refused rather than ignored where the source is a source file."""
+    """An import option for a source file, which is imported already, is refused, not ignored."""
     refused(augment, 2, (*RUN, *option), "kept.h5", option[0], "imported")
 
 
-def test_a_class_with_too_few_pictures() -> None:
-    """A class too small to be split is refused by name, with the number that it takes and the ways out."""
+def test_class_with_too_few_images() -> None:
+    """A class with fewer images than splits is refused by name, with the required number and the options to change."""
     write_arrays("a.npz", labels=np.array(["big"] * 10 + ["small"] * 2))
-    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "1 of 2 classes", "fewer than 3", ": small", "more pictures",
+    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "1 of 2 classes", "fewer than 3", ": small", "Add images",
             "--validation 0", "--test 0", leaves=(IMPORTED, LOCK))  # fmt: skip
     assert "There is no set" in done(augment, "list")
     done(augment, "run", "a.npz", "--jobs", 1, "--epochs", 1, "--test", 0)
 
 
 def test_too_few_groups() -> None:
-    """Fewer groups than parts are refused, with both numbers and the ways out."""
+    """Fewer groups than splits are refused, with both numbers and the options to change."""
     write_arrays("a.npz", groups=np.arange(12) // 6)
-    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "2 group(s)", "expected at least 3", "never torn apart",
+    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "2 group(s)", "expected at least 3", "a group is never divided",
             "--validation 0", leaves=(IMPORTED, LOCK))  # fmt: skip
     done(augment, "run", "a.npz", "--jobs", 1, "--epochs", 1, "--test", 0)
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (("--validation", 0.6, "--test", 0.4), ("0.6", "0.4", "nothing to train on", "expected a sum below 1")),
-        (("--validation", 0.6, "--test", 0.5), ("0.6", "0.5", "nothing to train on", "expected a sum below 1")),
-        (("--validation", 1), ("--validation 1", "expected a fraction from 0 to below 1")),
-        (("--test", -0.1), ("--test -0.1", "expected a fraction from 0 to below 1")),
-        (("--test", "nan"), ("--test nan", "expected a fraction from 0 to below 1")),
+        (("--validation", 0.6, "--test", 0.4), ("0.6", "0.4", "leave no training images", "expected a sum below 1")),
+        (("--validation", 0.6, "--test", 0.5), ("0.6", "0.5", "leave no training images", "expected a sum below 1")),
+        (("--validation", 1), ("--validation 1", "expected a fraction of at least 0 and below 1")),
+        (("--test", -0.1), ("--test -0.1", "expected a fraction of at least 0 and below 1")),
+        (("--test", "nan"), ("--test nan", "expected a fraction of at least 0 and below 1")),
     ],
 )
-def test_fractions_that_cannot_be(command: str, words: tuple[object, ...], told: tuple[str, ...]) -> None:
-    """Fractions that leave nothing to train on, or are none, are refused before anything is imported."""
+def test_invalid_fractions(command: str, words: tuple[object, ...], message: tuple[str, ...]) -> None:
+    """Fractions out of range, or without training images, are refused before anything is imported."""
     write_arrays("a.npz")
     arguments = (command, "a.npz", "--jobs", 1, *words)
-    refused(augment, 2, arguments, *told)
+    refused(augment, 2, arguments, *message)
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "preview", "import"])
 @pytest.mark.parametrize("size", ["0x8", "8x8x8", "x", "large", "-3", "8x5000"])
-def test_sizes_that_are_none(command: str, size: str) -> None:
-    """A --size that is none is refused, with what was received and an example."""
+def test_invalid_sizes(command: str, size: str) -> None:
+    """An invalid --size is refused, with its value and an example."""
     write_arrays("a.npz")
     words = (command, "a.npz", *(["o.h5"] if command == "import" else []), "--size", size)
     refused(augment, 2, words, "--size", size, "HxW", "64x64")
@@ -572,8 +572,8 @@ def test_sizes_that_are_none(command: str, size: str) -> None:
      ("--shard-size", 0), ("--chunk-size", -1)],
     ids=str,
 )  # fmt: skip
-def test_words_that_cannot_be_meant(words: tuple[str, object]) -> None:
-    """Numbers and names outside what an option allows are refused by option, before anything is done."""
+def test_invalid_options(words: tuple[str, object]) -> None:
+    """A number or name that an option does not allow is refused by option, before anything is written."""
     write_arrays("a.npz")
     refused(augment, 2, ("run", "a.npz", *words), words[0], str(words[1]))
 
@@ -582,7 +582,7 @@ def test_words_that_cannot_be_meant(words: tuple[str, object]) -> None:
 
 
 def test_unknown_recipe() -> None:
-    """A recipe that is neither built in nor a file is refused, with the built-in ones, before anything is imported."""
+    """A recipe that is neither built in nor a file is refused before the import; the message lists recipes."""
     write_arrays("a.npz")
     for command in ("run", "plan", "preview"):
         refused(augment, 2, (command, "a.npz", "--recipe", "kanij"), "'kanij'", "kanji, ", "TOML", "augment recipes")
@@ -590,7 +590,7 @@ def test_unknown_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "told"),
+    ("operation", "message"),
     [
         ('{ op = "spin" }', ("op = 'spin' is unknown", "rotate", "blur", "module:function")),
         ('{ op = "rotate", degrees = [15, -15] }', ("degrees = [15, -15]", "upside down", "low <= high")),
@@ -605,83 +605,91 @@ def test_unknown_recipe() -> None:
     ids=["unknown", "upside down", "out of bounds", "no range", "unknown key", "weight", "no module", "no function",
          "no TOML"],
 )  # fmt: skip
-def test_operations_that_cannot_be(operation: str, told: tuple[str, ...]) -> None:
-    """A fault in a recipe is refused by file and key, with what is allowed there, before anything is imported."""
+def test_invalid_operations(operation: str, message: tuple[str, ...]) -> None:
+    """A mistake in a recipe is refused by file and key, with the allowed values, before anything is imported."""
     write_arrays("a.npz")
     write_recipe("mine.toml", operation)
-    refused(augment, 2, ("run", "a.npz", "--recipe", "mine.toml"), "mine.toml: ", *told)
+    refused(augment, 2, ("run", "a.npz", "--recipe", "mine.toml"), "mine.toml: ", *message)
 
 
-OWN = """
+CUSTOM = """
 import os
 from pathlib import Path
 
-def fails(picture, generator):
+def fails(image, generator):
     raise LookupError("no ink")
 
-def shrinks(picture, generator):
-    return picture[:2]
+def shrinks(image, generator):
+    return image[:2]
 
-def killed_once(picture, generator):
-    if Path("memory-is-short").exists():
+def killed_once(image, generator):
+    if Path("memory-is-short-in-calibration").exists():
         os.kill(os.getpid(), 9)
-    return picture.copy()
+    if Path("memory-is-short-in-generation").exists() and list(Path("sets").glob("*/set.json")):
+        os.kill(os.getpid(), 9)
+    return image.copy()
 """
 
 
 @pytest.mark.parametrize(
-    ("function", "told"),
+    ("function", "message"),
     [("fails", ("raised LookupError: no ink", "line 6")), ("shrinks", ("returned uint8 (2, 8, 1)", "uint8 (8, 8, 1)"))],
 )
-def test_own_operation_at_fault(
-    here: Path, monkeypatch: pytest.MonkeyPatch, function: str, told: tuple[str, ...]
+def test_failing_custom_operation(
+    here: Path, monkeypatch: pytest.MonkeyPatch, function: str, message: tuple[str, ...]
 ) -> None:
-    """A function of the user's own that fails, or returns no such picture, is named with what it did."""
-    Path("own_at_fault.py").write_text(OWN)
+    """The message for a custom operation that fails, or returns another shape, has its name and what it did."""
+    Path("my_failing.py").write_text(CUSTOM)
     monkeypatch.syspath_prepend(here)
     write_arrays("a.npz")
-    write_recipe("mine.toml", f'{{ op = "own_at_fault:{function}" }}')
+    write_recipe("mine.toml", f'{{ op = "my_failing:{function}" }}')
     before = state()
     result = call(augment, "run", "a.npz", "--recipe", "mine.toml", "--epochs", 1, "--jobs", 1)
     assert result.exit_code == 2
-    _says(result.stderr, f"own_at_fault:{function}", *told, "Mend the function")
-    _untouched(before, (IMPORTED, LOCK))
+    assert_message(result.stderr, f"my_failing:{function}", *message, "Fix the function")
+    assert_untouched(before, (IMPORTED, LOCK))
 
 
 def console(*words: object) -> subprocess.CompletedProcess[str]:
-    """The installed command, in a process of its own."""
+    """Run the installed command in a new process."""
     script = Path(sys.executable).with_name("augment")
     if not script.exists():
         pytest.skip(f"{script} is not installed")
     return subprocess.run([script, *map(str, words)], capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_own_operation_beside_the_recipe() -> None:
-    """The installed command finds a module of the user's in the current directory; two workers do, too."""
-    Path("own_beside.py").write_text("def same(picture, generator):\n    return picture.copy()\n")
+def test_custom_operation_in_the_current_directory() -> None:
+    """The installed command and its workers find a user's module in the current directory."""
+    Path("my_module.py").write_text("def same(image, generator):\n    return image.copy()\n")
     write_arrays("a.npz")
-    write_recipe("mine.toml", '{ op = "own_beside:same" }')
+    write_recipe("mine.toml", '{ op = "my_module:same" }')
     result = console("run", "a.npz", "--recipe", "mine.toml", "--epochs", 1, "--jobs", 2)
     assert result.returncode == 0, result.stderr
 
 
-def test_a_killed_worker() -> None:
-    """A worker that the system kills is told, with a remedy; what is published is whole, and the run can go on."""
-    Path("own_killed.py").write_text(OWN)
-    Path("memory-is-short").touch()
-    write_arrays("a.npz", images=noise(60, 8, 8), labels=np.arange(60) % 3)
-    write_recipe("mine.toml", '{ op = "own_killed:killed_once" }')
-    words = ("run", "a.npz", "--recipe", "mine.toml", "--epochs", 2, "--jobs", 2)
-    # `python -m` finds modules in the current directory.
+def module(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run `python -m epochbank.augment`, which finds modules in the current directory, in a new process."""
     command = [sys.executable, "-m", "epochbank.augment", *map(str, words)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("moment", "kept"),
+    [("calibration", "No shard of this run was written"), ("generation", "of 5 shards of this run are kept")],
+)
+def test_a_killed_worker(moment: str, kept: str) -> None:
+    """If the system kills a worker, the message has cause and fix, and the same command completes the set."""
+    Path("my_killed.py").write_text(CUSTOM)
+    Path(f"memory-is-short-in-{moment}").touch()
+    write_arrays("a.npz", images=noise(60, 8, 8), labels=np.arange(60) % 3)
+    write_recipe("mine.toml", '{ op = "my_killed:killed_once" }')
+    words = ("run", "a.npz", "--recipe", "mine.toml", "--epochs", 2)
+    result = module(*words, "--jobs", 2)
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
-    _says(result.stderr, "worker", "killed", "memory", "shards of this run are kept", "same command", "--jobs")
-    Path("memory-is-short").unlink()
-    words = (*words[:-1], 1)
-    command = [sys.executable, "-m", "epochbank.augment", *map(str, words)]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert_message(result.stderr, "worker", "killed", "memory", kept, "same command", "--jobs")
+    Path(f"memory-is-short-in-{moment}").unlink()
+    again = module(*words, "--jobs", 1)
     assert again.returncode == 0, again.stderr
     (directory,) = (path.parent for path in Path("sets").glob("*/set.json"))
     assert "is sound" in done(augment, "verify", directory, "--jobs", 1)
@@ -689,7 +697,7 @@ def test_a_killed_worker() -> None:
     assert len(json.loads(done(augment, "info", directory, "--json"))["epochs"]) == 2
 
 
-# Sets and source files that are not what they should be
+# Damaged sets and source files, and those of other versions
 
 
 COMMANDS_ON_A_SET: list[tuple[click.Command, tuple[object, ...]]] = [
@@ -714,14 +722,14 @@ def _on(words: tuple[object, ...], directory: Path) -> tuple[object, ...]:
 
 @on_a_set
 def test_a_set_of_a_newer_format(made: Path, program: click.Command, words: tuple[object, ...]) -> None:
-    """A set of a newer format is refused by every command, with both versions and the remedy."""
+    """Every command refuses a set of a newer format, with both versions and the fix."""
     edit_json(made / "set.json", format=2)
     refused(program, 1, _on(words, made), str(made), "format 2", "reads format 1", "Upgrade epochbank")
 
 
 @on_a_set
 def test_a_tampered_set(made: Path, program: click.Command, words: tuple[object, ...]) -> None:
-    """A set.json whose contents were changed is refused by every command."""
+    """Every command refuses a set whose set.json was edited."""
     identity = json.loads((made / "set.json").read_text(encoding="utf-8"))["identity"]
     edit_json(made / "set.json", identity=identity | {"seed": 9})
     refused(program, 1, _on(words, made), f"{made}/set.json", "changed", "fingerprint", "Restore it", "again")
@@ -733,7 +741,7 @@ def test_a_tampered_set(made: Path, program: click.Command, words: tuple[object,
     ids=["class_names", "images"],
 )
 def test_a_tampered_set_outside_its_fingerprint(made: Path, change: dict[str, Any]) -> None:
-    """What set.json says beside the fingerprinted identity is not believed either where it was changed."""
+    """Edits outside the fingerprinted identity in set.json are found, too."""
     edit_json(made / "set.json", **change)
     for words in (("verify", made, "--jobs", 1), ("info", made)):
         refused(augment, 1, words, f"{made}/set.json", "Restore it", "again")
@@ -741,7 +749,7 @@ def test_a_tampered_set_outside_its_fingerprint(made: Path, change: dict[str, An
 
 @pytest.mark.parametrize("damage", ["another row", "cut short", "gone"])
 def test_a_damaged_split(made: Path, damage: str) -> None:
-    """Where split.h5 is not what was written, it is told, and no epoch is made of the wrong pictures."""
+    """A changed, truncated or missing split.h5 is refused, so that no epoch is generated from wrong images."""
     path = made / "split.h5"
     if damage == "another row":
         with h5py.File(path, "r+") as file:
@@ -756,14 +764,14 @@ def test_a_damaged_split(made: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '"set"', "\x00"])
 def test_a_damaged_set(made: Path, text: str) -> None:
-    """A set.json that is no description of a set is refused as damaged."""
+    """A set.json that does not describe a set is refused as damaged."""
     (made / "set.json").write_text(text)
     for words in (("info", made), ("verify", made), RUN):
         refused(augment, 1, words, f"{made}/set.json is damaged", "expected", "Restore it")
 
 
 def test_a_damaged_set_does_not_hide_the_others(made: Path) -> None:
-    """`augment list` shows the sound sets, and names the one that it cannot read."""
+    """`augment list` lists the sound sets, and names the one that it cannot read."""
     other = done(augment, "run", "kept.h5", "--seed", 1, "--epochs", 1, "--jobs", 1, "--print-path").splitlines()[-1]
     edit_json(made / "set.json", format=2)
     text = call(augment, "list").output
@@ -773,7 +781,7 @@ def test_a_damaged_set_does_not_hide_the_others(made: Path) -> None:
 
 
 def test_a_damaged_manifest(made: Path) -> None:
-    """A line of the manifest that is none is refused by number, not skipped."""
+    """A damaged line of the manifest is refused by number, not skipped."""
     lines = (made / "manifest.jsonl").read_text().splitlines()
     (made / "manifest.jsonl").write_text("\n".join([lines[0], "{" + lines[1][2:], *lines[2:]]) + "\n")
     for program, words in ((augment, ("info", made)), (augment, RUN), (train, ("fit", made, "--run", "r"))):
@@ -781,7 +789,7 @@ def test_a_damaged_manifest(made: Path) -> None:
 
 
 def test_no_set_at_all() -> None:
-    """Without any set, every command that would take the newest says so, and how to make one."""
+    """Without any set, every command that uses the newest one says how to generate one."""
     for program, word in ((augment, "info"), (augment, "verify"), (train, "fit"), (train, "bench")):
         refused(program, 1, (word,), "there is no set in sets/", "augment run")
     assert "There is no set" in done(augment, "list")
@@ -794,13 +802,13 @@ def test_no_set_at_all() -> None:
     ids=lambda value: str(value[0]) if isinstance(value, tuple) else value.name,
 )  # fmt: skip
 def test_an_unknown_set(made: Path, program: click.Command, words: tuple[object, ...]) -> None:
-    """A set that is not there is refused, with the sets that are."""
+    """The message for a set that does not exist lists those that exist."""
     refused(program, 1, words, "'typo'", made.name, "augment list")
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_source_file_of_a_newer_format(made: Path, epochs: int) -> None:
-    """A source file of a newer format is refused, with both versions and the remedy."""
+    """A source file of a newer format is refused, with both versions and the fix."""
     with h5py.File("kept.h5", "r+") as file:
         file.attrs["format"] = 3
     for command in ("run", "plan"):
@@ -808,15 +816,15 @@ def test_a_source_file_of_a_newer_format(made: Path, epochs: int) -> None:
         refused(augment, 1, words, "kept.h5", "format 3", "reads 1 to 2", "Upgrade epochbank")
 
 
-def test_a_source_file_without_its_parts(made: Path) -> None:
-    """A source file that lacks something is refused as damaged, by path."""
+def test_an_incomplete_source_file(made: Path) -> None:
+    """A source file without one of its datasets is refused as damaged, by path."""
     with h5py.File("kept.h5", "r+") as file:
         del file["class_name"]
     refused(augment, 1, RUN, "kept.h5 is damaged", "Import the source again")
 
 
 def test_a_set_that_another_run_writes(made: Path) -> None:
-    """A set that is being written by another run is refused, with who writes it; afterwards it can be had."""
+    """A set that another run is writing is refused, with the process that writes it, until that run ends."""
     words = (*RUN[:3], 2, *RUN[4:])
     with open(made / ".lock", "r+", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -824,21 +832,21 @@ def test_a_set_that_another_run_writes(made: Path) -> None:
         lock.write("process 4711 on elsewhere")
         lock.flush()
         refused(augment, 1, words, str(made), "being written by another run", "process 4711 on elsewhere", "Wait")
-        assert "nothing to do" in done(augment, *RUN)  # What is there is there.
+        assert "nothing to do" in done(augment, *RUN)  # A complete set needs no lock.
     with writing(made / ".lock"):
         refused(augment, 1, words, "being written by another run", f"process {os.getpid()} on ")
     done(augment, *words)
 
 
-# A machine that fails
+# Full disks and other errors of the machine
 
 
 def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is told with a remedy, keeps what is published, leaves no temporary; the same command goes on."""
+    """On a full disk, published shards are kept, no temporary file is left, and the same command continues."""
     write_shard, calls = shard_job.write_shard, []
 
     def full(path: Path, *rest: Any, **words: Any) -> Any:
-        if not any(part.startswith(".tmp-") for part in path.parent.parts):  # The trial's are not counted.
+        if not any(part.startswith(".tmp-") for part in path.parent.parts):  # The calibration run has enough space.
             calls.append(path)
         if len(calls) == 2:
             path.write_bytes(b"half a shard")
@@ -848,44 +856,65 @@ def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> No
     words = (*RUN[:3], 4, *RUN[4:])
     before = state()
     with monkeypatch.context() as patch:
-        patch.setattr("epochbank.augment.generation.shard_job.write_shard", full)
+        patch.setattr(shard_job, "write_shard", full)
         result = call(augment, *words)
     assert result.exit_code == 1
-    _says(result.stderr, "no space left", str(made), "1 of 3 shards", "kept", "same command")
-    manifest = str(made / "manifest.jsonl")
-    log = str(made / "log.jsonl")
-    assert state()[manifest].startswith(before.pop(manifest))
-    assert state()[log].startswith(before.pop(log))
-    _untouched(before, (manifest, log, f"{made}/epoch-0001/*.h5"))
-    result = call(augment, *words)
-    assert result.exit_code == 0
+    assert_message(result.stderr, "no space left", str(made), "1 of 3 shards of this run are kept", "same command")
+    assert_only_grown(before, made, "epoch-0001/*.h5")
+    assert call(augment, *words).exit_code == 0
     assert "is sound" in done(augment, "verify", made, "--jobs", 1)
+
+
+def assert_only_grown(before: dict[str, bytes], directory: Path, *new: str) -> None:
+    """Assert that manifest and log of a set have more lines than `before`, and that only files `new` were added."""
+    before, after = before.copy(), state()
+    grown = [str(directory / name) for name in ("manifest.jsonl", "log.jsonl")]
+    for path in grown:
+        assert after[path].startswith(before.pop(path))
+    assert_untouched(before, (*grown, *(f"{directory}/{pattern}" for pattern in new)))
 
 
 def _full(*_: Any, **__: Any) -> Any:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize(
-    "what",
-    ["epochbank.augment.generation.request.write_split", "epochbank.augment.generation.request.write_description"],
-)
+@pytest.mark.parametrize("what", ["write_split", "write_description"])
 def test_no_space_for_the_beginning_of_a_set(made: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """A disk that is full when the set is begun is told like any other; there is no set, and no temporary."""
-    monkeypatch.setattr(what, _full)
+    """On a full disk, no set is begun and no temporary file is left."""
+    monkeypatch.setattr(new_set, what, _full)
     words = ("run", "kept.h5", "--seed", 5, "--jobs", 1)
-    refused(augment, 1, words, "o space left", "sets", leaves=(LOCK, "sets/*/split.h5"))
+    message = ("no space left", "sets", "Free some space", "No shard of this run was written", "same command")
+    refused(augment, 1, words, *message, leaves=(LOCK, "sets/*/split.h5"))
+
+
+def test_a_file_that_cannot_grow(nothing_recipe: Path) -> None:
+    """If the system refuses to let a shard grow, no incomplete file is left, and the same command completes the set."""
+    write_arrays("a.npz", images=noise(6_000, 16, 16), labels=np.arange(6_000) % 3)
+    done(augment, "import", "a.npz", "a.h5")
+    words = ("run", "a.h5", "--recipe", nothing_recipe, "--epochs", 1, "--jobs", 1, "--engine", "pillow",
+             "--codec", "none", "--shard-size", 6_000)  # fmt: skip
+    before = state()
+    limit = 800_000  # Bytes: enough for the calibration run and the held-out images.
+    result = module(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    kept = "2 of 4 shards of this run are kept. Run the same command to continue."
+    assert_message(result.stderr, "writing to sets/a-nothing-", "File too large", kept)
+    written = ("set.json", "split.h5", "manifest.jsonl", "log.jsonl", "validation/*.h5", "test/*.h5")
+    assert_untouched(before, (LOCK, *(f"sets/*/{name}" for name in written)))
+    done(augment, *words)
+    assert "is sound" in done(augment, "verify", "--jobs", 1)
 
 
 def test_no_space_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full in the middle of an import is told; no source file and no temporary is left."""
+    """If the disk is full during an import, no source file and no temporary file is left."""
     write_arrays("a.npz")
     monkeypatch.setattr(os, "pwrite", _full)
     refused(augment, 1, ("import", "a.npz", "o.h5", "--jobs", 1), "o space left", "o.h5")
 
 
 def test_too_little_space_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An import that the disk cannot hold is refused before it begins, with both sizes and the ways out."""
+    """An import too large for the disk is refused before it begins, with both sizes and the options to change."""
     write_arrays("a.npz")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=500))
     refused(augment, 1, ("import", "a.npz", "o.h5", "--jobs", 1), "needs 768 bytes", "has 500 bytes left", "--limit")
@@ -893,17 +922,17 @@ def test_too_little_space_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("words", [("run", "a.npz", "--sets", "file"), ("import", "a.npz", "file/o.h5")], ids=str)
 def test_a_file_where_a_directory_should_be(words: tuple[str, ...]) -> None:
-    """Where a file stands in the place of the directory to write to, that is told, by path."""
+    """A file in the place of the directory to write to is refused by path."""
     write_arrays("a.npz")
     Path("file").write_text("mine")
     refused(augment, 1, (*words, "--jobs", 1), "file", "irectory")
 
 
-# Nobody's file is overwritten
+# Existing files are not overwritten
 
 
 def test_import_onto_a_file(made: Path) -> None:
-    """`import` onto a file that exists is refused, whatever the file is."""
+    """`augment import` refuses to overwrite any file."""
     write_arrays("a.npz")
     Path("notes.h5").write_text("mine")
     for file in ("kept.h5", "notes.h5"):
@@ -916,7 +945,7 @@ def _their_png(path: Path) -> None:
 
 
 def _their_text(path: Path) -> None:
-    path.write_text("mine, for all its name")
+    path.write_text("a text, despite its name")
 
 
 def _their_folder(path: Path) -> None:
@@ -927,13 +956,13 @@ def _their_folder(path: Path) -> None:
 @pytest.mark.parametrize("theirs", [_their_png, _their_text, _their_folder])
 @pytest.mark.parametrize("words", [("preview", "SET"), ("preview", "kept.h5"), ("explain", "SET", 0, 1)], ids=str)
 def test_a_sheet_onto_a_file(made: Path, words: tuple[object, ...], theirs: Any) -> None:
-    """A contact sheet is not written onto anybody's file or folder, whatever it is."""
+    """A contact sheet overwrites neither files nor folders that epochbank did not write."""
     theirs(Path("out.png"))
-    refused(augment, 1, (*_on(words, made), "--out", "out.png"), "out.png", "exists", "Give another --out")
+    refused(augment, 1, (*_on(words, made), "--out", "out.png"), "out.png", "exists", "Choose another --out")
 
 
 def test_a_sheet_onto_a_sheet(made: Path) -> None:
-    """A contact sheet that epochbank wrote is replaced; a name that is no PNG's is refused."""
+    """A contact sheet replaces an older one of epochbank; a name that does not end in .png is refused."""
     done(augment, "preview", made, "--out", "out.png")
     first = Path("out.png").read_bytes()
     done(augment, "explain", made, 0, 1, "--out", "out.png")
@@ -943,19 +972,19 @@ def test_a_sheet_onto_a_sheet(made: Path) -> None:
 
 @pytest.mark.parametrize(("epoch", "position"), [(0, 48), (0, 10**9), (0, -1), (-1, 0)])
 def test_explain_out_of_range(made: Path, epoch: int, position: int) -> None:
-    """A position or epoch that cannot be is refused, with the range that can."""
+    """A position or epoch out of range is refused, with the range."""
     words = ("explain", made, "--", epoch, position)
-    refused(augment, 2, words, f"position {position} in epoch {epoch}", str(made), "from 0 to 47")
+    refused(augment, 2, words, f"epoch {epoch} of {made} has no position {position}", "position from 0 to 47")
 
 
 # Damage in a set
 
 
-def test_verify_finds_damage_and_the_remedy_mends_it(made: Path) -> None:
-    """`verify` names each damaged shard, its line and what is wrong; what it says to do makes the set sound again."""
+def test_verify_finds_damage_and_says_how_to_repair_it(made: Path) -> None:
+    """`augment verify` names each damaged shard, its line and the fault; following its advice repairs the set."""
     whole = state()
     flipped = damage_a_chunk(made)
-    short, gone = (made / entry.file for entry in read_manifest(made) if entry.part in ("train", "test"))
+    short, gone = (made / entry.file for entry in read_manifest(made) if entry.split in ("train", "test"))
     short.write_bytes(short.read_bytes()[:-9])
     gone.unlink()
     text = refused(augment, 1, ("verify", made, "--jobs", 1), f"{made} is damaged in 3 shard(s)", "checksum", "missing",
@@ -982,25 +1011,25 @@ def test_verify_finds_damage_and_the_remedy_mends_it(made: Path) -> None:
 @pytest.mark.parametrize("program", ["fit", "bench"])
 @pytest.mark.parametrize("damage", ["flipped", "gone"])
 def test_a_damaged_shard_stops_training(made: Path, program: str, damage: str) -> None:
-    """A damaged shard ends a training with its path and the remedy; there is no model and no summary of it."""
+    """A damaged shard stops a training with its path and the fix, and leaves no model and no summary."""
     shard = damage_a_chunk(made)
     if damage == "gone":
         shard.unlink()
     words = ("fit", made, "--run", "r", "--epochs", 1, "--batch-size", 16) if program == "fit" else (
         "bench", made, "--seconds", 0, "--batch-size", 16)  # fmt: skip
-    told = ("positions 8 to 15", "checksum") if damage == "flipped" else ("No such file",)
-    refused(train, 1, words, str(shard), "cannot be read", *told, "augment verify", leaves=("r/config.json",))
+    fault = ("positions 8 to 15", "checksum") if damage == "flipped" else ("No such file",)
+    refused(train, 1, words, str(shard), "cannot be read", *fault, "augment verify", leaves=("r/config.json",))
 
 
 # Training
 
 
 def test_a_set_without_a_published_epoch(made: Path) -> None:
-    """Training on a set whose first epoch is unfinished is refused, with the way to finish it."""
+    """A set without a complete epoch is refused for training, with the command that completes it."""
     lines = (made / "manifest.jsonl").read_text().splitlines(keepends=True)
     (made / "manifest.jsonl").write_text("".join(line for line in lines if json.loads(line)["part"] != "epoch"))
     for words in (("fit", made, "--run", "r"), ("bench", made)):
-        refused(train, 1, words, f"{made} has no published epoch", "augment run", "goes on")
+        refused(train, 1, words, f"{made} has no published epoch", "augment run", "again to continue")
     refused(augment, 1, ("preview", made), f"{made} has no published epoch", "augment run")
 
 
@@ -1032,7 +1061,7 @@ def open_ended(shape, classes):
 
 @pytest.fixture
 def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules `refused_models` and `refused_syntax` in the current directory, where `train` looks."""
+    """Modules `refused_models` and `refused_syntax` in the current directory, where `train` finds them."""
     Path("refused_models.py").write_text(MODELS)
     Path("refused_syntax.py").write_text("def (:\n")
     monkeypatch.syspath_prepend(here)
@@ -1042,7 +1071,7 @@ def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [
         ("refused_models:few", ("output", "(None, 2)", "expected (None, 3)", "number of classes")),
         ("refused_models:map_of", ("output", "(None, 6, 6, 3)", "expected (None, 3)")),
@@ -1050,32 +1079,32 @@ def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("refused_models:nothing", ("NoneType", "expected a Keras model")),
         ("refused_models:fails", ("LookupError", "no layers left")),
         ("refused_models:VALUE", ("expected", "function")),
-        ("refused_models:gone", ("cannot be imported", "'gone'", "cnn-small", "module:function")),
+        ("refused_models:gone", ("module refused_models has no 'gone'", "refused_models.py", "cnn-small")),
         ("refused_nowhere:few", ("cannot be imported", "refused_nowhere", "cnn-small", "module:function")),
         ("refused_syntax:few", ("cannot be imported", "syntax", "module:function")),
         ("resnet", ("unknown", "expected", "cnn-small, cnn", "module:function")),
         (":few", ("expected", "cnn-small", "module:function")),
     ],
 )
-def test_models_that_do_not_fit(made: Path, model: str, told: tuple[str, ...]) -> None:
-    """A model that is unknown, fails, or does not fit the pictures or classes is refused before a run is begun."""
-    refused(train, 2, ("fit", made, "--model", model, "--run", "r", "--epochs", 1), model, *told)
+def test_models_that_do_not_fit(made: Path, model: str, message: tuple[str, ...]) -> None:
+    """A model that is unknown, fails, or does not fit the images or classes is refused before a run begins."""
+    refused(train, 2, ("fit", made, "--model", model, "--run", "r", "--epochs", 1), model, *message)
     assert not Path("r").exists()
 
 
 @pytest.mark.usefixtures("models")
-def test_a_model_that_does_not_tell_its_shape(made: Path) -> None:
-    """A model without an Input is built or refused, with no traceback and no half-done run."""
+def test_a_model_without_an_input(made: Path) -> None:
+    """A model without an Input is built or refused, without a traceback and an incomplete run."""
     result = call(train, "fit", made, "--model", "refused_models:open_ended", "--run", "r", "--epochs", 1)
     if result.exit_code:
         assert result.exit_code == 2
-        _says(result.stderr, "refused_models:open_ended", "Input")
+        assert_message(result.stderr, "refused_models:open_ended", "Input")
     assert Path("r/summary.json").exists() == (result.exit_code == 0)
     assert Path("r").exists() == (result.exit_code == 0)
 
 
 def test_a_run_directory_that_is_not_empty(made: Path) -> None:
-    """A run directory with something in it, or a file in its place, is refused and stays as it is."""
+    """A run directory that is not empty, or is a file, is refused and not changed."""
     Path("r").mkdir()
     Path("r/notes.txt").write_text("mine")
     Path("f").write_text("mine")
@@ -1085,24 +1114,24 @@ def test_a_run_directory_that_is_not_empty(made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (("--mix", 0.01, "--batch-size", 8), ("mix 0.01", "batch of 8", "expected at least one", "larger")),
-        (("--mix", 1.5), ("--mix", "1.5", "0<=x<=1")),
+        (("--originals", 0.01, "--batch-size", 8), ("originals 0.01", "batch of 8", "expected at least one", "larger")),
+        (("--originals", 1.5), ("--originals", "1.5", "0<=x<=1")),
         (("--batch-size", 0), ("--batch-size", "0")),
         (("--learning-rate", 0), ("--learning-rate", "0")),
         (("--precision", "float8"), ("--precision", "float8", "float32")),
     ],
     ids=str,
 )
-def test_training_words_that_cannot_be_meant(made: Path, words: tuple[object, ...], told: tuple[str, ...]) -> None:
-    """Training options that cannot be are refused by name, before a run is begun."""
-    refused(train, 2, ("fit", made, "--run", "r", "--epochs", 1, *words), *told)
+def test_invalid_training_options(made: Path, words: tuple[object, ...], message: tuple[str, ...]) -> None:
+    """Training options with invalid values are refused by name, before a run begins."""
+    refused(train, 2, ("fit", made, "--run", "r", "--epochs", 1, *words), *message)
     assert not Path("r").exists()
 
 
-def test_evaluating_a_run_that_is_none() -> None:
-    """A run that is not there, or none, is refused; so is `evaluate` where there is no run at all."""
+def test_evaluating_a_run_that_does_not_exist() -> None:
+    """A missing directory, one that is not of a run, and `train evaluate` without any run are refused."""
     refused(train, 1, ("evaluate", "typo"), "typo is not a run directory", "config.json", "train fit")
     refused(train, 1, ("evaluate",), "no run in runs/", "train fit")
     Path("r").mkdir()
@@ -1111,14 +1140,14 @@ def test_evaluating_a_run_that_is_none() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"set": "x"}'])
 def test_evaluating_a_run_with_a_damaged_configuration(text: str) -> None:
-    """A config.json that is none of a run is refused as damaged."""
+    """A config.json that does not describe a run is refused as damaged."""
     Path("r").mkdir()
     Path("r/config.json").write_text(text)
     refused(train, 1, ("evaluate", "r"), "r/config.json is damaged", "again")
 
 
 def begin_run(directory: Path, **changes: Any) -> None:
-    """A run directory as it stands before the first epoch has ended."""
+    """Write a run directory as it is before the first epoch has ended."""
     fingerprint = json.loads((directory / "set.json").read_text(encoding="utf-8"))["fingerprint"]
     config = {"set": {"path": str(directory.resolve()), "fingerprint": fingerprint}, "model": "cnn-small"} | changes
     Path("r").mkdir()
@@ -1126,20 +1155,27 @@ def begin_run(directory: Path, **changes: Any) -> None:
 
 
 def test_evaluating_an_unfinished_run(made: Path) -> None:
-    """A run that was stopped before its first epoch ended has no model, which is told."""
+    """A run that stopped in its first epoch is refused, because it has no model."""
     begin_run(made)
-    refused(train, 1, ("evaluate", "r"), "r has no model.keras", "never ended an epoch", "Train again")
+    refused(
+        train,
+        1,
+        ("evaluate", "r"),
+        "r has no model.keras",
+        "before its first epoch was completed",
+        "train fit --resume r",
+    )
 
 
 def test_evaluating_a_run_with_a_damaged_model(made: Path) -> None:
-    """A model file that is none is refused by path."""
+    """A file that is not a model is refused by path."""
     begin_run(made)
     Path("r/model.keras").write_text("no model")
     refused(train, 1, ("evaluate", "r"), "r/model.keras", "again")
 
 
 def test_evaluating_a_run_whose_set_is_another(made: Path) -> None:
-    """A run whose set is gone, or is another by now, is refused rather than judged on other pictures."""
+    """A run whose set is missing or was replaced is refused, not evaluated on other images."""
     begin_run(made, set={"path": str(made.resolve()), "fingerprint": "0" * 64})
     refused(train, 1, ("evaluate", "r"), str(made), "another set", "00000000", "trained on", "Put that set back")
     edit_json(Path("r/config.json"), set={"path": "sets/gone", "fingerprint": "0" * 64})

@@ -1,43 +1,74 @@
 """epochbank: augment once, overnight, on all cores; train as often as you like, at the speed of the GPU.
 
-Everything a user needs is importable from here, and loaded on first use: `import epochbank` imports neither NumPy
+Everything that users need is importable from here, and loaded on first use: `import epochbank` imports neither NumPy
 nor Numba nor Keras.
+
+>>> import epochbank
+>>> digits = epochbank.generate("digits", epochs=5)             # stage 1; `augment run digits --epochs 5`
+>>> data = epochbank.AugmentedSequence(digits, batch_size=256)  # stage 2
+>>> model.fit(data, validation_data=digits.validation(), shuffle=False, callbacks=[data.callback()])
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .augment.distortion.recipe import load_recipe
+    from .api import explain, generate, import_source, info, inspect, list_sets, plan, preview, verify
+    from .augment.distortion.recipe import Recipe, load_recipe
     from .augment.errors import EpochbankError
+    from .augment.generation.plan import GenerationPlan
     from .train.feeding.augmented_set import AugmentedSet, open_set
     from .train.feeding.sequence import AugmentedSequence
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AugmentedSequence",
-    "AugmentedSet",
-    "EpochbankError",
-    "__version__",
-    "load_recipe",
-    "open_set",
-]
-
 _MODULES = {
     "AugmentedSequence": ".train.feeding.sequence",
     "AugmentedSet": ".train.feeding.augmented_set",
     "EpochbankError": ".augment.errors",
+    "GenerationPlan": ".augment.generation.plan",
+    "Recipe": ".augment.distortion.recipe",
+    "explain": ".api",
+    "generate": ".api",
+    "import_source": ".api",
+    "info": ".api",
+    "inspect": ".api",
+    "list_sets": ".api",
     "load_recipe": ".augment.distortion.recipe",
     "open_set": ".train.feeding.augmented_set",
+    "plan": ".api",
+    "preview": ".api",
+    "verify": ".api",
 }
+"""The module of each public name."""
+
+__all__ = [
+    "AugmentedSequence",
+    "AugmentedSet",
+    "EpochbankError",
+    "GenerationPlan",
+    "Recipe",
+    "explain",
+    "generate",
+    "import_source",
+    "info",
+    "inspect",
+    "list_sets",
+    "load_recipe",
+    "open_set",
+    "plan",
+    "preview",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'epochbank' has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name], __name__), name)
+    value = getattr(importlib.import_module(_MODULES[name], __name__), name)
+    globals()[name] = value  # The next access does not come here.
+    return value
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]
