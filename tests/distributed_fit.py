@@ -1,9 +1,9 @@
-"""Run by tests as a process of its own: fits on a set under a distribution, and prints what was read.
+"""Fit on a set under a distribution and print which images were read. Tests run this in a separate process.
 
     python distributed_fit.py SET mirrored|devices|processes [ADDRESS NUMBER]
 
-`mirrored`: two virtual CPUs under tf.distribute; `devices`: two of JAX under keras.distribution; `processes`: this
-is process NUMBER of two.
+`mirrored` uses two virtual CPUs under tf.distribute, and `devices` two of JAX under keras.distribution. With
+`processes` this is process NUMBER of two.
 """
 
 import json
@@ -23,7 +23,7 @@ from epochbank import AugmentedSequence, open_set
 
 def main() -> None:
     path, kind = sys.argv[1:3]
-    bank = open_set(path)
+    stored_set = open_set(path)
     scope: contextlib.AbstractContextManager = contextlib.nullcontext()
     if kind == "mirrored":
         import tensorflow as tf
@@ -39,14 +39,14 @@ def main() -> None:
     with scope:
         model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(5)])
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    data = AugmentedSequence(bank, batch_size=60, mix=0, seed=4)
+    data = AugmentedSequence(stored_set, batch_size=60, originals=0, seed=4)
     read: dict[tuple[int, int], list[int]] = {}
     real = data.stream.batch
 
     def recorded(epoch: int, number: int):  # type: ignore[no-untyped-def]
         batch = real(epoch, number)
-        pictures = batch[0].astype(int)
-        read[epoch, number] = (pictures[:, 0, 0, 0] + 256 * pictures[:, 0, 1, 0]).tolist()
+        images = batch[0].astype(int)
+        read[epoch, number] = (images[:, 0, 0, 0] + 256 * images[:, 0, 1, 0]).tolist()
         return batch
 
     data.stream.batch = recorded  # type: ignore[method-assign]

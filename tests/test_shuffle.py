@@ -1,4 +1,4 @@
-"""The shuffle beside a perfect one, by the benchmark that the docs quote."""
+"""Quality of the shuffle compared with a perfect one, measured by the benchmark that the docs quote."""
 
 import importlib.util
 from pathlib import Path
@@ -14,8 +14,8 @@ shuffle = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(shuffle)
 
 
-def test_a_reused_epoch_is_shuffled_nearly_as_well_as_can_be() -> None:
-    """As many classes in a batch as a perfect shuffle has; of pairs in a batch, about one in a hundred meets again."""
+def test_a_reused_epoch_is_shuffled_almost_perfectly() -> None:
+    """A batch has as many classes as with a perfect shuffle, and about 1 % of the pairs in a batch meet again."""
     measured = shuffle.quality(100_000, 128, 64 * 64, 256, 3000)
     ours, perfect = measured["classes in a batch"]
     assert ours == pytest.approx(perfect, rel=0.005)
@@ -23,8 +23,8 @@ def test_a_reused_epoch_is_shuffled_nearly_as_well_as_can_be() -> None:
     assert perfect < ours < 0.012
 
 
-def test_whole_chunks_meet_again() -> None:
-    """Where chunks alone are shuffled, half of a batch of two chunks meets again: faster, and said so."""
+def test_images_of_a_chunk_meet_again_if_only_chunks_are_shuffled() -> None:
+    """With shuffle="chunks", half of the pairs in a batch of two chunks meet again."""
     measured = shuffle.quality(100_000, 128, 64 * 64, 256, 3000, "chunks")
     ours, perfect = measured["classes in a batch"]
     assert ours == pytest.approx(perfect, rel=0.005)
@@ -32,13 +32,13 @@ def test_whole_chunks_meet_again() -> None:
 
 
 def test_a_small_set_is_shuffled_perfectly() -> None:
-    """Where an epoch fits into a window, no pair meets more often than by chance."""
+    """If an epoch fits into one window, pairs meet again no more often than by chance."""
     ours, perfect = shuffle.quality(1500, 128, 64 * 64, 64, 10)["pairs that meet again"]
     assert ours == pytest.approx(perfect, rel=0.25)
 
 
-def test_the_measure_tells_bad_from_good() -> None:
-    """The same batches again: all pairs meet again, and batches of one class have one class."""
+def test_the_measures_distinguish_good_from_bad_shuffling() -> None:
+    """If batches are the same again, all pairs meet again; a batch of one class has one class."""
     batches = np.arange(1000) // 100
     assert shuffle.met_again(batches, batches) == 1
     assert shuffle.met_again(batches, np.arange(1000) % 10) == pytest.approx(9 / 99)

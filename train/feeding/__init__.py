@@ -1,1 +1,1 @@
-"""feeding."""
+"""Batches for training: Keras sequences, NumPy iterators, `tf.data` and PyTorch datasets."""

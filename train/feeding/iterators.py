@@ -1,6 +1,6 @@
-"""The stream for those who do not use Keras' `fit`: NumPy arrays, and a `tf.data.Dataset`.
+"""Batches outside Keras' `fit`: an iterator over NumPy arrays, and a `tf.data.Dataset`.
 
-`AugmentedSet.batches` and `AugmentedSet.to_tf_dataset` say what these are; `train.torch_batches` is PyTorch's.
+`AugmentedSet.batches` and `AugmentedSet.to_tf_dataset` document them; `torch_batches` is the PyTorch dataset.
 """
 
 import threading
@@ -11,49 +11,52 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from ...augment.errors import EpochbankError
+from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches
 from ..streaming.stream import Batch, Stream
-from .augmented_set import AugmentedSet
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 def training_batches(
-    bank: AugmentedSet, batch_size: int, mix: float, reader: int, readers: int, drop_last: bool
+    stored_set: StoredSet, batch_size: int, originals: float, rank: int, world_size: int, drop_last: bool
 ) -> TrainingBatches:
-    """Which pictures of `bank` make up each batch; `EpochbankError` for what cannot be."""
-    return TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix, reader, readers, drop_last)
+    """Return the training batches of a set. Raises `EpochbankError` if an argument is out of range."""
+    return TrainingBatches(
+        stored_set.num_images["train"], stored_set.epochs, batch_size, originals, rank, world_size, drop_last
+    )
 
 
 def check_epochs(first_epoch: int, epochs: int | None) -> None:
-    """Refuse epochs that there cannot be, with `EpochbankError`."""
+    """Raise `EpochbankError` if `first_epoch` or `epochs` is out of range."""
     if first_epoch < 0:
-        raise EpochbankError(f"epoch {first_epoch}; expected 0 or more.", words=True)
+        raise EpochbankError(f"epoch {first_epoch}; expected 0 or more.", usage=True)
     if epochs is not None and epochs < 1:
-        raise EpochbankError(f"{epochs} epochs; expected 1 or more, or None for no end.", words=True)
+        raise EpochbankError(f"{epochs} epochs; expected 1 or more, or None for no limit.", usage=True)
 
 
-def course(first_epoch: int, epochs: int | None) -> Iterator[int]:
-    """Numbers of `epochs` epochs from `first_epoch` on; without end for None."""
+def epoch_numbers(first_epoch: int, epochs: int | None) -> Iterator[int]:
+    """Iterate over the numbers of `epochs` epochs from `first_epoch` on; without end if `epochs` is None."""
     return count(first_epoch) if epochs is None else iter(range(first_epoch, first_epoch + epochs))
 
 
 class BatchIterator(Iterator[Batch]):
-    """Batches, epoch after epoch: uint8 (B, H, W, C) and int32 (B,), the caller's own. For one thread.
+    """Iterate over batches, epoch after epoch: new arrays uint8 (B, H, W, C) and int32 (B,). Not thread-safe.
 
-    Its threads end with the last batch, with `close()`, at the end of a `with`, and when it is dropped.
+    The decoding threads end after the last batch, with `close()`, at the end of a `with` block, or when the iterator is
+    dropped.
     """
 
     def __init__(self, stream: Stream, first_epoch: int, epochs: int | None, first_batch: int):
-        """`epochs` of them, None for no end, from batch `first_batch` of `first_epoch` on."""
+        """Show `epochs` epochs, None for no limit, from batch `first_batch` of `first_epoch` on."""
         check_epochs(first_epoch, epochs)
         self.per_epoch = len(stream.batches)
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         if not 0 <= first_batch <= self.per_epoch:
-            raise EpochbankError(f"batch {first_batch}; expected 0 to {self.per_epoch} of an epoch.", words=True)
+            raise EpochbankError(f"batch {first_batch}; expected 0 to {self.per_epoch} of an epoch.", usage=True)
         self.position = first_epoch, first_batch
-        """Epoch and number of the batch that comes next, or (epoch, `per_epoch`): what to go on with later."""
+        """Epoch and number of the next batch, or (epoch, `per_epoch`) after the last batch of an epoch."""
         self._stream = stream
         self._end = None if epochs is None else first_epoch + epochs
 
@@ -75,57 +78,58 @@ class BatchIterator(Iterator[Batch]):
         self.close()
 
     def close(self) -> None:
-        """Stop the threads; no batch comes afterwards."""
+        """Stop the threads and end the iteration."""
         self._end = self.position[0] + (self.position[1] == self.per_epoch)
         self._stream.close()
 
 
 class _Iterations:
-    """Which epochs each iteration of a dataset shows: those that no iteration before it began with."""
+    """Assign epochs to the iterations over a dataset: each continues after those that began before it."""
 
     def __init__(self, first_epoch: int, epochs: int | None):
         check_epochs(first_epoch, epochs)
         self._next, self._epochs, self._lock = first_epoch, epochs, threading.Lock()
 
     def begin(self) -> Iterator[int]:
-        """The epochs of a new iteration."""
+        """Yield the epochs of a new iteration."""
         with self._lock:
             first, self._next = self._next, self._next + (self._epochs or 1)
-        for epoch in course(first, self._epochs):
+        for epoch in epoch_numbers(first, self._epochs):
             with self._lock:
                 self._next = max(self._next, epoch + 1)
             yield epoch
 
 
 def tf_dataset(stream: Stream, first_epoch: int, epochs: int | None) -> "tf.data.Dataset":
-    """What `AugmentedSet.to_tf_dataset` returns, over the training batches of `stream`."""
+    """Return the dataset of `AugmentedSet.to_tf_dataset` with the training batches of `stream`."""
     try:
         import tensorflow as tf
     except ImportError as error:
         raise EpochbankError(
-            f"TensorFlow cannot be imported ({error}), and to_tf_dataset needs it. "
+            f"TensorFlow cannot be imported ({error}), but to_tf_dataset needs it. "
             "Install it: pip install 'epochbank[train]'."
         ) from error
     iterations = _Iterations(first_epoch, epochs)
     batches: Any = stream.batches
-    # TensorFlow never forgets a generator function. The stream that works is the dataset's, this one has no threads.
-    working = copy(stream)
-    held = weakref.ref(working)
+    # TensorFlow keeps a generator function forever, so it refers to `stream`, which never starts a thread, and only
+    # weakly to the stream that the dataset owns.
+    owned = copy(stream)
+    reference = weakref.ref(owned)
 
     def iteration() -> Iterator[Batch]:
-        source = held() or copy(stream)
+        source = reference() or copy(stream)
         for epoch in iterations.begin():
             for number in range(len(batches)):
                 yield source.batch(epoch, number)
 
     rows = batches.batch_size if batches.drop_last else None
-    signature = tf.TensorSpec((rows, *stream.bank.shape), tf.uint8), tf.TensorSpec((rows,), tf.int32)
+    signature = tf.TensorSpec((rows, *stream.stored_set.shape), tf.uint8), tf.TensorSpec((rows,), tf.int32)
     size = tf.data.INFINITE_CARDINALITY if epochs is None else epochs * len(batches)
     dataset = tf.data.Dataset.from_generator(iteration, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(size)).prefetch(2)
     options = tf.data.Options()
-    if batches.readers > 1:  # They have parted the pictures already.
+    if batches.world_size > 1:  # The images are divided among the ranks already.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     dataset = dataset.with_options(options)
-    dataset.stream = working
+    dataset.stream = owned
     return dataset

@@ -1,4 +1,4 @@
-"""Which part of the training pictures this process reads, where several processes train one model."""
+"""Rank and world size of this process, from `keras.distribution`."""
 
 from dataclasses import dataclass
 
@@ -8,32 +8,32 @@ from ...augment.errors import EpochbankError
 
 
 @dataclass(frozen=True)
-class Readers:
-    """One reader among several, and what its batches must be like."""
+class Rank:
+    """One process among those that train a model, and what its batches must be like."""
 
-    reader: int = 0
-    readers: int = 1
+    rank: int = 0
+    world_size: int = 1
     devices: int = 1
-    """Devices of this process that part each batch among them."""
+    """Number of devices of this process; Keras divides each batch among them."""
     full: bool = False
-    """Whether all batches must be of the same size."""
+    """Whether all batches must have the same size."""
 
 
-def readers_here(batch_size: int) -> Readers:
-    """What `keras.distribution` says; one reader where it says nothing.
+def rank_here(batch_size: int) -> Rank:
+    """Return the rank that `keras.distribution` gives this process, or rank 0 of 1 without a distribution.
 
-    `tf.distribute` parts the batches that it is given itself: there every process is the one reader. Raises
-    `EpochbankError` where the devices cannot part batches of `batch_size`.
+    Under `tf.distribute`, which divides batches itself, every process is rank 0 of 1. Raises `EpochbankError` if
+    batches of `batch_size` cannot be divided among the devices of this process.
     """
     distribution = keras.distribution.distribution()
     if distribution is None:
-        return Readers()
-    readers = min(distribution.num_processes, distribution.num_model_replicas)
-    devices = max(1, distribution.num_model_replicas // readers)
+        return Rank()
+    world_size = min(distribution.num_processes, distribution.num_model_replicas)
+    devices = max(1, distribution.num_model_replicas // world_size)
     if batch_size % devices:
         raise EpochbankError(
-            f"batch size {batch_size}; expected a multiple of {devices}, the devices of this process that part each "
-            "batch among them (keras.distribution).",
-            words=True,
+            f"batch size {batch_size}; expected a multiple of {devices}, the number of devices among which "
+            "keras.distribution divides each batch of this process.",
+            usage=True,
         )
-    return Readers(distribution.data_shard_id, readers, devices, full=True)
+    return Rank(distribution.data_shard_id, world_size, devices, full=True)

@@ -1,8 +1,8 @@
-"""What Keras is given: `PyDataset`s over a stream. They run on every backend, with threads of our own.
+"""Keras `PyDataset`s over a stream, for every backend.
 
-Keras' own workers are never used: they rebuild their pool every epoch and may deliver batches of an
-epoch that was broken off. `data[i]` depends on the epoch that is shown, and only Keras' hooks and the
-callback change that one, at times when no batch of another epoch can be under way.
+They use the threads of the stream and never Keras' workers, which rebuild their pool in every epoch and may deliver
+batches of an epoch that was interrupted. `data[i]` depends on the current epoch. Only Keras' hooks and the callback
+change the epoch, when no batch of another epoch can be in flight.
 """
 
 import threading
@@ -11,27 +11,28 @@ from typing import Any
 import keras
 
 from ...augment.errors import EpochbankError
+from ...augment.shared.renamed import accepts_old_names, warn_renamed
+from ..reading.stored_set import StoredSet
 from ..streaming.batches import EvaluationBatches, TrainingBatches
-from ..streaming.data_wait import StallMeter
+from ..streaming.data_wait import DataWaitMeter
 from ..streaming.order import Shuffle
 from ..streaming.stream import Batch, Stream
-from .augmented_set import AugmentedSet
-from .ranks import readers_here
+from .ranks import rank_here
 
 _DEPTH_EVERY = 4
-"""Batches after which the depth of the queue is looked at again: looking is not free."""
+"""Measure the depth of the queue for every fourth batch only, because it takes time."""
 
 
 class _StreamSequence(keras.utils.PyDataset):
-    """Batches of a stream, and the fault that broke it off."""
+    """Batches of a stream."""
 
     stream: Stream
     fault: EpochbankError | None = None
-    """Some backends wrap an exception of `data[i]` beyond recognition: here it is itself."""
+    """The exception that `data[i]` raised. Some backends wrap it in a way that hides its type."""
 
     @property
     def workers(self) -> int:
-        """1, whatever was given: Keras is to start no workers, for the stream has threads of its own."""
+        """Always 1, so that Keras starts no workers: the stream has its own threads."""
         return 1
 
     def __len__(self) -> int:
@@ -46,58 +47,93 @@ class _StreamSequence(keras.utils.PyDataset):
 
 
 class AugmentedSequence(_StreamSequence):
-    """Training batches: each epoch every training picture once distorted, mixed with originals.
+    """Training batches for Keras: each epoch shows every training image once distorted, mixed with originals.
 
-    `data[i]` is uint8 (B, H, W, C) and int32 (B,), a pure function of `seed`, `epoch` and i. Give
-    `data.callback()` to `fit`, and `shuffle=False`: the order is new in every epoch already.
+    `data[i]` is images uint8 (B, H, W, C) and labels int32 (B,), a pure function of `seed`, `epoch` and i. Pass
+    `callbacks=[data.callback()]` to `fit`, and `shuffle=False`, because the order is different in every epoch already.
     """
 
+    @accepts_old_names(mix="originals", ahead="prefetch", bank="stored_set")
     def __init__(
         self,
-        bank: AugmentedSet,
+        stored_set: StoredSet,
         batch_size: int = 256,
-        mix: float = 0.5,
+        originals: float = 0.5,
         seed: int = 0,
         *,
         threads: int | None = None,
-        ahead: int = 8,
-        shuffle: Shuffle = "pictures",
-        shard: tuple[int, int] | None = None,
+        prefetch: int = 8,
+        shuffle: Shuffle = "images",
+        rank: int | None = None,
+        world_size: int | None = None,
         drop_last: bool = False,
         workers: int = 1,
         max_queue_size: int | None = None,
         use_multiprocessing: bool = False,
+        shard: tuple[int, int] | None = None,
     ):
-        """`mix` is the share of originals in a batch, 0 to 1; `threads` decode up to `ahead` batches ahead.
+        """Stream `stored_set`, an open set.
 
-        `shuffle` "chunks" shuffles whole chunks alone: faster, but pictures of a chunk meet whenever it is reused.
-        `shard` (k, n) shows the k-th of n parts of the training pictures, batches of `batch_size` each; None asks
-        `keras.distribution`, under which the last batch is left out unless it is full (`drop_last`). Keras' words
-        `workers` and `max_queue_size` stand for `threads` and `ahead`. Raises `EpochbankError` for what cannot be.
+        Parameters
+        ----------
+        batch_size
+            Number of images in a full batch.
+        originals
+            Share of originals in each batch, 0 to 1; at 1 an epoch shows the originals only.
+        seed
+            Seed of the order, which is a pure function of (seed, epoch).
+        threads
+            Decoding threads; None for one per core, up to 4. Keras' `workers` has the same meaning.
+        prefetch
+            Number of batches that are decoded ahead. Keras' `max_queue_size` has the same meaning.
+        shuffle
+            `images`, or `chunks` to shuffle whole chunks only: faster, but the images of a chunk stay together.
+        rank, world_size
+            Number of this process, and of all processes that train one model: each streams its own part of the
+            training images. None asks `keras.distribution`, under which the last batch is omitted unless it is full.
+        drop_last
+            Omit the last batch if it is not full.
+        shard
+            Old form of (`rank`, `world_size`).
+
+        Raises
+        ------
+        EpochbankError
+            If a value is out of range, or no batch can be formed.
         """
         super().__init__()
         if use_multiprocessing:
             raise EpochbankError(
-                "use_multiprocessing=True; expected False: decoding threads need no processes, and processes "
-                "freeze. Give threads=.",
-                words=True,
+                "use_multiprocessing=True; expected False, because batches are decoded in threads. "
+                "Use threads= for more of them.",
+                usage=True,
             )
-        here = readers_here(batch_size)
-        reader, readers = (here.reader, here.readers) if shard is None else shard
+        here = rank_here(batch_size)
+        if shard is not None:
+            warn_renamed("shard=", "rank= and world_size=")
+            rank, world_size = shard
+        if rank is None and world_size is None:
+            rank, world_size = here.rank, here.world_size
         batches = TrainingBatches(
-            bank.images["train"], bank.epochs, batch_size, mix, reader, readers, drop_last or here.full
+            stored_set.num_images["train"],
+            stored_set.epochs,
+            batch_size,
+            originals,
+            rank or 0,
+            world_size or 1,
+            drop_last or here.full,
         )
         threads = threads or (workers if workers > 1 else None)
-        ahead = max_queue_size or ahead
-        self.stream = Stream(bank, batches, seed=seed, threads=threads, ahead=ahead, shuffle=shuffle)
+        prefetch = max_queue_size or prefetch
+        self.stream = Stream(stored_set, batches, seed=seed, threads=threads, prefetch=prefetch, shuffle=shuffle)
         self.epoch = 0
-        """The training epoch whose batches `data[i]` gives; Keras' hooks and the callback set it."""
+        """Training epoch whose batches `data[i]` returns. Keras' hooks and the callback set it."""
         self.start = 0
-        """Batches left out at the beginning of the epoch: `data[0]` is number `start` of it."""
-        self.meter = StallMeter()
+        """Number of batches to skip at the beginning of the epoch: `data[0]` is its batch `start`."""
+        self.meter = DataWaitMeter()
         self._depth = 0
-        self._asked: set[int] = set()
-        self._driven = False
+        self._requested: set[int] = set()
+        self._epoch_set = False
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,48 +147,49 @@ class AugmentedSequence(_StreamSequence):
         return len(self.stream.batches) - self.start
 
     def __getitem__(self, index: int) -> Batch:
-        asked = self.meter.clock()
+        requested = self.meter.clock()
         with self._lock:
-            self._asked.add(index)
+            self._requested.add(index)
         batch = self._batch(self.epoch, self.start + index)
         if index % _DEPTH_EVERY == 0:
             self._depth = self.stream.depth()
-        self.meter.delivered(asked, self._depth)
+        self.meter.delivered(requested, self._depth)
         return batch
 
     def show(self, epoch: int) -> None:
-        """Give the batches of training epoch `epoch` from now on."""
+        """Return the batches of training epoch `epoch` from now on."""
         with self._lock:
             self.epoch = epoch
-            self._asked.clear()
+            self._requested.clear()
 
     def show_next(self) -> bool:
-        """Go on to the next epoch if all batches of this one were asked for; returns whether they were."""
+        """Continue with the next epoch if all batches of this one were requested; return whether they were."""
         with self._lock:
-            done = len(self._asked) >= len(self)
+            done = len(self._requested) >= len(self)
         if done:
             self.show(self.epoch + 1)
         return done
 
     def on_epoch_begin(self) -> None:
-        """Keras' own hook, after the callback's. Without that, the next epoch follows when this one is done."""
-        if not self._driven:
+        """Continue with the next epoch, unless the callback has set it. Keras calls this after the callback."""
+        if not self._epoch_set:
             self.show_next()
-        self._driven = False
+        self._epoch_set = False
 
     def callback(self) -> keras.callbacks.Callback:
-        """The callback that tells this sequence which epoch Keras is in, and measures what steps wait.
+        """Return a Keras callback that sets the epoch of this sequence and measures data wait.
 
-        For `fit(callbacks=[...])`, before those that write logs: it adds `data_wait` (seconds), `data_wait_share`
-        (of the epoch, validation left out) and `queue_depth` (batches ready when a step began, on average).
+        Put it before callbacks that write logs. It adds to the logs `data_wait` (seconds waiting for data),
+        `data_wait_share` (share of the epoch without validation, 0 to 1) and `queue_depth` (batches that were ready
+        when a step began, on average).
         """
         return _EpochCallback(self)
 
 
 class _EpochCallback(keras.callbacks.Callback):
-    """Keras calls it with the true epoch before it asks for that epoch's batches.
+    """Set the epoch of a sequence before Keras requests its batches.
 
-    It has no hook at a batch's end: that would have Keras wait for the device after each step.
+    It has no hook at the end of a batch, because that would make Keras wait for the device after each step.
     """
 
     def __init__(self, sequence: AugmentedSequence):
@@ -161,53 +198,56 @@ class _EpochCallback(keras.callbacks.Callback):
         self._first = True
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Iterators are made anew."""
+        """Note that Keras creates a new iterator."""
         self._first = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the batches of `epoch` from now on.
 
-        With `steps_per_epoch`, Keras' epochs are stretches of that many steps, through which one iterator goes on:
-        the next epoch of ours begins where it has come to its end.
+        With `steps_per_epoch`, an epoch of Keras has that many steps, and one iterator continues through several of
+        them. The sequence then shows its next epoch when that iterator has reached the end of the current one.
         """
         data, steps = self._sequence, self.params["steps"]
         if steps == len(data):
             data.show(epoch)
-            anew = True
+            new_iterator = True
         elif self._first:
             data.show(-(-epoch * min(steps, len(data)) // len(data)))
-            anew = True
+            new_iterator = True
         else:
-            anew = data.show_next()
-        self._first, data._driven = False, True
-        data.meter.begin_epoch(anew=anew)
+            new_iterator = data.show_next()
+        self._first, data._epoch_set = False, True
+        data.meter.begin_epoch(new_iterator=new_iterator)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """A step begins."""
+        """Record the start of a step."""
         self._sequence.meter.begin_step(batch)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Validation is not training."""
+        """Stop measuring, because validation steps are not training steps."""
         self._sequence.meter.end_steps()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add what the epoch's steps waited to the logs."""
-        waits = self._sequence.meter.end_epoch()
+        """Add the data wait of the epoch to the logs."""
+        data_wait = self._sequence.meter.end_epoch()
         if logs is not None:
-            logs.update(waits.columns())
+            logs.update(data_wait.columns())
 
 
 class EvaluationSequence(_StreamSequence):
-    """The pictures of an undistorted part once, in their stored order, batch by batch."""
+    """Batches for Keras that show the images of an undistorted split once, in their stored order."""
 
-    def __init__(self, bank: AugmentedSet, part: str, batch_size: int = 256, *, threads: int | None = None):
-        """`part` is `validation`, `test` or `train`; `EpochbankError` where it has no pictures."""
+    @accepts_old_names(bank="stored_set", part="split")
+    def __init__(self, stored_set: StoredSet, split: str, batch_size: int = 256, *, threads: int | None = None):
+        """Stream a split: `validation`, `test` or `train`. Raises `EpochbankError` if it has no images."""
         super().__init__()
-        if not bank.images[part]:
+        if not stored_set.num_images[split]:
             raise EpochbankError(
-                f"{bank.path} has no {part} part: it was made with --{part} 0. Make a set with one, or name another."
+                f"{stored_set.path} has no {split} split: it was made with --{split} 0. "
+                f"Use another split, or generate a set with --{split} above 0."
             )
-        self.stream = Stream(bank, EvaluationBatches(part, bank.images[part], batch_size), seed=None, threads=threads)
+        batches = EvaluationBatches(split, stored_set.num_images[split], batch_size)
+        self.stream = Stream(stored_set, batches, seed=None, threads=threads)
 
     def __getitem__(self, index: int) -> Batch:
         return self._batch(0, index)

@@ -1,1 +1,1 @@
-"""reading."""
+"""Reading: what is published of a set, and its chunks, read and decoded in threads."""

@@ -1,8 +1,8 @@
-"""The chunk table: where each chunk of a part or stored epoch lies, and how to read one.
+"""The chunk table: where each chunk of a split or stored epoch is in its file, and how to read it.
 
-Which chunks there are is in the manifest. Where they lie is asked of the HDF5 library once for each
-shard, when its first chunk is wanted; chunks are then read and decoded around the library, outside its lock
-and Python's, straight into the caller's memory. A filter that is not one of ours is left to the library.
+The manifest lists the shards. The HDF5 library is asked once per shard where the chunks are, when the first of them is
+needed. Chunks are then read and decoded without the HDF5 library, outside its lock and the GIL, directly into the
+caller's memory. Chunks with a filter other than the codecs of `store.codec` are read through the library.
 """
 
 import math
@@ -21,54 +21,54 @@ from h5py import h5d, h5f, h5p, h5s
 from ...augment.errors import EpochbankError
 from ...augment.store.codec import CODECS, decode
 from ...augment.store.manifest import Entry
-from ...augment.store.shard import chunk_is_sound, read_run
+from ...augment.store.shard import REPAIR, chunk_is_sound, read_run
 from .disk import Disk
 
 _scratch: list[np.ndarray] = []
-"""Memory that was lent before: as many pieces, a chunk each, as were ever in use at once."""
+"""Scratch buffers of one chunk each: as many as were ever in use at the same time."""
 _LARGE = 1 << 14
-"""Bytes of a picture from which copying them one by one costs no more than copying them together."""
+"""Bytes of an image above which copying images one by one is as fast as copying them together."""
 _CELLS = np.arange(16)
 
 
 @dataclass(frozen=True)
 class _Locations:
-    """Where the chunks of one shard lie. 20 bytes a chunk."""
+    """Where the chunks of one shard are. 20 bytes per chunk."""
 
     offsets: np.ndarray
-    """int64: of the stored chunk in the file, bytes."""
+    """int64: byte offset of each stored chunk in the file."""
     sizes: np.ndarray
-    """int64: stored bytes."""
+    """int64: stored bytes of each chunk."""
     checksums: np.ndarray
-    """uint32 or uint64 (`store.shard.chunk_is_sound`)."""
+    """uint32 or uint64: see `store.shard.chunk_is_sound`."""
     labels: int
-    """Offset of the labels in the file, bytes."""
+    """Byte offset of the labels in the file."""
 
 
 class ChunkTable:
-    """All chunks of a part or stored epoch, in order of position. Thread-safe."""
+    """All chunks of a split or stored epoch, in order of position. Thread-safe."""
 
     def __init__(self, directory: Path, entries: Sequence[Entry], shape: tuple[int, int, int]):
-        """`entries` are the shards in the set's `directory`, `shape` the (H, W, C) of a picture."""
+        """`entries` are the shards in the set's `directory`, `shape` is the (H, W, C) of an image."""
         self.shape = shape
         self.shards = tuple(sorted(entries, key=lambda entry: entry.start))
         self._directory = directory
         self._paths = [str(directory / entry.file) for entry in self.shards]
-        self._first = [0, *accumulate(-(-entry.images // entry.chunk) for entry in self.shards)]
-        """shards + 1 of them: number of each shard's first chunk."""
-        starts = [np.arange(0, entry.images, entry.chunk) for entry in self.shards]
-        self.images = np.concatenate(
-            [np.minimum(entry.chunk, entry.images - at) for entry, at in zip(self.shards, starts, strict=True)]
+        self._first = [0, *accumulate(-(-entry.num_images // entry.chunk) for entry in self.shards)]
+        """Number of the first chunk of each shard, and the number of all chunks."""
+        starts = [np.arange(0, entry.num_images, entry.chunk) for entry in self.shards]
+        self.chunk_sizes = np.concatenate(
+            [np.minimum(entry.chunk, entry.num_images - at) for entry, at in zip(self.shards, starts, strict=True)]
             or [np.empty(0, np.int64)]
         )
-        """int64: pictures in each chunk."""
-        self._locating = threading.Lock()
-        self._located: dict[int, _Locations | None] = {}
+        """int64 (chunks,): number of images in each chunk."""
+        self._locations_lock = threading.Lock()
+        self._locations: dict[int, _Locations | None] = {}
 
     @property
     def chunk_bytes(self) -> int:
         """Decoded bytes of the largest chunk."""
-        return int(self.images.max(initial=0)) * int(np.prod(self.shape))
+        return int(self.chunk_sizes.max(initial=0)) * int(np.prod(self.shape))
 
     def read(
         self,
@@ -78,45 +78,58 @@ class ChunkTable:
         disk: Disk | None = None,
         slots: np.ndarray | None = None,
     ) -> None:
-        """Read and decode chunk `number`, m pictures, into `images` (uint8 (m, H, W, C)) and `labels` (int32 (m,)).
+        """Read and decode chunk `number`, which has m images.
 
-        With `slots` (int64 (m,)), its k-th picture becomes `images[slots[k]]`, and likewise its label. All arrays are
-        contiguous. Raises `EpochbankError` where the chunk is damaged.
+        Parameters
+        ----------
+        number
+            Number of the chunk, in order of position.
+        images, labels
+            Contiguous output arrays, uint8 (m, H, W, C) and int32 (m,).
+        disk
+            Open files to read from; None opens the file for this call.
+        slots
+            int64 (m,): if given, image k of the chunk is written to `images[slots[k]]`, and its label to
+            `labels[slots[k]]`; the output arrays may then be larger.
+
+        Raises
+        ------
+        EpochbankError
+            If the chunk cannot be read or is damaged.
         """
         disk = disk or Disk()
-        which = bisect_right(self._first, number) - 1
-        entry, path, within = self.shards[which], self._paths[which], number - self._first[which]
-        start, count = entry.start + within * entry.chunk, int(self.images[number])
-        if which not in self._located:
-            with disk.waiting(), self._locating:
-                if which not in self._located:
-                    self._located[which] = _locate(path, entry)
-        located = self._located[which]
-        names = labels if slots is None else np.empty(count, np.int32)
-        # By way of memory in this core's cache, where they are to be scattered, or are filled up with zeros.
-        straight = slots is None and count == entry.chunk
-        with _borrowed(0 if straight else entry.chunk * math.prod(self.shape)) as memory:
-            decoded = images if straight else memory.reshape(entry.chunk, *self.shape)
-            if located is None:
+        shard = bisect_right(self._first, number) - 1
+        entry, path, within = self.shards[shard], self._paths[shard], number - self._first[shard]
+        start, count = entry.start + within * entry.chunk, int(self.chunk_sizes[number])
+        if shard not in self._locations:
+            with disk.waiting(), self._locations_lock:
+                if shard not in self._locations:
+                    self._locations[shard] = _locate(path, entry)
+        locations = self._locations[shard]
+        chunk_labels = labels if slots is None else np.empty(count, np.int32)
+        # Decode into scratch memory, which is in this core's cache, if images are scattered or the chunk is padded.
+        direct = slots is None and count == entry.chunk
+        with _scratch_buffer(0 if direct else entry.chunk * math.prod(self.shape)) as memory:
+            decoded = images if direct else memory.reshape(entry.chunk, *self.shape)
+            if locations is None:
                 with disk.waiting():
-                    decoded[:count], names[:], _ = read_run(self._directory, entry, start, start + count)
+                    decoded[:count], chunk_labels[:], _ = read_run(self._directory, entry, start, start + count)
             else:
-                at = located.labels + 4 * within * entry.chunk
-                offset, size = int(located.offsets[within]), int(located.sizes[within])
+                at = locations.labels + 4 * within * entry.chunk
+                offset, size = int(locations.offsets[within]), int(locations.sizes[within])
                 try:
-                    disk.read(path, names.data.cast("B"), at)
-                    _read(disk, path, offset, size, entry.codec, names, located.checksums[within], decoded)
+                    disk.read(path, chunk_labels.data.cast("B"), at)
+                    _read(disk, path, offset, size, entry.codec, chunk_labels, locations.checksums[within], decoded)
                 except (OSError, ValueError, RuntimeError) as error:
-                    damaged = "`augment verify` lists all damaged shards and says how to have them made again."
-                    remedy = "See to the disk." if isinstance(error, OSError) else damaged
+                    fix = "Check the disk." if isinstance(error, OSError) else REPAIR
                     raise EpochbankError(
                         f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
-                        f"{offset + size - 1}) cannot be read: {error}. {remedy}"
+                        f"{offset + size - 1}) cannot be read: {error}. {fix}"
                     ) from error
             if slots is not None:
                 _scatter(decoded[:count], images, slots)
-                labels[slots] = names
-            elif not straight:
+                labels[slots] = chunk_labels
+            elif not direct:
                 images[:] = decoded[:count]
 
 
@@ -130,33 +143,33 @@ def _read(
     checksum: np.integer,
     decoded: np.ndarray,
 ) -> None:
-    """A stored chunk, verified together with its labels, into `decoded`."""
-    plain = codec == "none" and size == decoded.nbytes
-    with nullcontext(decoded.reshape(-1)) if plain else _borrowed(size) as stored:
+    """Read a stored chunk, verify it together with its labels, and decode it into `decoded`."""
+    uncompressed = codec == "none" and size == decoded.nbytes
+    with nullcontext(decoded.reshape(-1)) if uncompressed else _scratch_buffer(size) as stored:
         disk.read(path, stored.data, offset)
         if not chunk_is_sound(stored.data, labels, checksum):
-            raise ValueError("chunk or labels have another checksum than when they were written")
-        if not plain:
+            raise ValueError("the checksum of chunk and labels is wrong")
+        if not uncompressed:
             decode(codec, stored.data, decoded)
 
 
-def _scatter(pictures: np.ndarray, images: np.ndarray, slots: np.ndarray) -> None:
-    """`images[slots] = pictures`, fast and without Python's lock."""
-    size = math.prod(pictures.shape[1:])
+def _scatter(images: np.ndarray, target: np.ndarray, slots: np.ndarray) -> None:
+    """Do `target[slots] = images`, fast and without the GIL."""
+    size = math.prod(images.shape[1:])
     if size >= _LARGE:
-        for slot, picture in zip(slots.tolist(), pictures, strict=True):
-            images[slot] = picture
+        for slot, image in zip(slots.tolist(), images, strict=True):
+            target[slot] = image
         return
-    # In cells of untyped bytes, several to a picture: from some 500 on, NumPy lets go of the lock.
+    # As cells of untyped bytes, several per image: NumPy releases the GIL for about 500 elements or more.
     cells = next(count for count in (16, 8, 4, 2, 1) if not size % count)
     cell = f"V{size // cells}"
     where = (slots[:, None] * cells + _CELLS[:cells]).reshape(-1)
-    images.reshape(-1).view(cell)[where] = pictures.reshape(-1).view(cell)
+    target.reshape(-1).view(cell)[where] = images.reshape(-1).view(cell)
 
 
 @contextmanager
-def _borrowed(size: int) -> Iterator[np.ndarray]:
-    """`size` bytes, uint8, that others used before: the last one's, which a core's cache may still hold."""
+def _scratch_buffer(size: int) -> Iterator[np.ndarray]:
+    """Yield `size` bytes (uint8) that were used last, which may still be in the cache of this core."""
     try:
         memory = _scratch.pop()
     except IndexError:
@@ -170,9 +183,9 @@ def _borrowed(size: int) -> Iterator[np.ndarray]:
 
 
 def _locate(path: str, entry: Entry) -> _Locations | None:
-    """Where the chunks of a shard lie; None where they went through a filter that is not its codec's."""
+    """Return where the chunks of a shard are; None if they were written with a filter other than its codec's."""
     try:
-        # The library's low-level calls: an epoch's first batches wait for this, shard by shard.
+        # Low-level calls are faster: the first batches of an epoch wait for this, once per shard.
         access = h5p.create(h5p.FILE_ACCESS)
         access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
         file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)
@@ -181,9 +194,9 @@ def _locate(path: str, entry: Entry) -> _Locations | None:
             found: list[h5d.StoreInfo] = []
             image.chunk_iter(found.append)
             labels = label.get_offset()
-            if not _as_written(image, found, entry) or labels is None:
+            if not _has_expected_filter(image, found, entry) or labels is None:
                 return None
-            chunks = -(-entry.images // entry.chunk)
+            chunks = -(-entry.num_images // entry.chunk)
             checksums = np.empty(checksum.shape, checksum.dtype)
             if len(found) != chunks or len(checksums) != chunks:
                 raise OSError(f"it has {len(found)} chunks; expected {chunks}")
@@ -191,10 +204,7 @@ def _locate(path: str, entry: Entry) -> _Locations | None:
         finally:
             file.close()
     except (OSError, KeyError, ValueError, RuntimeError) as error:  # HDF5 raises each of them for damage.
-        raise EpochbankError(
-            f"{path} cannot be read: {error}. `augment verify` lists all damaged shards and says how to have "
-            "them made again."
-        ) from error
+        raise EpochbankError(f"{path} cannot be read: {error}. {REPAIR}") from error
     offsets, sizes = np.empty(chunks, np.int64), np.empty(chunks, np.int64)
     for chunk in found:
         at = chunk.chunk_offset[0] // entry.chunk
@@ -202,8 +212,8 @@ def _locate(path: str, entry: Entry) -> _Locations | None:
     return _Locations(offsets, sizes, checksums, labels)
 
 
-def _as_written(image: h5d.DatasetID, found: list[h5d.StoreInfo], entry: Entry) -> bool:
-    """Whether the pictures went through their codec's filter and no other, in chunks of the size expected."""
+def _has_expected_filter(image: h5d.DatasetID, found: list[h5d.StoreInfo], entry: Entry) -> bool:
+    """Return whether all images were written with the filter of their codec only, in chunks of the expected size."""
     properties = image.get_create_plist()
     filters = [properties.get_filter(at)[0] for at in range(properties.get_nfilters())]
     expected = [] if CODECS[entry.codec] is None else [CODECS[entry.codec]]

@@ -1,4 +1,4 @@
-"""Reading from files: at once what the page cache holds, and from many threads what a disk must bring."""
+"""Read from files: immediately if the page cache has the data, otherwise from many threads at once."""
 
 import errno
 import os
@@ -7,19 +7,19 @@ from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 
-from .decode_threads import Workers
+from .decode_threads import DecodeThreads
 
-_FILES_KEPT = 128
-_NOT_AT_ONCE = {errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL}
-_NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux; elsewhere every read may wait.
+_MAX_OPEN_FILES = 128
+_WOULD_WAIT = {errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL}
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux only; on other systems every read may wait.
 
 
 class _OpenFile:
-    """Closed when nobody reads from it any more."""
+    """A file that is closed when nothing refers to it."""
 
     def __init__(self, path: str):
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.at_once = bool(_NOWAIT)
+        self.nowait = bool(_NOWAIT)
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
@@ -27,48 +27,51 @@ class _OpenFile:
 
 
 class Disk:
-    """Open files, a bounded number, and what reading them cost. Thread-safe."""
+    """A bounded number of open files, with counters of the time and bytes of reading. Thread-safe."""
 
-    def __init__(self, workers: Workers | None = None):
-        """With `workers`, which call `read`, another of them computes while one waits for the disk."""
-        self._workers = workers
+    def __init__(self, threads: DecodeThreads | None = None):
+        """`threads` are the threads that call `read`; another one computes while one waits for the disk."""
+        self._threads = threads
         self._lock = Lock()
         self._files: OrderedDict[str, _OpenFile] = OrderedDict()
         self.waited_bytes = 0
         """Bytes that were not in the page cache."""
         self.waited = 0.0
-        """Seconds spent waiting for them, added up over threads."""
+        """Seconds spent waiting for these bytes, summed over threads."""
 
     def waiting(self) -> AbstractContextManager[None]:
-        """What is done in this context waits rather than computes."""
-        return nullcontext() if self._workers is None else self._workers.waiting()
+        """Return a context for code that waits and does not compute."""
+        return nullcontext() if self._threads is None else self._threads.waiting()
 
     def read(self, path: str, buffer: memoryview, offset: int) -> None:
-        """Fill `buffer` (bytes, writable) from `offset` on. `OSError` or `ValueError` where that cannot be done."""
+        """Fill `buffer` (writable bytes) with the bytes of the file from `offset` on.
+
+        Raises `OSError`, or `ValueError` if the file is too short.
+        """
         file = self._open(path)
-        if file.at_once:
+        if file.nowait:
             try:
                 if os.preadv(file.descriptor, [buffer], offset, _NOWAIT) == len(buffer):
                     return
             except OSError as error:
-                if error.errno not in _NOT_AT_ONCE:
+                if error.errno not in _WOULD_WAIT:
                     raise
-                file.at_once = error.errno == errno.EAGAIN
+                file.nowait = error.errno == errno.EAGAIN
         with self.waiting():
-            begun = time.perf_counter()
+            start = time.perf_counter()
             done = 0
             while done < len(buffer):
                 count = os.preadv(file.descriptor, [buffer[done:]], offset + done)
                 if not count:
                     raise ValueError(f"the file ends {len(buffer) - done} bytes early")
                 done += count
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - start
         with self._lock:
             self.waited += seconds
             self.waited_bytes += len(buffer)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         with self._lock:
             self._files.clear()
 
@@ -80,6 +83,6 @@ class Disk:
         file = _OpenFile(path)
         with self._lock:
             self._files[path] = file
-            if len(self._files) > _FILES_KEPT:
+            if len(self._files) > _MAX_OPEN_FILES:
                 self._files.popitem(last=False)
         return file

@@ -1,4 +1,4 @@
-"""Which pictures make up batch i of training epoch e: pure functions of sizes, mix, e and i."""
+"""Which images make up batch i of training epoch e: pure functions of the sizes, the share of originals, e and i."""
 
 import math
 from dataclasses import dataclass
@@ -8,217 +8,221 @@ from typing import NamedTuple, Protocol
 from ...augment.errors import EpochbankError
 
 PassKey = tuple[str, int, int]
-"""Part, stored epoch, and how many times it was gone through before."""
+"""Identifies a pass: split, stored epoch, and the number of earlier passes over the same images."""
 
 
 class Segment(NamedTuple):
-    """Pictures start, ..., stop - 1 of one pass over a part or stored epoch."""
+    """Images start to stop - 1 of one pass over a split or stored epoch."""
 
-    part: str
+    split: str
     """`epoch`, `train`, `validation` or `test`."""
     stored: int
-    """The stored epoch's number; 0 for an undistorted part."""
-    passing: int
-    """How many times it was gone through before: each pass has an order of its own."""
+    """Number of the stored epoch; 0 for an undistorted split."""
+    pass_number: int
+    """Number of earlier passes over the same images. Each pass has its own order."""
     start: int
     stop: int
 
     @property
     def key(self) -> PassKey:
-        """The pass that it belongs to."""
+        """The pass that the segment is a part of."""
         return self[:3]
 
 
 class Batches(Protocol):
-    """Which pictures make up a batch: `TrainingBatches` or `EvaluationBatches`."""
+    """Which images make up a batch: `TrainingBatches` or `EvaluationBatches`."""
 
     @property
-    def images(self) -> int:
-        """Pictures of the part that is shown."""
+    def num_images(self) -> int:
+        """Number of images of the split."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Pictures in a full batch."""
+        """Number of images in a full batch."""
         ...
 
     def __len__(self) -> int: ...
 
     def segments(self, epoch: int, number: int) -> list[Segment]:
-        """What batch `number` of `epoch` is made of, in this order."""
+        """Return the segments that make up batch `number` of `epoch`, in order."""
         ...
 
     def next_pass(self, key: PassKey) -> PassKey:
-        """The pass that follows on pass `key` in the course of training."""
+        """Return the pass that follows pass `key` during training."""
         ...
 
-    def stretch(self, key: PassKey) -> tuple[int, int]:
-        """The pictures of a pass that are shown: the first, and the one after the last."""
+    def shown_range(self, key: PassKey) -> tuple[int, int]:
+        """Return (start, stop) of the images of a pass that are shown."""
         ...
 
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """An epoch shows every training picture once distorted, and a share of originals in each batch.
+    """Batches of distorted images and originals: each epoch shows every training image once distorted.
 
-    Several readers part each pass among them: each shows its own pictures, all the same number of batches.
+    If several ranks train one model, each pass is divided among them. Each rank shows its own images, and all ranks
+    have the same number of batches.
     """
 
-    images: int
-    """Training pictures of the set."""
+    num_images: int
+    """Number of training images of the set."""
     epochs: tuple[int, ...]
-    """Numbers of the stored epochs; training epoch e shows the (e mod N)-th."""
+    """Numbers of the stored epochs, N of them; training epoch e shows the (e mod N)-th."""
     batch_size: int
-    mix: float
-    """Share of originals in a batch; at 1 the originals alone."""
-    reader: int = 0
-    readers: int = 1
+    originals: float
+    """Share of originals in a batch, 0 to 1; at 1 an epoch shows the originals only."""
+    rank: int = 0
+    world_size: int = 1
     drop_last: bool = False
-    """Leave out the last batch where it is not full: other pictures in each epoch."""
+    """Omit the last batch if it is not full. Which images that omits differs from epoch to epoch."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise EpochbankError(f"batch size {self.batch_size}; expected 1 or more.", words=True)
-        if not 0 <= self.mix <= 1:
-            raise EpochbankError(f"mix {self.mix:g}; expected a share from 0 to 1 of originals.", words=True)
-        if 0 < self.mix < 1 and not 0 < self.originals < self.batch_size:
+            raise EpochbankError(f"batch size {self.batch_size}; expected 1 or more.", usage=True)
+        if not 0 <= self.originals <= 1:
+            raise EpochbankError(f"originals {self.originals:g}; expected a share from 0 to 1.", usage=True)
+        if 0 < self.originals < 1 and not 0 < self.num_originals < self.batch_size:
             raise EpochbankError(
-                f"mix {self.mix:g} of a batch of {self.batch_size} is {self.originals} originals; expected at least "
-                "one original and one distorted picture. Make the batch larger, or mix 0 or 1.",
-                words=True,
+                f"originals {self.originals:g} of a batch of {self.batch_size} is {self.num_originals} originals; "
+                "expected at least one original and one distorted image. Use a larger batch, or originals 0 or 1.",
+                usage=True,
             )
-        if not 0 <= self.reader < self.readers:
+        if not 0 <= self.rank < self.world_size:
             raise EpochbankError(
-                f"reader {self.reader} of {self.readers} readers; expected one counted from 0: --shard 0/4 is "
-                "the first of four.",
-                words=True,
+                f"rank {self.rank} with world size {self.world_size}; expected a rank from 0 to world size - 1, such "
+                "as `--rank 0 --world-size 4` for the first of four processes.",
+                usage=True,
             )
-        if self.leading == 1 and self.images % self.readers and not self.drop_last:
+        if self.num_primary == 1 and self.num_images % self.world_size and not self.drop_last:
             raise EpochbankError(
-                f"{self.images} training pictures one by one among {self.readers} readers; expected a number that they "
-                "can part evenly. Make the batch larger.",
-                words=True,
+                f"{self.num_images} training images, one per batch, cannot be divided evenly among {self.world_size} "
+                "ranks. Use a larger batch.",
+                usage=True,
             )
         if not self._count:
             raise EpochbankError(
-                f"{self.images} training pictures among {self.readers} readers make no batch of {self.batch_size}. "
-                "Make the batch smaller, or the readers fewer.",
-                words=True,
+                f"{self.num_images} training images divided among {self.world_size} ranks make no batch of "
+                f"{self.batch_size}. Use a smaller batch or fewer ranks.",
+                usage=True,
             )
 
     @cached_property
-    def originals(self) -> int:
-        """Originals in a full batch: the rest of it is distorted."""
-        return round(self.batch_size * self.mix)
+    def num_originals(self) -> int:
+        """Number of originals in a full batch; its other images are distorted."""
+        return round(self.batch_size * self.originals)
 
     @cached_property
-    def leading(self) -> int:
-        """Pictures of a full batch whose number makes an epoch: distorted ones, or originals at mix 1."""
-        return self.batch_size - self.originals if self.mix < 1 else self.batch_size
+    def num_primary(self) -> int:
+        """Number of primary images in a full batch: the distorted ones, or the originals if there are no others.
+
+        An epoch shows every primary image once.
+        """
+        return self.batch_size - self.num_originals if self.originals < 1 else self.batch_size
 
     @cached_property
     def first(self) -> int:
-        """The first picture of each pass that is this reader's."""
-        return self.reader * self.images // self.readers
+        """First image of each pass that belongs to this rank."""
+        return self.rank * self.num_images // self.world_size
 
     @cached_property
-    def own(self) -> int:
-        """Pictures of each pass that are this reader's; readers differ by one at most."""
-        return (self.reader + 1) * self.images // self.readers - self.first
+    def rank_images(self) -> int:
+        """Number of images of each pass that belong to this rank; ranks differ by at most one."""
+        return (self.rank + 1) * self.num_images // self.world_size - self.first
 
     def __len__(self) -> int:
-        """Batches in an epoch, the same for all readers; the last may be smaller."""
+        """Return the number of batches in an epoch, the same for all ranks; the last may be smaller."""
         return self._count
 
     @cached_property
     def _count(self) -> int:
-        fewest = self.images // self.readers
+        fewest = self.num_images // self.world_size
         if self.drop_last:
-            return fewest // self.leading
-        return min(math.ceil(math.ceil(self.images / self.readers) / self.leading), fewest)
+            return fewest // self.num_primary
+        return min(math.ceil(math.ceil(self.num_images / self.world_size) / self.num_primary), fewest)
 
     @cached_property
     def shown(self) -> int:
-        """Pictures that an epoch shows this reader, originals included."""
-        leading = self._begin(self._count)
-        return leading if self.mix == 1 else leading + self._originals_before(leading)
+        """Number of images that an epoch shows this rank, including originals."""
+        primary = self._start(self._count)
+        return primary if self.originals == 1 else primary + self._originals_before(primary)
 
     def segments(self, epoch: int, number: int) -> list[Segment]:
-        """What batch `number` of training epoch `epoch` is made of, in this order."""
-        start, stop = self._begin(number), self._begin(number + 1)
-        if self.mix == 1:
+        """Return the segments that make up batch `number` of training epoch `epoch`, in order."""
+        start, stop = self._start(number), self._start(number + 1)
+        if self.originals == 1:
             return [Segment("train", 0, epoch, self.first + start, self.first + stop)]
-        which, passing = epoch % len(self.epochs), epoch // len(self.epochs)
-        before = self._originals_before(self._begin(self._count)) * epoch
+        which, pass_number = epoch % len(self.epochs), epoch // len(self.epochs)
+        before = self._originals_before(self._start(self._count)) * epoch
         return [
-            Segment("epoch", self.epochs[which], passing, self.first + start, self.first + stop),
+            Segment("epoch", self.epochs[which], pass_number, self.first + start, self.first + stop),
             *self._original_segments(before + self._originals_before(start), before + self._originals_before(stop)),
         ]
 
     def next_pass(self, key: PassKey) -> PassKey:
-        """The pass that follows on pass `key` in the course of training."""
-        part, stored, passing = key
-        if part == "train":
-            return part, stored, passing + 1
+        """Return the pass that follows pass `key` during training."""
+        split, stored, pass_number = key
+        if split == "train":
+            return split, stored, pass_number + 1
         which = self.epochs.index(stored) + 1
-        return part, self.epochs[which % len(self.epochs)], passing + which // len(self.epochs)
+        return split, self.epochs[which % len(self.epochs)], pass_number + which // len(self.epochs)
 
-    def stretch(self, key: PassKey) -> tuple[int, int]:
-        """The pictures of a pass that this reader shows: the first, and the one after the last."""
-        return self.first, self.first + self.own
+    def shown_range(self, key: PassKey) -> tuple[int, int]:
+        """Return (start, stop) of the images of a pass that this rank shows."""
+        return self.first, self.first + self.rank_images
 
-    def _begin(self, number: int) -> int:
-        """The first of this reader's pictures in batch `number`; each batch after it has at least one, too."""
+    def _start(self, number: int) -> int:
+        """Return the first primary image of batch `number`. Each later batch keeps at least one."""
         if self.drop_last:
-            return number * self.leading
-        return min(number * self.leading, self.own - (self._count - number))
+            return number * self.num_primary
+        return min(number * self.num_primary, self.rank_images - (self._count - number))
 
     def _originals_before(self, distorted: int) -> int:
-        """Originals that come along with the first `distorted` pictures of an epoch."""
-        return distorted * self.originals // self.leading
+        """Return the number of originals that are shown with the first `distorted` images of an epoch."""
+        return distorted * self.num_originals // self.num_primary
 
     def _original_segments(self, start: int, stop: int) -> list[Segment]:
-        """Originals come in an endless row of passes, each over all training pictures of this reader."""
+        """Divide originals `start` to `stop` - 1 of an endless series of passes over this rank's images by pass."""
         segments = []
         while start < stop:
-            passing, at = divmod(start, self.own)
-            count = min(stop - start, self.own - at)
-            segments.append(Segment("train", 0, passing, self.first + at, self.first + at + count))
+            pass_number, at = divmod(start, self.rank_images)
+            count = min(stop - start, self.rank_images - at)
+            segments.append(Segment("train", 0, pass_number, self.first + at, self.first + at + count))
             start += count
         return segments
 
 
-def suitable_batch_size(images: int, mix: float) -> int:
-    """256, or for a small set the power of two, 16 at least, that still makes some forty steps an epoch."""
-    shown = images / (1 - mix) if mix < 1 else images
+def suitable_batch_size(num_images: int, originals: float) -> int:
+    """Return 256, or for a small set the largest power of two, at least 16, with about 40 steps per epoch or more."""
+    shown = num_images / (1 - originals) if originals < 1 else num_images
     return max(16, min(256, 1 << int(math.log2(max(1, shown / 40)))))
 
 
 @dataclass(frozen=True)
 class EvaluationBatches:
-    """Every picture of an undistorted part once, in its stored order."""
+    """Batches that show every image of an undistorted split once, in its stored order."""
 
-    part: str
-    images: int
+    split: str
+    num_images: int
     batch_size: int
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise EpochbankError(f"batch size {self.batch_size}; expected 1 or more.", words=True)
+            raise EpochbankError(f"batch size {self.batch_size}; expected 1 or more.", usage=True)
 
     def __len__(self) -> int:
-        """Batches in the part; the last may be smaller."""
-        return math.ceil(self.images / self.batch_size)
+        """Return the number of batches in the split; the last may be smaller."""
+        return math.ceil(self.num_images / self.batch_size)
 
     def segments(self, epoch: int, number: int) -> list[Segment]:
-        """What batch `number` is made of: the same in every epoch."""
+        """Return the segment that makes up batch `number`, which is the same in every epoch."""
         start = number * self.batch_size
-        return [Segment(self.part, 0, 0, start, min(start + self.batch_size, self.images))]
+        return [Segment(self.split, 0, 0, start, min(start + self.batch_size, self.num_images))]
 
     def next_pass(self, key: PassKey) -> PassKey:
-        """The same again."""
+        """Return the same pass."""
         return key
 
-    def stretch(self, key: PassKey) -> tuple[int, int]:
-        """All pictures of the part."""
-        return 0, self.images
+    def shown_range(self, key: PassKey) -> tuple[int, int]:
+        """Return the range of all images of the split."""
+        return 0, self.num_images

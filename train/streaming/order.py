@@ -1,8 +1,8 @@
-"""The order of a pass: a new one for every (seed, pass), without a single random read.
+"""The order of a pass: different for every (seed, pass), without any random access to the disk.
 
-Chunks are read whole, in a shuffled order; the pictures of a window of several chunks are then shuffled among
-themselves, unless speed is all that counts. Stored epochs are in random order already, so that this only has
-to part neighbours of one pass before the next. Pure functions.
+Whole chunks are read in a shuffled order, and the images of a window of several chunks are then shuffled among
+themselves, unless only speed matters. Stored epochs are in random order already, so this only has to separate images
+that were neighbors in an earlier pass. All functions are pure.
 """
 
 import hashlib
@@ -11,79 +11,101 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-Shuffle = Literal["pictures", "chunks"]
-"""What is shuffled in each pass: chunks, and the pictures of a window of chunks; or chunks alone, which is faster."""
+from ...augment.errors import EpochbankError
+from ...augment.shared.renamed import warn_renamed
 
-_WINDOW_IMAGES = 2048
+Shuffle = Literal["images", "chunks"]
+"""Unit of shuffling: `images` shuffles chunks, and the images of a window of chunks; `chunks` shuffles only chunks,
+which is faster."""
+
+WINDOW_IMAGES = 2048
+"""Maximum number of images in a window of several chunks."""
 _WINDOW_BYTES = 16 << 20
 _WORD = (1 << 64) - 1
-_own = threading.local()
+_thread = threading.local()
+
+
+def check_shuffle(shuffle: Shuffle) -> Shuffle:
+    """Return `shuffle`, with its old name replaced. Raises `EpochbankError` if it is unknown."""
+    if shuffle == "pictures":
+        warn_renamed('shuffle="pictures"', 'shuffle="images"')
+        return "images"
+    if shuffle not in get_args(Shuffle):
+        raise EpochbankError(f"shuffle={shuffle!r}; expected one of {', '.join(get_args(Shuffle))}.", usage=True)
+    return shuffle
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of a pass: which chunks each holds, and which pictures of the pass it makes up."""
+    """The windows of a pass: which chunks, and which images of the pass, each window consists of."""
 
     chunks: np.ndarray
-    """int64: chunk numbers in the order in which they are read."""
+    """int64 (chunks,): chunk numbers in the order in which they are read."""
     per_window: int
-    """Chunks in a window; fewer in the last."""
+    """Number of chunks in a window; the last may have fewer."""
     starts: list[int]
-    """windows + 1 of them: the window w makes up pictures starts[w] to starts[w + 1] - 1 of the pass."""
+    """Window w consists of images starts[w] to starts[w + 1] - 1 of the pass."""
 
     @property
-    def images(self) -> int:
-        """Pictures of the pass."""
+    def num_images(self) -> int:
+        """Number of images in the pass."""
         return self.starts[-1]
 
     @cached_property
     def longest(self) -> int:
-        """Pictures in the largest window."""
+        """Number of images in the largest window."""
         return max(stop - start for start, stop in pairwise(self.starts))
 
     def chunks_of(self, window: int) -> np.ndarray:
-        """Chunk numbers of a window."""
+        """Return the chunk numbers of a window, int64."""
         return self.chunks[window * self.per_window : (window + 1) * self.per_window]
 
     def covering(self, start: int, stop: int) -> range:
-        """The windows that pictures `start` to `stop` - 1 of the pass lie in."""
+        """Return the windows that contain images `start` to `stop` - 1 of the pass."""
         if stop <= start:
             return range(0)
         return range(bisect_right(self.starts, start) - 1, bisect_left(self.starts, stop))
 
 
-def windows(chunk_images: np.ndarray, chunk_bytes: int, key: int | None) -> Windows:
-    """Part the chunks of a pass into windows, shuffled by `key`, or in order of position where it is None.
+def windows(chunk_sizes: np.ndarray, chunk_bytes: int, key: int | None) -> Windows:
+    """Divide the chunks of a pass into windows.
 
-    `chunk_images` (int64) are the pictures in each chunk, `chunk_bytes` the decoded bytes of the largest.
+    Parameters
+    ----------
+    chunk_sizes
+        int64 (chunks,): number of images in each chunk.
+    chunk_bytes
+        Decoded bytes of the largest chunk.
+    key
+        Key of the order of chunks; None for the order of position.
     """
-    order = np.arange(len(chunk_images)) if key is None else _shuffled(len(chunk_images), key)
-    fitting = min(_WINDOW_IMAGES // max(1, int(chunk_images.max(initial=1))), _WINDOW_BYTES // max(1, chunk_bytes))
-    per_window = max(1, fitting)
-    ends = np.cumsum(chunk_images[order])
+    order = np.arange(len(chunk_sizes)) if key is None else _shuffled(len(chunk_sizes), key)
+    per_window = min(WINDOW_IMAGES // max(1, int(chunk_sizes.max(initial=1))), _WINDOW_BYTES // max(1, chunk_bytes))
+    per_window = max(1, per_window)
+    ends = np.cumsum(chunk_sizes[order])
     last = np.arange(per_window - 1, len(order) + per_window - 1, per_window).clip(max=len(order) - 1)
     return Windows(order, per_window, [0, *ends[last].tolist()])
 
 
-def within(window: int, images: int, key: int) -> np.ndarray:
-    """Where in the window each of its pictures, in order of its chunks, comes to lie: a permutation, int64."""
-    return _shuffled(images, key_of(key, window))
+def within(window: int, num_images: int, key: int) -> np.ndarray:
+    """Return a permutation, int64 (num_images,): the slot in the window of each image, in order of its chunks."""
+    return _shuffled(num_images, key_of(key, window))
 
 
 def key_of(*parts: int | str) -> int:
-    """128 bits that stand for `parts`."""
+    """Derive a key of 128 bits from `parts`."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 
 
 def _shuffled(count: int, key: int) -> np.ndarray:
-    """A permutation of 0, ..., `count` - 1, int64."""
-    # The low bits of each word make room for its number, so that no two are equal and sorting them, much faster than
-    # an argsort, tells the permutation.
+    """Return a permutation of 0, ..., `count` - 1, int64."""
+    # The low bits of each random word are replaced by its index. All words are then different, and sorting them, which
+    # is much faster than argsort, gives the permutation.
     bits = max(1, (count - 1).bit_length())
     words = _raw_words(count, key)
     words >>= bits
@@ -94,14 +116,14 @@ def _shuffled(count: int, key: int) -> np.ndarray:
 
 
 def _raw_words(count: int, key: int) -> np.ndarray:
-    """The first words of the Philox stream of `key`, uint64: the same in every version of NumPy.
+    """Return the first words of the Philox stream of `key`, uint64 (count,); they do not depend on NumPy's version.
 
-    Those of `Philox(key=key)`, which would ask the system for entropy first and then not use it.
+    They are those of `Philox(key=key)`, which would first read unneeded entropy from the system.
     """
-    if not hasattr(_own, "philox"):
-        _own.philox = np.random.Philox(key=0)
+    if not hasattr(_thread, "philox"):
+        _thread.philox = np.random.Philox(key=0)
     state = {"counter": np.zeros(4, np.uint64), "key": np.array([key & _WORD, key >> 64], np.uint64)}
-    _own.philox.state = {
+    _thread.philox.state = {
         "bit_generator": "Philox",
         "state": state,
         "buffer": np.zeros(4, np.uint64),
@@ -109,4 +131,4 @@ def _raw_words(count: int, key: int) -> np.ndarray:
         "has_uint32": 0,
         "uinteger": 0,
     }
-    return _own.philox.random_raw(count)
+    return _thread.philox.random_raw(count)

@@ -1,66 +1,87 @@
-"""The stream: batches by (epoch, number), made ahead by a few threads that live as long as it does.
+"""The stream: batches by (epoch, number), decoded ahead by a few threads.
 
-`batch(epoch, i)` is a pure function of the set, the seed, the epoch and i, from any thread and in any
-order; what is made ahead only makes it quick.
+`batch(epoch, number)` is a pure function of the set, the seed, the epoch and the number. It can be called from any
+thread and in any order; decoding ahead only makes it faster.
 """
 
 import os
 import weakref
 from collections import OrderedDict
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
-from ...augment.errors import EpochbankError
-from ..feeding.augmented_set import AugmentedSet
+from ...augment.shared.workers import core_count
 from ..reading.buffers import Buffers
-from ..reading.decode_threads import Workers
+from ..reading.decode_threads import DecodeThreads
 from ..reading.disk import Disk
+from ..reading.stored_set import StoredSet
 from .batches import Batches
-from .data_wait import Effort
-from .order import Shuffle
-from .pending_batch import Batch, Gathering
+from .data_wait import ThreadTimes
+from .order import Shuffle, check_shuffle
+from .pending_batch import Batch, PendingBatch
 from .windows import Decoder, Read
 
-_left_by_fork: list[object] = []
-"""Pools of another process, whose locks may be held for ever: never to be touched, not even collected."""
+_before_fork: list[object] = []
+"""State of streams from before a fork. Its locks may be held forever, so it must never be used or even freed."""
 
-_OTHERS_KEPT = 4
-"""Batches made ahead for where a consumer was before, or for another consumer."""
+_MAX_THREADS = 4
+_EXTRA_BATCHES = 4
+"""Batches that are kept in addition to `prefetch`, for an earlier position or for another consumer."""
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def default_threads(processes: int = 1) -> int:
+    """Return the default number of decoding threads: one per core, at most 4, divided among `processes`."""
+    return max(1, min(_MAX_THREADS, core_count() // processes))
 
 
 class Stream:
-    """Batches of a set. Thread-safe; picklable (a copy starts with nothing made)."""
+    """Batches of a set. Thread-safe, and picklable (a copy starts with an empty queue)."""
 
     def __init__(
         self,
-        bank: AugmentedSet,
+        stored_set: StoredSet,
         batches: Batches,
         *,
         seed: int | None,
         threads: int | None = None,
-        ahead: int = 8,
-        shuffle: Shuffle = "pictures",
+        prefetch: int = 8,
+        shuffle: Shuffle = "images",
     ):
-        """`seed` None keeps the stored order; `threads` make up to `ahead` batches before they are asked for."""
-        if shuffle not in get_args(Shuffle):
-            raise EpochbankError(f"shuffle={shuffle!r}; expected one of {', '.join(get_args(Shuffle))}.", words=True)
-        self.bank, self.batches, self.seed, self.shuffle = bank, batches, seed, shuffle
-        self.threads = threads or min(4, cores())
-        self.ahead = ahead
+        """Stream `batches` of `stored_set`.
+
+        Parameters
+        ----------
+        stored_set
+            The set.
+        batches
+            Which images make up each batch.
+        seed
+            Seed of the order; None for the stored order.
+        threads
+            Number of decoding threads; None for `default_threads()`.
+        prefetch
+            Number of batches that are decoded ahead.
+        shuffle
+            Unit of shuffling: `images` or `chunks`.
+
+        Raises
+        ------
+        EpochbankError
+            If `shuffle` is unknown.
+        """
+        self.stored_set, self.batches, self.seed = stored_set, batches, seed
+        self.shuffle = check_shuffle(shuffle)
+        self.threads = threads or default_threads()
+        self.prefetch = prefetch
         self._start()
 
     def _start(self) -> None:
-        self._workers = Workers(self.threads)
-        self._disk = Disk(self._workers)
-        self._decoder = Decoder(self.bank, self.batches, self.seed, self.shuffle, self._disk)
-        self._buffers = Buffers(self.ahead + 8)
-        self._made: OrderedDict[tuple[int, int], Gathering] = OrderedDict()
-        self._gathering: weakref.WeakSet[Gathering] = weakref.WeakSet()
+        self._decode_threads = DecodeThreads(self.threads)
+        self._disk = Disk(self._decode_threads)
+        self._decoder = Decoder(self.stored_set, self.batches, self.seed, self.shuffle, self._disk)
+        self._buffers = Buffers(self.prefetch + 8)
+        self._queue: OrderedDict[tuple[int, int], PendingBatch] = OrderedDict()
+        self._pending: weakref.WeakSet[PendingBatch] = weakref.WeakSet()
         self._last = (-1, -1)
         self._process = os.getpid()
         self._closed = False
@@ -73,95 +94,95 @@ class Stream:
         self._start()
 
     def batch(self, epoch: int, number: int) -> Batch:
-        """Batch `number` of training epoch `epoch`; a new array each time, aligned to 64 bytes.
+        """Return batch `number` of training epoch `epoch`: new arrays, aligned to 64 bytes, that the caller may change.
 
-        Raises `IndexError` outside the epoch and `EpochbankError` where a chunk is damaged.
+        Raises `IndexError` if `number` is out of range, and `EpochbankError` if a chunk is damaged.
         """
-        if os.getpid() != self._process:  # Threads do not come along into a forked process.
-            _left_by_fork.append(self.__dict__.copy())
+        if os.getpid() != self._process:  # A forked process has none of the threads.
+            _before_fork.append(self.__dict__.copy())
             self._start()
         if not 0 <= number < len(self.batches):
             raise IndexError(f"batch {number}; expected 0 to {len(self.batches) - 1}")
         with self._decoder.lock:
             if self._closed:
                 raise RuntimeError("the stream is closed")
-            made = self._made.pop((epoch, number), None)
-            gathering = made or self._begin(epoch, number)
-            gathering.take()
-            self._begin_ahead(epoch, number, expected=made is not None)
-        return gathering.batch()
+            queued = self._queue.pop((epoch, number), None)
+            pending = queued or self._begin(epoch, number)
+            pending.take()
+            self._fill_queue(epoch, number, expected=queued is not None)
+        return pending.batch()
 
     def depth(self) -> int:
-        """Batches, of those that come next, that could be had without waiting."""
+        """Return how many of the following batches are ready, without a gap."""
         with self._decoder.lock:
             ready = 0
-            for step in range(1, self.ahead + 1):
-                gathering = self._made.get(self._later(*self._last, step))
-                if gathering is None or not gathering.ready:
+            for step in range(1, self.prefetch + 1):
+                pending = self._queue.get(self._after(*self._last, step))
+                if pending is None or not pending.ready:
                     break
                 ready += 1
             return ready
 
-    def effort(self) -> Effort:
-        """What its threads did so far."""
-        return Effort(self.threads, self._workers.computed, self._disk.waited, self._disk.waited_bytes)
+    def thread_times(self) -> ThreadTimes:
+        """Return what the threads spent their time on so far."""
+        return ThreadTimes(self.threads, self._decode_threads.computed, self._disk.waited, self._disk.waited_bytes)
 
     def close(self) -> None:
-        """Stop the threads and let go of files; whoever waits for a batch is told. The stream is of no use then."""
+        """Stop the threads, and free files and images. Waiting and later calls of `batch` raise `RuntimeError`."""
         fault = RuntimeError("the stream is closed")
         for stopped in (False, True):
             with self._decoder.lock:
                 self._closed = True
-                self._decoder.give_up(fault)
-                for gathering in list(self._gathering):
-                    gathering.end(fault)
-                self._made.clear()
-            if not stopped:  # A task that was at work may have left something behind.
-                self._workers.close()
+                self._decoder.fail(fault)
+                for pending in list(self._pending):
+                    pending.fail(fault)
+                self._queue.clear()
+            if not stopped:  # A task that was running may have added something: clear again afterwards.
+                self._decode_threads.close()
         self._buffers = Buffers(0)
         self._disk.close()
 
-    def _later(self, epoch: int, number: int, step: int) -> tuple[int, int]:
-        """Epoch and number of the batch `step` batches later."""
-        later, at = divmod(number + step, len(self.batches))
-        return epoch + later, at
+    def _after(self, epoch: int, number: int, steps: int) -> tuple[int, int]:
+        """Return epoch and number of the batch `steps` batches later."""
+        epochs, at = divmod(number + steps, len(self.batches))
+        return epoch + epochs, at
 
-    def _begin_ahead(self, epoch: int, number: int, *, expected: bool) -> None:
-        """Begin with the next batches, those of the next epoch after the last; forget those of elsewhere.
+    def _fill_queue(self, epoch: int, number: int, *, expected: bool) -> None:
+        """Begin the batches that follow, across the end of the epoch, and drop the oldest others.
 
-        `expected`: the batch before them was made ahead itself.
+        `expected` says that the batch itself was in the queue.
         """
-        follows = self._later(*self._last, 1) == (epoch, number)
+        follows = self._after(*self._last, 1) == (epoch, number)
         self._last = epoch, number
         if not (follows or expected or number == 0):
-            return  # Who leaps about is not guessed at: each leap would have windows decoded that nobody wants.
-        # One after the other, all but the farthest are begun already.
-        for step in range(self.ahead if follows and expected else 1, self.ahead + 1):
-            key = self._later(epoch, number, step)
-            if key not in self._made:
-                self._made[key] = self._begin(*key, ahead=True)
-        while len(self._made) > self.ahead + _OTHERS_KEPT:
-            self._made.popitem(last=False)
+            return  # Access is random: decoding ahead would decode windows that nobody needs.
+        # In sequential access, all but the farthest batch are in the queue already.
+        for step in range(self.prefetch if follows and expected else 1, self.prefetch + 1):
+            key = self._after(epoch, number, step)
+            if key not in self._queue:
+                self._queue[key] = self._begin(*key, prefetch=True)
+        while len(self._queue) > self.prefetch + _EXTRA_BATCHES:
+            self._queue.popitem(last=False)
 
-    def _begin(self, epoch: int, number: int, *, ahead: bool = False) -> "Gathering":
-        """A batch whose windows are being decoded; the chunks that come after them are begun, too."""
+    def _begin(self, epoch: int, number: int, *, prefetch: bool = False) -> PendingBatch:
+        """Begin to decode the windows of a batch; with `prefetch`, also the chunks that follow them."""
         segments, parts = self.batches.segments(epoch, number), []
         for segment in segments:
             parts.append((segment, self._decoder.decode(segment)))
         while self._decoder.reads:
-            self._workers.submit(self._decoder.reads[0])
+            self._decode_threads.submit(self._decoder.reads[0])
             del self._decoder.reads[0]
-        gathering = Gathering(parts, self._workers, self._buffers)
-        self._gathering.add(gathering)
-        gathering.start()
-        if ahead:
+        pending = PendingBatch(parts, self._decode_threads, self._buffers)
+        self._pending.add(pending)
+        pending.start()
+        if prefetch:
             self._decoder.decode_ahead(segments)
             if self._decoder.reads:
-                self._workers.submit(partial(_one_after_the_other, self._decoder.reads))
+                self._decode_threads.submit(partial(_run_all, self._decoder.reads))
                 self._decoder.reads = []
-        return gathering
+        return pending
 
 
-def _one_after_the_other(reads: list[Read]) -> None:
+def _run_all(reads: list[Read]) -> None:
     for read in reads:
         read()

@@ -1,7 +1,7 @@
-"""Windows: runs of shuffled chunks, decoded together, from which batches are gathered.
+"""Windows: runs of shuffled chunks that are decoded together, and from which batches are assembled.
 
-A window's chunks are decoded one by one, as tasks of their own, a steady distance ahead of the batches: the
-work between two batches is always the same, and batches come evenly.
+Each chunk of a window is decoded by its own task, at a constant distance ahead of the batches. So the work between two
+batches is always the same, and batches arrive at a steady rate.
 """
 
 import math
@@ -15,182 +15,183 @@ from functools import partial
 
 import numpy as np
 
-from ..feeding.augmented_set import AugmentedSet
 from ..reading.buffers import Buffers
 from ..reading.chunk_table import ChunkTable
 from ..reading.disk import Disk
+from ..reading.stored_set import StoredSet
 from .batches import Batches, PassKey, Segment
 from .order import Shuffle, Windows, key_of, windows, within
 
-_OLD_KEPT = 2
-_BUFFERS_KEPT = 6
+_EXTRA_WINDOWS = 2
+"""Windows that are kept in addition to those that decoding ahead needs."""
+_REUSED_BUFFERS = 6
 
 
 @dataclass(eq=False)
 class Window:
-    """Pictures start, start + 1, ... of a pass, in this order, in the making."""
+    """Images start, start + 1, ... of a pass, in this order, some of which may not be decoded yet."""
 
     start: int
     ends: list[int]
-    """How many pictures the first chunk, the first two chunks, ... have."""
+    """Number of images in the first chunk, the first two chunks, and so on."""
     shuffle: Callable[[], np.ndarray] | None
-    """Gives `slots`; None: pictures lie in order of their chunks."""
+    """Computes `slots`; None if images are in order of their chunks."""
     images: np.ndarray
     """uint8 (n, H, W, C)."""
     labels: np.ndarray
     """int32 (n,)."""
     begun: int = 0
-    """Chunks whose decoding was begun."""
-    left: set[int] = field(default_factory=set)
-    """Of its chunks, those that are not decoded yet."""
+    """Number of chunks whose decoding was begun."""
+    missing: set[int] = field(default_factory=set)
+    """Chunks that are not decoded yet, by their index in the window."""
     fault: BaseException | None = None
     ready: threading.Event = field(default_factory=threading.Event)
-    """Set when all chunks are decoded, or could not be."""
-    then: list[Callable[[], None]] = field(default_factory=list)
-    """To be called at that moment, with the lock held."""
-    given: set[int] = field(default_factory=set)
-    """Beginnings of the batches that lie in this memory and may be changed by whoever has them."""
-    _shuffling: threading.Lock = field(default_factory=threading.Lock)
+    """Set when all chunks are decoded, or have failed."""
+    on_ready: list[Callable[[], None]] = field(default_factory=list)
+    """Called at that time, with the decoder's lock held."""
+    taken: set[int] = field(default_factory=set)
+    """First images of the batches that are views of this memory and belong to the caller, who may change them."""
+    _slots_lock: threading.Lock = field(default_factory=threading.Lock)
     _slots: np.ndarray | None = None
 
     def slots(self) -> np.ndarray:
-        """int64 (n,): where the pictures, in order of their chunks, come to lie."""
-        with self._shuffling:
+        """Return the slot of each image, in order of its chunks, int64 (n,)."""
+        with self._slots_lock:
             if self._slots is None:
                 assert self.shuffle is not None
                 self._slots = self.shuffle()
             return self._slots
 
-    def part(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Those of pictures `start` to `stop` - 1 of the pass that lie here, and their labels: views."""
+    def view(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return views of the images and labels of this window that are among `start` to `stop` - 1 of the pass."""
         low, high = max(start - self.start, 0), min(stop - self.start, self.ends[-1])
         return self.images[low:high], self.labels[low:high]
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """One pass over a part or stored epoch, in an order of its own."""
+    """One pass over a split or stored epoch, with its order."""
 
     table: ChunkTable
     windows: Windows
     key: int | None
-    """None: in order of position."""
+    """Key of the order; None for the order of position."""
 
 
 Read = Callable[[], None]
-"""A task: reads and decodes one chunk."""
+"""A task that reads and decodes one chunk."""
 
 
 class Decoder:
-    """Which windows there are, and which of their chunks are still to be read. The caller holds `lock`."""
+    """The windows in memory, and the reads that they still need. The caller holds `lock`."""
 
-    def __init__(self, bank: AugmentedSet, batches: Batches, seed: int | None, shuffle: Shuffle, disk: Disk):
-        """`batches` tell the course of training; `seed` None keeps the stored order."""
+    def __init__(self, stored_set: StoredSet, batches: Batches, seed: int | None, shuffle: Shuffle, disk: Disk):
+        """Decode windows for `batches` of `stored_set`; `seed` None keeps the stored order."""
         self.lock = threading.Lock()
-        self._bank, self._batches, self._disk = bank, batches, disk
+        self._stored_set, self._batches, self._disk = stored_set, batches, disk
         self._seed, self._shuffle = seed, shuffle
         self._tables: dict[tuple[str, int], ChunkTable] = {}
         self._passes: dict[PassKey, _Pass] = {}
         self._windows: OrderedDict[tuple[PassKey, int], Window] = OrderedDict()
-        # Weakly: of a window that was forgotten, nobody may ever ask for the rest.
+        # Weak, because the rest of a window that was dropped may never be read.
         self._pending: weakref.WeakSet[Window] = weakref.WeakSet()
         self.reads: list[Read] = []
-        """What is to be read and decoded, and was not given to anybody yet."""
-        self._buffers = Buffers(_BUFFERS_KEPT)
+        """Reads that were not yet submitted to a thread."""
+        self._buffers = Buffers(_REUSED_BUFFERS)
         self._needed = 0
 
     def decode(self, segment: Segment) -> list[Window]:
-        """The windows that a segment lies in, in order; adds to `reads` what they still need."""
-        passing = self._pass(segment.key)
+        """Return the windows that contain a segment, in order, and add the reads that they still need to `reads`."""
+        pass_ = self._pass(segment.key)
         found = []
-        for number in passing.windows.covering(segment.start, segment.stop):
-            held = self._windows.get((segment.key, number))
-            if held is not None and segment.start in held.given:
-                del self._windows[segment.key, number]  # Its memory is somebody else's by now.
-            found.append(self._decode(segment.key, passing, number, segment.stop + passing.windows.longest))
-        self._forget(len(found))
+        for number in pass_.windows.covering(segment.start, segment.stop):
+            window = self._windows.get((segment.key, number))
+            if window is not None and segment.start in window.taken:
+                del self._windows[segment.key, number]  # A caller owns this memory, so decode the window again.
+            found.append(self._decode(segment.key, pass_, number, segment.stop + pass_.windows.longest))
+        self._drop_old(len(found))
         return found
 
     def decode_ahead(self, segments: list[Segment]) -> None:
-        """Add to `reads` what lies up to a window's length beyond each of `segments`; forget what lies behind."""
-        touched = 0
+        """Add the reads of the images that follow each segment, as many as a window has, and drop old windows."""
+        needed = 0
         for segment in segments:
             key, start = segment.key, segment.start
             stop = segment.stop + self._pass(key).windows.longest
             while True:
-                passing, end = self._pass(key), self._batches.stretch(key)[1]
-                for number in passing.windows.covering(start, min(stop, end)):
-                    self._decode(key, passing, number, stop)
-                    touched += 1
+                pass_, end = self._pass(key), self._batches.shown_range(key)[1]
+                for number in pass_.windows.covering(start, min(stop, end)):
+                    self._decode(key, pass_, number, stop)
+                    needed += 1
                 if stop <= end:
                     break
                 key = self._batches.next_pass(key)
-                start = self._batches.stretch(key)[0]
+                start = self._batches.shown_range(key)[0]
                 stop += start - end
-        self._needed = touched
-        self._forget(touched)
+        self._needed = needed
+        self._drop_old(needed)
 
-    def give_up(self, fault: BaseException) -> None:
-        """Let go of all windows, and end those in the making with `fault`: no task will read for them any more."""
+    def fail(self, fault: BaseException) -> None:
+        """Drop all windows; batches that wait for an unfinished one raise `fault`."""
         for window in list(self._pending):
             window.fault = window.fault or fault
-            _end(window)
+            _finish(window)
         self._pending.clear()
-        # A framework may keep what feeds it for ever: it shall not keep pictures.
-        for held in (self._windows, self._passes, self._tables, self.reads):
-            held.clear()
-        self._buffers = Buffers(_BUFFERS_KEPT)
+        # A framework may keep the stream forever, but it must not keep images.
+        for collection in (self._windows, self._passes, self._tables, self.reads):
+            collection.clear()
+        self._buffers = Buffers(_REUSED_BUFFERS)
 
-    def _forget(self, needed: int) -> None:
-        """Keep the windows that were wanted last: `needed`, or as many as decoding ahead wants, and a few more."""
-        kept = max(needed, self._needed) + _OLD_KEPT
+    def _drop_old(self, needed: int) -> None:
+        """Keep the `needed` windows that were used last, or as many as decoding ahead needs, and a few more."""
+        kept = max(needed, self._needed) + _EXTRA_WINDOWS
         if len(self._windows) <= kept:
             return
         while len(self._windows) > kept:
             self._windows.popitem(last=False)
         passes = {key for key, _ in self._windows}
-        self._passes = {key: passing for key, passing in self._passes.items() if key in passes}
+        self._passes = {key: pass_ for key, pass_ in self._passes.items() if key in passes}
         tables = {key[:2] for key in passes}
         self._tables = {key: table for key, table in self._tables.items() if key in tables}
 
     def _pass(self, key: PassKey) -> _Pass:
         if key not in self._passes:
-            part, stored, _ = key
-            if (part, stored) not in self._tables:
-                self._tables[part, stored] = self._bank.table(part, stored)
-            table = self._tables[part, stored]
+            split, stored, _ = key
+            if (split, stored) not in self._tables:
+                self._tables[split, stored] = self._stored_set.table(split, stored)
+            table = self._tables[split, stored]
             order_key = None if self._seed is None else key_of("order", self._seed, *key)
-            self._passes[key] = _Pass(table, windows(table.images, table.chunk_bytes, order_key), order_key)
+            self._passes[key] = _Pass(table, windows(table.chunk_sizes, table.chunk_bytes, order_key), order_key)
         return self._passes[key]
 
-    def _decode(self, key: PassKey, passing: _Pass, number: int, stop: int) -> Window:
-        """A window; those of its chunks that lie before picture `stop` are read, or about to be."""
+    def _decode(self, key: PassKey, pass_: _Pass, number: int, stop: int) -> Window:
+        """Return a window, and add the reads of its chunks before image `stop` that were not begun yet."""
         window = self._windows.get((key, number))
         if window is None:
-            window = self._windows[key, number] = self._new(passing, number)
+            window = self._windows[key, number] = self._new(pass_, number)
         self._windows.move_to_end((key, number))
-        wanted = bisect_left(window.ends, stop - window.start, 0, len(window.ends) - 1) + 1
-        if window.begun >= wanted:
+        needed = bisect_left(window.ends, stop - window.start, 0, len(window.ends) - 1) + 1
+        if window.begun >= needed:
             return window
-        chunks = passing.windows.chunks_of(number)[window.begun : wanted].tolist()
+        chunks = pass_.windows.chunks_of(number)[window.begun : needed].tolist()
         reads = self.reads + [
-            partial(self._read, passing.table, chunk, (key, number), window, at)
+            partial(self._read, pass_.table, chunk, (key, number), window, at)
             for at, chunk in enumerate(chunks, window.begun)
         ]
-        # Nothing can come between these two: reads are neither lost nor wrong, only done twice at worst.
+        # An exception (Ctrl-C) between these two lines loses no read; it can only cause reads to be done twice.
         self.reads = reads
-        window.begun = wanted
+        window.begun = needed
         return window
 
-    def _new(self, passing: _Pass, number: int) -> Window:
-        ends = np.cumsum(passing.table.images[passing.windows.chunks_of(number)]).tolist()
-        shape = self._bank.shape
-        images = self._buffers.array((ends[-1], *shape), room=passing.windows.longest * math.prod(shape))
-        # Shuffled by a worker: what lets go of Python's lock here would have everybody wait for ours.
-        shuffled = passing.key is not None and self._shuffle == "pictures"
-        shuffle = partial(within, number, ends[-1], passing.key or 0) if shuffled else None
-        window = Window(passing.windows.starts[number], ends, shuffle, images, np.empty(ends[-1], np.int32))
-        window.left = set(range(len(ends)))
+    def _new(self, pass_: _Pass, number: int) -> Window:
+        ends = np.cumsum(pass_.table.chunk_sizes[pass_.windows.chunks_of(number)]).tolist()
+        shape = self._stored_set.shape
+        images = self._buffers.array((ends[-1], *shape), reserve=pass_.windows.longest * math.prod(shape))
+        # A decoding thread computes the slots: code that releases the GIL here would make all others wait for our lock.
+        shuffled = pass_.key is not None and self._shuffle == "images"
+        shuffle = partial(within, number, ends[-1], pass_.key or 0) if shuffled else None
+        window = Window(pass_.windows.starts[number], ends, shuffle, images, np.empty(ends[-1], np.int32))
+        window.missing = set(range(len(ends)))
         self._pending.add(window)
         return window
 
@@ -202,22 +203,22 @@ class Decoder:
                 table.read(chunk, window.images[low:high], window.labels[low:high], self._disk)
             else:
                 table.read(chunk, window.images, window.labels, self._disk, window.slots()[low:high])
-        except BaseException as error:  # Raised again for each batch that wants the window.
+        except BaseException as error:  # Every batch that needs the window raises it.
             fault = error
         if fault is not None:
             with self.lock:
                 window.fault = fault
                 if self._windows.get(key) is window:
-                    del self._windows[key]  # Whoever asks again has it read again.
-        window.left.discard(at)  # Atomic: the lock is for whoever decodes the last chunk.
-        if not window.left:
+                    del self._windows[key]  # The next request reads it again.
+        window.missing.discard(at)  # Atomic; only the thread that decodes the last chunk needs the lock.
+        if not window.missing:
             with self.lock:
                 self._pending.discard(window)
-                _end(window)
+                _finish(window)
 
 
-def _end(window: Window) -> None:
+def _finish(window: Window) -> None:
     window.ready.set()
-    then, window.then = window.then, []
-    for call in then:
-        call()
+    callbacks, window.on_ready = window.on_ready, []
+    for callback in callbacks:
+        callback()

@@ -1,0 +1,79 @@
+"""What is published of a set: its path, shape, splits, stored epochs, and where their chunks are."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ...augment.errors import EpochbankError
+from ...augment.store.description import Description, read_description
+from ...augment.store.manifest import Entry, published_epochs, read_manifest
+from .chunk_table import ChunkTable
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """A set as it was published when it was opened. Shards that are published later do not appear in it."""
+
+    path: Path
+    description: Description
+    entries: tuple[Entry, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of an image."""
+        return self.description.shape
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, by label."""
+        return self.description.class_names
+
+    @property
+    def num_images(self) -> dict[str, int]:
+        """Number of images in each of the splits `train`, `validation` and `test`."""
+        return self.description.num_images
+
+    @property
+    def codec(self) -> str:
+        """Codec of the shard that was published last."""
+        return self.entries[-1].codec
+
+    @cached_property
+    def epochs(self) -> tuple[int, ...]:
+        """Numbers of the published epochs."""
+        return tuple(epoch.epoch for epoch in published_epochs(self.entries, self.num_images["train"]))
+
+    @cached_property
+    def _shards(self) -> dict[tuple[str, int], list[Entry]]:
+        shards: dict[tuple[str, int], list[Entry]] = {}
+        for entry in self.entries:
+            shards.setdefault((entry.split, entry.epoch), []).append(entry)
+        return shards
+
+    def table(self, split: str, epoch: int = 0) -> ChunkTable:
+        """Return the chunk table of a split, or of a stored epoch (`split="epoch"`).
+
+        Raises `EpochbankError` if it is not completely published.
+        """
+        entries = self._shards.get((split, epoch), [])
+        expected = self.num_images["train" if split == "epoch" else split]
+        if sum(entry.num_images for entry in entries) != expected:
+            raise EpochbankError(
+                f"{self.path}: {f'epoch {epoch}' if split == 'epoch' else f'the {split} split'} is unfinished. "
+                "Run the same `augment run` again to complete it."
+            )
+        return ChunkTable(self.path, entries, self.shape)
+
+
+def read_stored_set(directory: Path) -> StoredSet:
+    """Read what is published of the set in `directory`.
+
+    Raises `EpochbankError` if there is no set, it is damaged or of a newer format, or no epoch is published.
+    """
+    stored_set = StoredSet(directory, read_description(directory), tuple(read_manifest(directory)))
+    if not stored_set.epochs:
+        raise EpochbankError(
+            f"{directory} has no published epoch: its `augment run` is still in the first one, or was stopped there. "
+            "Run the same `augment run` again to continue it."
+        )
+    return stored_set
