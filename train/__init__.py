@@ -1,15 +1,17 @@
-"""Stage 2 of epochbank: stream a set into Keras, so that the GPU never waits.
+"""Stage 2 of epochbank: stream a stored set into Keras, so that the GPU does not wait for data.
 
 ```python
-from . import AugmentedSequence, open_set
-bank = open_set("sets/digits-kanji-1f2e3d4c")
-data = AugmentedSequence(bank, batch_size=256, mix=0.5, seed=1)
-model.fit(data, validation_data=bank.validation(batch_size=256), epochs=100, shuffle=False,
+from epochbank import AugmentedSequence, open_set
+
+stored_set = open_set("sets/digits-kanji-1f2e3d4c")
+data = AugmentedSequence(stored_set, batch_size=256, originals=0.5, seed=1)
+model.fit(data, validation_data=stored_set.validation(batch_size=256), epochs=100, shuffle=False,
           callbacks=[data.callback()])
 ```
 
-The flow of the data is the file listing: `bank` -> `chunks` (by `disk` and `workers`) -> `order` -> `windows` ->
-`batches` -> `gathering` -> `stream` -> `sequence` (or `iterators`) -> `models` -> `loop` -> `fit` -> `report`.
-Of `augment` it takes the description of the set on disk
-(`augment.store`) and what both command lines share. Batches are `uint8` (B, H, W, C), `int32` (B,).
+The packages follow the flow of the data: `reading` (chunk tables, files, decoding threads) -> `streaming` (order,
+windows, batches) -> `feeding` (`AugmentedSet`, Keras sequences, iterators) -> `training` (models, fit, evaluation,
+run directory). `benchmark` is `train bench`. Of `augment`, this package uses the description of the set on disk
+(`augment.store`), the shared helpers, and what both command lines have in common. Batches are `uint8` (B, H, W, C) and
+`int32` (B,).
 """

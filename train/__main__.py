@@ -1,4 +1,4 @@
-"""`python -m train`: the same command line as `train`."""
+"""`python -m epochbank.train`: the same command line as `train`."""
 
 from .cli import main
 

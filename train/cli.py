@@ -1,6 +1,6 @@
-"""The command line of stage 2. It translates words into calls and results into text; nothing else.
+"""The command line of stage 2: it translates arguments into calls, and results into text.
 
-Modules are imported by the command that needs them: `--help` needs none.
+Each command imports the modules that it needs, so that `--help` is fast.
 """
 
 import json
@@ -12,17 +12,18 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..augment.console import HELP, Commands, say
+from ..augment.console import HELP, Commands, notify
 from ..augment.errors import EpochbankError
 from .options import (
     batch_size_option,
     json_option,
-    mix_option,
+    originals_option,
     precision_option,
+    rank_option,
     sets_option,
-    shard_option,
     shuffle_option,
     threads_option,
+    world_size_option,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.group(cls=Commands, context_settings=HELP)
 @click.version_option(__version__, prog_name="epochbank")
 def main() -> None:
-    """Train from a set that `augment run` made, at the speed of the GPU.
+    """Train on a set that `augment run` made, at the speed of the GPU.
 
     \b
     Start here:
@@ -45,39 +46,47 @@ def main() -> None:
 @main.command()
 @click.argument("name", metavar="[SET]", required=False)
 @click.option("--model", default="cnn-small", metavar="NAME|MODULE:FUNCTION",
-              help="cnn-small, cnn, or a function of (shape, classes) that returns a Keras model.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(1), default=30, help="Training epochs.")
+              help="Built-in model (cnn-small, cnn), or a function of (shape, classes) that returns a Keras "
+              "model.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), default=30, help="Number of training epochs.")
 @click.option("--batch-size", type=click.IntRange(1),
-              help="Pictures in a batch.  [default: 256, fewer for a small set]")  # fmt: skip
-@mix_option
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of weights, dropout and order.")
+              help="Images per batch.  [default: 256, fewer for a small set]")  # fmt: skip
+@originals_option
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the weights, dropout and shuffling.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.002,
-              help="Peak rate of Adam: warmed up, then let down along a cosine.")  # fmt: skip
+              help="Peak learning rate of Adam (5 % linear warm-up, then cosine decay).")  # fmt: skip
 @click.option("--patience", type=click.IntRange(0), default=10,
-              help="Stop after so many epochs without a lower validation loss; 0: never.")  # fmt: skip
+              help="Epochs without a lower validation loss before training stops; 0 disables early "
+              "stopping.")  # fmt: skip
 @precision_option
 @threads_option
-@shard_option
+@rank_option
+@world_size_option
 @shuffle_option
-@click.option("--deterministic", is_flag=True, help="Two runs give equal metrics, on the same machine; slower.")
+@click.option(
+    "--deterministic",
+    is_flag=True,
+    help="Compute deterministically: two runs on the same machine give equal metrics. Slower.",
+)
 @click.option("--checkpoint-minutes", type=click.FloatRange(0), default=5.0,
-              help="Write a checkpoint so many minutes after the last one; 0: however long it takes.")  # fmt: skip
-@click.option("--checkpoint-steps", type=click.IntRange(1), help="Write one after so many steps, too.")
-@click.option("--run", type=click.Path(path_type=Path), help="New run directory.  [default: one in runs/]")
+              help="Minutes between checkpoints; 0 disables time-based checkpoints.")  # fmt: skip
+@click.option("--checkpoint-steps", type=click.IntRange(1),
+              help="Steps between checkpoints, in addition to --checkpoint-minutes.")  # fmt: skip
+@click.option("--run", type=click.Path(path_type=Path), help="New run directory.  [default: a new one in runs/]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="Go on with this interrupted run, at the step of its last checkpoint.")  # fmt: skip
+              help="Continue this interrupted run from its last checkpoint, with its original settings.")  # fmt: skip
 @sets_option
-def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **words: object) -> None:
-    """Train a model on a set and judge it.
+def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **options: object) -> None:
+    """Train a model on a set and evaluate it.
 
-    Without SET, the newest. The run directory keeps the best model, the metrics and the pictures. Interrupted,
-    it also has a checkpoint: with --resume, and without what the training was begun with, it goes on from there.
+    SET is a path or a name in --sets; the default is the newest set. The run directory holds the best model, the
+    metrics and the plots. `train fit --resume RUN` continues an interrupted run with its original settings.
 
     \b
     Examples:
       train fit
       train fit sets/digits-kanji-1f2e3d4c --model cnn --epochs 50 --batch-size 512
-      train fit --model my_models:wide --mix 0.25
+      train fit --model my_models:wide --originals 0.25
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
     from .feeding.augmented_set import open_set
@@ -86,60 +95,65 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **w
     if resume is not None:
         from .training.run_directory import find_unfinished
 
-        changes = _given_anew(resume)
+        changes = _options_allowed_with_resume(resume)
         find_unfinished(resume)
-        say(start_backend())
+        notify(start_backend())
         from .training.fit import resume as resume_fit
 
-        fitted = resume_fit(resume, **changes)
+        result = resume_fit(resume, **changes)
     else:
-        bank = open_set(name, sets)
-        say(start_backend())
+        stored_set = open_set(name, sets)
+        notify(start_backend())
         from .training.fit import FitOptions
         from .training.fit import fit as fit_model
 
-        say(f"{bank.path}: {bank.images['train']:,} training pictures, {len(bank.epochs)} stored epochs, "
-            f"{len(bank.class_names):,} classes")  # fmt: skip
-        fitted = fit_model(bank, FitOptions(**words), run)  # type: ignore[arg-type]
+        notify(
+            f"{stored_set.path}: {stored_set.num_images['train']:,} training images, "
+            f"{len(stored_set.epochs)} stored epochs, {len(stored_set.class_names):,} classes"
+        )
+        result = fit_model(stored_set, FitOptions(**options), run)  # type: ignore[arg-type]
     from .training.report import write_report
 
-    part = next((part for part in ("test", "validation") if part in fitted.held_out), "")
-    pictures = write_report(fitted.run, fitted.history, fitted.held_out.get(part), part, fitted.bank.class_names)
-    for part, result in fitted.held_out.items():
-        click.echo(f"{part:10} accuracy {100 * result.accuracy:.2f} %  loss {result.loss:.4f}  "
-                   f"({result.images:,} pictures)")  # fmt: skip
-    click.echo(f"data       {fitted.advice}")
-    click.echo(f"model      {fitted.run / 'model.keras'}")
-    click.echo("pictures   " + "\n           ".join(map(str, pictures)))
+    shown = next(iter(result.evaluations), "")
+    class_names = result.stored_set.class_names
+    plots = write_report(result.run, result.history, result.evaluations.get(shown), shown, class_names)
+    for split, evaluation in result.evaluations.items():
+        click.echo(
+            f"{split:10} accuracy {100 * evaluation.accuracy:.2f} %  loss {evaluation.loss:.4f}  "
+            f"({evaluation.num_images:,} images)"
+        )
+    click.echo(f"data       {result.advice}")
+    click.echo(f"model      {result.run / 'model.keras'}")
+    click.echo("plots      " + "\n           ".join(map(str, plots)))
 
 
-def _given_anew(resume: Path) -> dict[str, Any]:
-    """The words given with `--resume`; refused where they would have another training go on than was begun."""
+def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
+    """Return the options given with `--resume`; refuse those that would change the training."""
     context = click.get_current_context()
     given = [param for param in context.command.params
              if context.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT]  # fmt: skip
-    harmless = {"checkpoint_minutes", "checkpoint_steps", "threads"}
+    allowed = {"checkpoint_minutes", "checkpoint_steps", "threads"}
     refused = [param.opts[0] if isinstance(param, click.Option) else "SET"
-               for param in given if param.name not in {"resume", *harmless}]  # fmt: skip
+               for param in given if param.name not in {"resume", *allowed}]  # fmt: skip
     if refused:
         raise EpochbankError(
-            f"{', '.join(refused)} together with --resume; expected --checkpoint-minutes, --checkpoint-steps and "
-            f"--threads at most: {resume} goes on with what it was begun with, as its config.json has it. Leave the "
-            "rest out, or train anew, without --resume.",
-            words=True,
+            f"{', '.join(refused)} cannot be combined with --resume, which continues {resume} with the settings in its "
+            "config.json; expected no other option than --checkpoint-minutes, --checkpoint-steps and --threads. "
+            "Remove the others, or start a new run without --resume.",
+            usage=True,
         )
-    return {param.name: context.params[param.name] for param in given if param.name in harmless}
+    return {param.name: context.params[param.name] for param in given if param.name in allowed}
 
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option("--split", type=click.Choice(["validation", "test"]), default="test", help="The held-out part.")
+@click.option("--split", type=click.Choice(["validation", "test"]), default="test", help="Split to evaluate on.")
 @batch_size_option
 @json_option
 def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> None:
-    """Judge a run's best model.
+    """Evaluate the best model of a run on a held-out split.
 
-    On a held-out part, batch by batch. Without RUN, the newest in runs/.
+    RUN is a run directory; the default is the newest run in runs/.
 
     \b
     Examples:
@@ -153,35 +167,39 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
     start_backend()
     from .training.evaluate import evaluate_run
 
-    bank, result = evaluate_run(directory, split, batch_size)
+    stored_set, evaluation = evaluate_run(directory, split, batch_size)
     if as_json:
-        click.echo(json.dumps({"run": str(directory), "split": split, **result.figures()}))
+        click.echo(json.dumps({"run": str(directory), "split": split, **evaluation.summary()}))
         return
-    click.echo(f"{directory}, {split}: accuracy {100 * result.accuracy:.2f} %, loss {result.loss:.4f}, "
-               f"{result.images:,} pictures")  # fmt: skip
-    for (true, predicted), count in result.confusions.most_common(5):
-        click.echo(f"  {count} x {bank.class_names[true]} taken for {bank.class_names[predicted]}")
+    click.echo(
+        f"{directory}, {split}: accuracy {100 * evaluation.accuracy:.2f} %, loss {evaluation.loss:.4f}, "
+        f"{evaluation.num_images:,} images"
+    )
+    for (true, predicted), count in evaluation.confusions.most_common(5):
+        click.echo(f"  {count} x {stored_set.class_names[true]} classified as {stored_set.class_names[predicted]}")
 
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False)
 @batch_size_option
-@mix_option
-@click.option("--seconds", type=click.FloatRange(0), default=5.0, help="Stream for at least so long.")
+@originals_option
+@click.option("--seconds", type=click.FloatRange(0), default=5.0, help="Minimum time to stream, in seconds.")
 @threads_option
-@shard_option
+@rank_option
+@world_size_option
 @shuffle_option
 @click.option("--model", metavar="NAME|MODULE:FUNCTION", help="Also time training steps of this model.")
 @click.option("--steps", type=click.IntRange(2), default=50, help="Training steps in each of five rounds.")
 @precision_option
 @sets_option
-def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads: int | None,
-          shard: tuple[int, int] | None, shuffle: "Shuffle", model: str | None, steps: int, precision: str,
+def bench(name: str | None, batch_size: int, originals: float, seconds: float, threads: int | None,
+          rank: int | None, world_size: int | None, shuffle: "Shuffle", model: str | None, steps: int, precision: str,
           sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
-    With --model, also its headroom: the time of a training step on the stream over that of a step on one cached
-    batch, and how busy an NVIDIA GPU is. Without SET, the newest.
+    SET is a path or a name in --sets; the default is the newest set. With --model, also measure the headroom (the time
+    of a training step on the stream, divided by that of a step on one cached batch) and the utilization of an NVIDIA
+    GPU.
 
     \b
     Examples:
@@ -194,11 +212,13 @@ def bench(name: str | None, batch_size: int, mix: float, seconds: float, threads
     from .streaming.stream import Stream
     from .training.backend import start_backend
 
-    bank = open_set(name, sets)
-    batches = TrainingBatches(bank.images["train"], bank.epochs, batch_size, mix, *(shard or (0, 1)))
-    click.echo("\n".join(stream_rate(Stream(bank, batches, seed=0, threads=threads, shuffle=shuffle), seconds).lines()))
+    stored_set = open_set(name, sets)
+    num_images = stored_set.num_images["train"]
+    batches = TrainingBatches(num_images, stored_set.epochs, batch_size, originals, rank or 0, world_size or 1)
+    stream = Stream(stored_set, batches, seed=0, threads=threads, shuffle=shuffle)
+    click.echo("\n".join(stream_rate(stream, seconds).lines()))
     if model is not None:
-        say(start_backend())
-        full = replace(batches, drop_last=True)
-        stream = Stream(bank, full, seed=0, threads=threads, shuffle=shuffle)
+        notify(start_backend())
+        full_batches = replace(batches, drop_last=True)
+        stream = Stream(stored_set, full_batches, seed=0, threads=threads, shuffle=shuffle)
         click.echo("\n".join(step_time(stream, model, steps, precision).lines()))

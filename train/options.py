@@ -1,39 +1,29 @@
-"""Options that several commands of stage 2 have."""
+"""Options that several commands of stage 2 share."""
 
-import re
 from pathlib import Path
 
 import click
 
+from ..augment.console import Choice
+
 sets_option = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=256, help="Pictures in a batch.")
+batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=256, help="Images per batch.")
 threads_option = click.option("--threads", type=click.IntRange(1),
-                        help="Decoding threads.  [default: a core each, up to 4]")  # fmt: skip
+                              help="Number of decoding threads.  [default: one per core, up to 4]")  # fmt: skip
 precision_option = click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
-                          default="float32", help="Mixed precision makes recent GPUs faster.")  # fmt: skip
-
-
-class _Shard(click.ParamType):
-    """`k/n`: the k-th of n readers, counted from 0."""
-
-    name = "K/N"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        found = re.fullmatch(r"(\d+)/(\d+)", str(value))
-        if not found or not int(found[1]) < int(found[2]):
-            self.fail(
-                f"{value!r}; expected K/N with 0 <= K < N, such as 0/4 for the first of four readers.", param, ctx
-            )
-        return int(found[1]), int(found[2])
-
-
-shard_option = click.option("--shard", type=_Shard(),
-                      help="Read the K-th of N parts of the training pictures, K from 0: for N processes that train "
-                      "one model.")  # fmt: skip
-mix_option = click.option(
-    "--mix", type=click.FloatRange(0, 1), default=0.5, help="Share of originals in a batch; 1: originals alone."
-)
-shuffle_option = click.option("--shuffle", type=click.Choice(["pictures", "chunks"]), default="pictures",
-                              help="Shuffle pictures, or whole chunks of them alone: faster where data is the "
-                              "bottleneck.")  # fmt: skip
+                                default="float32",
+                                help="Keras dtype policy. Mixed precision is faster on recent GPUs.")  # fmt: skip
+rank_option = click.option("--rank", type=click.IntRange(0),
+                           help="Number of this process, from 0, among --world-size processes that train one "
+                           "model.  [default: 0]")  # fmt: skip
+world_size_option = click.option("--world-size", type=click.IntRange(1),
+                                 help="Number of processes among which the training images are divided.  "
+                                 "[default: 1]")  # fmt: skip
+originals_option = click.option("--originals", type=click.FloatRange(0, 1), default=0.5,
+                                help="Share of originals in each batch, 0 to 1; 1 trains on originals "
+                                "only.")  # fmt: skip
+shuffle_option = click.option("--shuffle", type=Choice(["images", "chunks"], old={"pictures": "images"}),
+                              default="images",
+                              help="Unit of shuffling. `chunks` shuffles whole chunks only, which is faster if "
+                              "decoding is the bottleneck.")  # fmt: skip

@@ -1,1 +1,1 @@
-"""benchmark."""
+"""`train bench`: how fast a set streams, and how long a training step waits for it."""

@@ -1,4 +1,4 @@
-"""How busy NVIDIA GPUs are while something runs, as their driver says."""
+"""The utilization of NVIDIA GPUs while a block of code runs, measured by `nvidia-smi`."""
 
 import shutil
 import subprocess
@@ -10,18 +10,18 @@ _COMMAND = ["nvidia-smi", "--query-gpu=index,utilization.gpu", "--format=csv,noh
 
 
 class GpuLoad:
-    """A context manager; afterwards `percent` is the mean load of the busiest GPU, None where there is none."""
+    """A context manager; afterwards `percent` is the mean utilization of the busiest GPU, or None without a GPU."""
 
     def __init__(self) -> None:
         self.percent: float | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._said: IO[str]
+        self._output: IO[str]
 
     def __enter__(self) -> "GpuLoad":
         if shutil.which(_COMMAND[0]):
-            self._said = tempfile.TemporaryFile("w+")
+            self._output = tempfile.TemporaryFile("w+")
             self._process = subprocess.Popen(
-                _COMMAND, stdout=self._said, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+                _COMMAND, stdout=self._output, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
             )
         return self
 
@@ -32,16 +32,16 @@ class GpuLoad:
             return
         self._process.terminate()
         self._process.wait()
-        with self._said as said:
-            said.seek(0)
-            self.percent = mean_load(said.read())
+        with self._output as output:
+            output.seek(0)
+            self.percent = mean_load(output.read())
 
 
-def mean_load(said: str) -> float | None:
-    """Of the lines that the driver's tool prints, `GPU, percent`, the mean of the busiest GPU."""
+def mean_load(output: str) -> float | None:
+    """Return the mean utilization in percent of the busiest GPU, from lines `GPU, percent`; None if there are none."""
     loads: dict[str, list[float]] = {}
-    for line in said.splitlines():
+    for line in output.splitlines():
         gpu, _, percent = line.partition(",")
         if percent.strip().isdigit():
             loads.setdefault(gpu, []).append(float(percent))
-    return max((sum(of_one) / len(of_one) for of_one in loads.values()), default=None)
+    return max((sum(values) / len(values) for values in loads.values()), default=None)

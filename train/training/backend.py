@@ -1,28 +1,24 @@
-"""Starting Keras: what is missing is said, the backend's start-up chatter is not repeated."""
+"""Start Keras and its backend, and configure deterministic computation."""
 
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 
 from ...augment.errors import EpochbankError
 
 
 def start_backend() -> str:
-    """Import Keras and its backend; returns what it computes on, for people.
+    """Import Keras and its backend, and return a line for the user that names both and the devices.
 
-    Puts the current directory on the import path, for models of the user's own. TensorFlow's start-up
-    messages are kept back unless `TF_CPP_MIN_LOG_LEVEL` is set. `EpochbankError` where Keras or its
-    backend is not installed.
+    TensorFlow's start-up messages are hidden unless `TF_CPP_MIN_LOG_LEVEL` is set. Raises `EpochbankError` if Keras or
+    its backend is not installed.
     """
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        with _stderr_kept_back() if quiet else _nothing():
+        with _hide_stderr() if quiet else nullcontext():
             import keras
 
             devices = keras.distribution.list_devices()
@@ -38,9 +34,9 @@ def start_backend() -> str:
 
 
 def compute_deterministically() -> None:
-    """From now on in this process, the same computation gives the same bits; slower.
+    """Make computation deterministic for the rest of this process; slower.
 
-    Seeds are to be set before. JAX computes so on CPUs anyway; for its GPUs, XLA_FLAGS are to say so before it starts.
+    Call this after setting the seeds. JAX is deterministic on CPUs; on GPUs it needs XLA_FLAGS set before it starts.
     """
     import keras
 
@@ -49,28 +45,23 @@ def compute_deterministically() -> None:
     if name == "tensorflow":
         backend.config.experimental.enable_op_determinism()
     elif name == "torch":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS requires it.
         backend.use_deterministic_algorithms(True)
 
 
 @contextmanager
-def _stderr_kept_back() -> Iterator[None]:
-    """Keep back what is written to standard error, by C++ too; give it out after all if there is an exception."""
+def _hide_stderr() -> Iterator[None]:
+    """Hide what Python and C++ write to standard error; write it after all if there is an exception."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
+    with tempfile.TemporaryFile() as hidden:
         standard_error = os.dup(2)
-        os.dup2(kept.fileno(), 2)
+        os.dup2(hidden.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(standard_error, kept.read())
+            hidden.seek(0)
+            os.write(standard_error, hidden.read())
             raise
         finally:
             os.dup2(standard_error, 2)
             os.close(standard_error)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

@@ -1,4 +1,4 @@
-"""Keeping the best epoch's model, published whole or not at all; and ending what leads to none."""
+"""Callbacks that keep the best model and stop a training run that diverges."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,10 @@ from ...augment.shared.atomic import new_file
 
 
 class BestModel(keras.callbacks.Callback):
-    """Saves the model to `path` after each epoch in which `monitor` is lower than ever before."""
+    """Save the model to `path` after each epoch in which `monitor` reaches a new minimum.
+
+    The file is replaced atomically.
+    """
 
     def __init__(self, path: Path, monitor: str):
         super().__init__()
@@ -18,10 +21,10 @@ class BestModel(keras.callbacks.Callback):
         self.best = float("inf")
         """The lowest value so far."""
         self.best_epoch = -1
-        """The epoch that it is of; -1 before there is one."""
+        """Epoch of the lowest value; -1 before the first."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save, if this epoch is the best."""
+        """Save the model if this epoch is the best."""
         value = (logs or {}).get(self._monitor, float("inf"))
         if value < self.best:
             with new_file(self._path) as temporary:
@@ -30,22 +33,22 @@ class BestModel(keras.callbacks.Callback):
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends a training whose loss is no number any more.
+    """Stop training when the loss is not finite.
 
-    Looked at now and then only: Keras' own `TerminateOnNaN` waits for the device after each step.
+    It checks every 100 steps only: Keras' `TerminateOnNaN` waits for the device after each step.
     """
 
     _EVERY = 100
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the mean loss of the epoch so far."""
+        """Check the mean loss of the epoch so far."""
         if batch and batch % self._EVERY == 0:
-            self._look(self.model.get_metrics_result())
+            self._check(self.model.get_metrics_result())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the epoch's loss."""
-        self._look(logs or {})
+        """Check the loss of the epoch."""
+        self._check(logs or {})
 
-    def _look(self, logs: dict[str, Any]) -> None:
+    def _check(self, logs: dict[str, Any]) -> None:
         if not math.isfinite(float(logs.get("loss", 0.0))):
             self.model.stop_training = True

@@ -1,4 +1,4 @@
-"""Checkpoints: now and then, the state of a training in one file, from which it goes on at the same batch."""
+"""Checkpoints: the state of a training run in one file, from which it resumes at the same batch."""
 
 import math
 import time
@@ -13,118 +13,122 @@ from ..feeding.sequence import AugmentedSequence
 from .interrupt import Interruption, Stopped
 from .snapshot import Snapshot, write_snapshot
 
-NAME = "checkpoint.npz"
-"""The checkpoint's file in a run directory; gone once the run is finished."""
+CHECKPOINT_FILE = "checkpoint.npz"
+"""The checkpoint in a run directory; removed when the run is finished."""
 
-Kept = Mapping[str, tuple[Any, tuple[str, ...]]]
-"""By name: an object that changes when an epoch ends, and which of its attributes (JSON) are its state."""
+StatefulObjects = Mapping[str, tuple[Any, tuple[str, ...]]]
+"""Objects whose state changes at the end of an epoch, by name, with the names of their attributes (JSON) to save."""
 
 
 @dataclass(frozen=True)
-class Rule:
-    """When a checkpoint is due: so many steps or minutes after the last one, whichever comes first."""
+class CheckpointInterval:
+    """Steps and minutes after which a checkpoint is due; one of the two is enough."""
 
     steps: int | None = None
-    """None: whatever their number."""
+    """None disables step-based checkpoints."""
     minutes: float = 5.0
-    """0: however long it takes."""
+    """0 disables time-based checkpoints."""
 
-    def due(self, steps: int, seconds: float) -> bool:
-        """Whether one is due, `steps` and `seconds` after the last one."""
+    def is_over(self, steps: int, seconds: float) -> bool:
+        """Return whether a checkpoint is due, `steps` and `seconds` after the last one."""
         return (self.steps is not None and steps >= self.steps) or (0 < 60 * self.minutes <= seconds)
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes checkpoints, and begins with what is in one. The last callback in the list: it wants whole logs.
+    """Write checkpoints, and restore the checkpoint that training resumes from.
 
-    Checkpoints are taken before a step and after an epoch. A hook at a step's end would have Keras wait for the
-    device after each step.
+    It must be the last callback in the list, because it saves the complete logs. Checkpoints are taken before a step
+    and after an epoch: a hook at the end of a step would make Keras wait for the device after each step.
     """
 
     def __init__(
         self,
         path: Path,
         data: AugmentedSequence,
-        kept: Kept,
+        stateful: StatefulObjects,
         *,
-        rule: Rule,
+        interval: CheckpointInterval,
         interruption: Interruption,
         best_changed: Callable[[int], bool] = lambda epoch: False,
-        begin: Snapshot | None = None,
+        resume_from: Snapshot | None = None,
     ):
-        """`begin`: go on from there, in epoch `self.epoch` with batch `self.batch`.
+        """Save the state of `stateful` along with the model.
 
-        A checkpoint also follows an epoch of which `best_changed` holds, so that no file is ahead of it for long.
+        With `resume_from`, training resumes in epoch `self.epoch` at batch `self.batch`. A checkpoint also follows each
+        epoch for which `best_changed(epoch)` is true, so that the best model is not newer than the checkpoint for long.
         """
         super().__init__()
-        state = begin.state if begin is not None else {}
+        state = resume_from.state if resume_from is not None else {}
         self.epoch: int = state.get("epoch", 0)
-        """The epoch that training is in."""
+        """The current epoch."""
         self.batch: int = state.get("batch", 0)
-        """Batches of it that were done when this sitting began."""
+        """Batches of the current epoch that an earlier session completed."""
         self.ended: bool = state.get("ended", False)
-        """Whether training was ended before all epochs were done."""
+        """Whether training stopped before the last epoch."""
         self.rows: list[dict[str, Any]] = list(state.get("rows", ()))
-        """The logs of each epoch that is done."""
-        self._path, self._data, self._kept, self._begin = path, data, kept, begin
-        self._rule, self._interruption, self._best_changed = rule, interruption, best_changed
+        """The logs of each completed epoch."""
+        self._path, self._data, self._stateful, self._resume_from = path, data, stateful, resume_from
+        self._interval, self._interruption, self._best_changed = interval, interruption, best_changed
         self._values: dict[str, dict[str, Any]] | None = state.get("kept")
-        self._seconds: float = state.get("seconds", 0.0)
-        self._clock = self._written = time.monotonic()
+        self._earlier_seconds: float = state.get("seconds", 0.0)
+        self._started = self._written = time.monotonic()
         self._steps = 0
 
     @property
     def seconds(self) -> float:
-        """Trained so far, in all sittings; what a kill undid does not count."""
-        return self._seconds + time.monotonic() - self._clock
+        """Training time of all sessions; work that a kill discarded does not count."""
+        return self._earlier_seconds + time.monotonic() - self._started
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Give back their state to callbacks that have just forgotten it, as they do when Keras' `fit` begins."""
+        """Restore the state of the callbacks, which they reset when Keras' `fit` begins."""
         for name, values in (self._values or {}).items():
             for attribute, value in values.items():
-                setattr(self._kept[name][0], attribute, value)
+                setattr(self._stateful[name][0], attribute, value)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Go on with the metrics of the epoch that was broken off; Keras has just reset them."""
+        """Restore the metrics of the interrupted epoch, which Keras has just reset."""
         self.epoch = epoch
-        if self._begin is not None and self.batch:
-            self._begin.restore_metrics(self.model)
-        self._begin, self.batch = None, 0
+        if self._resume_from is not None and self.batch:
+            self._resume_from.restore_metrics(self.model)
+        self._resume_from, self.batch = None, 0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint, if it is due; stop, if that was asked for."""
+        """Write a checkpoint if it is due; stop after a signal."""
         if batch == 0:
             return
         self._steps += 1
-        if self._due():
+        if self._is_due():
             self._write(self.epoch, self._data.start + batch, float(self.model.get_metrics_result().get("loss", 0.0)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the epoch's logs; write a checkpoint, if it is due; stop, if that was asked for."""
+        """Keep the logs of the epoch; write a checkpoint if it is due; stop after a signal."""
         self._steps += 1
         self.rows.append({"epoch": epoch, **(logs or {})})
-        self._values = {name: {at: getattr(held, at) for at in names} for name, (held, names) in self._kept.items()}
+        self._values = {
+            name: {attribute: getattr(owner, attribute) for attribute in attributes}
+            for name, (owner, attributes) in self._stateful.items()
+        }
         self.ended = bool(self.model.stop_training)
-        if self._due() or self._best_changed(epoch):
+        if self._is_due() or self._best_changed(epoch):
             self._write(epoch + 1, 0, (logs or {}).get("loss", 0.0))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Stop, if that was asked for since the last epoch ended."""
+        """Stop if a signal came after the end of the last epoch."""
         if self._interruption.signal is not None:
             self._write(self.epoch + 1, 0, (logs or {}).get("loss", 0.0))
 
     def history(self) -> dict[str, list[float]]:
-        """The logs of all epochs, by name, as Keras' `History` has them."""
+        """Return the logs of all epochs by name, as Keras' `History` does."""
         names = [name for name in self.rows[0] if name != "epoch"] if self.rows else []
         return {name: [row.get(name, math.nan) for row in self.rows] for name in names}
 
-    def _due(self) -> bool:
-        asked = self._interruption.signal is not None
-        return asked or self._rule.due(self._steps, time.monotonic() - self._written)
+    def _is_due(self) -> bool:
+        seconds = time.monotonic() - self._written
+        return self._interruption.signal is not None or self._interval.is_over(self._steps, seconds)
 
     def _write(self, epoch: int, batch: int, loss: float) -> None:
-        """Write one, which goes on with `batch` of `epoch`; stop, if that was asked for."""
-        if math.isfinite(loss):  # Else whoever goes on should go on from before that.
+        """Write a checkpoint that resumes at `batch` of `epoch`; stop after a signal."""
+        if math.isfinite(loss):  # Otherwise keep the checkpoint from before the divergence.
             state = {
                 "epoch": epoch,
                 "batch": batch,

@@ -1,4 +1,4 @@
-"""Evaluation: a part batch by batch, never all in memory, with the mistakes that are worth a look."""
+"""Evaluate a model on a split, batch by batch, and collect its most confident mistakes."""
 
 import heapq
 import zipfile
@@ -12,60 +12,60 @@ import numpy as np
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.progress import Progress
-from ..feeding.augmented_set import AugmentedSet
 from ..feeding.sequence import EvaluationSequence
-from .models import build_model, gives_probabilities
+from ..reading.stored_set import StoredSet
+from .models import build_model, returns_probabilities
 from .run_directory import open_set_of, read_config
 
-WORST = 48
-"""Mistakes kept with their pictures."""
+_WORST = 48
+"""Number of mistakes that are kept with their images."""
 
 
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """A picture that the model took for another class."""
+    """A misclassified image."""
 
     confidence: float
-    """Probability given to the wrong class."""
+    """Predicted probability of the wrong class."""
     position: int
     true: int = field(compare=False)
     predicted: int = field(compare=False)
-    picture: np.ndarray = field(compare=False)
+    image: np.ndarray = field(compare=False)
     """uint8 (H, W, C)."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model does on a part. Its memory does not grow with the part's pictures."""
+    """The result of evaluating a model on a split. Its size does not grow with the number of images."""
 
-    images: int
+    num_images: int
     accuracy: float
     loss: float
-    """Mean cross-entropy, nats."""
+    """Mean cross-entropy in nats."""
     worst: list[Mistake]
-    """The most confident mistakes, the worst first."""
+    """The most confident mistakes, the most confident first."""
     confusions: Counter[tuple[int, int]]
-    """(true, predicted) -> count, mistakes only."""
+    """Number of mistakes for each (true, predicted)."""
     per_class: np.ndarray
-    """int64 (classes, 2): right and all pictures of each class."""
+    """int64 (classes, 2): correctly classified images and all images of each class."""
 
-    def figures(self) -> dict[str, Any]:
-        """`accuracy`, `loss`, `images`, as summary.json has them."""
-        return {"accuracy": self.accuracy, "loss": self.loss, "images": self.images}
+    def summary(self) -> dict[str, Any]:
+        """Return `accuracy`, `loss` and `images`, as in summary.json."""
+        return {"accuracy": self.accuracy, "loss": self.loss, "images": self.num_images}
 
 
 def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Evaluation:
-    """Run `model` over every batch of `data`."""
-    probabilities_given = gives_probabilities(model)
+    """Evaluate `model` on every batch of `data`."""
+    has_probabilities = returns_probabilities(model)
     worst: list[Mistake] = []
     confusions: Counter[tuple[int, int]] = Counter()
     per_class = np.zeros((classes, 2), np.int64)
     loss, seen = 0.0, 0
-    with Progress("evaluate", data.stream.batches.images) as progress:
+    with Progress("evaluate", data.stream.batches.num_images) as progress:
         for number in range(len(data)):
-            pictures, labels = data[number]
-            outputs = np.asarray(model.predict_on_batch(pictures), np.float64)
-            log_p = np.log(np.clip(outputs, 1e-7, 1)) if probabilities_given else _log_softmax(outputs)
+            images, labels = data[number]
+            outputs = np.asarray(model.predict_on_batch(images), np.float64)
+            log_p = np.log(np.clip(outputs, 1e-7, 1)) if has_probabilities else _log_softmax(outputs)
             predicted = log_p.argmax(1)
             loss -= float(log_p[np.arange(len(labels)), labels].sum())
             per_class[:, 1] += np.bincount(labels, minlength=classes)
@@ -73,50 +73,54 @@ def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Eval
             for at in np.flatnonzero(predicted != labels).tolist():
                 true, wrong = int(labels[at]), int(predicted[at])
                 confusions[true, wrong] += 1
-                mistake = Mistake(float(np.exp(log_p[at, wrong])), seen + at, true, wrong, pictures[at].copy())
-                (heapq.heappush if len(worst) < WORST else heapq.heappushpop)(worst, mistake)
+                mistake = Mistake(float(np.exp(log_p[at, wrong])), seen + at, true, wrong, images[at].copy())
+                (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, mistake)
             seen += len(labels)
             progress.advance(len(labels))
-    right = int(per_class[:, 0].sum())
-    return Evaluation(seen, right / seen, loss / seen, sorted(worst, reverse=True), confusions, per_class)
+    correct = int(per_class[:, 0].sum())
+    return Evaluation(seen, correct / seen, loss / seen, sorted(worst, reverse=True), confusions, per_class)
 
 
-def evaluate_run(run: Path, part: str, batch_size: int) -> tuple[AugmentedSet, Evaluation]:
-    """The best model of the run in directory `run` on `part` of the set that it was trained on.
+def evaluate_run(run: Path, split: str, batch_size: int) -> tuple[StoredSet, Evaluation]:
+    """Evaluate the best model of the run in directory `run` on `split` of the set that it was trained on.
 
-    `EpochbankError` where the run is unfinished, or its set is gone or another one by now.
+    Returns the set and the evaluation. Raises `EpochbankError` if the run has no model yet, or its set is missing or
+    has been replaced.
     """
     config = read_config(run)
-    bank = open_set_of(run, config)
-    model = build_model(config["model"], bank.shape, len(bank.class_names))
+    stored_set = open_set_of(run, config)
+    model = build_model(config["model"], stored_set.shape, len(stored_set.class_names))
     load_best(model, run)
-    return bank, evaluate_part(model, bank, part, batch_size)
+    return stored_set, evaluate_split(model, stored_set, split, batch_size)
 
 
-def evaluate_part(model: keras.Model, bank: AugmentedSet, part: str, batch_size: int) -> Evaluation:
-    """`evaluate` on a part of a set."""
-    data = bank.part(part, batch_size)
+def evaluate_split(model: keras.Model, stored_set: StoredSet, split: str, batch_size: int) -> Evaluation:
+    """Evaluate `model` on a split of a set."""
+    data = EvaluationSequence(stored_set, split, batch_size)
     try:
-        return evaluate(model, data, len(bank.class_names))
+        return evaluate(model, data, len(stored_set.class_names))
     finally:
         data.stream.close()
 
 
 def load_best(model: keras.Model, run: Path) -> None:
-    """Give `model` the weights of the run's best epoch.
+    """Load the weights of the run's best epoch into `model`.
 
-    The weights alone: a layer of the user's own need not be made for Keras to save and load it.
+    Only the weights are loaded, so that custom layers need not be serializable by Keras.
     """
     path = run / "model.keras"
     if not path.exists():
-        raise EpochbankError(f"{run} has no model.keras: its training never ended an epoch. Train again.")
+        raise EpochbankError(
+            f"{run} has no model.keras: it was stopped before its first epoch was completed. Train again, or continue "
+            f"the run: train fit --resume {run}"
+        )
     try:
         model.load_weights(path)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise EpochbankError(
-            f"{path} is damaged, or not of the model that {run / 'config.json'} names: {text}. "
-            "Put the model's module back as it was when it was trained, or train again."
+            f"{path} is damaged, or is not a model of the function that {run / 'config.json'} names: {text}. "
+            "Restore the model function as it was during training, or train again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Training a model on a set, into a run directory; begun anew, or gone on with."""
+"""Train a model on a set into a run directory, from the beginning or from a checkpoint."""
 
 import math
 import signal
@@ -10,19 +10,19 @@ from typing import Any, cast
 
 import keras
 
-from ...augment.console import say
+from ...augment.console import notify
 from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import sweep
 from ...augment.shared.lock import writing
-from ..feeding.augmented_set import AugmentedSet
-from ..feeding.sequence import AugmentedSequence
+from ...augment.shared.workers import core_count
+from ..feeding.sequence import AugmentedSequence, EvaluationSequence
+from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches, suitable_batch_size
 from ..streaming.data_wait import advice
-from ..streaming.stream import cores
 from .backend import compute_deterministically
-from .checkpoint import NAME, Rule
-from .evaluate import Evaluation, evaluate_part, load_best
-from .fit_options import FitOptions, options_of
+from .checkpoint import CHECKPOINT_FILE, CheckpointInterval
+from .evaluate import Evaluation, evaluate_split, load_best
+from .fit_options import FitOptions, read_options
 from .interrupt import Stopped
 from .loop import train
 from .models import build_model, compile_model
@@ -31,159 +31,176 @@ from .snapshot import Snapshot, read_snapshot
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What a training left."""
+class FitResult:
+    """The result of a training run."""
 
     run: Path
+    """The run directory."""
     summary: dict[str, Any]
+    """The contents of summary.json."""
     history: dict[str, list[float]]
-    held_out: dict[str, Evaluation]
-    """By part: `test` and `validation`, where the set has them."""
+    """The logs of each epoch, by name."""
+    evaluations: dict[str, Evaluation]
+    """The best model's evaluation on `test` and `validation`, if the set has them."""
     advice: str
-    """What steps waited for data, and what to do about it: one sentence."""
-    bank: AugmentedSet
-    """What it was trained on."""
+    """One sentence: how long steps waited for data, and what to do about it."""
+    stored_set: StoredSet
+    """The training set."""
 
 
-def fit(bank: AugmentedSet, options: FitOptions, run: Path | None = None) -> Fitted:
-    """Train on `bank` and evaluate the best epoch's model on the held-out parts.
+def fit(stored_set: StoredSet, options: FitOptions, run: Path | None = None) -> FitResult:
+    """Train a model on `stored_set` and evaluate the model of the best epoch on the validation and test splits.
 
-    `EpochbankError` where options cannot be, a model does not fit, a chunk is damaged, or `run` is not empty.
-    Interrupted (`Stopped`, or `KeyboardInterrupt`), the run directory keeps the best model and a checkpoint.
+    `run` is the run directory, by default a new one in `runs/`. After an interruption it holds the best model and a
+    checkpoint.
+
+    Raises
+    ------
+    EpochbankError
+        If an option is out of range, the model does not fit the set, a chunk is damaged, or `run` is not empty.
+    Stopped
+        After SIGINT or SIGTERM; it is a `KeyboardInterrupt`.
     """
-    size = options.batch_size or suitable_batch_size(bank.images["train"], options.mix)
+    size = options.batch_size or suitable_batch_size(stored_set.num_images["train"], options.originals)
     options = replace(options, batch_size=size)
-    model, data = _prepare(bank, options)
-    directory = new_run(run, bank.description.name)
-    with _held(directory):
-        write_json(directory / "config.json", _config(bank, options, model))
+    model, data = _prepare(stored_set, options)
+    directory = new_run(run, stored_set.description.name)
+    with _locked(directory):
+        write_json(directory / "config.json", _config(stored_set, options, model))
         return _run(model, data, options, directory, None)
 
 
-def resume(run: Path, **changes: Any) -> Fitted:
-    """Go on with an unfinished run at the batch where its last checkpoint was taken, or from its beginning.
+def resume(run: Path, **changes: Any) -> FitResult:
+    """Continue an unfinished run from its last checkpoint, or from the beginning if it has none.
 
-    `changes`: fields of `FitOptions` that have nothing to do with what is computed. `EpochbankError` where `run` is
-    none, or finished, its set or checkpoint is damaged or gone, or its model another one by now.
+    `changes` are fields of `FitOptions` that do not affect what is computed. Raises `EpochbankError` if `run` is not a
+    run directory or is finished, its set or checkpoint is missing or damaged, or its model function has changed.
     """
     config = find_unfinished(run)
-    with _held(run):
+    with _locked(run):
         sweep(run)
-        options = replace(options_of(run, config), **changes)
-        _refuse_other_backend(run, config)
-        bank = with_epochs(open_set_of(run, config), config["stored_epochs"])
-        begin = read_snapshot(run / NAME) if (run / NAME).exists() else None
-        model, data = _prepare(bank, options)
-        if begin is None:
-            say(f"{run} has no checkpoint yet: it begins again from its first epoch.")
+        options = replace(read_options(run, config), **changes)
+        _check_backend(run, config)
+        stored_set = with_epochs(open_set_of(run, config), config["stored_epochs"])
+        checkpoint = run / CHECKPOINT_FILE
+        snapshot = read_snapshot(checkpoint) if checkpoint.exists() else None
+        model, data = _prepare(stored_set, options)
+        if snapshot is None:
+            notify(f"{run} has no checkpoint yet: training starts again from the first epoch.")
         else:
-            say(
-                f"{run} goes on in epoch {begin.state['epoch'] + 1}, after {begin.state['batch']} of {len(data)} steps."
-            )
-        return _run(model, data, options, run, begin)
+            epoch, batch = snapshot.state["epoch"], snapshot.state["batch"]
+            notify(f"{run} resumes in epoch {epoch + 1}, after {batch} of {len(data)} steps.")
+        return _run(model, data, options, run, snapshot)
 
 
-def _prepare(bank: AugmentedSet, options: FitOptions) -> tuple[keras.Model, AugmentedSequence]:
-    """The compiled model and its data: the same each time, whatever was computed before in this process."""
+def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, AugmentedSequence]:
+    """Return the compiled model and its data; both are independent of earlier computations in this process."""
     keras.utils.set_random_seed(options.seed)
     if options.deterministic:
         compute_deterministically()
     keras.config.set_dtype_policy(options.precision)
-    model = build_model(options.model, bank.shape, len(bank.class_names))
+    model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
     data = AugmentedSequence(
-        bank,
+        stored_set,
         options.batch_size or 0,
-        options.mix,
+        options.originals,
         options.seed,
         threads=options.threads,
         shuffle=options.shuffle,
-        shard=options.shard,
+        rank=options.rank,
+        world_size=options.world_size,
     )
     compile_model(model, learning_rate=options.learning_rate, steps=options.epochs * len(data))
     return model, data
 
 
 def _run(
-    model: keras.Model, data: AugmentedSequence, options: FitOptions, directory: Path, begin: Snapshot | None
-) -> Fitted:
-    """Train, evaluate, and leave a finished run directory."""
-    bank, size = data.stream.bank, data.stream.batches.batch_size
+    model: keras.Model, data: AugmentedSequence, options: FitOptions, directory: Path, snapshot: Snapshot | None
+) -> FitResult:
+    """Train, evaluate, and finish the run directory."""
+    stored_set, size = data.stream.stored_set, data.stream.batches.batch_size
     checkpoint = train(
         model,
         data,
-        bank.validation(size) if bank.images["validation"] else None,
+        EvaluationSequence(stored_set, "validation", size) if stored_set.num_images["validation"] else None,
         directory,
         epochs=options.epochs,
         patience=options.patience,
-        rule=Rule(options.checkpoint_steps, options.checkpoint_minutes),
-        begin=begin,
+        interval=CheckpointInterval(options.checkpoint_steps, options.checkpoint_minutes),
+        resume_from=snapshot,
     )
     seconds, history = checkpoint.seconds, checkpoint.history()
-    _refuse_divergence(history, options, directory)
-    waits, effort = data.meter.total(), data.stream.effort()
-    told = advice(waits, effort, bank.codec, cores())
+    _check_convergence(history, options, directory)
+    data_wait, thread_times = data.meter.total(), data.stream.thread_times()
+    sentence = advice(data_wait, thread_times, stored_set.codec, core_count())
     load_best(model, directory)
-    parts = ("test", "validation")
-    held_out = {part: evaluate_part(model, bank, part, size) for part in parts if bank.images[part]}
+    splits = ("test", "validation")
+    evaluations = {
+        split: evaluate_split(model, stored_set, split, size) for split in splits if stored_set.num_images[split]
+    }
+    num_epochs = len(history["loss"])
     summary = {
-        "set": {"path": str(bank.path.resolve()), "fingerprint": bank.description.fingerprint},
-        **{part: held_out[part].figures() if part in held_out else None for part in parts},
-        "epochs": len(history["loss"]),
+        "set": {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint},
+        **{split: evaluations[split].summary() if split in evaluations else None for split in splits},
+        "epochs": num_epochs,
         "seconds": round(seconds, 1),
         "model": options.model,
         "parameters": model.count_params(),
-        "images_per_second": round(len(history["loss"]) * cast(TrainingBatches, data.stream.batches).shown / seconds),
-        "data": {**waits.columns(), "disk_bytes": effort.disk_bytes, "advice": told},
+        "images_per_second": round(num_epochs * cast(TrainingBatches, data.stream.batches).shown / seconds),
+        "data": {**data_wait.columns(), "disk_bytes": thread_times.disk_bytes, "advice": sentence},
     }
     write_json(directory / "summary.json", summary)
-    (directory / NAME).unlink(missing_ok=True)
-    return Fitted(directory, summary, history, held_out, told, bank)
+    (directory / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return FitResult(directory, summary, history, evaluations, sentence, stored_set)
 
 
-def _refuse_other_backend(run: Path, config: dict[str, Any]) -> None:
+def _check_backend(run: Path, config: dict[str, Any]) -> None:
     backend = keras.backend.backend()
     if config.get("backend") != backend:
         raise EpochbankError(
-            f"{run} was begun on {config.get('backend')}, and Keras runs on {backend} now, which draws and computes "
-            f"otherwise. Give the same command with KERAS_BACKEND={config.get('backend')} before it."
+            f"{run} was started on the backend {config.get('backend')}, but Keras now runs on {backend}, which would "
+            f"give other results. Run the command again with KERAS_BACKEND={config.get('backend')} in front of it."
         )
 
 
-def _refuse_divergence(history: dict[str, list[float]], options: FitOptions, directory: Path) -> None:
+def _check_convergence(history: dict[str, list[float]], options: FitOptions, directory: Path) -> None:
     losses = history["loss"]
     if not math.isfinite(losses[-1]):
         raise EpochbankError(
-            f"the loss became {losses[-1]} in epoch {len(losses)}: training diverged. "
-            f"Train again with a lower --learning-rate (it was {options.learning_rate:g}). {_left_behind(directory)}"
+            f"the loss became {losses[-1]} in epoch {len(losses)}: training diverged. Train again with a lower "
+            f"--learning-rate (it was {options.learning_rate:g}). {_describe_best_model(directory)}"
         )
 
 
 @contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    """No other process trains into `directory`; whatever breaks the training off, it is told how to go on."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep other processes out of the run directory; errors and interruptions say how to resume."""
     with writing(directory):
         try:
             yield
         except KeyboardInterrupt as error:
             number = error.number if isinstance(error, Stopped) else signal.SIGINT
-            raise Stopped(f"Go on with: train fit --resume {directory}\n{_left_behind(directory)}", number) from None
+            text = f"Resume with: train fit --resume {directory}\n{_describe_best_model(directory)}"
+            raise Stopped(text, number) from None
         except OSError as error:
-            raise EpochbankError(f"{error}. Mend it, then go on with: train fit --resume {directory}") from error
+            raise EpochbankError(
+                f"{error}. Fix the problem, then resume with: train fit --resume {directory}"
+            ) from error
 
 
-def _left_behind(directory: Path) -> str:
+def _describe_best_model(directory: Path) -> str:
     if not (directory / "model.keras").exists():
-        return f"No epoch has ended: {directory} holds no model."
-    return f"The best model so far is in {directory}: `train evaluate {directory}` judges it."
+        return f"No epoch was completed, so {directory} holds no model."
+    return f"The best model so far is in {directory}; `train evaluate {directory}` evaluates it."
 
 
-def _config(bank: AugmentedSet, options: FitOptions, model: keras.Model) -> dict[str, Any]:
+def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model) -> dict[str, Any]:
     return {
-        "set": {"path": str(bank.path.resolve()), "fingerprint": bank.description.fingerprint},
-        "stored_epochs": list(bank.epochs),
-        "classes": len(bank.class_names),
-        "class_names": bank.class_names,
-        "shape": list(bank.shape),
+        "set": {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint},
+        "stored_epochs": list(stored_set.epochs),
+        "classes": len(stored_set.class_names),
+        "class_names": stored_set.class_names,
+        "shape": list(stored_set.shape),
         **asdict(options),
         "parameters": model.count_params(),
         "keras": keras.__version__,

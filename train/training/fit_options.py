@@ -1,53 +1,70 @@
-"""What the user may say about a training; a run is gone on with by what config.json has of it."""
+"""The options of a training run, and how to read them back from the config.json of a run."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ...augment.errors import EpochbankError
+from ...augment.shared.renamed import rename_keys
 from ..streaming.order import Shuffle
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What the user may say about a training."""
+    """The options of a training run; config.json stores them under the same names."""
 
     model: str = "cnn-small"
+    """Name of a built-in model, or `module:function`."""
     epochs: int = 30
     batch_size: int | None = None
-    """None for one that suits the size of the set."""
-    mix: float = 0.5
+    """Images per batch; None for 256, or fewer for a small set."""
+    originals: float = 0.5
+    """Share of originals in each batch, 0 to 1."""
     seed: int = 0
+    """Seed of the weights, dropout and shuffling."""
     learning_rate: float = 0.002
+    """Peak learning rate."""
     patience: int = 10
-    """Epochs without a lower validation loss after which training stops; 0 never stops early."""
+    """Epochs without a lower validation loss before training stops; 0 disables early stopping."""
     precision: str = "float32"
     """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
-    shuffle: Shuffle = "pictures"
-    """What is shuffled in each epoch: `pictures`, or whole `chunks` of them."""
+    shuffle: Shuffle = "images"
+    """Unit of shuffling: `images`, or whole `chunks`."""
     threads: int | None = None
-    """Decoding threads; None: a core each, up to 4."""
-    shard: tuple[int, int] | None = None
-    """(k, n): read the k-th of n parts of the training pictures; None: all, or as `keras.distribution` says."""
+    """Number of decoding threads; None for one per core, up to 4."""
+    rank: int | None = None
+    """Number of this process, from 0, among `world_size`; None for 0, or the number that `keras.distribution` gives."""
+    world_size: int | None = None
+    """Number of processes among which the training images are divided; None for 1, or as `keras.distribution` says."""
     deterministic: bool = False
-    """Compute so that two runs give equal metrics, more slowly."""
+    """Compute deterministically: two runs on the same machine give equal metrics. Slower."""
     checkpoint_steps: int | None = None
-    """Steps after which a checkpoint is written; None: however many."""
+    """Steps between checkpoints; None disables step-based checkpoints."""
     checkpoint_minutes: float = 5.0
-    """Minutes after which one is written; 0: however long it takes."""
+    """Minutes between checkpoints; 0 disables time-based checkpoints."""
 
 
-def options_of(run: Path, config: dict[str, Any]) -> FitOptions:
-    """The options that a run was begun with; `EpochbankError` where its config.json does not have them."""
+def read_options(run: Path, config: dict[str, Any]) -> FitOptions:
+    """Return the options in `config`, the config.json of a run; `EpochbankError` if one has the wrong type."""
+    config = _with_new_names(config)
     values = {field.name: config[field.name] for field in fields(FitOptions) if field.name in config}
-    if isinstance(values.get("shard"), list):  # JSON has no tuples.
-        values["shard"] = tuple(values["shard"])
     for field in fields(FitOptions):
-        kind = {"shard": tuple | None, "shuffle": str}.get(field.name, field.type)
+        kind = {"shuffle": str}.get(field.name, field.type)
         kind = float | int if kind is float else kind
         if not isinstance(values.get(field.name, field.default), kind):  # type: ignore[arg-type]
             raise EpochbankError(
                 f"{run / 'config.json'} is damaged: {field.name} is {values[field.name]!r}; expected {field.type}. "
-                "Restore it, or train anew, into another --run."
+                "Restore the file, or start a new run in another --run directory."
             )
     return FitOptions(**values)
+
+
+def _with_new_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Translate the config.json of a run from before `mix`, `shard` and `shuffle="pictures"` were renamed."""
+    config = rename_keys(config, {"mix": "originals"})
+    if config.get("shuffle") == "pictures":
+        config["shuffle"] = "images"
+    shard = config.pop("shard", None)
+    if shard is not None:
+        config["rank"], config["world_size"] = shard if isinstance(shard, list) and len(shard) == 2 else (shard, None)
+    return config

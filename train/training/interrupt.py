@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: the step is finished and a checkpoint written first."""
+"""Ctrl-C and SIGTERM during training: finish the step and write a checkpoint before stopping."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """Training was stopped by a signal. Its text says how to go on."""
+    """A signal stopped the training run. The text says how to resume."""
 
     def __init__(self, text: str, number: int = signal.SIGINT):
         super().__init__(text)
@@ -19,33 +19,33 @@ class Stopped(KeyboardInterrupt):
 
 
 class Interruption:
-    """A context in which the first SIGINT or SIGTERM is only noted, and a second one stops at once.
+    """A context in which the first SIGINT or SIGTERM is only recorded, and the second one stops at once.
 
-    Outside the main thread, and for signals that are ignored, all stays as it is.
+    It changes nothing outside the main thread, nor for signals that are ignored.
     """
 
     signal: int | None = None
-    """The first signal that came."""
+    """The first signal received."""
 
     def __init__(self) -> None:
-        self._before: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self._before[number] = signal.signal(number, self._note)
+                    self._previous[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
             raise Stopped("", self.signal)
         self.signal = number
-        # Not print(): a signal may come in the middle of one.
-        os.write(2, b"\nStopping after this step, with a checkpoint; once more stops at once.\n")
+        # print() is not reentrant: the signal may arrive in the middle of one.
+        os.write(2, b"\nStopping after this step and writing a checkpoint. Send the signal again to stop at once.\n")

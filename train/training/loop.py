@@ -1,4 +1,4 @@
-"""The training loop: Keras' `fit` with its callbacks, begun anew or at any batch of any epoch."""
+"""The training loop: Keras' `fit` with its callbacks, from the beginning or from a checkpoint."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,11 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import new_file
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from .best_model import BestModel, StopAtNaN
-from .checkpoint import NAME, Checkpoint, Rule
+from .checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointInterval
 from .interrupt import Interruption
 from .snapshot import Snapshot, build_state
 
-METRICS = "metrics.csv"
-"""The file in a run directory that has a line for each epoch."""
+_METRICS_FILE = "metrics.csv"
 
 
 def train(
@@ -25,48 +24,48 @@ def train(
     *,
     epochs: int,
     patience: int,
-    rule: Rule,
-    begin: Snapshot | None,
+    interval: CheckpointInterval,
+    resume_from: Snapshot | None,
 ) -> Checkpoint:
-    """Train the compiled `model` up to `epochs`, from the start or from `begin`; returns what holds the history.
+    """Train the compiled `model` for up to `epochs` epochs, and return the checkpoint callback, which has the history.
 
     Writes `metrics.csv`, `model.keras` and checkpoints into `directory`, and closes both streams. Raises `Stopped`
-    after a signal, and `EpochbankError` where a chunk is damaged, or `begin` is of another model.
+    after a signal, and `EpochbankError` if a chunk is damaged or `resume_from` belongs to another model.
     """
     monitor = "val_loss" if validation is not None else "loss"
     best = BestModel(directory / "model.keras", monitor)
-    patient = keras.callbacks.EarlyStopping(monitor, mode="min", patience=patience, verbose=1)
-    metrics = keras.callbacks.CSVLogger(directory / METRICS, append=begin is not None)
+    early_stopping = keras.callbacks.EarlyStopping(monitor, mode="min", patience=patience, verbose=1)
+    logger = keras.callbacks.CSVLogger(directory / _METRICS_FILE, append=resume_from is not None)
     with Interruption() as interruption:
         checkpoint = Checkpoint(
-            directory / NAME,
+            directory / CHECKPOINT_FILE,
             data,
             {"best": (best, ("best", "best_epoch"))}
-            | ({"patience": (patient, ("wait", "best", "best_epoch", "stopped_epoch"))} if patience else {}),
-            rule=rule,
+            | ({"patience": (early_stopping, ("wait", "best", "best_epoch", "stopped_epoch"))} if patience else {}),
+            interval=interval,
             interruption=interruption,
             best_changed=lambda epoch: best.best_epoch == epoch,
-            begin=begin,
+            resume_from=resume_from,
         )
-        callbacks = [data.callback(), best, StopAtNaN(), metrics]
-        callbacks += [patient, checkpoint] if patience else [checkpoint]
+        callbacks = [data.callback(), best, StopAtNaN(), logger]
+        callbacks += [early_stopping, checkpoint] if patience else [checkpoint]
         try:
-            if begin is not None:
+            if resume_from is not None:
                 build_state(model, model.output_shape[-1])
-                begin.restore(model)
-                _write_metrics(directory / METRICS, checkpoint)
+                resume_from.restore(model)
+                _rewrite_metrics(directory / _METRICS_FILE, checkpoint)
             _fit(model, data, validation, checkpoint, callbacks, epochs)
         except Exception as error:
             fault = data.fault or (validation.fault if validation is not None else None)
             if fault is None or isinstance(error, EpochbankError):
                 raise
-            raise EpochbankError(f"{fault} Then go on with: train fit --resume {directory}") from error
+            raise EpochbankError(f"{fault} Then resume with: train fit --resume {directory}") from error
         finally:
             for sequence in (data, validation):
                 if sequence is not None:
                     sequence.stream.close()
-            if metrics.csv_file is not None:
-                metrics.csv_file.close()
+            if logger.csv_file is not None:
+                logger.csv_file.close()
     return checkpoint
 
 
@@ -78,26 +77,26 @@ def _fit(
     callbacks: list[keras.callbacks.Callback],
     epochs: int,
 ) -> None:
-    """Keras' `fit`, which begins with a whole epoch only: it is called for the rest of a broken one, and then again."""
-    parts = [(checkpoint.epoch, checkpoint.batch, checkpoint.epoch + 1)] if checkpoint.batch else []
-    parts.append((checkpoint.epoch + len(parts), 0, epochs))
-    for epoch, data.start, until in parts:
-        if epoch >= until or checkpoint.ended:
+    """Call Keras' `fit`; it can only start with a whole epoch, so the rest of an interrupted one is a separate call."""
+    calls = [(checkpoint.epoch, checkpoint.batch, checkpoint.epoch + 1)] if checkpoint.batch else []
+    calls.append((checkpoint.epoch + len(calls), 0, epochs))
+    for epoch, data.start, stop in calls:
+        if epoch >= stop or checkpoint.ended:
             break
         data.show(epoch)
         model.fit(
             data,
             validation_data=validation,
             initial_epoch=epoch,
-            epochs=until,
+            epochs=stop,
             shuffle=False,
             callbacks=callbacks,
             verbose=1 if sys.stdout.isatty() else 2,
         )
 
 
-def _write_metrics(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the lines of the epochs that are done: a kill may have left more, a power cut fewer."""
+def _rewrite_metrics(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the rows of the completed epochs: a kill may have left too many, and a power cut too few."""
     if not checkpoint.rows:
         path.unlink(missing_ok=True)
         return

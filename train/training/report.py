@@ -1,42 +1,41 @@
-"""The pictures that a training leaves: learning curves, the worst mistakes, the classes most confused."""
+"""The plots of a training run: learning curves, the most confident mistakes, the most confused classes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import MaxNLocator
 
+from ...augment.shared.fonts import drawable
 from .evaluate import Evaluation, Mistake
 
-_BLUE, _ORANGE, _GREY = "#2a6f97", "#d1603d", "#777777"
+_BLUE, _ORANGE, _GRAY, _BLACK = "#2a6f97", "#d1603d", "#777777", "#222222"
 _CONFUSED_CLASSES = 20
 _COLUMNS = 8
 
 
 def write_report(
-    directory: Path, history: Mapping[str, Sequence[float]], result: Evaluation | None, part: str, names: list[str]
+    directory: Path, history: Mapping[str, Sequence[float]], result: Evaluation | None, split: str, names: list[str]
 ) -> list[Path]:
-    """Write the three PNGs into `directory`; `result` is the evaluation on `part`, None without a held-out part.
+    """Write the plots as PNG files to `directory` and return their paths.
 
-    Returns the files written.
+    `result` is the evaluation on `split`, None if there is no held-out split; `names` are the class names.
     """
     figures = {"learning-curves.png": learning_curves(history)}
     if result is not None:
-        figures["mistakes.png"] = mistakes_sheet(result, part, names)
-        figures["confusions.png"] = confusions(result, part, names)
+        figures["mistakes.png"] = mistakes_sheet(result, split, names)
+        figures["confusions.png"] = confusions(result, split, names)
     for name, figure in figures.items():
-        with matplotlib.rc_context({"font.family": _families()}):
-            figure.savefig(directory / name, dpi=120, facecolor="white")
+        figure.savefig(directory / name, dpi=120, facecolor="white")
     return [directory / name for name in figures]
 
 
 def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Loss and accuracy by epoch, training and validation, with the best epoch marked."""
+    """Plot loss and accuracy of training and validation by epoch, with the best epoch marked."""
     figure = Figure((10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, len(history["loss"]) + 1)
@@ -47,7 +46,7 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
         axes.plot(epochs, history[key], color=_BLUE, marker=marker, ms=3, label="training, distorted and originals")
         if validated:
             axes.plot(epochs, history[f"val_{key}"], color=_ORANGE, marker=marker, ms=3, label="validation")
-        axes.axvline(best + 1, color=_GREY, lw=1, ls=":", label=f"best epoch: {best + 1}")
+        axes.axvline(best + 1, color=_GRAY, lw=1, ls=":", label=f"best epoch: {best + 1}")
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -58,38 +57,38 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def mistakes_sheet(result: Evaluation, part: str, names: list[str]) -> Figure:
-    """The most confident mistakes, each with its true and predicted class."""
-    wrong = result.images - int(result.per_class[:, 0].sum())
-    title = f"{part}: {wrong:,} of {result.images:,} pictures mistaken ({100 * (1 - result.accuracy):.2f} %)"
+def mistakes_sheet(result: Evaluation, split: str, names: list[str]) -> Figure:
+    """Plot the most confident mistakes, each with its true class above and its predicted class below."""
+    wrong = result.num_images - int(result.per_class[:, 0].sum())
+    title = f"{split}: {wrong:,} of {result.num_images:,} images misclassified ({100 * (1 - result.accuracy):.2f} %)"
     if not result.worst:
-        return _message(f"{title}\nNothing to show.")
-    rows = -(-len(result.worst) // _COLUMNS)
-    columns = min(_COLUMNS, len(result.worst))
+        return _message(title)
+    rows, columns = -(-len(result.worst) // _COLUMNS), min(_COLUMNS, len(result.worst))
     figure = Figure((max(1.8 * columns, 6.5), 2.2 * rows + 0.9), layout="constrained")
     most = "; the most confident ones" if wrong > len(result.worst) else ""
-    figure.suptitle(f"{title}{most}\ntrue class → what it was taken for, and how surely", fontsize=11)
-    for axes in np.atleast_1d(figure.subplots(rows, columns)).ravel():
-        axes.axis("off")
-    for axes, mistake in zip(figure.axes, result.worst, strict=False):
+    figure.suptitle(f"{title}{most}\nabove: true class; below: predicted class and its probability", fontsize=11)
+    all_axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axes, mistake in zip(all_axes, result.worst, strict=False):
         _show(axes, mistake, names)
+    for axes in all_axes[len(result.worst) :]:
+        axes.axis("off")
     return figure
 
 
-def _show(axes, mistake: Mistake, names: list[str]) -> None:  # type: ignore[no-untyped-def]
-    picture = mistake.picture
-    axes.imshow(picture[:, :, 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=255)
-    axes.set_title(
-        f"{display(names[mistake.true])}\n→ {display(names[mistake.predicted])}  {100 * mistake.confidence:.0f} %",
-        fontsize=7.5,
-        color="#222222",
-    )
+def _show(axes: Axes, mistake: Mistake, names: list[str]) -> None:
+    image = mistake.image
+    axes.imshow(image[:, :, 0] if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[], frame_on=False)
+    true, font = _class_name(names[mistake.true], 7.5)
+    axes.set_title(true, fontproperties=font, color=_BLACK)
+    predicted, font = _class_name(names[mistake.predicted], 7.5)
+    axes.set_xlabel(f"{predicted}  {100 * mistake.confidence:.0f} %", fontproperties=font, color=_BLACK)
 
 
-def confusions(result: Evaluation, part: str, names: list[str]) -> Figure:
-    """How often the classes most confused were taken for one another; right answers on the diagonal."""
+def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
+    """Plot the confusion matrix of the most confused classes, with correct predictions on the diagonal."""
     if not result.confusions:
-        return _message(f"{part}: no class was confused with another, in {result.images:,} pictures.")
+        return _message(f"{split}: no mistakes in {result.num_images:,} images")
     shown = sorted(range(len(names)) if len(names) <= _CONFUSED_CLASSES else _most_confused(result.confusions))
     counts = np.array([[result.per_class[a, 0] if a == b else result.confusions[a, b] for b in shown] for a in shown])
     figure = Figure((0.42 * len(shown) + 3.2, 0.42 * len(shown) + 2.4), layout="constrained")
@@ -99,20 +98,22 @@ def confusions(result: Evaluation, part: str, names: list[str]) -> Figure:
     for y, x in np.ndindex(counts.shape):
         if counts[y, x]:
             dark = x != y and mistakes[y, x] > 0.6 * max(5, mistakes.max())
-            colour = _GREY if x == y else "white" if dark else "#222222"
-            axes.text(x, y, f"{counts[y, x]}", ha="center", va="center", fontsize=8, color=colour)
-    labels = [display(names[number]) for number in shown]
-    axes.set_xticks(range(len(shown)), labels, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(shown)), labels, fontsize=8)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("is")
+            color = _GRAY if x == y else "white" if dark else _BLACK
+            axes.text(x, y, f"{counts[y, x]}", ha="center", va="center", fontsize=8, color=color)
+    labels, fonts = zip(*(_class_name(names[number], 8) for number in shown), strict=True)
+    axes.set_xticks(range(len(shown)), labels, rotation=90)
+    axes.set_yticks(range(len(shown)), labels)
+    for label, font in zip([*axes.get_xticklabels(), *axes.get_yticklabels()], [*fonts, *fonts], strict=True):
+        label.set_fontproperties(font)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
     every = len(shown) == len(names)
-    axes.set_title(f"{part}: {'all classes' if every else f'the {len(shown)} classes most confused'}", fontsize=11)
+    axes.set_title(f"{split}: {'all classes' if every else f'the {len(shown)} most confused classes'}", fontsize=11)
     return figure
 
 
 def _most_confused(confusions: Counter[tuple[int, int]]) -> set[int]:
-    """Up to `_CONFUSED_CLASSES` classes, pair by pair, the pairs most often confused either way first."""
+    """Return up to `_CONFUSED_CLASSES` classes, those of the most often confused pairs."""
     pairs: Counter[tuple[int, int]] = Counter()
     for (true, predicted), count in confusions.items():
         pairs[min(true, predicted), max(true, predicted)] += count
@@ -123,28 +124,14 @@ def _most_confused(confusions: Counter[tuple[int, int]]) -> set[int]:
     return shown
 
 
-def display(name: str) -> str:
-    """A class name that fits over a picture: the end of a long path; code points where no font has the letter."""
+def _class_name(name: str, size: float) -> tuple[str, FontProperties]:
+    """Return a class name, or the end of a long path, as it can be drawn, and a font that has its characters."""
     tail = "/".join(name.split("/")[-2:])
-    short = tail if len(tail) <= 22 else "…" + tail[-21:]
-    return "".join(letter if _has_glyph(letter) else f"U+{ord(letter):04X}" for letter in short).replace("$", r"\$")
+    text, font = drawable(tail if len(tail) <= 22 else "…" + tail[-21:])
+    return text.replace("$", r"\$"), FontProperties(fname=font or None, size=size)
 
 
 def _message(text: str) -> Figure:
     figure = Figure((7, 2))
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
     return figure
-
-
-@lru_cache(maxsize=1)
-def _families() -> list[str]:
-    """Matplotlib's own font, then one with Chinese characters and kana where the machine has it."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    wanted = ("Noto Sans CJK JP", "Noto Serif CJK JP", "IPAexGothic", "IPAGothic", "TakaoGothic", "Hiragino Sans")
-    return ["DejaVu Sans", *(name for name in wanted if name in installed)]
-
-
-@lru_cache(maxsize=8192)
-def _has_glyph(letter: str) -> bool:
-    paths = (font_manager.findfont(family, fallback_to_default=False) for family in _families())
-    return any(font_manager.get_font(path).get_char_index(ord(letter)) for path in paths)

@@ -1,7 +1,7 @@
-"""The run directory: what one training leaves behind.
+"""The run directory: the files that one training run writes.
 
-`config.json`, `metrics.csv` (a line an epoch), `model.keras` (the best), `summary.json`, and the pictures
-`learning-curves.png`, `mistakes.png`, `confusions.png`; `checkpoint.npz` as long as it is unfinished.
+`config.json` (options), `metrics.csv` (one row per epoch), `model.keras` (the best epoch), `summary.json`, the plots
+`learning-curves.png`, `mistakes.png` and `confusions.png`, and `checkpoint.npz` until the run is finished.
 """
 
 import json
@@ -16,39 +16,39 @@ from ..feeding.augmented_set import AugmentedSet, open_set
 
 
 def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path:
-    """Make the directory of a new run: `path`, or one in `runs` named by set and time.
+    """Create the directory of a new run: `path`, or one in `runs` named after the set and the time.
 
-    `EpochbankError` where `path` has something in it.
+    Raises `EpochbankError` if `path` is not empty.
     """
     if path is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         names = [f"{set_name}-{stamp}", *(f"{set_name}-{stamp}-{number}" for number in range(2, 100))]
         path = next(runs / name for name in names if not (runs / name).exists())
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise EpochbankError(f"{path} exists; expected a new run directory. Give another --run.")
+        raise EpochbankError(f"{path} exists; expected a new run directory. Choose another --run directory.")
     make_directory(path)
     return path
 
 
 def find_run(path: Path | None, runs: Path = Path("runs")) -> Path:
-    """`path`, or the newest run in `runs`; `EpochbankError` where there is none."""
+    """Return `path`, or the newest run in `runs`; `EpochbankError` if there is no run."""
     if path is not None:
         if (path / "config.json").exists():
             return path
-        raise EpochbankError(f"{path} is not a run directory: it has no config.json. `train fit` makes one.")
+        raise EpochbankError(f"{path} is not a run directory: it has no config.json. `train fit` creates one.")
     found = sorted(runs.glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
     if not found:
-        raise EpochbankError(f"there is no run in {runs}/. Make one: train fit")
+        raise EpochbankError(f"there is no run in {runs}/. Create one: train fit")
     return found[-1].parent
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Publish a JSON file."""
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """`config.json` of a run; `EpochbankError` where it is damaged."""
+    """Read config.json of a run; `EpochbankError` if it is damaged."""
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         return {"set": {"path": config["set"]["path"], "fingerprint": config["set"]["fingerprint"]}, **config}
@@ -57,37 +57,41 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def open_set_of(run: Path, config: dict[str, Any]) -> AugmentedSet:
-    """The set that the run was trained on; `EpochbankError` where it is gone, or another one by now."""
-    bank = open_set(config["set"]["path"])
-    if bank.description.fingerprint != config["set"]["fingerprint"]:
+    """Open the set that the run was trained on; `EpochbankError` if it is missing or has been replaced."""
+    stored_set = open_set(config["set"]["path"])
+    if stored_set.description.fingerprint != config["set"]["fingerprint"]:
         raise EpochbankError(
-            f"{bank.path} is another set (fingerprint {bank.description.fingerprint[:8]}) than the one that {run} was "
-            f"trained on ({config['set']['fingerprint'][:8]}). Put that set back in its place."
+            f"{stored_set.path} is another set (fingerprint {stored_set.description.fingerprint[:8]}) than the one "
+            f"{run} was trained on (fingerprint {config['set']['fingerprint'][:8]}). Put that set back in its place."
         )
-    return bank
+    return stored_set
 
 
 def find_unfinished(run: Path) -> dict[str, Any]:
-    """`config.json` of a run that can be gone on with; `EpochbankError` where it is none, or is finished."""
+    """Read config.json of a run that can be resumed; `EpochbankError` if it is not a run, or is finished."""
     config = read_config(find_run(run))
     if not isinstance(config.get("stored_epochs"), list):
-        raise EpochbankError(f"{run / 'config.json'} is damaged: it has no list of stored_epochs. Train anew.")
+        raise EpochbankError(f"{run / 'config.json'} is damaged: it has no list of stored_epochs. Train again.")
     if (run / "summary.json").exists():
         raise EpochbankError(
-            f"{run} is finished: it has a summary.json, and nothing is left to resume. `train evaluate {run}` judges "
-            "its model; for more epochs, train anew, into another --run."
+            f"{run} is finished: it has a summary.json, and there is nothing to resume. Evaluate its model with "
+            f"`train evaluate {run}`, or start a new run in another --run directory."
         )
     return config
 
 
-def with_epochs(bank: AugmentedSet, epochs: list[int]) -> AugmentedSet:
-    """`bank` with the stored epochs `epochs` alone, on which the order depends; `EpochbankError` where it lacks one."""
-    missing = sorted(set(epochs) - set(bank.epochs))
+def with_epochs(stored_set: AugmentedSet, epochs: list[int]) -> AugmentedSet:
+    """Return `stored_set` restricted to the stored epochs `epochs`, which determine the order of training.
+
+    Raises `EpochbankError` if the set lacks one of them.
+    """
+    missing = sorted(set(epochs) - set(stored_set.epochs))
     if missing:
         raise EpochbankError(
-            f"{bank.path} has no stored epoch {', '.join(map(str, missing))} any more; expected those that the "
-            f"training was begun with, {', '.join(map(str, epochs))}. Give the same `augment run` again."
+            f"{stored_set.path} no longer has the stored epoch {', '.join(map(str, missing))}; expected the epochs "
+            f"{', '.join(map(str, epochs))} that the run started with. Run the same `augment run` again."
         )
     return replace(
-        bank, entries=tuple(entry for entry in bank.entries if entry.part != "epoch" or entry.epoch in epochs)
+        stored_set,
+        entries=tuple(entry for entry in stored_set.entries if entry.split != "epoch" or entry.epoch in epochs),
     )

@@ -1,7 +1,7 @@
-"""A training's whole state in one file: variables and what is around them, which so cannot disagree.
+"""Snapshots: the state of a training run in one file, so that variables and other state are consistent.
 
-The file is an `.npz`: arrays `model/0`, `optimizer/0`, `metrics/0` and so on, in the order of the model's
-variables, and `state`, JSON. It is published whole, or not at all; the one before it stays until then.
+The file is an `.npz` with the arrays `model/0`, `optimizer/0`, `metrics/0` and so on, in the order of the model's
+variables, and `state`, which is JSON. It is written atomically: the previous file stays until the new one is complete.
 """
 
 import json
@@ -25,22 +25,25 @@ _GROUPS = ("model", "optimizer", "metrics")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A file that was read: whole, and of this format."""
+    """The contents of a snapshot file."""
 
     path: Path
     state: dict[str, Any]
-    """What was given to `write_snapshot`."""
+    """The state given to `write_snapshot`."""
     arrays: dict[str, list[np.ndarray]]
-    """By group, in the order of the variables."""
+    """Values of the variables by group (`model`, `optimizer`, `metrics`), in the order of the variables."""
 
     def restore(self, model: keras.Model) -> None:
-        """Give `model` its weights, seeds and the optimizer's variables; `EpochbankError` where it is another model."""
+        """Restore the weights, seeds and optimizer variables of `model`.
+
+        Raises `EpochbankError` if the snapshot belongs to a model with other variables.
+        """
         self._check(model)
         for group in ("model", "optimizer"):
             self._assign(model, group)
 
     def restore_metrics(self, model: keras.Model) -> None:
-        """Give `model` the metrics of the epoch that was broken off."""
+        """Restore the metrics of the interrupted epoch."""
         self._assign(model, "metrics")
 
     def _assign(self, model: keras.Model, group: str) -> None:
@@ -50,22 +53,22 @@ class Snapshot:
     def _check(self, model: keras.Model) -> None:
         variables = _variables(model)
         for group in _GROUPS:
-            now, then = _described(variables[group], group), [tuple(row) for row in self.state["variables"][group]]
-            if now != then:
-                pairs = enumerate(zip(now, then, strict=False))
-                at = next((number for number, (a, b) in pairs if a != b), min(len(now), len(then)))
+            built, saved = _signatures(variables[group], group), [tuple(row) for row in self.state["variables"][group]]
+            if built != saved:
+                pairs = enumerate(zip(built, saved, strict=False))
+                at = next((number for number, (a, b) in pairs if a != b), min(len(built), len(saved)))
                 raise EpochbankError(
-                    f"{self.path} is of another model: its {group} variables are {_nth(then, at)}, those of the model "
-                    f"that is made now {_nth(now, at)}. Put the model's module back as it was when the training "
-                    "began, or train anew, into another --run."
+                    f"{self.path} belongs to another model: it has {_describe(saved, at, group)}, and the model "
+                    f"function now makes {_describe(built, at, group)}. Restore the model function, or start a new run "
+                    "in another --run directory."
                 )
 
 
 def write_snapshot(path: Path, model: keras.Model, state: dict[str, Any]) -> None:
-    """Publish the variables of `model`, built and compiled, and `state` (JSON) as `path`; `OSError` where it fails."""
+    """Write the variables of `model`, built and compiled, and `state` (JSON) to `path`."""
     variables = _variables(model)
-    described = {group: _described(variables[group], group) for group in _GROUPS}
-    text = json.dumps({"format": FORMAT, **state, "variables": described}, default=float)
+    signatures = {group: _signatures(variables[group], group) for group in _GROUPS}
+    text = json.dumps({"format": FORMAT, **state, "variables": signatures}, default=float)
     arrays = {
         f"{group}/{number}": keras.ops.convert_to_numpy(variable.value)
         for group in _GROUPS
@@ -76,8 +79,7 @@ def write_snapshot(path: Path, model: keras.Model, state: dict[str, Any]) -> Non
 
 
 def read_snapshot(path: Path) -> Snapshot:
-    """The snapshot at `path`; `EpochbankError` where it is damaged or of a newer format."""
-    remedy = "Remove it, and the training begins again from its first epoch; or train anew, into another --run."
+    """Read the snapshot at `path`; `EpochbankError` if it is damaged or of another format."""
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             state = json.loads(file["state"].tobytes())
@@ -90,12 +92,15 @@ def read_snapshot(path: Path) -> Snapshot:
                 for group, rows in state["variables"].items()
             }
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise EpochbankError(f"{path} is damaged: {error}. {remedy}") from error
+        raise EpochbankError(
+            f"{path} is damaged: {error}. Remove it to restart the run from its first epoch, or start a new run in "
+            "another --run directory."
+        ) from error
     return Snapshot(path, state, arrays)
 
 
 def build_state(model: keras.Model, classes: int) -> None:
-    """Have Keras make the variables that it would make in the first step: the optimizer's and the metrics'.
+    """Create the optimizer and metric variables, which Keras creates in the first step.
 
     `model` is compiled, with one output (B, classes) and integer labels (B,).
     """
@@ -107,7 +112,7 @@ def build_state(model: keras.Model, classes: int) -> None:
 
 def _array(file: Any, name: str, dtype: str) -> np.ndarray:
     array = file[name]
-    # NumPy's files do not know bfloat16 and its like: they hold plain bytes.
+    # .npz files have no bfloat16 or float8: they store the plain bytes.
     return array.view(np.dtype(dtype)) if array.dtype.kind == "V" else array
 
 
@@ -116,10 +121,10 @@ def _variables(model: keras.Model) -> dict[str, list[Any]]:
     return dict(zip(_GROUPS, groups, strict=True))
 
 
-def _described(variables: list[Any], group: str) -> list[tuple[str, str, str]]:
-    """Name, shape and dtype of each; without the numbers that Keras gives to a second model of a process.
+def _signatures(variables: list[Any], group: str) -> list[tuple[str, str, str]]:
+    """Return the name, shape and dtype of each variable, without the numbers by which Keras makes names unique.
 
-    Paths are compared of the model's own alone: an optimizer's also tell where it was built, in a step or before.
+    Model variables are compared by path; the paths of optimizer variables depend on where the optimizer was built.
     """
     return [
         (
@@ -131,9 +136,7 @@ def _described(variables: list[Any], group: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _nth(described: list[tuple[str, str, str]], at: int) -> str:
-    """What people are told of the variables: how many, and which comes at `at`."""
-    if at >= len(described):
-        return f"{len(described)} in number"
-    name, shape, dtype = described[at]
-    return f"{len(described)} in number, at {at} {name} {shape} {dtype}"
+def _describe(signatures: list[tuple[str, str, str]], at: int, group: str) -> str:
+    """Describe the variables of a group: their number, and the one at index `at`."""
+    described = f"{len(signatures)} {group} variables"
+    return f"{described} (number {at}: {' '.join(signatures[at])})" if at < len(signatures) else described
