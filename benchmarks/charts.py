@@ -1,4 +1,4 @@
-"""The charts of docs/performance.md from what `stream.py --json` wrote.
+"""The charts of docs/performance.md, drawn from the output of `stream.py --json`.
 
 python benchmarks/charts.py stream.json docs     # docs/streaming.png, docs/streaming-bytes.png
 """
@@ -22,9 +22,9 @@ _KINDS = {
     "peer, not shuffled": "#b9bec5",
 }
 _COLUMN = 0.25
-"""Points of the scatter no further apart than this, in shares of the raw pixels, share a column of names."""
+"""Points closer than this on the x axis (share of the raw pixels) share a column of names."""
 _LINE = 0.105
-"""Height of a name in decades."""
+"""Height of a name on the y axis, in decades."""
 
 
 @click.command()
@@ -33,12 +33,13 @@ _LINE = 0.105
 def main(measured: Path, folder: Path) -> None:
     """Draw the charts of MEASURED, a file of `stream.py --json`, into FOLDER."""
     try:
-        result = json.loads(measured.read_text())
+        # Older files name the shuffling of images "pictures".
+        result = json.loads(measured.read_text().replace(", pictures", ", images"))
         height, width = result["shape"][:2]
         rows = [row for row in result["contenders"] if row["reported"]]
-        what = f"{result['images']:,} pictures of {height} x {width}, warm cache, two threads or workers"
+        what = f"{result['images']:,} images of {height} x {width}, warm cache, two threads or workers"
     except (ValueError, KeyError, TypeError) as error:
-        raise click.ClickException(f"{measured} is not what `stream.py --json` writes ({error!r})") from error
+        raise click.ClickException(f"{measured} is not an output of `stream.py --json` ({error!r})") from error
     plt.rcParams.update({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False})
     for name, figure in (("streaming", _bars(rows, what)), ("streaming-bytes", _scatter(rows, what))):
         path = folder / f"{name}.png"
@@ -58,7 +59,7 @@ def _kind(row: dict[str, Any]) -> str:
 
 
 def _bars(rows: list[dict[str, Any]], what: str) -> Any:
-    """Images per second, the fastest at the top."""
+    """Draw images per second, the fastest at the top."""
     rows = sorted(rows, key=lambda row: row["median"])
     figure, axes = plt.subplots(figsize=(8, 1.2 + 0.32 * len(rows)))
     axes.barh(
@@ -78,7 +79,7 @@ def _bars(rows: list[dict[str, Any]], what: str) -> Any:
 
 
 def _scatter(rows: list[dict[str, Any]], what: str) -> Any:
-    """Images per second, logarithmic, against bytes on disk; names in columns right of the points."""
+    """Draw images per second (logarithmic) over bytes on disk, with names in columns to the right of the points."""
     figure, axes = plt.subplots(figsize=(8, 6))
     axes.set_yscale("log")
     for column in _columns(rows):
@@ -90,7 +91,7 @@ def _scatter(rows: list[dict[str, Any]], what: str) -> Any:
             axes.scatter(*point, s=42, color=_KINDS[_kind(row)], zorder=3)
     axes.set_xlim(0, max(row["bytes_ratio"] for row in rows) + 0.5)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xlabel("bytes on disk, in times of the raw pixels")
+    axes.set_xlabel("bytes on disk, relative to the raw pixels")
     axes.set_ylabel("images/s, median")
     axes.grid(axis="y", color="#eeeeee", zorder=0)
     axes.set_title(what, loc="left", fontsize=10)
@@ -99,7 +100,7 @@ def _scatter(rows: list[dict[str, Any]], what: str) -> Any:
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Rows whose points lie in one column, from the slowest to the fastest."""
+    """Group rows whose points share a column of names, each from the slowest to the fastest."""
     columns: list[list[dict[str, Any]]] = []
     for row in sorted(rows, key=lambda row: row["bytes_ratio"]):
         if columns and row["bytes_ratio"] - columns[-1][-1]["bytes_ratio"] < _COLUMN:
@@ -110,8 +111,8 @@ def _columns(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _spread(rates: list[float]) -> list[float]:
-    """Heights of the names of rising rates: near them, and a line apart at least."""
-    groups: list[tuple[list[float], float]] = []  # logarithms, and the middle of their names
+    """Return the heights of the names of increasing rates: close to them, and at least a line apart."""
+    groups: list[tuple[list[float], float]] = []  # logarithms of the rates, and the center of their names
     for rate in rates:
         members = [math.log10(rate)]
         middle = members[0]

@@ -1,8 +1,7 @@
-"""epochbank on slow disks, simulated: a limit of bytes a second, and a delay of every call.
+"""epochbank on simulated slow disks: one with a limited data rate, and one with a delay for each call.
 
-Both are put around `os.pread` and `os.preadv`, by which the stream reads; what is slept is slept outside
-any lock, as a disk would have a thread wait. To a read that must not wait (RWF_NOWAIT) these disks say that
-nothing is in the page cache, whatever the kernel read ahead.
+The simulation wraps `os.pread` and `os.preadv`, which the stream reads with, and sleeps outside any lock, as a thread
+waits for a real disk. Reads that must not wait (RWF_NOWAIT) are answered as if nothing were in the page cache.
 """
 
 import errno
@@ -16,20 +15,20 @@ from typing import Any
 
 import click
 
-from pace import handed_over, open_sequence
-from peers import WORKERS, Pictures
+from pace import measure_intervals, open_sequence
+from peers import WORKERS, Images
 
 LIMIT = 200e6
 """Bytes per second of the limited disk."""
 DELAY = 0.010
-"""Seconds that a network disk adds to each call."""
+"""Delay in seconds of each call to the network disk."""
 PACE = 0.020
-"""Seconds of a consumer's step on the network disk."""
+"""Seconds that the simulated consumer sleeps per batch on the network disk."""
 _AT_MOST = 6.0
 
 
 class _Reads:
-    """Bytes and calls that went through, and how long each has to wait."""
+    """Counts bytes and calls, and delays each call."""
 
     def __init__(self, limit: float = 0.0, delay: float = 0.0):
         self.bytes, self.calls = 0, 0
@@ -37,19 +36,19 @@ class _Reads:
         self._lock, self._free = threading.Lock(), 0.0
 
     def read(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """`call(*arguments)`, no sooner than the disk would have it. A token bucket without a reserve."""
-        begun = time.perf_counter()
-        got = call(*arguments)
-        count = got if isinstance(got, int) else len(got)
+        """Return `call(*arguments)` after the time that the disk would take. A token bucket without a reserve."""
+        start = time.perf_counter()
+        result = call(*arguments)
+        count = result if isinstance(result, int) else len(result)
         with self._lock:
             self.bytes, self.calls = self.bytes + count, self.calls + 1
-            self._free = max(self._free, begun) + (count / self._limit if self._limit else 0.0)
-            ready = max(self._free if self._limit else 0.0, begun + self._delay)
+            self._free = max(self._free, start) + (count / self._limit if self._limit else 0.0)
+            ready = max(self._free if self._limit else 0.0, start + self._delay)
         time.sleep(max(0.0, ready - time.perf_counter()))
-        return got
+        return result
 
     def scatter(self, call: Callable[..., int], descriptor: int, buffers: Any, offset: int, flags: int = 0) -> int:
-        """`os.preadv`."""
+        """Simulate `os.preadv`."""
         if flags & getattr(os, "RWF_NOWAIT", 0):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         return self.read(call, descriptor, buffers, offset, flags)
@@ -66,44 +65,44 @@ def _reading(reads: _Reads) -> Iterator[None]:
         os.pread, os.preadv = real
 
 
-def limited_disk(pictures: Pictures, codec: str) -> dict[str, float]:
-    """Images per second of a first epoch from a disk of `LIMIT` bytes a second, nothing of it in the page cache."""
-    _drop_cached(pictures.sets_of(codec))
+def limited_disk(images: Images, codec: str) -> dict[str, float]:
+    """Measure images per second in the first epoch, from a disk of `LIMIT` bytes/s with a cold page cache."""
+    _drop_cached(images.sets_of(codec))
     reads = _Reads(limit=LIMIT)
     with _reading(reads):
-        rate = _rate(pictures, codec, threads=WORKERS)
+        rate = _rate(images, codec, threads=WORKERS)
         _check(reads)
     return {"rate": rate, "bytes": reads.bytes, "calls": reads.calls}
 
 
-def network_disk(pictures: Pictures, codec: str) -> dict[str, Any]:
-    """Images per second with `DELAY` on every call and the default threads; and a consumer of `PACE` a batch."""
+def network_disk(images: Images, codec: str) -> dict[str, Any]:
+    """Measure images per second with a delay of `DELAY` per call, and a consumer that takes `PACE` per batch."""
     reads = _Reads(delay=DELAY)
     with _reading(reads):
-        rate = _rate(pictures, codec, threads=None)
+        rate = _rate(images, codec, threads=None)
         _check(reads)
-        data = open_sequence(pictures.sets_of(codec), threads=None)
-        paced = handed_over(data, PACE, int(_AT_MOST / PACE))
+        data = open_sequence(images.sets_of(codec), threads=None)
+        paced = measure_intervals(data, PACE, int(_AT_MOST / PACE))
         data.stream.close()
     return {"rate": rate, "calls": reads.calls, "paced": paced}
 
 
-def _rate(pictures: Pictures, codec: str, threads: int | None) -> float:
-    """Images per second of the first epoch, or of its first seconds."""
-    data = open_sequence(pictures.sets_of(codec), threads)
-    images, begun = 0, time.perf_counter()
+def _rate(images: Images, codec: str, threads: int | None) -> float:
+    """Return images per second in the first epoch, or in its first seconds."""
+    data = open_sequence(images.sets_of(codec), threads)
+    num_images, start = 0, time.perf_counter()
     for number in range(len(data)):
-        images += len(data[number][1])
-        if time.perf_counter() - begun > _AT_MOST:
+        num_images += len(data[number][1])
+        if time.perf_counter() - start > _AT_MOST:
             break
-    rate = images / (time.perf_counter() - begun)
+    rate = num_images / (time.perf_counter() - start)
     data.stream.close()
     return rate
 
 
 def _check(reads: _Reads) -> None:
     if not reads.calls:
-        raise click.ClickException("no os.pread or os.preadv was seen: the stream reads otherwise now; mend disk.py")
+        raise click.ClickException("the stream called neither os.pread nor os.preadv; adapt disk.py to how it reads")
 
 
 def _drop_cached(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a measurement was made on: processor, cores, memory, Python, and the versions of the libraries."""
+"""The machine that a measurement was made on: processor, cores, memory, Python, and versions of the libraries."""
 
 import os
 import platform
@@ -24,8 +24,8 @@ LIBRARIES = (
 
 
 def machine() -> dict[str, Any]:
-    """The machine and the libraries, as JSON values; a library that is not installed is left out."""
-    facts = dict(_facts(line) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
+    """Return the machine and the libraries as JSON values; libraries that are not installed are omitted."""
+    facts = dict(_split_line(line) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
     versions = {}
     for library in LIBRARIES:
         try:
@@ -42,6 +42,6 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _facts(line: str) -> tuple[str, str]:
+def _split_line(line: str) -> tuple[str, str]:
     name, _, value = line.partition(":")
     return name.strip(), value.strip()

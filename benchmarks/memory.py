@@ -1,10 +1,9 @@
-"""Peak memory of import, generation and streaming at 20,000 and at 200,000 pictures of 64 x 64.
+"""Peak memory of import, generation and streaming with 20,000 and with 200,000 images of 64 x 64.
 
-    python benchmarks/memory.py              # some minutes, and 3 GB of temporary disk
+    python benchmarks/memory.py              # a few minutes, and 3 GB of temporary disk
 
-The commands run as a user runs them, on two cores; every 20 ms the resident memory of each of their
-processes is looked at. Anonymous memory is what counts: pages of files that the system may drop at
-any moment are shown beside it.
+Runs the commands as a user does, on two cores, and samples the resident memory of each of their processes every 20 ms.
+The table shows anonymous memory. Pages of mapped files are listed separately: the system can drop them at any time.
 """
 
 import subprocess
@@ -15,13 +14,14 @@ from pathlib import Path
 
 import click
 
+import checkout  # noqa: F401
 from glyphs import write_npz
 
 _FIELDS = ("RssAnon", "RssFile")
 
 
 @click.command()
-@click.option("--images", default="20000,200000", help="Numbers of pictures, with commas between.")
+@click.option("--images", default="20000,200000", help="Numbers of images, separated by commas.")
 def main(images: str) -> None:
     counts = [int(count) for count in images.split(",")]
     peaks = [_measure(count) for count in counts]
@@ -34,7 +34,7 @@ def main(images: str) -> None:
 
 
 def _measure(count: int) -> dict[str, tuple[float, float]]:
-    """Peak (anonymous, file-backed) memory in MB of each step, by name, main process and workers apart."""
+    """Return the peak (anonymous, file-backed) memory in MB of each step, for the main process and for workers."""
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
         write_npz(Path(folder) / "glyphs.npz", count)
         augment = [sys.executable, "-m", "epochbank.augment"]
@@ -46,15 +46,15 @@ def _measure(count: int) -> dict[str, tuple[float, float]]:
         }
         peaks = {}
         for name, command in steps.items():
-            first, workers = watch(command, folder)
+            first, workers = peak_memory(command, folder)
             peaks[f"{name}, main process"] = first
             if workers is not None:
                 peaks[f"{name}, largest worker"] = workers
         return peaks
 
 
-def watch(command: list[str], folder: str) -> tuple[tuple[float, float], tuple[float, float] | None]:
-    """Run a command; peak (anonymous, file-backed) memory in MB of its first process and of the largest other one."""
+def peak_memory(command: list[str], folder: str) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """Run a command; return the peak (anonymous, file-backed) memory in MB of its main process and largest worker."""
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peaks: dict[int, list[float]] = {}
     while process.poll() is None:

@@ -1,4 +1,4 @@
-"""How epochbank hands over its batches: how soon the first comes, how evenly the rest, and who waits how long."""
+"""Time to the first batch, intervals between batches, and how long a consumer waits for each batch."""
 
 import time
 from collections.abc import Iterator
@@ -7,44 +7,44 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peers import BATCH, WORKERS, Pictures
+from peers import BATCH, WORKERS, Images
 
 if TYPE_CHECKING:
     from epochbank import AugmentedSequence
 
 STEP = 0.002
-"""Seconds of a consumer's step, slept."""
+"""Seconds that the simulated consumer sleeps per batch."""
 _EPOCHS = 3
 _FIRSTS = 5
 
 
-def first_batch(pictures: Pictures, codec: str) -> float:
-    """Seconds from `open_set` to the first batch, median of five; imports and page cache are warm."""
-    open_sequence(pictures.sets_of(codec)).stream.close()
+def first_batch(images: Images, codec: str) -> float:
+    """Return the seconds from `open_set` to the first batch, median of five; imports and page cache are warm."""
+    open_sequence(images.sets_of(codec)).stream.close()
     times = []
     for _ in range(_FIRSTS):
-        begun = time.perf_counter()
-        data = open_sequence(pictures.sets_of(codec))
+        start = time.perf_counter()
+        data = open_sequence(images.sets_of(codec))
         data[0]
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
         data.stream.close()
     return float(np.median(times))
 
 
-def evenness(pictures: Pictures, codec: str) -> dict[str, dict[str, float]]:
-    """Intervals between batches and time waited for each, unthrottled and with a consumer of `STEP` a batch."""
-    data = open_sequence(pictures.sets_of(codec))
+def batch_intervals(images: Images, codec: str) -> dict[str, dict[str, float]]:
+    """Measure batches as fast as they arrive (`unthrottled`), and with a consumer that takes `STEP` each (`paced`)."""
+    data = open_sequence(images.sets_of(codec))
     result = {}
     for name, step in (("unthrottled", 0.0), ("paced", STEP)):
         for _ in _batches(data, 0, 1):
             pass
-        result[name] = handed_over(data, step, _EPOCHS * len(data), epoch=1)
+        result[name] = measure_intervals(data, step, _EPOCHS * len(data), epoch=1)
     data.stream.close()
     return result
 
 
-def handed_over(data: "AugmentedSequence", step: float, count: int, epoch: int = 0) -> dict[str, float]:
-    """Milliseconds between batches and milliseconds waited for each, over `count` batches after the first."""
+def measure_intervals(data: "AugmentedSequence", step: float, count: int, epoch: int = 0) -> dict[str, float]:
+    """Return the milliseconds between batches and those waited for each, over `count` batches after the first."""
     waits, times = [], []
     batches = _batches(data, epoch, 1 + count // len(data))
     for _ in range(count + 1):
@@ -66,10 +66,10 @@ def handed_over(data: "AugmentedSequence", step: float, count: int, epoch: int =
 
 
 def open_sequence(sets: Path, threads: int | None = WORKERS) -> "AugmentedSequence":
-    """The set as a training run streams it, distorted pictures alone."""
+    """Open the newest set in `sets` as training does, with distorted images only."""
     from epochbank import AugmentedSequence, open_set
 
-    return AugmentedSequence(open_set(None, sets), batch_size=BATCH, mix=0, seed=0, threads=threads)
+    return AugmentedSequence(open_set(None, sets), batch_size=BATCH, originals=0, seed=0, threads=threads)
 
 
 def _batches(data: "AugmentedSequence", epoch: int, epochs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

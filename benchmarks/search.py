@@ -1,24 +1,25 @@
-"""The search behind the recipe `handwriting`: accuracy on held-out drawers of Omniglot, recipe by recipe.
+"""The search behind the recipe `handwriting`: accuracy on held-out writers of Omniglot for each recipe.
 
-    python benchmarks/search.py                     # what results/search.json lacks; all of it: 30 minutes, two cores
-    python benchmarks/search.py --json mine.json    # the search anew
+    python benchmarks/search.py                     # what results/search.json lacks; all of it takes 30 minutes
+    python benchmarks/search.py --json mine.json    # repeat the search
     python benchmarks/search.py --seeds 4 --only "affine 15" --only "affine 15 + blur"
 
-The task is small, so that many recipes can be measured: characters of 32 x 32, and for each seed another quarter of
-the 1,623 classes (seed s: every fourth, beginning with s). Drawers are split as `augment run` splits them: twelve to
-learn from, two for validation, by which recipes are judged, and two for the test, which are not looked at. A
-convolutional network like `cnn`, of half its width, learns for 900 steps of 128 pictures whatever the recipe is:
-half originals and half distorted pictures, as `train fit` mixes them, or originals alone. Distorted epochs are the
-project's own, label safety included, and as many as are needed. What a recipe gives in pixels of 64 x 64 (elastic,
-blur, stroke) is made smaller with the side; the 3 x 3 filters `sharpen` and `smooth` cannot be, and reach twice as far.
+The task is small, so that many recipes can be measured: characters of 32 x 32, and for each seed another quarter of the
+1,623 classes (for seed s every fourth class, starting at s). Writers are split as `augment run` splits them: twelve for
+training, two for validation, which select the recipe, and two for the test, which are not used. A convolutional network
+like `cnn` with half its width trains for 900 steps of 128 images: half originals and half distorted images, as in
+`train fit`, or originals only. Distorted images are made as in `augment run`, with the label check. Parameters in
+pixels at 64 x 64 (elastic, blur, stroke) are scaled with the size of the image; the 3 x 3 filters `sharpen` and
+`smooth` cannot be, so their effect is twice as wide.
 
-All recipes see the same classes, the same first weights and the same originals. So they are compared seed by seed: the
-mean of the differences, and its standard error. Two seeds make a poor one; the spread of one training, estimated from
-all recipes at once, says more. The winner, `affine 15`, is the built-in recipe `handwriting`.
+All recipes have the same classes, initial weights and originals. They are compared seed by seed: the mean of the
+differences and its standard error. With two seeds the standard error is unreliable; the spread of one run,
+estimated from all recipes at once, is more reliable. The winner, `affine 15`, is the built-in recipe `handwriting`.
 """
 
 import json
 import os
+import re
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -33,11 +34,12 @@ from typing import Any
 import click
 import numpy as np
 
+import checkout  # noqa: F401
+from epochbank.augment.distortion.choose_engine import choose_engine
 from epochbank.augment.distortion.draw import draw_positions
-from epochbank.augment.distortion.engine import choose_engine
-from epochbank.augment.distortion.label_check import distort_safely
+from epochbank.augment.distortion.label_check import distort_checked
 from epochbank.augment.distortion.recipe import Recipe, built_in_names, load_recipe, parse_recipe, recipe_from_settings
-from epochbank.augment.generation.request import pictures_of
+from epochbank.augment.generation.new_set import split_input
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
 from epochbank.augment.sources import SourceOptions, open_source
@@ -49,25 +51,28 @@ RESULTS = Path(__file__).parent / "results/search.json"
 SIDE, FULL_SIDE = 32, 64
 QUARTERS, STEPS, BATCH, LEARNING_RATE = 4, 900, 128, 0.002
 
+NEW_WORDS = {"_pictures": "_images", "grey": "gray"}
+"""Old words in JSON files of earlier versions, with the words that replaced them."""
+
 PIXELS = {"elastic": {"alpha": 2, "sigma": 1}, "blur": {"radius": 1}, "stroke": {"strength": 1}}
-"""Keys in pixels, by operation, and the power of the side that they grow with."""
+"""Parameters in pixels of each operation, and the power of the image size that they are scaled with."""
 
 Operations = list[dict[str, Any]]
 
 
 def _affine(degrees: float, shear: float, scale: tuple[float, float], aspect: float, shift: float, **more: Any) -> dict:
-    """Ranges that are the same either way; `aspect` is the largest."""
-    either = {"degrees": degrees, "shear_x": shear, "shear_y": shear, "shift_x": shift, "shift_y": shift}
-    ranges = {key: [-value, value] for key, value in either.items()}
+    """Return an affine operation with symmetric ranges; `aspect` is the largest aspect ratio."""
+    symmetric = {"degrees": degrees, "shear_x": shear, "shear_y": shear, "shift_x": shift, "shift_y": shift}
+    ranges = {key: [-value, value] for key, value in symmetric.items()}
     return {"op": "affine", **ranges, "scale": list(scale), "aspect": [1 / aspect, aspect], **more}
 
 
 def _of_built_in(name: str, level: int) -> Operations:
-    """The operations of one stage of a built-in recipe."""
+    """Return the operations of one stage of a built-in recipe."""
     return load_recipe(name).settings()["stages"][level]["operations"]
 
 
-PARTS: dict[str, tuple[float, Operations]] = {
+STAGES: dict[str, tuple[float, Operations]] = {
     "affine 10": (1, [_affine(10, 0.1, (0.85, 1.1), 1.1, 0.05)]),
     "affine 15": (1, [_affine(15, 0.2, (0.75, 1.15), 1.2, 0.08)]),
     "affine 20": (1, [_affine(20, 0.3, (0.65, 1.15), 1.3, 0.1)]),
@@ -85,10 +90,10 @@ PARTS: dict[str, tuple[float, Operations]] = {
     "perspective": (1, [{"op": "perspective", "shift": [-0.1, 0.1]}]),
     "blur": (0.5, [{"op": "blur", "radius": [0.3, 1.0]}]),
     "erase": (0.5, [{"op": "erase"}]),
-    "grey values": (1, [{"op": "contrast"}, {"op": "noise"}]),
+    "gray values": (1, [{"op": "contrast"}, {"op": "noise"}]),
     "kanji's geometry": (1, _of_built_in("kanji", 0)),
 }
-"""A stage by name: its probability, and its operations."""
+"""Probability and operations of each stage, by name."""
 
 ROUNDS: dict[str, list[str]] = {
     "baselines": ["none", "kanji", "kanji-strong"],
@@ -101,23 +106,25 @@ ROUNDS: dict[str, list[str]] = {
         "affine 10 + elastic mild",
     ],
     "more geometry": ["affine 15 shift 15", "affine 15 + perspective"],
-    "ink": ["affine 15 + stroke", "affine 15 + blur", "affine 15 + grey values", "affine 15 + erase"],
+    "ink": ["affine 15 + stroke", "affine 15 + blur", "affine 15 + gray values", "affine 15 + erase"],
 }
-"""Recipes by round of the search: built-in ones, or parts in their order."""
+"""Recipes of each round of the search: built-in ones, or stages in order."""
 
 
 def recipe_named(name: str) -> Recipe | None:
-    """The recipe for 64 x 64; None for originals alone."""
+    """Return the recipe for 64 x 64; None for originals only."""
     if name == "none":
         return None
     if name in built_in_names():
         return load_recipe(name)
-    stages = [{"name": part, "probability": PARTS[part][0], "operation": PARTS[part][1]} for part in name.split(" + ")]
+    stages = [
+        {"name": stage, "probability": STAGES[stage][0], "operation": STAGES[stage][1]} for stage in name.split(" + ")
+    ]
     return parse_recipe({"name": "candidate", "stage": stages})
 
 
 def scaled(recipe: Recipe, side: int) -> Recipe:
-    """The same distortions for pictures of `side` x `side` instead of 64 x 64."""
+    """Return the same distortions for images of `side` x `side` instead of 64 x 64."""
     settings = recipe.settings()
     for stage in settings["stages"]:
         for operation in stage["operations"]:
@@ -128,10 +135,10 @@ def scaled(recipe: Recipe, side: int) -> Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """What the network of one seed learns, and what it is judged by."""
+    """The training and validation data of one seed."""
 
-    pictures: np.ndarray
-    """uint8 (n, H, W, C), the training part."""
+    images: np.ndarray
+    """uint8 (n, H, W, C), the training split."""
     labels: np.ndarray
     validation: tuple[np.ndarray, np.ndarray]
     classes: int
@@ -139,84 +146,86 @@ class Task:
 
 
 def task_of(source: SourceFile, seed: int) -> Task:
-    """Every fourth class, from the `seed`-th on; the drawers split as `augment run` splits them."""
+    """Take every fourth class, starting at `seed`; split the writers as `augment run` does."""
     labels = source.column("label")
-    rows = split_rows(pictures_of(source), HeldOut(), key=split_key(source.digest))
-    own = {part: rows[part][labels[rows[part]] % QUARTERS == seed % QUARTERS] for part in ("train", "validation")}
-    made = {part: (source.read(at), labels[at] // QUARTERS) for part, at in own.items()}
-    return Task(*made["train"], made["validation"], int(made["train"][1].max()) + 1, seed)
+    rows = split_rows(split_input(source), HeldOut(), key=split_key(source.digest))
+    splits = {}
+    for split in ("train", "validation"):
+        chosen = rows[split][labels[rows[split]] % QUARTERS == seed % QUARTERS]
+        splits[split] = source.read(chosen), labels[chosen] // QUARTERS
+    return Task(*splits["train"], splits["validation"], int(splits["train"][1].max()) + 1, seed)
 
 
-def material(task: Task, recipe: Recipe | None) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and labels of all steps, batch by batch: half of each original, half distorted."""
+def training_data(task: Task, recipe: Recipe | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and labels of all steps, batch by batch: half originals, half distorted."""
     rng = np.random.Generator(np.random.Philox(task.seed))
     half = BATCH // 2
     first, second = _passes(task, None, rng), _passes(task, recipe, rng)
-    pictures = np.empty((STEPS, BATCH, *task.pictures.shape[1:]), np.uint8)
+    images = np.empty((STEPS, BATCH, *task.images.shape[1:]), np.uint8)
     labels = np.empty((STEPS, BATCH), np.int32)
-    for part, passes in ((slice(0, half), first), (slice(half, BATCH), second)):
+    for columns, passes in ((slice(0, half), first), (slice(half, BATCH), second)):
         shown = [next(passes) for _ in range(ceil(STEPS * half / len(task.labels)))]
-        for target, parts in zip((pictures, labels), zip(*shown, strict=True), strict=True):
-            whole = np.concatenate(parts)[: STEPS * half]
-            target[:, part] = whole.reshape(STEPS, half, *whole.shape[1:])
-    return pictures.reshape(-1, *pictures.shape[2:]), labels.reshape(-1)
+        for target, arrays in zip((images, labels), zip(*shown, strict=True), strict=True):
+            whole = np.concatenate(arrays)[: STEPS * half]
+            target[:, columns] = whole.reshape(STEPS, half, *whole.shape[1:])
+    return images.reshape(-1, *images.shape[2:]), labels.reshape(-1)
 
 
 def _passes(task: Task, recipe: Recipe | None, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The training part again and again, each time in another order and distorted anew."""
-    shape, positions, epoch = task.pictures.shape[1:], np.arange(len(task.labels)), 0
+    """Yield the training split again and again, each time in another order and with new distortions."""
+    shape, positions, epoch = task.images.shape[1:], np.arange(len(task.labels)), 0
     engine = choose_engine("auto", recipe, shape) if recipe else None
     while True:
         order = rng.permutation(positions)
-        pictures = task.pictures[order]
+        images = task.images[order]
         if recipe and engine:
             drawn = partial(draw_positions, recipe, shape, f"search/{task.seed}", epoch)
-            pictures = distort_safely(pictures, positions, recipe, drawn, engine).pictures
-        yield pictures, task.labels[order]
+            images = distort_checked(images, positions, recipe, drawn, engine).images
+        yield images, task.labels[order]
         epoch += 1
 
 
 def accuracy(imported: Path, name: str, seed: int) -> float:
-    """Share of the validation drawers' characters that the network recognises after its last step."""
+    """Return the validation accuracy of the network after its last step."""
     import keras
 
     from epochbank.train.training.models import compile_model
 
     task, recipe = task_of(open_source_file(imported), seed), recipe_named(name)
-    pictures, labels = material(task, recipe and scaled(recipe, SIDE))
+    images, labels = training_data(task, recipe and scaled(recipe, SIDE))
     keras.utils.set_random_seed(seed)
-    model = _network(pictures.shape[1:], task.classes)
+    model = _network(images.shape[1:], task.classes)
     compile_model(model, learning_rate=LEARNING_RATE, steps=STEPS)
-    model.fit(pictures, labels, batch_size=BATCH, shuffle=False, verbose=0)
+    model.fit(images, labels, batch_size=BATCH, shuffle=False, verbose=0)
     seen, right = task.validation
     return float((model.predict(seen, batch_size=256, verbose=0).argmax(1) == right).mean())
 
 
 def _network(shape: tuple[int, ...], classes: int) -> Any:
-    """`cnn` of half its width."""
+    """Build `cnn` with half its width."""
     import keras
     from keras import layers
 
-    def normalised(x: Any) -> Any:
+    def normalized(x: Any) -> Any:
         return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
 
     convolution = partial(layers.Conv2D, padding="same", use_bias=False, kernel_initializer="he_normal")
     inputs = keras.Input(shape, dtype="uint8")
-    x = normalised(convolution(16, 5, 2)(layers.Rescaling(1 / 255)(inputs)))
+    x = normalized(convolution(16, 5, 2)(layers.Rescaling(1 / 255)(inputs)))
     for width in (32, 64, 128):
-        x = layers.MaxPooling2D(padding="same")(normalised(convolution(width, 3)(x)))
+        x = layers.MaxPooling2D(padding="same")(normalized(convolution(width, 3)(x)))
     x = layers.Dropout(0.3)(layers.Flatten()(x))
-    x = normalised(layers.Dense(256, use_bias=False, kernel_initializer="he_normal")(x))
+    x = normalized(layers.Dense(256, use_bias=False, kernel_initializer="he_normal")(x))
     return keras.Model(inputs, layers.Dense(classes)(layers.Dropout(0.3)(x)))
 
 
 def _one_thread() -> None:
-    """In a worker: two trainings of one thread each are done sooner than one after the other with two."""
+    """Use one thread in each worker: two runs at once are faster than one after the other with two threads."""
     os.environ.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3")
 
 
 class Results:
-    """What was measured so far, in a JSON file that is written anew after every training."""
+    """The measurements so far, in a JSON file that is rewritten after each run."""
 
     def __init__(self, path: Path, source: SourceFile):
         self.path = path
@@ -225,37 +234,37 @@ class Results:
             "source": source.digest,
             "side": SIDE,
             "classes": task.classes,
-            "training_pictures": len(task.labels),
-            "validation_pictures": len(task.validation[1]),
+            "training_images": len(task.labels),
+            "validation_images": len(task.validation[1]),
             "steps": STEPS,
             "batch_size": BATCH,
             "learning_rate": LEARNING_RATE,
-            "parameters_of_seed_0": _network(task.pictures.shape[1:], task.classes).count_params(),
+            "parameters_of_seed_0": _network(task.images.shape[1:], task.classes).count_params(),
         }
         self.document = {"machine": machine(), "task": proxy, "candidates": {}}
         if path.exists():
-            before = json.loads(path.read_text())
+            before = json.loads(re.sub("_pictures|grey", lambda old: NEW_WORDS[old[0]], path.read_text()))
             if before["task"] != proxy:
                 raise click.ClickException(
-                    f"{path} is of another task: {before['task']}; expected {proxy}. Move it away."
+                    f"{path} belongs to another task, {before['task']}; expected {proxy}. Move the file away."
                 )
             self.document["candidates"] = before["candidates"]
 
     def of(self, name: str) -> dict[int, float]:
-        """Accuracy by seed; nothing where the recipe was another one then."""
+        """Return the accuracy by seed; empty if the recipe has changed since."""
         found = self.document["candidates"].get(name, {})
         return (
             {int(seed): one for seed, one in found.get("accuracy", {}).items()}
-            if found.get("recipe") == _plain(name)
+            if found.get("recipe") == _settings(name)
             else {}
         )
 
     def add(self, name: str, round_: str, seed: int, figure: float) -> None:
-        """Write one more down."""
+        """Add a measurement and write the file."""
         accuracies = self.of(name) | {seed: figure}
         self.document["candidates"][name] = {
             "round": round_,
-            "recipe": _plain(name),
+            "recipe": _settings(name),
             "accuracy": {str(at): accuracies[at] for at in sorted(accuracies)},
         }
         temporary = self.path.with_suffix(".tmp")
@@ -263,14 +272,14 @@ class Results:
         temporary.replace(self.path)
 
 
-def _plain(name: str) -> Any:
-    """A recipe's settings for 64 x 64, as JSON gives them back."""
+def _settings(name: str) -> Any:
+    """Return the settings of a recipe for 64 x 64, as they are after a round trip through JSON."""
     recipe = recipe_named(name)
     return recipe and json.loads(json.dumps(recipe.settings()))
 
 
 def table(found: dict[str, dict[int, float]], against: str) -> list[str]:
-    """Lines for people: accuracy of each recipe by seed, and what it is above the recipe `against`, in points."""
+    """Return the printed table: the accuracy of each recipe by seed, and its difference from `against`, in points."""
     common = sorted(set.intersection(*(set(accuracies) for accuracies in found.values())))
     longest, seeds = max(map(len, found)), " and ".join(map(str, common))
     lines = [f"{'':{longest}} mean of seeds {seeds}   above {against}   each seed"]
@@ -280,12 +289,12 @@ def table(found: dict[str, dict[int, float]], against: str) -> list[str]:
         above = _above(accuracies, found.get(against, {})) if name != against else ""
         lines.append(f"{name:{longest}} {mean:{14 + len(seeds)}.2f} {above:>{8 + len(against)}}   {each}")
     if len(found) > 1 and len(common) > 1:
-        lines.append(f"\nspread of one training: {spread(found, common):.2f} points")
+        lines.append(f"\nspread of one run: {spread(found, common):.2f} points")
     return lines
 
 
 def _above(one: dict[int, float], other: dict[int, float]) -> str:
-    """Mean and standard error of the differences, in points, over the seeds of both; nothing for fewer than two."""
+    """Return mean and standard error of the differences, in points, over common seeds; empty for fewer than two."""
     differences = [100 * (one[seed] - other[seed]) for seed in sorted(one.keys() & other.keys())]
     if len(differences) < 2:
         return ""
@@ -294,22 +303,24 @@ def _above(one: dict[int, float], other: dict[int, float]) -> str:
 
 
 def spread(found: dict[str, dict[int, float]], seeds: list[int]) -> float:
-    """Standard deviation, in points, of what neither the recipe nor the seed explains."""
+    """Return the standard deviation, in points, that neither the recipe nor the seed explains."""
     figures = 100 * np.array([[accuracies[seed] for seed in seeds] for accuracies in found.values()])
-    rest = figures - figures.mean(0) - figures.mean(1, keepdims=True) + figures.mean()
-    recipes, trainings = rest.shape
-    return float(np.sqrt((rest**2).sum() / ((recipes - 1) * (trainings - 1))))
+    residual = figures - figures.mean(0) - figures.mean(1, keepdims=True) + figures.mean()
+    recipes, trainings = residual.shape
+    return float(np.sqrt((residual**2).sum() / ((recipes - 1) * (trainings - 1))))
 
 
 @click.command()
-@click.option("--seeds", default=2, type=click.IntRange(1, 16), help="Trainings of each recipe, at least.")
-@click.option("--only", multiple=True, help="Only these recipes.")
-@click.option("--against", default="affine 15", show_default=True, help="What the others are compared with.")
-@click.option("--jobs", default=2, type=click.IntRange(min=1), help="Trainings at a time, of one thread each.")
+@click.option("--seeds", default=2, type=click.IntRange(1, 16), help="Minimum number of training runs of each recipe.")
+@click.option("--only", multiple=True, help="Measure only these recipes.")
+@click.option("--against", default="affine 15", show_default=True, help="The recipe that the others are compared with.")
+@click.option(
+    "--jobs", default=2, type=click.IntRange(min=1), help="Number of training runs at a time, with one thread each."
+)
 @click.option("--json", "path", default=RESULTS, type=click.Path(path_type=Path, dir_okay=False), show_default=True)
 @click.option("--source", default=ZIP, type=click.Path(path_type=Path, exists=True), help="Omniglot.")
 def main(seeds: int, only: tuple[str, ...], against: str, jobs: int, path: Path, source: Path) -> None:
-    """Measure the recipes that are not in the JSON file yet; then tell all."""
+    """Measure the recipes that are not in the JSON file yet; then print all."""
     wanted = [(round_, name) for round_, names in ROUNDS.items() for name in names if not only or name in only]
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
         imported = Path(folder) / "omniglot.h5"

@@ -1,9 +1,11 @@
-"""How good the shuffle is, beside a perfect one: classes in a batch, and how often two pictures meet again.
+"""The quality of the shuffle, compared with a perfect one: classes per batch, and how often two images meet again.
+
+Two images meet again if they are in one batch in two successive passes.
 
     python benchmarks/shuffle.py
 
-A stored epoch is in random order. Each time that it is gone through, whole chunks come in a new order and the
-pictures of a window of chunks are shuffled among themselves. Computed from the orders alone: no set is read.
+A stored epoch is in random order. In each pass over it, the chunks come in a new order, and the images within a window
+of chunks are shuffled. The figures are computed from the orders; no set is read.
 """
 
 import itertools
@@ -15,43 +17,43 @@ from epochbank.train.streaming.order import key_of, windows, within
 
 
 def batch_of_each(
-    images: int, chunk: int, picture_bytes: int, batch: int, seed: int, passing: int, shuffle: str
+    num_images: int, chunk: int, image_bytes: int, batch: int, seed: int, pass_number: int, shuffle: str
 ) -> np.ndarray:
-    """int64 (images,): in which batch each position of a stored epoch comes, the `passing`-th time."""
-    starts = np.arange(0, images, chunk)
-    counts = np.minimum(chunk, images - starts)
-    key = key_of("order", seed, "epoch", 0, passing)
-    parted = windows(counts, chunk * picture_bytes, key)
-    place = np.empty(images, np.int64)
-    for number, first in enumerate(parted.starts[:-1]):
-        chunks = parted.chunks_of(number)
+    """Return the batch of each position of a stored epoch in pass `pass_number`, int64 (num_images,)."""
+    starts = np.arange(0, num_images, chunk)
+    counts = np.minimum(chunk, num_images - starts)
+    key = key_of("order", seed, "epoch", 0, pass_number)
+    divided = windows(counts, chunk * image_bytes, key)
+    place = np.empty(num_images, np.int64)
+    for number, first in enumerate(divided.starts[:-1]):
+        chunks = divided.chunks_of(number)
         positions = np.concatenate([np.arange(starts[at], starts[at] + counts[at]) for at in chunks])
-        slots = within(number, len(positions), key) if shuffle == "pictures" else np.arange(len(positions))
+        slots = within(number, len(positions), key) if shuffle == "images" else np.arange(len(positions))
         place[positions] = first + slots
     return place // batch
 
 
 def met_again(first: np.ndarray, second: np.ndarray) -> float:
-    """Of the pairs of pictures that share a batch in `first`, the share that share one in `second`, too."""
+    """Return the share of the pairs of images in one batch of `first` that are also in one batch of `second`."""
     _, sizes = np.unique(first, return_counts=True)
     _, both = np.unique(first * (second.max() + 1) + second, return_counts=True)
     return float((both * (both - 1)).sum() / (sizes * (sizes - 1)).sum())
 
 
 def classes_in_a_batch(batches: np.ndarray, labels: np.ndarray) -> float:
-    """Mean number of different labels in a batch."""
+    """Return the mean number of different labels in a batch."""
     pairs = np.unique(batches * (labels.max() + 1) + labels)
     return len(pairs) / (batches.max() + 1)
 
 
 def quality(
-    images: int, chunk: int, picture_bytes: int, batch: int, classes: int, shuffle: str = "pictures"
+    num_images: int, chunk: int, image_bytes: int, batch: int, classes: int, shuffle: str = "images"
 ) -> dict[str, tuple[float, float]]:
-    """(ours, a perfect shuffle's) of what is measured, as means over several passes."""
+    """Return each figure as (ours, of a perfect shuffle), averaged over several passes."""
     rng = np.random.default_rng(0)
-    labels = rng.permutation(np.arange(images) % classes)  # A stored epoch is in random order.
-    ours = [batch_of_each(images, chunk, picture_bytes, batch, 0, passing, shuffle) for passing in range(6)]
-    perfect = [rng.permutation(images) // batch for _ in range(6)]
+    labels = rng.permutation(np.arange(num_images) % classes)  # A stored epoch is in random order.
+    ours = [batch_of_each(num_images, chunk, image_bytes, batch, 0, number, shuffle) for number in range(6)]
+    perfect = [rng.permutation(num_images) // batch for _ in range(6)]
     return {
         "classes in a batch": tuple(
             np.mean([classes_in_a_batch(one, labels) for one in all_]) for all_ in (ours, perfect)
@@ -63,13 +65,13 @@ def quality(
 
 
 @click.command()
-@click.option("--images", default=100_000, help="Pictures of an epoch.")
-@click.option("--classes", default=3000)
-@click.option("--batch", default=256, help="Pictures in a batch.")
-def main(images: int, classes: int, batch: int) -> None:
-    modes = [quality(images, 128, 64 * 64, batch, classes, shuffle) for shuffle in ("pictures", "chunks")]
-    click.echo(f"{images:,} pictures of 64 x 64, {classes:,} classes, batches of {batch}, an epoch reused:\n")
-    click.echo(f"{'':24}{'perfect':>12}{'pictures':>12}{'chunks':>12}")
+@click.option("--images", "num_images", default=100_000, help="Images of an epoch.")
+@click.option("--classes", default=3000, help="Number of classes.")
+@click.option("--batch", default=256, help="Images per batch.")
+def main(num_images: int, classes: int, batch: int) -> None:
+    modes = [quality(num_images, 128, 64 * 64, batch, classes, shuffle) for shuffle in ("images", "chunks")]
+    click.echo(f"{num_images:,} images of 64 x 64, {classes:,} classes, batches of {batch}, an epoch reused:\n")
+    click.echo(f"{'':24}{'perfect':>12}{'images':>12}{'chunks':>12}")
     for name, factor, unit in (("classes in a batch", 1, ""), ("pairs that meet again", 100, " %")):
         values = [modes[0][name][1], *(mode[name][0] for mode in modes)]
         click.echo(f"{name:24}" + "".join(f"{f'{factor * value:.2f}{unit}':>12}" for value in values))

@@ -1,17 +1,25 @@
-"""How fast stage 2 is, beside its peers: 100,000 glyphs of 64 x 64 with labels in batches of 256, warm cache.
+"""The speed of stage 2, compared with other libraries: 100,000 glyphs of 64 x 64 in batches of 256, warm page cache.
 
-    python benchmarks/stream.py --json stream.json             # some ten minutes on two cores, 6 GB of temporary disk
+    python benchmarks/stream.py --json stream.json             # about ten minutes on two cores, 6 GB of temporary disk
     python benchmarks/stream.py --images 20000 --rounds 1 --peer ffcv --peer grain
 
-epochbank is measured through `AugmentedSequence.__getitem__`, once for each codec, at mix 0; its peers are given
-the same pictures in files of their own. Two threads or worker processes each, or none where that is faster. Every
-peer runs in a process of its own; all take turns, round by round, and the order turns round too, so that what else
-the machine does falls on all of them. A turn is an untimed epoch, checked against the pictures, and then whole
-epochs for at least a second; an epoch of more than 4 s is broken off, and counts from its first batch on. Ratios
-to FFCV RANDOM are taken within a round, and then their median.
+Measures epochbank through `AugmentedSequence.__getitem__` with each codec and `originals=0`. The peers read the same
+images from files in their own formats. Each has two threads or worker processes, or none if that is faster. Each peer
+runs in a separate process. Peers take turns in each round, and every other round reverses the order, so that other load
+on the machine affects all of them. A turn is an untimed epoch, whose images are checked, and then whole epochs for at
+least a second; an epoch is stopped after 4 s, and then counts from its first batch. Ratios to FFCV RANDOM are medians
+of the ratios within a round.
 
-The peers are the extra `peers`; one that is not installed is named and left out. FFCV is built from source:
-see `peers/ffcv.py`. At last come epochbank's own manners: first batch, evenness, slow disks.
+Install the peers with the extra `peers`; those that are not installed are listed and skipped. FFCV is built from
+source: see `peers/ffcv.py`. At the end, the script measures the latency of epochbank: first batch, intervals, slow
+disks.
+
+The script measures the checkout that it is in, even if another one is installed. To compare two checkouts, run the
+scripts of both with the same Python and the same options, alternately and at least twice. A checkout from before `src/`
+existed needs its folder in PYTHONPATH:
+
+    PYTHONPATH=OLD python OLD/benchmarks/stream.py --peer epochbank --rounds 3
+    python NEW/benchmarks/stream.py --peer epochbank --rounds 3
 """
 
 import json
@@ -27,92 +35,97 @@ from typing import Any
 
 import click
 
+import checkout  # noqa: F401
+from latency import measure_latency
 from machine import machine
-from manners import manners
-from material import make_pictures
-from peers import BATCH, PEERS, Pictures, requires
+from peers import BATCH, PEERS, Images, requires
+from stream_sets import make_images
 
 REFERENCE = "FFCV RANDOM"
-_PATIENCE = 900
+_HERE = Path(__file__).resolve().parent
+_TIMEOUT = 900
 """Seconds that a peer may take for one turn."""
 
 
 @click.command()
-@click.option("--images", default=100_000, type=click.IntRange(min=1000), help="Pictures.")
-@click.option("--rounds", default=5, type=click.IntRange(min=1), help="How often each is measured.")
-@click.option("--peer", "names", multiple=True, type=click.Choice(PEERS), help="Only these; epochbank is one of them.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Keep what is prepared here, and use it again.")
-@click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers there.")
-def main(images: int, rounds: int, names: tuple[str, ...], folder: Path | None, output: Path | None) -> None:
-    """How fast stage 2 is, beside its peers."""
+@click.option("--images", "num_images", default=100_000, type=click.IntRange(min=1000), help="Number of images.")
+@click.option("--rounds", default=5, type=click.IntRange(min=1), help="Number of measurements of each.")
+@click.option(
+    "--peer", "names", multiple=True, type=click.Choice(PEERS), help="Measure only these; epochbank is one of them."
+)
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep the prepared files here, and reuse them.")
+@click.option(
+    "--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers to this file."
+)
+def main(num_images: int, rounds: int, names: tuple[str, ...], folder: Path | None, output: Path | None) -> None:
+    """Measure the speed of stage 2, compared with other libraries."""
     place = tempfile.TemporaryDirectory(prefix="epochbank-bench-") if folder is None else nullcontext(folder)
     with place as root:
-        pictures = make_pictures(Path(root).resolve() / str(images), images)
+        images = make_images(Path(root).resolve() / str(num_images), num_images)
         missing = {}
         for name in names or PEERS:
-            if trouble := _prepare(name, pictures):
-                missing[name] = trouble
-                click.echo(f"{name} is left out: {trouble}", err=True)
-        taking_part = [name for name in names or PEERS if name not in missing]
-        turns = [_round(number, taking_part, pictures) for number in range(1, rounds + 1)]
-        contenders = _summary(turns, pictures.images.nbytes)
+            if reason := _prepare(name, images):
+                missing[name] = reason
+                click.echo(f"{name} is skipped: {reason}", err=True)
+        measured = [name for name in names or PEERS if name not in missing]
+        turns = [_round(number, measured, images) for number in range(1, rounds + 1)]
+        contenders = _summary(turns, images.images.nbytes)
         click.echo("\n" + "\n".join(_table(contenders)))
         result = {
             "machine": machine(),
-            "images": images,
-            "shape": pictures.images.shape[1:],
+            "images": num_images,
+            "shape": images.images.shape[1:],
             "batch_size": BATCH,
             "rounds": rounds,
             "contenders": contenders,
             "missing": missing,
-            "epochbank": manners(pictures) if "epochbank" in taking_part else {},
+            "epochbank": measure_latency(images) if "epochbank" in measured else {},
         }
     if output is not None:
         output.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _prepare(name: str, pictures: Pictures) -> str | None:
-    """Write the peer's files; what hinders it, in words, where it cannot be measured."""
+def _prepare(name: str, images: Images) -> str | None:
+    """Write the peer's files; return the reason if it cannot be measured."""
     absent = [module for module in requires(name) if find_spec(module) is None]
     if absent:
         return f"{', '.join(absent)} not installed"
-    return _run(name, "prepare", pictures)
+    return _run(name, "prepare", images)
 
 
-def _run(name: str, command: str, pictures: Pictures, *arguments: str) -> str | None:
-    """Run a peer's command in a process of its own; what it said last where it failed."""
-    process = [sys.executable, "-m", "peers", command, name, str(pictures.folder), *arguments]
-    here = Path(__file__).parent
-    with tempfile.TemporaryDirectory(prefix="epochbank-", ignore_cleanup_errors=True) as litter:
-        # Some leave locks and caches behind.
-        environment = {**os.environ, "TMPDIR": litter}
+def _run(name: str, command: str, images: Images, *arguments: str) -> str | None:
+    """Run a peer's command in a separate process; return its last line of output if it fails."""
+    process = [sys.executable, "-m", "peers", command, name, str(images.folder), *arguments]
+    with tempfile.TemporaryDirectory(prefix="epochbank-", ignore_cleanup_errors=True) as temporary:
+        # Some peers leave locks and caches behind.
+        environment = {**os.environ, "TMPDIR": temporary}
         try:
-            done = subprocess.run(process, cwd=here, env=environment, capture_output=True, text=True, timeout=_PATIENCE)
+            done = subprocess.run(process, cwd=_HERE, env=environment, capture_output=True, text=True, timeout=_TIMEOUT)
         except subprocess.TimeoutExpired:
-            return f"{command} took more than {_PATIENCE} s"
-    said = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()
-    return said[-1] if done.returncode else None
+            return f"{command} took more than {_TIMEOUT} s"
+    output = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()
+    return output[-1] if done.returncode else None
 
 
-def _round(number: int, names: list[str], pictures: Pictures) -> list[dict[str, Any]]:
-    """Every peer's turn: name, variant, rate and what else is known of each of its contenders."""
+def _round(number: int, names: list[str], images: Images) -> list[dict[str, Any]]:
+    """Measure every peer; return name, variant, rate and other facts of each of its contenders."""
     rows = []
     for name in names if number % 2 else names[::-1]:
         with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
             result = Path(folder) / "result.json"
-            trouble = _run(name, "measure", pictures, str(result))
-            if trouble is not None:
-                click.echo(f"round {number}: {name} failed: {trouble}", err=True)
+            reason = _run(name, "measure", images, str(result))
+            if reason is not None:
+                click.echo(f"round {number}: {name} failed: {reason}", err=True)
                 continue
             found = json.loads(result.read_text())
-        told = ", ".join(f"{row['name']} ({row['variant']}) {row['rate']:,.0f}" for row in found)
-        click.echo(f"round {number}: {told} images/s")
+        rates = ", ".join(f"{row['name']} ({row['variant']}) {row['rate']:,.0f}" for row in found)
+        click.echo(f"round {number}: {rates} images/s")
         rows += [{**row, "peer": name} for row in found]
     return rows
 
 
 def _summary(turns: list[list[dict[str, Any]]], raw: int) -> list[dict[str, Any]]:
-    """Each contender's rates by round (None where it failed), median, best, ratio and bytes; the fastest first."""
+    """Return each contender's rates by round (None if it failed), median, best, ratio and bytes; the fastest first."""
     known = {(row["name"], row["variant"]): row for turn in turns for row in turn}
     rates = [{(row["name"], row["variant"]): row["rate"] for row in turn} for turn in turns]
     reference = [next((row["rate"] for row in turn if row["name"] == REFERENCE), None) for turn in turns]
@@ -120,7 +133,7 @@ def _summary(turns: list[list[dict[str, Any]]], raw: int) -> list[dict[str, Any]
     for key, row in known.items():
         own = [turn.get(key) for turn in rates]
         measured = [rate for rate in own if rate is not None]
-        ratios = [rate / beside for rate, beside in zip(own, reference, strict=True) if rate and beside]
+        ratios = [rate / other for rate, other in zip(own, reference, strict=True) if rate and other]
         facts = {name: row[name] for name in ("peer", "name", "variant", "shuffled", "bytes")}
         summary.append(
             {
@@ -138,7 +151,7 @@ def _summary(turns: list[list[dict[str, Any]]], raw: int) -> list[dict[str, Any]
 
 
 def _table(contenders: list[dict[str, Any]]) -> list[str]:
-    """For people: of each name the fastest variant."""
+    """Return the table that is printed, with the fastest variant of each name."""
     lines = [f"{'images/s':44}{'median':>11}{'best':>11}  {'of ' + REFERENCE:>14}  {'bytes':>6}  shuffled"]
     for row in contenders:
         if row["reported"]:

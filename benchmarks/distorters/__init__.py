@@ -1,13 +1,13 @@
-"""The peers of stage 1's distortion, one small module each, all on one core; `python -m distorters NAME` measures one.
+"""Other libraries that distort images, one small module each, on one core; `python -m distorters NAME` measures one.
 
-A module has PICTURES, what it distorts (`glyphs` or `photos`, see `material.py`); REQUIRES, the import names that it
-needs, each with the package that brings it; and `distorter(pictures)`, which is given uint8 (n, H, W, C) and returns
-a function that distorts all of them once, in order. What that yields are batches: sequences of distorted pictures, of
-any length, valid until the next one is asked for. Nothing is collated, encoded or written.
+A module has KIND, the images that it distorts (`glyphs` or `photos`, see `sample_images.py`); REQUIRES, the import
+names that it needs, each with the package that provides it; and `distorter(images)`, which takes uint8 (n, H, W, C) and
+returns a function that distorts all of them once, in order. That function yields batches: sequences of distorted images
+of any length, valid until the next batch. Nothing is collated, encoded or written.
 
-What all share is in `ranges.py`. What is not said there is left as the library has it by itself, the width of a
-Gaussian's window above all. Peers are imported inside functions only, so that a module can be asked what it needs
-where the peer is missing, and so that none starts threads before the process is bound to its core.
+`ranges.py` has the settings that all modules share. Everything else is the default of the library, in particular the
+width of a Gaussian's window. Libraries are imported inside functions only, so that REQUIRES can be read if one is
+missing, and so that none starts threads before the process is bound to its core.
 """
 
 import importlib
@@ -25,13 +25,13 @@ PEERS = (
     "pillow_photos",
     "albumentations_photos",
 )
-"""The modules; those that distort glyphs first."""
+"""The modules; those for glyphs first."""
 
 __all__ = ["PEERS", "missing"]
 
 
 def missing(name: str) -> str | None:
-    """In words, what a peer needs that is not installed, and the command that brings it; None where all is there."""
+    """Return what a peer lacks, and the command that installs it; None if it lacks nothing."""
     requires = importlib.import_module(f"distorters.{name}").REQUIRES
     absent = {module: package for module, package in requires.items() if not _installed(module)}
     if not absent:
@@ -42,5 +42,5 @@ def missing(name: str) -> str | None:
 def _installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # the package that it would be in
+    except ModuleNotFoundError:  # Its parent package is missing.
         return False

@@ -1,8 +1,8 @@
-"""Albumentations on glyphs: nearest-neighbour rotation, then Gaussian blur, one picture at a time, as it is used.
+"""Albumentations on glyphs: nearest-neighbor rotation, then Gaussian blur, one image at a time, as it is usually used.
 
-OpenCV with one thread; pictures (H, W), which it takes in less time than (H, W, 1). The blur's window is what
-Albumentations takes by itself, 3 to 9 pixels wide. Nothing else is done: no shear, scale, sine or sharpening; see
-`albumentations_mix.py`. OpenCV 5 is the faster below it.
+OpenCV uses one thread. Images are (H, W), which is faster than (H, W, 1). The window of the blur is Albumentations'
+default, 3 to 9 pixels wide. There is no shear, scale, sine or sharpening; see `albumentations_mix.py`. Albumentations
+is faster with OpenCV 5.
 """
 
 import os
@@ -13,14 +13,14 @@ import numpy as np
 
 from distorters.ranges import DEGREES, SIGMA
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # which asks the package index
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # It would query the package index.
 
-PICTURES = "glyphs"
+KIND = "glyphs"
 REQUIRES = {"albumentations": "albumentations", "cv2": "opencv-python-headless"}
 
 
-def distorter(pictures: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
-    return one_by_one([rotation(), blur()], pictures[..., 0])
+def distorter(images: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
+    return one_by_one([rotation(), blur()], images[..., 0])
 
 
 def rotation() -> Any:
@@ -36,11 +36,11 @@ def blur() -> Any:
     return A.GaussianBlur(sigma_limit=SIGMA, p=1)
 
 
-def one_by_one(transforms: list[Any], pictures: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
-    """Put uint8 `pictures`, (n, H, W) or (n, H, W, C), through all `transforms`."""
+def one_by_one(transforms: list[Any], images: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
+    """Apply all `transforms` to each of uint8 `images`, (n, H, W) or (n, H, W, C)."""
     import albumentations as A
     import cv2
 
     cv2.setNumThreads(1)
     augment = A.Compose(transforms, seed=1)
-    return lambda: ((augment(image=picture)["image"],) for picture in pictures)
+    return lambda: ((augment(image=image)["image"],) for image in images)

@@ -1,7 +1,7 @@
-"""Albumentations on photos: one bilinear affine transform, Gaussian blur, contrast with brightness, gamma; one picture
-at a time, as it is used.
+"""Albumentations on photos: one bilinear affine transform, Gaussian blur, contrast with brightness, gamma; one image
+at a time, as it is usually used.
 
-OpenCV with one thread. The blur's window is what Albumentations takes by itself, 3 to 9 pixels wide.
+OpenCV uses one thread. The window of the blur is Albumentations' default, 3 to 9 pixels wide.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ import numpy as np
 from distorters.albumentations import REQUIRES, blur, one_by_one
 from distorters.ranges import BRIGHTNESS, CONTRAST, DEGREES, GAMMA, SCALE, SHEAR_DEGREES, SHIFT
 
-__all__ = ["PICTURES", "REQUIRES", "distorter"]
+__all__ = ["KIND", "REQUIRES", "distorter"]
 
-PICTURES = "photos"
+KIND = "photos"
 
 
-def distorter(pictures: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
+def distorter(images: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
     import albumentations as A
     import cv2
 
@@ -32,4 +32,4 @@ def distorter(pictures: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]
         A.RandomBrightnessContrast(brightness_limit=BRIGHTNESS, contrast_limit=CONTRAST, p=1),
         A.RandomGamma(gamma_limit=(100 * GAMMA[0], 100 * GAMMA[1]), p=1),
     ]
-    return one_by_one([affine, blur(), *tones], pictures)
+    return one_by_one([affine, blur(), *tones], images)

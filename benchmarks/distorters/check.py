@@ -1,4 +1,4 @@
-"""The pass that is not timed: every picture comes once, in order, and distorted."""
+"""The untimed pass, which checks that every image is returned once, in order, and distorted."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 _NEARLY_ALL = 0.99
-"""Of the pictures that must be changed: a blank one stays as it is."""
+"""Minimum share of changed images; blank images stay unchanged."""
 
 
-def check(distort: Callable[[], Iterable[Sequence[Any]]], pictures: np.ndarray) -> None:
-    """Distort all `pictures`, uint8 (n, H, W, C), and refuse what cannot be their distortions."""
+def check(distort: Callable[[], Iterable[Sequence[Any]]], images: np.ndarray) -> None:
+    """Distort all `images`, uint8 (n, H, W, C), and exit with a message if the results cannot be their distortions."""
     done, changed = 0, 0
     for batch in distort():
-        for picture in map(np.asarray, batch):
-            if picture.size != pictures[done].size:
-                raise SystemExit(f"got a picture of shape {picture.shape}; expected {pictures.shape[1:]}")
-            changed += bool(picture.any()) and not np.array_equal(picture.ravel(), pictures[done].ravel())
+        for image in map(np.asarray, batch):
+            if image.size != images[done].size:
+                raise SystemExit(f"got an image of shape {image.shape}; expected {images.shape[1:]}")
+            changed += bool(image.any()) and not np.array_equal(image.ravel(), images[done].ravel())
             done += 1
-    if done != len(pictures) or changed < _NEARLY_ALL * done:
-        raise SystemExit(f"got {done} pictures, {changed} of them distorted; expected all {len(pictures)}")
+    if done != len(images) or changed < _NEARLY_ALL * done:
+        raise SystemExit(f"got {done} images, {changed} of them distorted; expected all {len(images)}")

@@ -1,8 +1,8 @@
-"""NVIDIA DALI's operators for the CPU: nearest-neighbour rotation, then Gaussian blur, of every picture.
+"""NVIDIA DALI's operators for the CPU: nearest-neighbor rotation, then Gaussian blur, of every image.
 
-Batches are handed over without a copy and looked at in place; one worker thread, and DALI's own prefetching of two
-batches, which is no slower on one core than none. It asks for no GPU. The blur's window is what DALI takes by itself,
-5 to 9 pixels wide. Nothing else is done: no shear, scale, sine or sharpening.
+Batches are passed and read without a copy. There is one worker thread, and DALI's default prefetching of two batches,
+which is not slower on one core than none. It needs no GPU. The window of the blur is DALI's default, 5 to 9 pixels
+wide. There is no shear, scale, sine or sharpening.
 """
 
 import itertools
@@ -12,14 +12,14 @@ import numpy as np
 
 from distorters.ranges import BATCH, DEGREES, SIGMA
 
-PICTURES = "glyphs"
+KIND = "glyphs"
 REQUIRES = {"nvidia.dali": "nvidia-dali-cuda120"}
 
 
-def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
+def distorter(images: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
     from nvidia.dali import fn, pipeline_def, types
 
-    batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
 
     @pipeline_def(batch_size=BATCH, num_threads=1, device_id=None, seed=1)
     def rotation_and_blur():

@@ -1,4 +1,4 @@
-"""epochbank's compiled engine on photos: `affine` (bilinear), `blur`, `contrast`; drawn and distorted in batches."""
+"""epochbank's compiled engine on photos: `affine` (bilinear), `blur`, `contrast`, drawn and distorted in batches."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from distorters.ranges import BRIGHTNESS, CONTRAST, DEGREES, GAMMA, SCALE, SHEAR_DEGREES, SHIFT, SIGMA
 
-PICTURES = "photos"
-REQUIRES = {"augment": "epochbank", "numba": "numba"}
-_TOGETHER = 32
+KIND = "photos"
+REQUIRES = {"epochbank": "epochbank", "numba": "numba"}
+_BATCH = 32
 
 
-def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
+def distorter(images: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
     from math import radians, tan
 
+    from epochbank.augment.distortion.choose_engine import choose_engine
     from epochbank.augment.distortion.distort import distort
     from epochbank.augment.distortion.draw import draw
-    from epochbank.augment.distortion.engine import choose_engine
     from epochbank.augment.distortion.recipe import parse_recipe
 
     shear = tan(radians(SHEAR_DEGREES))
@@ -37,12 +37,12 @@ def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
     }
     operations = [affine, {"op": "blur", "radius": SIGMA}, contrast]
     recipe = parse_recipe({"name": "photos", "stage": [{"operation": [operation]} for operation in operations]})
-    shape = pictures.shape[1:]
+    shape = images.shape[1:]
     engine = choose_engine("compiled", recipe, shape)
 
     def distorted() -> Iterator[np.ndarray]:
-        for start in range(0, len(pictures), _TOGETHER):
-            few = pictures[start : start + _TOGETHER]
-            yield distort(few, recipe, draw(recipe, shape, "photos", 0, start, start + len(few)), engine)
+        for start in range(0, len(images), _BATCH):
+            batch = images[start : start + _BATCH]
+            yield distort(batch, recipe, draw(recipe, shape, "photos", 0, start, start + len(batch)), engine)
 
     return distorted

@@ -1,14 +1,14 @@
-"""`keras_layers` with a window of 7 x 7 pixels, wide enough for its Gaussians, as that of DALI (5 to 9) is."""
+"""`keras_layers` with a window of 7 x 7 pixels, which is wide enough for its Gaussians; DALI's has 5 to 9 pixels."""
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from distorters import keras_layers
-from distorters.keras_layers import PICTURES, REQUIRES
+from distorters.keras_layers import KIND, REQUIRES
 
-__all__ = ["PICTURES", "REQUIRES", "distorter"]
+__all__ = ["KIND", "REQUIRES", "distorter"]
 
 
-def distorter(pictures: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
-    return keras_layers.distorter(pictures, window=7)
+def distorter(images: np.ndarray) -> Callable[[], Iterator[np.ndarray]]:
+    return keras_layers.distorter(images, window=7)

@@ -1,8 +1,8 @@
-"""Pillow on photos: one bilinear affine transform, Gaussian blur, and contrast, brightness and gamma in one table; one
-picture at a time, uint8 arrays in and out.
+"""Pillow on photos: one bilinear affine transform, Gaussian blur, and contrast, brightness and gamma in one lookup
+table; one image at a time, uint8 arrays in and out.
 
-The transform is rotation, shear, scale and translation in one matrix, from places in the result to places in the
-picture; black moves in.
+The transform combines rotation, shear, scale and translation in one matrix, which maps coordinates of the result to
+coordinates of the image. The outside is black.
 """
 
 import math
@@ -13,31 +13,33 @@ import numpy as np
 
 from distorters.ranges import BRIGHTNESS, CONTRAST, DEGREES, GAMMA, SCALE, SHEAR_DEGREES, SHIFT, SIGMA
 
-PICTURES = "photos"
+KIND = "photos"
 REQUIRES = {"PIL": "pillow"}
 _LEVELS = np.arange(256) / 255
 
 
-def distorter(pictures: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
-    return lambda: ((_distort(picture),) for picture in pictures)
+def distorter(images: np.ndarray) -> Callable[[], Iterator[tuple[np.ndarray]]]:
+    return lambda: ((_distort(image),) for image in images)
 
 
-def _distort(picture: np.ndarray) -> np.ndarray:
-    """Distort one picture, uint8 (H, W, 3)."""
+def _distort(image: np.ndarray) -> np.ndarray:
+    """Distort one image, uint8 (H, W, 3)."""
     from PIL import Image, ImageFilter
 
-    image = Image.fromarray(picture)
-    image = image.transform(image.size, Image.Transform.AFFINE, _matrix(*image.size), Image.Resampling.BILINEAR)
-    image = image.filter(ImageFilter.GaussianBlur(random.uniform(*SIGMA)))
-    return np.asarray(image.point(_table()))
+    pil_image = Image.fromarray(image)
+    pil_image = pil_image.transform(
+        pil_image.size, Image.Transform.AFFINE, _matrix(*pil_image.size), Image.Resampling.BILINEAR
+    )
+    pil_image = pil_image.filter(ImageFilter.GaussianBlur(random.uniform(*SIGMA)))
+    return np.asarray(pil_image.point(_table()))
 
 
 def _matrix(width: int, height: int) -> tuple[float, ...]:
-    """Pillow's six numbers: about the centre, from (x, y) of the result to (x, y) of the picture."""
-    turn = math.radians(random.uniform(-DEGREES, DEGREES))
+    """Return Pillow's six coefficients: about the center, from (x, y) of the result to (x, y) of the image."""
+    angle = math.radians(random.uniform(-DEGREES, DEGREES))
     shear = math.tan(math.radians(random.uniform(-SHEAR_DEGREES, SHEAR_DEGREES)))
     scale = random.uniform(*SCALE)
-    cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
+    cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
     a, b, d, e = cos - shear * sin, -sin - shear * cos, sin, cos
     x = width / 2 + width * random.uniform(-SHIFT, SHIFT)
     y = height / 2 + height * random.uniform(-SHIFT, SHIFT)
@@ -45,7 +47,7 @@ def _matrix(width: int, height: int) -> tuple[float, ...]:
 
 
 def _table() -> list[int]:
-    """256 levels for each of three channels."""
+    """Return 256 levels for each of three channels."""
     contrast, brightness = 1 + random.uniform(-CONTRAST, CONTRAST), random.uniform(-BRIGHTNESS, BRIGHTNESS)
     levels = np.clip((_LEVELS - 0.5) * contrast + 0.5 + brightness, 0, 1) ** random.uniform(*GAMMA)
     return np.rint(255 * levels).astype(np.uint8).tolist() * 3

@@ -1,23 +1,23 @@
-"""What every peer draws from, uniformly and for every picture anew, as far as its library allows it."""
+"""The ranges that all peers draw from, uniformly and for each image, as far as the library allows it."""
 
 BATCH = 256
-"""Pictures, for the peers that work on batches."""
+"""Images per batch, for peers that work on batches."""
 
 DEGREES = 15.0
-"""Either way, about the centre."""
+"""Rotation in both directions, about the center."""
 SIGMA = (0.5, 1.2)
-"""Of the Gaussian blur, in pixels."""
+"""Sigma of the Gaussian blur, in pixels."""
 
-# Photos alone.
+# Photos only.
 SHEAR_DEGREES = 10.0
-"""Either way, along x."""
+"""Shear in both directions, along x."""
 SCALE = (0.9, 1.1)
-"""Both axes alike."""
+"""Equal for both axes."""
 SHIFT = 0.1
-"""Either way, of the side, x and y apart."""
+"""Share of the side in both directions, independent for x and y."""
 CONTRAST = 0.2
-"""A factor of 1 plus or minus so much."""
+"""The factor is 1 plus or minus this."""
 BRIGHTNESS = 0.2
-"""Either way, of white."""
+"""Share of white, plus or minus."""
 GAMMA = (0.8, 1.2)
-"""An exponent."""
+"""Exponent."""

@@ -1,16 +1,16 @@
-"""epochbank and its peers, one module each, all measured alike by `benchmarks/stream.py`.
+"""epochbank and other libraries that stream images, one module each; `benchmarks/stream.py` measures them all alike.
 
-A module has REQUIRES, the import names it needs; `prepare(pictures, folder)`, which writes the peer's own
-files once; and `contenders(pictures, folder)`, the ways to read them. Peers are imported inside functions
-only, so that a module can be asked what it needs where the peer is missing.
+A module has REQUIRES, the import names that it needs; `prepare(images, folder)`, which writes files in the library's
+format once; and `contenders(images, folder)`, which returns the ways to read them. Libraries are imported inside
+functions only, so that REQUIRES can be read if one is missing.
 """
 
 import importlib
 import os
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures
+from peers.contender import BATCH, WORKERS, Contender, Images
 
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # What is measured ends in main memory.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # Batches end in main memory.
 
 PEERS = (
     "epochbank",
@@ -23,11 +23,11 @@ PEERS = (
     "grain",
     "h5",
 )
-"""The modules, in the order in which they take their turns."""
+"""The modules, in the order of their turns."""
 
-__all__ = ["BATCH", "PEERS", "WORKERS", "Contender", "Pictures", "requires"]
+__all__ = ["BATCH", "PEERS", "WORKERS", "Contender", "Images", "requires"]
 
 
 def requires(name: str) -> tuple[str, ...]:
-    """Import names that a peer needs."""
+    """Return the import names that a peer needs."""
     return importlib.import_module(f"peers.{name}").REQUIRES

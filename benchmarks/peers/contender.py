@@ -1,4 +1,4 @@
-"""What is measured: a way to read the pictures in batches, and the pictures that every way is given."""
+"""A contender (a way to read the images in batches), and the images that all contenders read."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ import numpy as np
 
 BATCH = 256
 WORKERS = 2
-"""Threads or worker processes, as the peer has them."""
+"""Number of threads or worker processes of a peer."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures and labels of stored epoch 0, in stored order, as two NumPy files; and epochbank's sets."""
+class Images:
+    """Images and labels of stored epoch 0 in stored order, as two NumPy files, and epochbank's sets."""
 
     folder: Path
 
     @cached_property
     def images(self) -> np.ndarray:
-        """uint8 (n, H, W, C), mapped."""
+        """Memory map, uint8 (n, H, W, C)."""
         return np.load(self.folder / "images.npy", mmap_mode="r")
 
     @cached_property
@@ -30,27 +30,27 @@ class Pictures:
         return np.load(self.folder / "labels.npy")
 
     def sets_of(self, codec: str) -> Path:
-        """Directory of epochbank's set with this codec, the only one there."""
+        """Return the directory that holds the set with this codec only."""
         return self.folder / f"sets-{codec}"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way of reading the pictures."""
+    """A way to read the images."""
 
     name: str
     variant: str
-    """Of the variants of a name, the fastest is reported."""
+    """The fastest variant of each name is reported."""
     shuffled: str
-    """`yes`, `window` (a buffer or a block at a time), `chunks` (whole ones alone) or `no`."""
+    """`yes`, `window` (within a buffer or block), `chunks` (whole chunks only) or `no`."""
     bytes: int
-    """On disk."""
+    """Bytes on disk."""
     batches: Callable[[int], Iterable[Any]]
-    """The batches of an epoch, (pictures, labels) each; it is asked for epochs 0, 1, 2, ..."""
+    """Returns the batches (images, labels) of an epoch; called with epochs 0, 1, 2, ..."""
     close: Callable[[], None] = lambda: None
-    """Called when it has been measured, where something would go on working."""
+    """Stops background work after the measurement."""
 
 
 def bytes_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+    """Return the bytes of a file, or of all files below a folder."""
     return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())

@@ -1,54 +1,54 @@
-"""epochbank itself, through `AugmentedSequence.__getitem__`: distorted pictures alone, one set for each codec.
+"""epochbank through `AugmentedSequence.__getitem__`: distorted images only, one set per codec.
 
-Shuffled as it does by itself, chunks and the pictures of a window of chunks; and whole chunks alone.
+Both kinds of shuffling: images within a window of chunks, which is the default, and whole chunks only.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures
+from peers.contender import BATCH, WORKERS, Contender, Images
 
 CODECS = ("none", "lz4", "zstd", "gzip")
-REQUIRES = ("train", "keras")
+REQUIRES = ("epochbank", "keras")
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
-    """Nothing: the other peers' pictures come from its sets."""
+def prepare(images: Images, folder: Path) -> None:
+    """Do nothing: the sets exist already."""
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
-    return [_contender(pictures, codec, shuffle) for shuffle in ("pictures", "chunks") for codec in CODECS]
+def contenders(images: Images, folder: Path) -> list[Contender]:
+    return [_contender(images, codec, shuffle) for shuffle in ("images", "chunks") for codec in CODECS]
 
 
-def _contender(pictures: Pictures, codec: str, shuffle: str) -> Contender:
+def _contender(images: Images, codec: str, shuffle: str) -> Contender:
     from epochbank import open_set
 
-    bank = open_set(None, pictures.sets_of(codec))
-    stored = sum(entry.bytes for entry in bank.entries if entry.part == "epoch" and entry.epoch == 0)
-    batches = _Batches(bank, shuffle)
+    stored_set = open_set(None, images.sets_of(codec))
+    stored = sum(entry.bytes for entry in stored_set.entries if entry.split == "epoch" and entry.epoch == 0)
+    batches = _Batches(stored_set, shuffle)
     name = f"epochbank {codec}, {shuffle}"
-    shuffled = {"pictures": "window", "chunks": "chunks"}[shuffle]
+    shuffled = {"images": "window", "chunks": "chunks"}[shuffle]
     return Contender(name, f"{WORKERS} threads", shuffled, stored, batches, batches.close)
 
 
 class _Batches:
-    """Opens the sequence when it is first asked: nothing works before its turn."""
+    """Opens the sequence at the first call, so that its threads do not run in another peer's turn."""
 
-    def __init__(self, bank: Any, shuffle: str):
-        self._bank, self._shuffle, self._data = bank, shuffle, None
+    def __init__(self, stored_set: Any, shuffle: str):
+        self._stored_set, self._shuffle, self._data = stored_set, shuffle, None
 
     def __call__(self, epoch: int) -> Iterator[Any]:
         from epochbank import AugmentedSequence
 
         if self._data is None:
             self._data = AugmentedSequence(
-                self._bank, batch_size=BATCH, mix=0, seed=0, threads=WORKERS, shuffle=self._shuffle
+                self._stored_set, batch_size=BATCH, originals=0, seed=0, threads=WORKERS, shuffle=self._shuffle
             )
         self._data.epoch = epoch
         return map(self._data.__getitem__, range(len(self._data)))
 
     def close(self) -> None:
-        """Stop its threads."""
+        """Stop the threads."""
         if self._data is not None:
             self._data.stream.close()

@@ -1,7 +1,7 @@
 """FFCV: one `.beton` file, decoded by compiled code into PyTorch tensors.
 
-`pip install ffcv` builds it from source, which wants the libraries of OpenCV and libjpeg-turbo: on Debian and
-Ubuntu `apt install build-essential pkg-config libopencv-dev libturbojpeg0-dev`.
+`pip install ffcv` builds it from source and needs OpenCV and libjpeg-turbo; on Debian and Ubuntu:
+`apt install build-essential pkg-config libopencv-dev libturbojpeg0-dev`.
 """
 
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures, bytes_of
+from peers.contender import BATCH, WORKERS, Contender, Images, bytes_of
 
 REQUIRES = ("ffcv", "torch")
 
 
 class _Rows:
-    def __init__(self, pictures: Pictures):
-        self._images, self._labels = pictures.images, pictures.labels
+    def __init__(self, images: Images):
+        self._images, self._labels = images.images, images.labels
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -26,24 +26,24 @@ class _Rows:
         return np.array(self._images[index]), int(self._labels[index])
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
+def prepare(images: Images, folder: Path) -> None:
     from ffcv.fields import IntField, NDArrayField
     from ffcv.writer import DatasetWriter
 
-    fields = {"image": NDArrayField(np.dtype(np.uint8), pictures.images.shape[1:]), "label": IntField()}
-    DatasetWriter(str(folder / "pictures.beton"), fields, num_workers=WORKERS).from_indexed_dataset(_Rows(pictures))
+    fields = {"image": NDArrayField(np.dtype(np.uint8), images.images.shape[1:]), "label": IntField()}
+    DatasetWriter(str(folder / "images.beton"), fields, num_workers=WORKERS).from_indexed_dataset(_Rows(images))
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
+def contenders(images: Images, folder: Path) -> list[Contender]:
     stored = bytes_of(folder)
     return [
-        Contender(f"FFCV {order}", f"{WORKERS} threads", shuffled, stored, _Batches(folder / "pictures.beton", order))
+        Contender(f"FFCV {order}", f"{WORKERS} threads", shuffled, stored, _Batches(folder / "images.beton", order))
         for order, shuffled in (("RANDOM", "yes"), ("QUASI_RANDOM", "window"), ("SEQUENTIAL", "no"))
     ]
 
 
 class _Batches:
-    """Makes the loader when it is first asked: what it compiles and starts belongs to its own turn."""
+    """Makes the loader at the first call, so that it does not compile or start threads in another peer's turn."""
 
     def __init__(self, path: Path, order: str):
         self._path, self._order, self._loader = path, order, None
@@ -59,7 +59,7 @@ class _Batches:
                 batch_size=BATCH,
                 num_workers=WORKERS,
                 order=OrderOption[self._order],
-                os_cache=self._order != "QUASI_RANDOM",  # which has a cache of its own
+                os_cache=self._order != "QUASI_RANDOM",  # It has its own cache.
                 drop_last=False,
                 pipelines={
                     "image": [NDArrayDecoder(), ToTensor()],

@@ -1,4 +1,4 @@
-"""Grain over ArrayRecord files: a record is a picture's bytes and its label's."""
+"""Grain over ArrayRecord files; a record holds the bytes of an image and of its label."""
 
 from functools import partial
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures, bytes_of
+from peers.contender import BATCH, WORKERS, Contender, Images, bytes_of
 
 REQUIRES = ("grain", "array_record")
 _SHARDS = 8
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
+def prepare(images: Images, folder: Path) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    images, labels = pictures.images, pictures.labels
+    images, labels = images.images, images.labels
     for shard in range(_SHARDS):
         writer = ArrayRecordWriter(str(folder / f"{shard:02d}.array_record"), "group_size:1,uncompressed")
         for row in range(shard * len(labels) // _SHARDS, (shard + 1) * len(labels) // _SHARDS):
@@ -23,8 +23,8 @@ def prepare(pictures: Pictures, folder: Path) -> None:
         writer.close()
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
-    make = partial(_batches, folder, pictures.images.shape[1:])
+def contenders(images: Images, folder: Path) -> list[Contender]:
+    make = partial(_batches, folder, images.images.shape[1:])
     stored = bytes_of(folder)
     return [
         Contender("grain, ArrayRecord", f"{WORKERS} {kind}", "yes", stored, partial(make, kind == "workers"))

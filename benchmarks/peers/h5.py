@@ -1,4 +1,4 @@
-"""HDF5 as one writes it first: one file, and the random rows of a batch by h5py's fancy indexing."""
+"""HDF5 as a first attempt: one file, and the random rows of a batch by h5py's fancy indexing."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from peers.contender import BATCH, Contender, Pictures, bytes_of
+from peers.contender import BATCH, Contender, Images, bytes_of
 
 REQUIRES = ("h5py",)
 _CHUNK = 64
-"""Pictures in a chunk, as epochbank has them at this size."""
+"""Images in a chunk."""
 _LAYOUTS: dict[str, dict[str, Any]] = {
     "contiguous": {},
     "chunks": {"compression": None},
@@ -19,20 +19,20 @@ _LAYOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
+def prepare(images: Images, folder: Path) -> None:
     import h5py
 
-    shape = pictures.images.shape
+    shape = images.images.shape
     for layout, options in _LAYOUTS.items():
-        chunks = (min(_CHUNK, len(pictures.labels)), *shape[1:]) if options else None
+        chunks = (min(_CHUNK, len(images.labels)), *shape[1:]) if options else None
         with h5py.File(folder / f"{layout}.h5", "x") as file:
             stored = file.create_dataset("image", shape, np.uint8, chunks=chunks, **options)
-            for start in range(0, len(pictures.labels), _CHUNK):
-                stored[start : start + _CHUNK] = pictures.images[start : start + _CHUNK]
-            file["label"] = pictures.labels
+            for start in range(0, len(images.labels), _CHUNK):
+                stored[start : start + _CHUNK] = images.images[start : start + _CHUNK]
+            file["label"] = images.labels
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
+def contenders(images: Images, folder: Path) -> list[Contender]:
     return [
         Contender(f"h5py, random rows, {layout}", "1 thread", "yes", bytes_of(path), partial(_batches, path))
         for layout in _LAYOUTS
@@ -47,5 +47,5 @@ def _batches(path: Path, epoch: int) -> Iterator[Any]:
         images, labels = file["image"], file["label"][()]
         order = np.random.default_rng(epoch).permutation(len(labels))
         for start in range(0, len(order), BATCH):
-            rows = np.sort(order[start : start + BATCH])  # h5py takes them in rising order only
+            rows = np.sort(order[start : start + BATCH])  # h5py requires increasing order.
             yield images[rows], labels[rows]

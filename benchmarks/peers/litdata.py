@@ -1,6 +1,6 @@
 """litData: chunks of samples, StreamingDataset and StreamingDataLoader.
 
-Shuffled as it does by itself: the chunks, blocks of 256 samples in them, and the samples of a block.
+It shuffles by default: the chunks, blocks of 256 samples in them, and the samples of a block.
 """
 
 import os
@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures, bytes_of
+from peers.contender import BATCH, WORKERS, Contender, Images, bytes_of
 
 REQUIRES = ("litdata", "torch")
-os.environ.setdefault("LITDATA_DISABLE_VERSION_CHECK", "1")  # which asks the package index
+os.environ.setdefault("LITDATA_DISABLE_VERSION_CHECK", "1")  # It would query the package index.
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
+def prepare(images: Images, folder: Path) -> None:
     import litdata
 
     litdata.optimize(
-        partial(_sample, pictures),
-        inputs=list(range(len(pictures.labels))),
+        partial(_sample, images),
+        inputs=list(range(len(images.labels))),
         output_dir=str(folder / "chunks"),
         chunk_bytes="64MB",
         num_workers=WORKERS,
@@ -29,11 +29,11 @@ def prepare(pictures: Pictures, folder: Path) -> None:
     )
 
 
-def _sample(pictures: Pictures, row: int) -> dict[str, Any]:
-    return {"image": np.array(pictures.images[row]), "label": int(pictures.labels[row])}
+def _sample(images: Images, row: int) -> dict[str, Any]:
+    return {"image": np.array(images.images[row]), "label": int(images.labels[row])}
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
+def contenders(images: Images, folder: Path) -> list[Contender]:
     stored = bytes_of(folder)
     return [
         Contender("litdata", f"{workers} workers", "window", stored, partial(_batches, _loader(folder, workers)))

@@ -1,24 +1,24 @@
-"""mosaicml-streaming: MDS shards through StreamingDataset, and through LocalDataset in PyTorch's own order."""
+"""mosaicml-streaming: MDS shards through StreamingDataset, and through LocalDataset with PyTorch's shuffling."""
 
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures, bytes_of
+from peers.contender import BATCH, WORKERS, Contender, Images, bytes_of
 
 REQUIRES = ("streaming", "torch")
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
+def prepare(images: Images, folder: Path) -> None:
     from streaming import MDSWriter
 
-    shape = ",".join(map(str, pictures.images.shape[1:]))
+    shape = ",".join(map(str, images.images.shape[1:]))
     with MDSWriter(out=str(folder / "mds"), columns={"image": f"ndarray:uint8:{shape}", "label": "int32"}) as out:
-        for image, label in zip(pictures.images, pictures.labels, strict=True):
+        for image, label in zip(images.images, images.labels, strict=True):
             out.write({"image": image, "label": label})
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
+def contenders(images: Images, folder: Path) -> list[Contender]:
     stored = bytes_of(folder)
     return [
         Contender(f"mosaicml {kind}", f"{workers} workers", "yes", stored, partial(_batches, loader))

@@ -1,19 +1,19 @@
-"""tf.data: TFRecord files shuffled in a buffer and parsed a batch at a time; and whole batches as `save` wrote them."""
+"""tf.data: TFRecord files shuffled in a buffer and parsed batch by batch; and whole batches written by `save`."""
 
 from pathlib import Path
 from typing import Any
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures, bytes_of
+from peers.contender import BATCH, WORKERS, Contender, Images, bytes_of
 
 REQUIRES = ("tensorflow",)
 _SHARDS = 8
 _BUFFER = 10_000
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
+def prepare(images: Images, folder: Path) -> None:
     import tensorflow as tf
 
-    images, labels = pictures.images, pictures.labels
+    images, labels = images.images, images.labels
     (folder / "records").mkdir()
     for shard in range(_SHARDS):
         with tf.io.TFRecordWriter(str(folder / "records" / f"{shard:02d}.tfrecord")) as writer:
@@ -35,10 +35,10 @@ def prepare(pictures: Pictures, folder: Path) -> None:
     batches.map(lambda x, y: (tf.ensure_shape(x, shapes[0]), tf.ensure_shape(y, shapes[1]))).save(str(folder / "saved"))
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
+def contenders(images: Images, folder: Path) -> list[Contender]:
     import tensorflow as tf
 
-    shape = pictures.images.shape[1:]
+    shape = images.images.shape[1:]
 
     def parse(examples: Any) -> Any:
         features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}

@@ -1,10 +1,10 @@
-"""PyTorch's DataLoader over a NumPy memory map, a batch at a time: `__getitem__` takes all rows of a batch."""
+"""PyTorch's DataLoader over a NumPy memory map; `__getitem__` takes all rows of a batch."""
 
 from pathlib import Path
 
 import numpy as np
 
-from peers.contender import BATCH, WORKERS, Contender, Pictures, bytes_of
+from peers.contender import BATCH, WORKERS, Contender, Images, bytes_of
 
 REQUIRES = ("torch",)
 
@@ -12,8 +12,8 @@ REQUIRES = ("torch",)
 class _Rows:
     """A map-style dataset whose items are batches."""
 
-    def __init__(self, pictures: Pictures):
-        self._images, self._labels = pictures.images, pictures.labels
+    def __init__(self, images: Images):
+        self._images, self._labels = images.images, images.labels
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -22,15 +22,15 @@ class _Rows:
         return self._images[rows], self._labels[rows]
 
 
-def prepare(pictures: Pictures, folder: Path) -> None:
-    """Nothing: the NumPy files are there."""
+def prepare(images: Images, folder: Path) -> None:
+    """Do nothing: the NumPy files exist already."""
 
 
-def contenders(pictures: Pictures, folder: Path) -> list[Contender]:
+def contenders(images: Images, folder: Path) -> list[Contender]:
     from torch.utils.data import BatchSampler, DataLoader, RandomSampler, default_convert
 
-    rows = _Rows(pictures)
-    stored = bytes_of(pictures.folder / "images.npy") + bytes_of(pictures.folder / "labels.npy")
+    rows = _Rows(images)
+    stored = bytes_of(images.folder / "images.npy") + bytes_of(images.folder / "labels.npy")
     loaders = {
         workers: DataLoader(
             rows,

@@ -1,8 +1,8 @@
-"""Large files of the ETL Character Database's types, for benchmarks: handwriting of Omniglot, laid out as theirs.
+"""Large files in the formats of the ETL Character Database, for benchmarks, with handwriting from Omniglot.
 
     write_etl(Path("etl"), "9G", 120_000)      # 984 MB
 
-Codes, sheets and the order of records are those of the true files: ETL9 by forms, ETL8B by characters. Sources:
+Codes, sheets and the order of records are those of the real files: ETL9 by forms, ETL8B by characters. Sources:
 `shared/reference/etl-formats.md`, `shared/data/README.md`.
 """
 
@@ -18,24 +18,24 @@ from glyphs import glyphs
 
 OMNIGLOT = Path(__file__).parents[2] / "shared/data/omniglot-drawers-01-16.zip"
 _DRAWN = 4000
-"""Drawings, which the records show in turn; each time moved or mirrored in another way."""
+"""Number of drawings; the records repeat them, each time shifted or mirrored differently."""
 
 _KANJI = np.array(
     [row << 8 | cell for row in range(0x30, 0x50) for cell in range(0x21, 0x7F)][: 31 * 94 + 51], np.uint16
 )
-"""The 2,965 kanji of JIS X 0208's first level."""
+"""The 2,965 kanji of the first level of JIS X 0208."""
 _HIRAGANA = np.arange(0x2421, 0x2474, dtype=np.uint16)
 
 
 class _Layout(NamedTuple):
     record_bytes: int
-    picture_at: int
+    image_at: int
     size: tuple[int, int]
     bits: int
     per_file: int
     codes: np.ndarray
     form_sheets: int
-    """Sheets of a form, which has every code once."""
+    """Sheets of a form, which has each code once."""
     name: str
 
 
@@ -47,9 +47,9 @@ _LAYOUTS = {
 
 
 def write_etl(folder: Path, kind: str, count: int) -> list[Path]:
-    """Files `ETL9G_01` and so on below `folder` with `count` records of a type, `9G`, `9B` or `8B`; their paths.
+    """Write files `ETL9G_01` and so on with `count` records of `kind` (`9G`, `9B` or `8B`); return their paths.
 
-    The last file may be short. The dummies of B types come on top. Up to 784,000 pictures are all different.
+    The last file may be short. Files of the B types have a dummy record in addition. Up to 784,000 images are distinct.
     """
     layout = _LAYOUTS[kind]
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,14 +66,14 @@ def write_etl(folder: Path, kind: str, count: int) -> list[Path]:
     return paths
 
 
-def _records(layout: _Layout, kind: str, number: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """The records of those numbers, uint8 (n, bytes), with the first n of `pictures`."""
+def _records(layout: _Layout, kind: str, number: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return the records with these numbers, uint8 (n, bytes), and the first n of `images`."""
     records = np.zeros((len(number), layout.record_bytes), np.uint8)
     code, sheet = _codes_and_sheets(layout, kind, number)
     records[:, 0:2] = sheet.astype(">u2").view(np.uint8).reshape(-1, 2)
     records[:, 2:4] = code.astype(">u2").view(np.uint8).reshape(-1, 2)
     records[:, 4:8] = np.frombuffer(b"KA. ", np.uint8)
-    records[:, layout.picture_at : layout.picture_at + pictures.shape[1]] = pictures[: len(number)]
+    records[:, layout.image_at : layout.image_at + images.shape[1]] = images[: len(number)]
     return records
 
 
@@ -83,26 +83,27 @@ def _codes_and_sheets(layout: _Layout, kind: str, number: np.ndarray) -> tuple[n
     return layout.codes[place], form * layout.form_sheets + 1 + place * layout.form_sheets // classes
 
 
-def _packed(pool: np.ndarray, layout: _Layout, turn: int) -> np.ndarray:
-    """All drawings in the way of their `turn`, packed, uint8 (n, bytes)."""
-    mirrored = pool[:, :: 1 - turn % 2 * 2, :: 1 - turn // 2 % 2 * 2]
-    moved = np.roll(mirrored, (turn // 4 % 7 * 2 - 6, turn // 28 % 7 * 2 - 6), axis=(1, 2)).reshape(len(pool), -1)
+def _packed(pool: np.ndarray, layout: _Layout, repeat: int) -> np.ndarray:
+    """Return all drawings, mirrored and shifted by the number of the `repeat`, packed, uint8 (n, bytes)."""
+    mirrored = pool[:, :: 1 - repeat % 2 * 2, :: 1 - repeat // 2 % 2 * 2]
+    shift = repeat // 4 % 7 * 2 - 6, repeat // 28 % 7 * 2 - 6
+    shifted = np.roll(mirrored, shift, axis=(1, 2)).reshape(len(pool), -1)
     if layout.bits == 1:
-        return np.packbits(moved >= 96, axis=1)
-    levels = moved >> 4
+        return np.packbits(shifted >= 96, axis=1)
+    levels = shifted >> 4
     return levels[:, 0::2] << 4 | levels[:, 1::2]
 
 
 @lru_cache
 def _drawings(size: tuple[int, int]) -> np.ndarray:
-    """Characters of Omniglot, ink bright, uint8 (n, height, width); strokes of our own where Omniglot is not."""
+    """Return Omniglot characters, bright ink, uint8 (n, height, width); synthetic glyphs if Omniglot is missing."""
     if not OMNIGLOT.exists():
-        images = [Image.fromarray(picture) for picture in glyphs(_DRAWN, 105)[0]]
+        images = [Image.fromarray(image) for image in glyphs(_DRAWN, 105)[0]]
     else:
         with zipfile.ZipFile(OMNIGLOT) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith(".png"))
             images = [_drawing(archive, name) for name in names[:: max(1, len(names) // _DRAWN)][:_DRAWN]]
-    return np.stack([np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR)) for image in images])
+    return np.stack([np.asarray(pil_image.resize(size[::-1], Image.Resampling.BILINEAR)) for pil_image in images])
 
 
 def _drawing(archive: zipfile.ZipFile, name: str) -> Image.Image:
