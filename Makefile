@@ -1,4 +1,4 @@
-# epochbank: `make` shows what there is. Everything runs in .venv, made on first use.
+# epochbank: `make` lists the targets. Everything runs in .venv, which the first target creates.
 PYTHON ?= python3
 VENV   ?= .venv
 SOURCE ?= digits
@@ -6,8 +6,8 @@ RECIPE ?= kanji
 EPOCHS ?= 5
 SETS   ?= sets
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
-# More words for `augment run` and for `train fit`, such as AUGMENT="--size 64x64", TRAIN="--model cnn";
-# PREVIEW takes those for `augment preview`.
+# Further options of `augment run`, `train fit` and `augment preview`, such as AUGMENT="--size 64x64",
+# TRAIN="--model cnn".
 AUGMENT ?=
 TRAIN   ?=
 PREVIEW ?=
@@ -18,66 +18,67 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup augment train preview test test-long test-engines test-backends check format bench docs clean
 
-help: ## This list
+help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo
 	@echo "  SOURCE=$(SOURCE) RECIPE=$(RECIPE) EPOCHS=$(EPOCHS) SETS=$(SETS) JOBS=$(JOBS) AUGMENT=\"$(AUGMENT)\" TRAIN=\"$(TRAIN)\""
 
-setup: $(READY) ## Make .venv and install what is needed, pinned
+setup: $(READY) ## Create .venv and install pinned dependencies
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"$(PYTHON) is Python {v[0]}.{v[1]}; expected 3.11 to 3.13. Name another: make PYTHON=python3.12 ...")'
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot create virtual environments; on Debian: apt install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
 	@touch $(READY)
 
 RUN = $(BIN)/augment run "$(SOURCE)" --recipe "$(RECIPE)" --epochs $(EPOCHS) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT)
 
-augment: $(READY) ## Stage 1: distort SOURCE into a set (nothing to do if it is there)
+augment: $(READY) ## Stage 1: generate a set from SOURCE, or what is missing of it
 	$(RUN)
 
-train: $(READY) ## Stage 1, then stage 2: train on the set and judge it
+train: $(READY) ## Stage 1, then stage 2: train on the set and evaluate
 	set=$$($(RUN) --print-path) && $(BIN)/train fit "$$set" $(TRAIN)
 
-preview: $(READY) ## preview.png: originals of SOURCE beside their distortions
+preview: $(READY) ## Write preview.png: originals of SOURCE with their distortions
 	$(BIN)/augment preview "$(SOURCE)" --recipe "$(RECIPE)" --sets "$(SETS)" --out preview.png $(PREVIEW)
 
-test: $(READY) ## The tests, in a few minutes
-	$(BIN)/python -m pytest
+test: $(READY) ## Run the fast tests on all cores, in a few minutes
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile
 
-test-long: $(READY) ## Longer campaigns: many kills, many drawn parameters
+test-long: $(READY) ## Run the long tests: many kills, many random parameters
 	$(BIN)/python -m pytest -m long
 
-test-engines: $(READY) ## Both engines on 200,000 drawn parameters, pixel for pixel
+test-engines: $(READY) ## Compare both engines on 200,000 random parameters, pixel by pixel
 	$(BIN)/python -m pytest -m long tests/test_compiled.py
 
-test-backends: ## What Keras does with a stream, on JAX and on torch (in .venv-backends)
+test-backends: ## Run the tests of streaming on JAX and torch (in .venv-backends)
 	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[backends,dev]'
 	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
 	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
 
-check: $(READY) ## Formatting, lint and types; changes nothing
+check: $(READY) ## Check formatting, lint and types; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(READY) ## Format and fix what can be fixed
+format: $(READY) ## Format, and fix lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## The benchmarks: generation, streaming beside its peers, memory, imports
+bench: $(READY) ## Run the benchmarks: generation, streaming and its peers, memory, imports
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/shuffle.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/memory_streaming.py
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/startup.py
 
-docs: $(READY) ## docs/cli.md and the operations' pictures anew, from the code
+docs: $(READY) ## Write docs/cli.md and the figures of the operations from the code
 	$(BIN)/python docs/make_cli.py
-	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_images.py
 
-clean: ## Remove .venv and caches; sets and runs stay
+clean: ## Remove .venv and caches; keep sets and runs
 	rm -rf $(VENV) .venv-backends .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

@@ -1,4 +1,4 @@
-"""Small sources and sets that the tests share."""
+"""Small sources, images and recipes that several tests use."""
 
 import os
 from pathlib import Path
@@ -13,56 +13,56 @@ SHAPES: list[tuple[int, int, int]] = [
     (64, 64, 1), (64, 64, 3), (28, 28, 1), (63, 65, 1), (65, 63, 3), (48, 80, 1), (17, 5, 3), (5, 17, 1), (3, 3, 1),
     (2, 9, 3), (1, 1, 1), (1, 6, 3), (7, 1, 1),
 ]  # fmt: skip
-"""(H, W, C) that an operation must take: square and not, odd, tiny."""
+"""Shapes (H, W, C) for the operations: square and not square, odd, tiny."""
 
 NOTHING = '[[stage]]\noperation = [{ op = "blur", radius = [0, 0] }]\n'
-"""A recipe that changes no pixel."""
+"""TOML of a recipe that changes no pixel."""
 
 
 def glyphs(count: int, shape: tuple[int, int, int] = (20, 16, 1), seed: int = 0) -> np.ndarray:
-    """Strokes on black, uint8 (count, H, W, C)."""
+    """Return images of bright strokes on black, uint8 (count, H, W, C)."""
     height, width, channels = shape
     rng = np.random.default_rng(seed)
-    pictures = np.empty((count, *shape), np.uint8)
-    for picture in pictures:
-        image = Image.new("L" if channels == 1 else "RGB", (width, height))
-        pen = ImageDraw.Draw(image)
+    images = np.empty((count, *shape), np.uint8)
+    for image in images:
+        pil_image = Image.new("L" if channels == 1 else "RGB", (width, height))
+        pen = ImageDraw.Draw(pil_image)
         for _ in range(4):
             ends = rng.integers(0, [width, height], (2, 2))
-            colour = tuple(int(value) for value in rng.integers(100, 256, channels))
-            pen.line([tuple(map(int, end)) for end in ends], fill=colour if channels == 3 else colour[0], width=2)
-        picture[:] = np.asarray(image).reshape(shape)
-    return pictures
+            color = tuple(int(value) for value in rng.integers(100, 256, channels))
+            pen.line([tuple(map(int, end)) for end in ends], fill=color if channels == 3 else color[0], width=2)
+        image[:] = np.asarray(pil_image).reshape(shape)
+    return images
 
 
-def pictures_of(shape: tuple[int, int, int], count: int, seed: int) -> np.ndarray:
-    """Noise, noise of black and white alone, and strokes, in turn: what an operation might get wrong shows in one."""
+def images_of(shape: tuple[int, int, int], count: int, seed: int) -> np.ndarray:
+    """Return noise, black-and-white noise and strokes in rotation, uint8 (count, H, W, C)."""
     random = np.random.default_rng(seed)
-    pictures = random.integers(0, 256, (count, *shape), np.uint8)
-    pictures[1::3] = np.where(pictures[1::3] > 127, 255, 0)
-    pictures[2::3] = 0
-    for picture in pictures[2::3]:
-        picture[random.integers(shape[0])] = 255
-        picture[:, random.integers(shape[1])] = random.integers(1, 256)
-        picture[random.integers(shape[0]), random.integers(shape[1])] = 255
-    return pictures
+    images = random.integers(0, 256, (count, *shape), np.uint8)
+    images[1::3] = np.where(images[1::3] > 127, 255, 0)
+    images[2::3] = 0
+    for image in images[2::3]:
+        image[random.integers(shape[0])] = 255
+        image[:, random.integers(shape[1])] = random.integers(1, 256)
+        image[random.integers(shape[0]), random.integers(shape[1])] = 255
+    return images
 
 
 def numbered(count: int) -> np.ndarray:
-    """Pictures that say which they are: uint8 (count, 4, 4, 1), the number in the first two pixels."""
-    pictures = np.zeros((count, 4, 4, 1), np.uint8)
-    pictures[:, 0, 0, 0], pictures[:, 0, 1, 0] = np.arange(count) % 256, np.arange(count) // 256
-    return pictures
+    """Return images uint8 (count, 4, 4, 1) that have their number in the first two pixels."""
+    images = np.zeros((count, 4, 4, 1), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = np.arange(count) % 256, np.arange(count) // 256
+    return images
 
 
-def numbers(pictures: np.ndarray) -> np.ndarray:
-    """The numbers of `numbered` pictures."""
-    return pictures[:, 0, 0, 0].astype(int) + 256 * pictures[:, 0, 1, 0].astype(int)
+def numbers(images: np.ndarray) -> np.ndarray:
+    """Return the numbers of `numbered` images, int (n,)."""
+    return images[:, 0, 0, 0].astype(int) + 256 * images[:, 0, 1, 0].astype(int)
 
 
 @pytest.fixture
 def npz(tmp_path: Path) -> Path:
-    """A source of 300 glyphs of 20 x 16 in six classes and ten groups."""
+    """A source of 300 glyphs, 20 x 16 pixels, in six classes and ten groups."""
     path = tmp_path / "glyphs.npz"
     np.savez(path, images=glyphs(300), labels=np.arange(300) % 6, groups=np.arange(300) // 30)
     return path
@@ -70,7 +70,7 @@ def npz(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def numbered_npz(tmp_path: Path) -> Path:
-    """A source of 1,000 pictures that say which they are, in five classes: label = number mod 5."""
+    """A source of 1,000 `numbered` images in five classes: label = number mod 5."""
     path = tmp_path / "numbered.npz"
     np.savez(path, images=numbered(1000), labels=np.arange(1000) % 5)
     return path

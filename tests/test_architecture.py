@@ -1,6 +1,7 @@
-"""Which module may import which: the layers of both stages, by full module name, wherever in a file the import is."""
+"""The layers of both stages: which module may import which, anywhere in a file."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -37,11 +38,11 @@ LAYERS = (
 """From the lowest to the highest: a module imports from its own layer and from those above it in this list."""
 
 COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store")
-"""All that stage 2 takes from stage 1: the set on disk, and what both command lines share."""
+"""All that stage 2 imports from stage 1: the set on disk, and what both command lines share."""
 
 
 def modules() -> dict[str, Path]:
-    """Every module below `epochbank`, by its full name."""
+    """Return the file of every module below `epochbank`, by its full name."""
     files = {f"{TOP}.api": ROOT / "src/epochbank/api.py"}
     for package in ("augment", "train"):
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -54,9 +55,9 @@ MODULES = modules()
 
 
 def imports_of(name: str, *, at_once: bool = False) -> set[str]:
-    """The modules that a module imports, anywhere in its text, or only as soon as it is imported itself.
+    """Return the modules that a module imports anywhere; with `at_once`, only those it imports when it is loaded.
 
-    Imports for type checkers alone are left out.
+    Imports for type checkers are omitted.
     """
     path = MODULES[name]
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
@@ -81,7 +82,7 @@ def imports_of(name: str, *, at_once: bool = False) -> set[str]:
 
 
 def layer_of(name: str) -> int | None:
-    """The number of a module's layer; None for the packages that only hold others."""
+    """Return the number of a module's layer; None for packages that only contain others."""
     for number, layer in enumerate(LAYERS):
         if any(name == f"{TOP}.{prefix}" or name.startswith(f"{TOP}.{prefix}.") for prefix in layer):
             return number
@@ -89,21 +90,21 @@ def layer_of(name: str) -> int | None:
 
 
 def test_every_module_has_a_layer() -> None:
-    """A new folder is put into the list above, or its imports go unchecked."""
+    """Every folder is in the list above, so that its imports are checked."""
     assert {name for name in MODULES if layer_of(name) is None} == {f"{TOP}.augment", f"{TOP}.train"}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_no_module_imports_from_a_higher_layer(name: str) -> None:
-    """Not even within a function."""
+    """This holds for imports inside functions, too."""
     own = layer_of(name)
     higher = {other for other in imports_of(name) & set(MODULES) if own is not None and (layer_of(other) or 0) > own}
     assert not higher
 
 
-def test_no_imports_go_round_in_a_circle() -> None:
-    """Taken together, the imports as modules are loaded have an order. Functions may import what is loaded later."""
-    graph = {name: imports_of(name, at_once=True) & set(MODULES) for name in MODULES}
+def test_there_is_no_import_circle() -> None:
+    """All imports taken together, even those within functions, have an order."""
+    graph = {name: imports_of(name) & set(MODULES) for name in MODULES}
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -111,21 +112,23 @@ def test_no_imports_go_round_in_a_circle() -> None:
 
 
 def test_modules_import_each_other_relatively() -> None:
-    """`import augment` would find a user's own module of that name."""
+    """`import augment` would find a user's module of that name."""
     tops = {name: {other.split(".")[0] for other in imports_of(name)} for name in MODULES}
     assert not {name for name, found in tops.items() if found & {"augment", "train"}}
 
 
-def test_stage_1_never_imports_a_framework() -> None:
-    """It is installed and runs without TensorFlow, Keras and what stage 2 draws with."""
+def test_stage_1_imports_no_framework() -> None:
+    """Stage 1 runs without TensorFlow, Keras and PyTorch; only views import Matplotlib, and only within functions."""
     for name in MODULES:
         if name.startswith(f"{TOP}.augment"):
             tops = {other.split(".")[0] for other in imports_of(name)}
-            assert not tops & {"tensorflow", "keras", "torch", "matplotlib"}, name
+            at_once = {other.split(".")[0] for other in imports_of(name, at_once=True)}
+            assert not tops & {"tensorflow", "keras", "torch"}, name
+            assert "matplotlib" not in (at_once if name.startswith(f"{TOP}.augment.views.") else tops), name
 
 
-def test_stage_2_takes_only_the_set_on_disk_from_stage_1() -> None:
-    """Beside what both command lines share: faults, messages, files and locks."""
+def test_stage_2_imports_only_the_set_on_disk_from_stage_1() -> None:
+    """It also imports what both command lines share: errors, messages, files and locks."""
     allowed = tuple(f"{TOP}.{prefix}" for prefix in COMMON)
     for name in MODULES:
         if name.startswith(f"{TOP}.train"):
@@ -134,10 +137,22 @@ def test_stage_2_takes_only_the_set_on_disk_from_stage_1() -> None:
 
 
 def test_opening_a_set_imports_no_framework() -> None:
-    """Keras and TensorFlow are imported by the function that needs them, or by a module that nothing else loads."""
+    """Functions import Keras and TensorFlow, or modules that no other module loads."""
     assert not any("tensorflow" in imports_of(name, at_once=True) for name in MODULES)
     seen, left = set(), {f"{TOP}.train.feeding.augmented_set"}
     while left:
         seen |= (new := left - seen)
         left = {other for name in new & set(MODULES) for other in imports_of(name, at_once=True)} - seen
     assert not {other.split(".")[0] for other in seen} & {"keras", "torch", "tensorflow"}
+
+
+def test_the_architecture_page_names_what_exists() -> None:
+    """Every path and module that docs/architecture.md names exists."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    paths = set(re.findall(r"`((?:augment|train|src|tests)/[\w/.]*)`", text))
+    assert len(paths) > 20
+    assert not {path for path in paths if not (ROOT / path).exists()}
+    named = set(re.findall(r"`((?:ingest|generation|augment)\.\w+)`", text))
+    known = {name.removeprefix("epochbank.").removeprefix("augment.") for name in MODULES} | set(MODULES)
+    known |= {f"augment.{name}" for name in known}
+    assert not named - known
