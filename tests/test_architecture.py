@@ -30,6 +30,7 @@ LAYERS = (
     ("train.training",),
     ("train.benchmark",),
     # What people call.
+    ("arguments",),
     ("api",),
     ("augment.options", "train.options"),
     ("augment.cli", "train.cli"),
@@ -43,7 +44,7 @@ COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store"
 
 def modules() -> dict[str, Path]:
     """Return the file of every module below `epochbank`, by its full name."""
-    files = {f"{TOP}.api": ROOT / "src/epochbank/api.py"}
+    files = {f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py" for name in ("api", "arguments")}
     for package in ("augment", "train"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts

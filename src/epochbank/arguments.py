@@ -1,0 +1,181 @@
+"""The keyword arguments of the functions in `api`: their types, their defaults, and the checks of their values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypedDict, get_args, get_origin
+
+from .augment.distortion.choose_engine import EngineName
+from .augment.distortion.recipe import Recipe, load_recipe
+from .augment.errors import EpochbankError
+from .augment.generation.options import GenerationOptions
+from .augment.generation.spec import SetSpec
+from .augment.ingest.importer import ImportOptions
+from .augment.ingest.source_file import SourceFile
+from .augment.shared.workers import core_count
+from .augment.sources import SourceOptions
+from .augment.split.balance import PerClass
+from .augment.split.holdout import HeldOut
+
+DEFAULT_RECIPE = "kanji"
+DEFAULT_SETS = "sets"
+
+_LEAST = {"epochs": 1, "jobs": 1, "limit": 1, "seed": 0, "shard_size": 1, "chunk_size": 1}
+"""Least values of the keywords that are whole numbers, as on the command line."""
+_LARGEST_SIDE = 4096
+
+
+class SourceKeywords(TypedDict, total=False):
+    """Where a source's images, groups and splits are found, and which of them are used."""
+
+    group_pattern: str | None
+    """Regular expression that finds an image's group (writer, sheet) in its path."""
+    etl_sets: str | None
+    """Sets of the ETL Character Database, such as "8G,9G"."""
+    characters: str | None
+    """Characters of ETL files, such as "kanji,hiragana"."""
+    split: Literal["source", "fractions"]
+    """Use the splits that the source defines, or split by fractions."""
+
+
+class ImportKeywords(SourceKeywords, total=False):
+    """How a source is imported."""
+
+    size: tuple[int, int] | None
+    """(H, W) in pixels; None for the source's own size if all its images share one, else 64 x 64."""
+    limit: int | None
+    """Import only this many images, evenly spaced."""
+    invert: Literal["auto", "yes", "no"]
+    color: Literal["auto", "gray", "rgb"]
+    on_bad: Literal["refuse", "skip"]
+
+
+class GenerationKeywords(ImportKeywords, total=False):
+    """Everything that `augment run` takes besides the source, the recipe and the number of epochs."""
+
+    seed: int
+    validation: float
+    test: float
+    per_class: tuple[int, int] | None
+    """Least and most images of each class in an epoch."""
+    codec: Literal["zstd", "lz4", "gzip", "none"] | None
+    shard_size: int | None
+    chunk_size: int | None
+    engine: EngineName
+    jobs: int | None
+    """Worker processes; None for one per core."""
+    sets: str | Path
+
+
+@dataclass(frozen=True)
+class GenerationArguments:
+    """The arguments of `plan` and `generate`, checked."""
+
+    source: str
+    recipe: Recipe
+    seed: int
+    held_out: HeldOut
+    per_class: PerClass | None
+    imports: ImportOptions
+    options: GenerationOptions
+    sets: Path
+
+    def spec(self, file: SourceFile) -> SetSpec:
+        """Return the spec of the set that is made from the source file `file`."""
+        use_source_splits = self.imports.source.split == "source"
+        return SetSpec(file, self.recipe, self.seed, self.held_out, self.per_class, use_source_splits)
+
+
+def generation_arguments(
+    source: str | Path, recipe: str | Path | Recipe, epochs: int, keywords: Mapping[str, Any]
+) -> GenerationArguments:
+    """Return the checked arguments of `plan` and `generate`, with defaults for those that are not given."""
+    check_numbers(epochs=epochs)
+    _check_keywords(keywords, GenerationKeywords)
+    default = GenerationOptions()
+    per_class = keywords.get("per_class")
+    return GenerationArguments(
+        source=str(source),
+        recipe=load_any_recipe(recipe),
+        seed=keywords.get("seed", 0),
+        held_out=HeldOut(keywords.get("validation", HeldOut.validation), keywords.get("test", HeldOut.test)),
+        per_class=PerClass(*per_class) if per_class else None,
+        imports=import_options({name: keywords[name] for name in keywords if name in ImportKeywords.__annotations__}),
+        options=GenerationOptions(
+            epochs=epochs,
+            codec=keywords.get("codec"),
+            jobs=keywords.get("jobs") or core_count(),
+            shard_size=keywords.get("shard_size"),
+            chunk_size=keywords.get("chunk_size"),
+            engine=keywords.get("engine", default.engine),
+        ),
+        sets=Path(keywords.get("sets", DEFAULT_SETS)),
+    )
+
+
+def import_options(keywords: Mapping[str, Any]) -> ImportOptions:
+    """Return checked keywords as the options of an import."""
+    _check_keywords(keywords, ImportKeywords)
+    own = {name: value for name, value in keywords.items() if name not in SourceKeywords.__annotations__}
+    named = {name: value for name, value in keywords.items() if name in SourceKeywords.__annotations__}
+    return ImportOptions(**own, source=source_options(named))
+
+
+def source_options(keywords: Mapping[str, Any]) -> SourceOptions:
+    """Return checked keywords as the options of a source."""
+    _check_keywords(keywords, SourceKeywords)
+    return SourceOptions(**keywords)
+
+
+def _check_keywords(keywords: Mapping[str, Any], allowed: Any) -> None:
+    """Raise `TypeError` for an unknown keyword, as Python does, and `EpochbankError` for an invalid value."""
+    hints = allowed.__annotations__
+    for name, value in keywords.items():
+        if name not in hints:
+            raise TypeError(f"unexpected keyword argument {name!r}; expected {', '.join(sorted(hints))}")
+        choices = _choices(hints[name])
+        if choices and value not in choices:
+            raise _invalid(name, value, " or ".join(map(repr, choices)))
+        if name == "size" and value is not None and not _is_size(value):
+            raise _invalid(name, value, f"(H, W) in pixels, each from 1 to {_LARGEST_SIDE}")
+    check_numbers(**{name: value for name, value in keywords.items() if name in _LEAST})
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Raise `EpochbankError` unless each is an int of at least `_LEAST`, or None where that is a default."""
+    for name, number in numbers.items():
+        default = number is None and name not in ("epochs", "seed")
+        if not default and not (_is_whole(number) and number >= _LEAST[name]):
+            raise _invalid(name, number, f"an int of at least {_LEAST[name]}")
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether `value` is an int of Python or NumPy."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(_is_whole(side) and 1 <= side <= _LARGEST_SIDE for side in value)
+    )
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """Return the values that the type of a keyword lists; () if it lists none."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    listed = tuple(value for one in get_args(hint) for value in _choices(one))
+    return (*listed, None) if listed and NoneType in get_args(hint) else listed
+
+
+def _invalid(name: str, value: Any, expected: str) -> EpochbankError:
+    return EpochbankError(f"{name}={value!r} is invalid; expected {expected}.", usage=True)
+
+
+def load_any_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """Return `recipe`, loaded if it is a name or a path."""
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
