@@ -207,10 +207,11 @@ def test_data_wait_is_in_the_history(stored_set: AugmentedSet) -> None:
         assert len(history[column]) == 2
     assert all(0 <= share <= 1 for share in history["data_wait_share"])
     slow, real = sequence(stored_set), data.stream.batch
-    slow.stream.batch = lambda *which: (time.sleep(0.05), real(*which))[1]  # type: ignore[method-assign]
-    history = model.fit(slow, epochs=3, shuffle=False, verbose=0, callbacks=[slow.callback()]).history
-    assert history["data_wait_share"][2] > 0.5
-    assert history["data_wait"][2] > 0.25
+    slow.stream.batch = lambda *which: (time.sleep(0.2), real(*which))[1]  # type: ignore[method-assign]
+    history = model.fit(slow, epochs=2, shuffle=False, verbose=0, callbacks=[slow.callback()]).history
+    # The sleep is far longer than a step, so that other processes on the machine do not matter.
+    assert history["data_wait_share"][1] > 0.5
+    assert history["data_wait"][1] > 0.1 * len(slow)
 
 
 def test_a_damaged_chunk_ends_fit(stored_set: AugmentedSet) -> None:

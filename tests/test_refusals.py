@@ -45,6 +45,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setattr(sys, "path", sys.path.copy())  # `train` adds the current directory to it.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Modules of the tests would leave files in it.
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # The same for worker processes.
     return tmp_path
 
 
@@ -937,7 +939,7 @@ def test_import_onto_a_file(made: Path) -> None:
     Path("notes.h5").write_text("mine")
     for file in ("kept.h5", "notes.h5"):
         refused(augment, 1, ("import", "a.npz", file), file, "exists", "expected a new file", "another name")
-    refused(augment, 2, ("import", "a.npz", "o.dat"), "o.dat", "expected a name that ends in .h5")
+    refused(augment, 2, ("import", "a.npz", "o.dat"), "o.dat", "does not end in .h5")
 
 
 def _their_png(path: Path) -> None:
