@@ -37,7 +37,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("source")
+@click.argument("source", type=click.Path())
 @run_options
 @click.option("--profile", is_flag=True, help="Print where the time went, by step and operation.")
 @click.option("--print-path", is_flag=True, help="Print only the set's path, for scripts.")
@@ -71,7 +71,7 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
         click.echo(result.directory)
         return
     if result.log is None:
-        click.echo(f"{result.directory} is complete: nothing to do.")
+        click.echo(f"{result.directory} is complete: nothing to do.\n\nNext: train fit {result.directory}")
         return
     click.echo("\n".join([*info_lines(api.info(result.directory), notes=False), *result.log.lines()]))
     if profile:
@@ -80,7 +80,7 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
 
 
 @main.command()
-@click.argument("source")
+@click.argument("source", type=click.Path())
 @run_options
 @json_option
 def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
@@ -104,7 +104,7 @@ def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
 
 
 @main.command()
-@click.argument("source", metavar="SOURCE|SET")
+@click.argument("source", metavar="SOURCE|SET", type=click.Path())
 @click.option("--out", type=click.Path(path_type=Path), default="preview.png", help="Path of the PNG to write.")
 @recipe_option
 @seed_option
@@ -128,7 +128,7 @@ def preview(source: str, out: Path, **keywords: Any) -> None:
 
 
 @main.command("import")
-@click.argument("source")
+@click.argument("source", type=click.Path())
 @click.argument("file", type=click.Path(path_type=Path))
 @import_options
 @jobs_option
@@ -155,7 +155,7 @@ def import_(source: str, file: Path, **keywords: Any) -> None:
 
 
 @main.command()
-@click.argument("source")
+@click.argument("source", type=click.Path())
 @click.option("--out", type=click.Path(path_type=Path),
               help="Directory for the results.  [default: inspect/ and the source's name]")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1),
@@ -215,7 +215,7 @@ def list_(sets: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", metavar="[SET]", required=False)
+@click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @sets_option
 @json_option
 def info(name: str | None, sets: Path, as_json: bool) -> None:
@@ -238,7 +238,7 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", metavar="[SET]", required=False)
+@click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @sets_option
 @jobs_option
 @json_option
@@ -270,7 +270,7 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
 
 
 @main.command()
-@click.argument("name", metavar="SET")
+@click.argument("name", metavar="SET", type=click.Path())
 @click.argument("epoch", type=int)
 @click.argument("position", type=int)
 @click.option("--out", type=click.Path(path_type=Path), help="Write a PNG of the image before and after.")
@@ -279,8 +279,8 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
 def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, as_json: bool) -> None:
     """Show how a stored image was made.
 
-    Print where the image at POSITION of stored EPOCH comes from, and every parameter of its distortion. The epoch
-    need not be generated yet.
+    Print where the image at POSITION of stored EPOCH comes from, and its distortions; --json has every parameter.
+    The epoch need not be generated yet.
 
     \b
     Example:

@@ -55,7 +55,11 @@ jobs_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 recipe_option = click.option(
-    "--recipe", default="kanji", metavar="NAME|FILE", help="Name of a built-in recipe, or path of a TOML file."
+    "--recipe",
+    default="kanji",
+    type=click.Path(),
+    metavar="NAME|FILE",
+    help="Name of a built-in recipe, or path of a TOML file.",
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, help="Seed of the distortions and of the order of each epoch."
@@ -85,7 +89,7 @@ source_options = _options(
 import_options = _options(
     click.option(
         "--size", type=Size(), metavar="HxW",
-        help="Image size in pixels.  [default: the source's own if all its images share one, else 64x64]",
+        help="Image size in pixels.  [default: the common size of arrays, IDX files or Python items, else 64x64]",
     ),
     click.option("--limit", type=click.IntRange(1), help="Import only this many images, evenly spaced."),
     click.option(

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from PIL import Image
 import epochbank
 from epochbank import api
 from epochbank.augment.cli import main
+from epochbank.augment.generation.options import GenerationOptions
 from epochbank.augment.generation.plan import GenerationPlan
+from epochbank.augment.ingest.importer import ImportOptions
+from epochbank.augment.sources import SourceOptions
 
 SMALL: dict[str, Any] = {"jobs": 1, "shard_size": 64, "chunk_size": 16}
 
@@ -84,6 +88,7 @@ def test_views_return_what_the_commands_print(npz: Path, tmp_path: Path) -> None
     sheets = [
         epochbank.preview(npz, sets=tmp_path / "none"),
         epochbank.preview(npz, "handwriting", seed=1, sets=tmp_path / "none"),
+        epochbank.preview(glyphs),
         api.explain_image(glyphs.path, 0, 17),
     ]
     assert all(isinstance(sheet, Image.Image) for sheet in sheets)
@@ -209,6 +214,13 @@ def test_everything_public_is_importable_documented_and_listed() -> None:
         assert getattr(epochbank, name).__doc__, name
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = epochbank.nothing
+
+
+def test_every_keyword_reaches_an_option() -> None:
+    """A keyword without a field of the same name would be ignored."""
+    reached = {field.name for kind in (GenerationOptions, ImportOptions, SourceOptions) for field in fields(kind)}
+    spec = {"seed", "validation", "test", "per_class", "sets"}
+    assert set(api.GenerationKeywords.__annotations__) <= reached | spec
 
 
 def test_importing_epochbank_is_lazy() -> None:

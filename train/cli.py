@@ -44,7 +44,7 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("name", metavar="[SET]", required=False)
+@click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @click.option("--model", default="cnn-small", metavar="NAME|MODULE:FUNCTION",
               help="Built-in model (cnn-small, cnn), or a function of (shape, classes) that returns a Keras "
               "model.")  # fmt: skip
@@ -180,7 +180,7 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 
 
 @main.command()
-@click.argument("name", metavar="[SET]", required=False)
+@click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @batch_size_option
 @originals_option
 @click.option("--seconds", type=click.FloatRange(0), default=5.0, help="Minimum time to stream, in seconds.")

@@ -139,7 +139,7 @@ def inspect(
 
 
 def preview(
-    source: str | Path,
+    source: str | Path | AugmentedSet,
     recipe: str | Path | Recipe = DEFAULT_RECIPE,
     *,
     seed: int = 0,
@@ -148,6 +148,8 @@ def preview(
 ) -> Image.Image:
     """Return a contact sheet (RGB) of originals with their distortions: of a source by `recipe`, or of a stored set."""
     check_numbers(seed=seed)
+    if isinstance(source, AugmentedSet):
+        return previews.preview_set(source.path)
     directory = next((path for path in (Path(source), Path(sets) / source) if (path / "set.json").exists()), None)
     if directory is not None:
         return previews.preview_set(directory)

@@ -1,7 +1,7 @@
 """The keyword arguments of the functions in `api`: their types, their defaults, and the checks of their values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral
 from pathlib import Path
 from types import NoneType
@@ -44,7 +44,7 @@ class ImportKeywords(SourceKeywords, total=False):
     """How a source is imported."""
 
     size: tuple[int, int] | None
-    """(H, W) in pixels; None for the source's own size if all its images share one, else 64 x 64."""
+    """(H, W) in pixels; None for the common size of arrays, IDX files or Python items, else 64 x 64."""
     limit: int | None
     """Import only this many images, evenly spaced."""
     invert: Literal["auto", "yes", "no"]
@@ -94,7 +94,7 @@ def generation_arguments(
     """Return the checked arguments of `plan` and `generate`, with defaults for those that are not given."""
     check_numbers(epochs=epochs)
     _check_keywords(keywords, GenerationKeywords)
-    default = GenerationOptions()
+    named = {field.name for field in fields(GenerationOptions)} & keywords.keys()
     per_class = keywords.get("per_class")
     return GenerationArguments(
         source=str(source),
@@ -104,12 +104,8 @@ def generation_arguments(
         per_class=PerClass(*per_class) if per_class else None,
         imports=import_options({name: keywords[name] for name in keywords if name in ImportKeywords.__annotations__}),
         options=GenerationOptions(
-            epochs=epochs,
-            codec=keywords.get("codec"),
-            jobs=keywords.get("jobs") or core_count(),
-            shard_size=keywords.get("shard_size"),
-            chunk_size=keywords.get("chunk_size"),
-            engine=keywords.get("engine", default.engine),
+            **{name: keywords[name] for name in named}
+            | {"epochs": epochs, "jobs": keywords.get("jobs") or core_count()}
         ),
         sets=Path(keywords.get("sets", DEFAULT_SETS)),
     )
@@ -140,6 +136,8 @@ def _check_keywords(keywords: Mapping[str, Any], allowed: Any) -> None:
             raise _invalid(name, value, " or ".join(map(repr, choices)))
         if name == "size" and value is not None and not _is_size(value):
             raise _invalid(name, value, f"(H, W) in pixels, each from 1 to {_LARGEST_SIDE}")
+        if name == "per_class" and value is not None and not _is_pair(value):
+            raise _invalid(name, value, "(least, most), two ints such as (100, 1000)")
     check_numbers(**{name: value for name, value in keywords.items() if name in _LEAST})
 
 
@@ -157,11 +155,11 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(_is_whole(side) and 1 <= side <= _LARGEST_SIDE for side in value)
-    )
+    return _is_pair(value) and all(1 <= side <= _LARGEST_SIDE for side in value)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value))
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """What is published of a set: its path, shape, splits, stored epochs, and where their chunks are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,8 +15,8 @@ class StoredSet:
     """A set as it was published when it was opened. Shards that are published later do not appear in it."""
 
     path: Path
-    description: Description
-    entries: tuple[Entry, ...]
+    description: Description = field(repr=False)
+    entries: tuple[Entry, ...] = field(repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
