@@ -66,7 +66,7 @@ def imports_of(name: str, *, at_once: bool = False) -> set[str]:
     nodes: list[ast.AST] = [ast.parse(path.read_text())]
     while nodes:
         node = nodes.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             nodes += node.orelse
             continue
         if at_once and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -113,9 +113,29 @@ def test_there_is_no_import_circle() -> None:
 
 
 def test_modules_import_each_other_relatively() -> None:
-    """`import augment` would find a user's module of that name."""
-    tops = {name: {other.split(".")[0] for other in imports_of(name)} for name in MODULES}
-    assert not {name for name, found in tops.items() if found & {"augment", "train"}}
+    """`import augment` would find a user's own module. Of the facade a module takes only the version."""
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                named = {node.module or ""}
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named = {node.value} & set(MODULES)  # An argument of importlib.import_module.
+            else:
+                continue
+            assert not {one.split(".")[0] for one in named} & {"augment", "train", TOP}, f"{name}: {named}"
+        if name not in (f"{TOP}.api", f"{TOP}.arguments"):
+            assert facade_names(name) <= {"__version__", "api"}, name
+
+
+def facade_names(name: str) -> set[str]:
+    """Return the names that a module imports from the package `epochbank` itself."""
+    path = MODULES[name]
+    depth = len(name.split(".")) - (path.name != "__init__.py")
+    nodes = ast.walk(ast.parse(path.read_text()))
+    froms = (node for node in nodes if isinstance(node, ast.ImportFrom) and node.level == depth and not node.module)
+    return {alias.name for node in froms for alias in node.names}
 
 
 def test_stage_1_imports_no_framework() -> None:

@@ -140,6 +140,14 @@ def test_a_user_may_call_modules_augment_and_train(
     run(project, installed / "python", "-m", "epochbank.augment", "verify", "--jobs", 2, **environment)
 
 
+def test_a_users_own_modules_do_not_reach_starting_workers(installed: Path, project: Path) -> None:
+    """Files named like modules of the standard library do not break the workers of a command."""
+    for name in ("queue.py", "random.py", "tempfile.py"):
+        (project / name).write_text("raise SystemExit('the file of the user was imported')")
+    words = ("run", "digits", "--recipe", "mine.toml", "--epochs", 1, "--limit", 200, "--jobs", 2, "--shard-size", 32)
+    assert "Next: train fit" in run(project, installed / "augment", *words).stdout
+
+
 def test_an_editable_install_is_type_checked_from_outside(tmp_path: Path) -> None:
     """mypy reports wrong uses of the public names in a user's script."""
     (tmp_path / "user.py").write_text(

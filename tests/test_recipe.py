@@ -106,7 +106,7 @@ def test_fingerprint_of_the_default_settings_is_pinned(color: str) -> None:
 )
 def test_safety_is_the_old_name_of_label_check(tmp_path: Path, old: str, new: str) -> None:
     """A recipe with the old key is read with a warning that names the new one, and has the same settings."""
-    stages = '[[stage]]\noperation = [{ op = "colour" }]\n'
+    stages = '[[stage]]\noperation = [{ op = "color" }]\n'
     texts = [stages + text if text.startswith("[") else text + stages for text in (old, new)]
     with pytest.warns(FutureWarning, match=r"mine\.toml: `safety` is now called `label_check`"):
         recipe = load_recipe(write(tmp_path, texts[0]))
@@ -122,8 +122,10 @@ def test_old_and_new_name_together_are_refused(tmp_path: Path) -> None:
     assert "safety: given together with label_check, its new name; expected one of them" in message
 
 
-def test_color_is_the_new_name_of_colour() -> None:
-    """Both spellings give the same operation and the same settings."""
+def test_color_is_the_new_name_of_colour(tmp_path: Path) -> None:
+    """Both spellings give the same operation and the same settings; a recipe file with the old one warns."""
+    with pytest.warns(FutureWarning, match=r"mine\.toml: operation `colour` is now called `color`"):
+        load_recipe(write(tmp_path, '[[stage]]\noperation = [{ op = "colour" }]\n'))
     assert recipe_of({"op": "colour", "hue": [0, 0.1]}) == recipe_of({"op": "color", "hue": [0, 0.1]})
 
 

@@ -652,6 +652,22 @@ def test_failing_custom_operation(
     assert_untouched(before, (IMPORTED, LOCK))
 
 
+def test_custom_operation_that_workers_cannot_import(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that can be imported in the main process only: a message with the cause, no traceback."""
+    Path("my_main_only.py").write_text(
+        "import os\nif os.getpid() != int(os.environ['MAIN_PID']):\n    raise ImportError('libfoo.so is missing')\n"
+        "def copied(image, generator):\n    return image.copy()\n"
+    )
+    monkeypatch.setenv("MAIN_PID", str(os.getpid()))
+    monkeypatch.syspath_prepend(here)
+    write_arrays("a.npz")
+    write_recipe("mine.toml", '{ op = "my_main_only:copied" }')
+    words = ("run", "a.npz", "--recipe", "mine.toml", "--epochs", 2, "--jobs", 2, "--shard-size", 8)
+    result = call(augment, *words)
+    assert result.exit_code in (1, 2)
+    assert_message(result.stderr, "could not load", "ImportError: libfoo.so is missing", "--jobs 1")
+
+
 def console(*words: object) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a new process."""
     script = Path(sys.executable).with_name("augment")

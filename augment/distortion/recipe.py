@@ -130,9 +130,13 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     for old in _OLD_KEYS.keys() & document.keys():
         warn_renamed(f"{path}: `{old}`", f"`{_OLD_KEYS[old]}`")
     try:
-        return parse_recipe(document, path.parent)
+        recipe = parse_recipe(document, path.parent)
     except ValueError as error:
         raise EpochbankError(f"{path}: {error}.", usage=True) from error
+    used = {operation.get("op") for stage in document["stage"] for operation in stage["operation"]}
+    for old in sorted(_OLD_OPS.keys() & used):
+        warn_renamed(f"{path}: operation `{old}`", f"`{_OLD_OPS[old]}`")
+    return recipe
 
 
 def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:

@@ -41,7 +41,15 @@ def make_shard(job: ShardJob) -> tuple[Path, Entry, Profile]:
     begun, profile = time.perf_counter(), Profile()
     target = job.directory / job.task.file
     temporary = temporary_beside(target)
-    if job.recipe.settings() != job.description.identity["recipe"]:
+    try:
+        unchanged = job.recipe.settings() == job.description.identity["recipe"]
+    except ValueError as error:  # Its module was importable in the main process.
+        raise EpochbankError(
+            f"a worker process could not load a custom operation: {error}. Fix the import, or run the same command "
+            "again with --jobs 1.",
+            usage=True,
+        ) from error
+    if not unchanged:
         raise EpochbankError(
             "the code of a custom operation changed during the run. Run the command again, which makes another set, or "
             "undo the change.",

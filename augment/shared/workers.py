@@ -53,7 +53,7 @@ def on_all_cores(
 
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
     try:
-        with _interrupts_blocked():
+        with _safe_path(), _interrupts_blocked():
             results = parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
         try:
             # `yield from` would close the generator before the warnings below are ignored.
@@ -100,6 +100,23 @@ def _signal_name(number: int) -> str:
         return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
     except ValueError:
         return f"signal {number}"
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep the working directory out of the path of Python processes that are started here.
+
+    joblib starts workers by `python -m`, which puts it first: a user's queue.py would shadow the standard library's.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 @contextmanager
