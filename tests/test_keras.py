@@ -224,6 +224,12 @@ def test_a_damaged_chunk_ends_fit(stored_set: AugmentedSet) -> None:
     assert isinstance(data.fault, EpochbankError)
 
 
+def test_shard_together_with_rank_is_refused(stored_set: AugmentedSet) -> None:
+    """The old form and the new keywords contradict each other."""
+    with pytest.raises(TypeError, match="got both rank= or world_size= and their old form shard="):
+        sequence(stored_set, shard=(0, 2), world_size=3)
+
+
 def test_multiprocessing_is_an_error(stored_set: AugmentedSet) -> None:
     """Keras' `use_multiprocessing` is refused."""
     with pytest.raises(EpochbankError, match="use_multiprocessing=True; expected False"):

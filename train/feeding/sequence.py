@@ -110,6 +110,8 @@ class AugmentedSequence(_StreamSequence):
             )
         here = rank_here(batch_size)
         if shard is not None:
+            if rank is not None or world_size is not None:
+                raise TypeError("AugmentedSequence() got both rank= or world_size= and their old form shard=")
             warn_renamed("shard=", "rank= and world_size=")
             rank, world_size = shard
         if rank is None and world_size is None:
