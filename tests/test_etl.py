@@ -152,18 +152,19 @@ SETS: dict[str, tuple[str, dict[str, bytes], list[str], list[str]]] = {
     "ETL6": ("M", {"ETL6C_01": m_file([("ｶ", 1), ("‾", 1)]), "ETL6C_12": m_file([("?", 0)], 2)},
              ["カ", "‾", "?"], ["ETL6 sheet 1", "ETL6 sheet 1", "ETL6 sheet 0"]),
     "ETL7": ("M", {"ETL7LC_1": m_file([("ｱ", 7), ("ﾞ", 7)]), "ETL7LC_2": m_file([("ﾟ", 8), ("ｦ", 8)], 2)},
-             ["あ", "゛", "゜", "を"], ["ETL7 sheet 7", "ETL7 sheet 7", "ETL7 sheet 8", "ETL7 sheet 8"]),
+             ["あ", "゛", "゜", "を"], ["ETL7L sheet 7", "ETL7L sheet 7", "ETL7L sheet 8", "ETL7L sheet 8"]),
     "ETL8G": ("8G", {"ETL8G_01": wide_file("8G", [("あ", 1), ("亜", 10)]),
-                     "ETL8G_33": wide_file("8G", [("悪", 11)], 2)},
-              ["あ", "亜", "悪"], ["ETL8 set 0", "ETL8 set 0", "ETL8 set 1"]),
+                     "ETL8G_32": wide_file("8G", [("悪", 11), ("ん", 30)], 2)},
+              ["あ", "亜", "悪", "ん"],
+              ["ETL8G_01 form 1", "ETL8G_01 form 1", "ETL8G_32 sheets 11 to 20", "ETL8G_32 sheets 21 to 30"]),
     "ETL8B": ("8B", {"ETL8B2C1": wide_file("8B", [("あ", 10), ("あ", 11)]),
                      "ETL8B2C2": wide_file("8B", [("い", 1591)], 2)},
-              ["あ", "あ", "い"], ["ETL8 set 0", "ETL8 set 1", "ETL8 set 159"]),
+              ["あ", "あ", "い"], ["ETL8B sheets 1 to 10", "ETL8B sheets 11 to 20", "ETL8B sheets 1591 to 1600"]),
     "ETL9G": ("9G", {"ETL9G_01": wide_file("9G", [("亜", 20), ("唖", 21)]),
                      "ETL9G_50": wide_file("9G", [("ん", 4000)], 2)},
-              ["亜", "唖", "ん"], ["ETL9 set 0", "ETL9 set 1", "ETL9 set 199"]),
+              ["亜", "唖", "ん"], ["ETL9G_01 sheets 1 to 20", "ETL9G_01 sheets 21 to 40", "ETL9G_50 form 1"]),
     "ETL9B": ("9B", {"ETL9B_1": wide_file("9B", [("あ", 1), ("い", 2)]), "ETL9B_5": wide_file("9B", [("腕", 241)], 2)},
-              ["あ", "い", "腕"], ["ETL9 set 0", "ETL9 set 0", "ETL9 set 12"]),
+              ["あ", "い", "腕"], ["ETL9B_1 form 1", "ETL9B_1 form 1", "ETL9B_5 form 1"]),
 }  # fmt: skip
 """Record type, files, and expected labels and groups of each set."""
 
@@ -202,8 +203,8 @@ def import_to(path: Path, root: Path, options: ImportOptions = ImportOptions(), 
 def test_the_first_records_of_the_official_files(tmp_path: Path) -> None:
     """Label, group and pixels of the records that the specification describes."""
     cases = [
-        ("ETL9G_01", write.golden_9g(), "ETL9 set 0", b"", 15),
-        ("ETL9B_1", write.golden_9b(), "ETL9 set 0", write.DUMMY_9B, 1),
+        ("ETL9G_01", write.golden_9g(), "ETL9G_01 form 1", b"", 15),
+        ("ETL9B_1", write.golden_9b(), "ETL9B_1 form 1", write.DUMMY_9B, 1),
         ("ETL4C", write.golden_4c(), "ETL4 sheet 5001", b"", 15),
         ("ETL2_1", write.golden_2(), "ETL2 A MINCHO", b"", 63),
     ]
@@ -301,7 +302,7 @@ def test_every_official_file_name_is_recognized() -> None:
     assert ("ETL8B2C3", ("8B", 3)) in names
     assert ("ETL5C", ("5", 1)) in names
     assert sum(sum(etl_set.counts) for etl_set in catalog.SETS.values()) == (
-        141_319 + 52_796 + 9_600 + 6_120 + 10_608 + 157_662 + 2 * 16_800 + 152_960 + 153_916 + 2 * 607_200
+        141_319 + 52_796 + 9_600 + 6_120 + 10_608 + 157_662 + 2 * 16_800 + 2 * 152_960 + 2 * 607_200
     )
 
 
@@ -381,7 +382,7 @@ def test_unpacked_files_take_precedence(tmp_path: Path) -> None:
     write_zip(root / "ETL9G.zip", ETL9G__ETL9G_01=wide_file("9G", [("唖", 1)] * 2))
     scan = scan_of(root, tmp_path)
     assert origins_of(scan) == ["ETL9G/ETL9G_01, record 0"]
-    assert "ETL9G_01 is read from ETL9G/ETL9G_01, not from ETL9G.zip/ETL9G/ETL9G_01" in scan.notes
+    assert "read unpacked, although an archive has them too: ETL9G_01" in scan.notes
 
 
 def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
@@ -447,9 +448,9 @@ def test_identity_depends_on_relevant_files_only(tmp_path: Path) -> None:
     os.utime(root / "ETL9G" / "ETL9G_01", ns=(5, 7))
     source = open_source(str(root))
     first = source.identity()
-    assert first[:2] == ["etl", str(root.resolve())]
-    assert first[2][0] == ["ETL9G/ETL9G_01", 1, 7]
-    assert first[2][1][0] == "x.zip"
+    assert first[:3] == ["etl", 2, str(root.resolve())]
+    assert first[3][0] == ["ETL9G/ETL9G_01", 1, 7]
+    assert first[3][1][0] == "x.zip"
     write_files(root, notes__txt=b"")
     assert source.identity() == first
     write_files(root, **{"EUC_CO59.DAT": b"x"})
@@ -503,13 +504,15 @@ def test_partial_copies_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "ETL9G_01 holds 1 of 2 records",
         "ETL9G_02 holds 3 of 2 records",
         "ETL9G has 2 of its 3 files; missing: ETL9G_03",
+        "ETL9G: 2 forms found, 2 expected in 2 files",
     ]
 
 
-def test_a_complete_copy_has_no_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If nothing is skipped and nothing is missing, there are no notes."""
+def test_a_complete_copy_has_a_note_on_its_forms_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nothing is skipped and nothing is missing, the only note is on the number of forms."""
     with_counts(monkeypatch, "9G", 2)
-    assert scan_of(write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)] * 2)), tmp_path).notes == []
+    scan = scan_of(write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 1)] * 2)), tmp_path)
+    assert scan.notes == ["ETL9G: 1 form found, 1 expected in 1 file"]
 
 
 # Unusable files and records
@@ -524,27 +527,27 @@ def test_truncated_files(tmp_path: Path) -> None:
 
 
 def test_codes_without_a_character(tmp_path: Path) -> None:
-    """Codes without a character, and blanks, are listed by file and record, in all three character codes."""
+    """Codes without a character are listed by file and record, in all three character codes."""
     image = raw("9G", 0)
     records = [write.record_9g(image, code=code, sheet=1) for code in (0x3021, 0x2121, 0x0000, 0x2921, 0x3022, 0x7F21)]
-    small = [write.record_m(raw("M", 0), jis=code) for code in (0xB1, 0x20, 0x00, 0x7F, 0xA0, 0xE0)]
-    printed = k_file([("上", "A", "MINCHO"), ("▲", "A", "MINCHO")])
+    small = [write.record_m(raw("M", 0), jis=code) for code in (0xB1, 0x1F, 0x7F, 0xA0, 0xE0)]
+    printed = k_file([("上", "A", "MINCHO")])
     other = write.record_k(raw("K", 0), co59=(9, 9), serial=1)
     root = write_files(tmp_path / "etl", ETL9G_01=b"".join(records), ETL6C_01=b"".join(small), ETL2_1=printed + other)
     write_files(root, **{"euc_co59.dat": write.co59_table(CO59)})
     scan = scan_of(root, tmp_path, "2,6,9G")
     assert labels_of(scan) == ["上", "ア", "亜", "唖"]
     assert [where for where, _ in scan.bad] == [
-        *(f"ETL2_1, record {number}" for number in (1, 2)),
-        *(f"ETL6C_01, record {number}" for number in (1, 2, 3, 4, 5)),
+        "ETL2_1, record 1",
+        *(f"ETL6C_01, record {number}" for number in (1, 2, 3, 4)),
         *(f"ETL9G_01, record {number}" for number in (1, 2, 3, 5)),
     ]
-    assert "0,0" in scan.bad[0][1]
-    assert "0x2921" in scan.bad[9][1]
+    assert "9,9" in scan.bad[0][1]
+    assert "0x2921" in scan.bad[7][1]
 
 
 def test_sheet_number_zero(tmp_path: Path) -> None:
-    """Sheets of ETL8 and ETL9 count from 1. A record with sheet 0 has no group and is listed."""
+    """Sheets of ETL8 and ETL9 count from 1. If groups are by sheet, one with sheet 0 has none and is listed."""
     scan = scan_of(write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", [("亜", 0), ("唖", 1)])), tmp_path)
     assert labels_of(scan) == ["唖"]
     assert [where for where, _ in scan.bad] == ["ETL9G_01, record 0"]
@@ -732,8 +735,8 @@ def test_seven_falls_back_to_the_smaller_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("named", "message"),
-    [("9H", "1, 2, 7L, 7S, 8B, 8G, 9B, 9G"), ("6", "6 is not available; .* has 1, 2"), ("9B,9G", "same handwriting"),
-     ("8G,8B", "same handwriting"), ("7L,7S", "same handwriting"), ("7,7S", "same handwriting"),
+    [("9H", "1, 2, 7L, 7S, 8B, 8G, 9B, 9G"), ("6", "6 is not available; .* has 1, 2"), ("9B,9G", "a writer would be"),
+     ("8G,8B", "a writer would be"), ("7L,7S", "a writer would be"), ("7,7S", "a writer would be"),
      (" , ", "names no set"), ("2", r"euc_co59\.dat")],
 )  # fmt: skip
 def test_invalid_selections_of_sets_are_refused(tmp_path: Path, named: str, message: str) -> None:
@@ -925,5 +928,6 @@ def test_large_files_are_scanned_in_windows(tmp_path: Path) -> None:
     repeats = (20 << 20) // len(records)
     scan = scan_of(write_files(tmp_path / "etl", ETL9B_1=dummy + records * repeats), tmp_path)
     assert "".join(labels_of(scan)) == characters * repeats
-    assert groups_of(scan) == [f"ETL9 set {number}" for number in range(len(characters))] * repeats
+    sheets = [f"ETL9B_1 sheets {20 * number + 1} to {20 * number + 20}" for number in range(len(characters))]
+    assert groups_of(scan) == sheets * repeats
     assert origins_of(scan) == [f"ETL9B_1, record {number}" for number in range(1, repeats * len(characters) + 1)]

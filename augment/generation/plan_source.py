@@ -71,6 +71,12 @@ def plan_source(
         )
 
 
+def check_groups(scan: Scan, import_options: ImportOptions, held_out: HeldOut) -> None:
+    """Raise `EpochbankError` if the groups of a source are too few for its splits; this is known before the import."""
+    if scan.groups is not None:
+        split_rows(_split_input(scan, evenly_spaced(len(scan.labels), import_options.limit)), held_out, key=0)
+
+
 def _import_sample(
     scan: Scan, indices: np.ndarray, name: str, options: ImportOptions, workspace: Path
 ) -> tuple[SourceFile, float]:

@@ -3,7 +3,7 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -53,8 +53,18 @@ class ImportOptions:
         return {**rename_keys(asdict(self), {"color": "colour"}), "colour": gray}
 
 
-def import_source(source: Source, path: Path, options: ImportOptions, jobs: int, *, quiet: bool = False) -> list[str]:
+def import_source(
+    source: Source,
+    path: Path,
+    options: ImportOptions,
+    jobs: int,
+    *,
+    check: Callable[[Scan], None] = lambda scan: None,
+    quiet: bool = False,
+) -> list[str]:
     """Import `source` into the new file `path`, which appears when it is complete. `quiet` hides progress.
+
+    `check` raises `EpochbankError` if the scan shows that the images would be of no use, before they are read.
 
     Returns messages for the user, one sentence each. Raises `EpochbankError` if images cannot be used, with their
     origins, unless `options` skip them; and if reading or writing fails.
@@ -67,6 +77,7 @@ def import_source(source: Source, path: Path, options: ImportOptions, jobs: int,
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent) as workspace:
             with quiet_progress(quiet):
                 scan = source.scan(Path(workspace), jobs)
+            check(scan)
             return import_scanned(scan, source.name, path, options, jobs, quiet=quiet)
     except OSError as error:
         raise EpochbankError(
@@ -90,6 +101,8 @@ def import_scanned(
     preprocessing, decided = decide(scan, indices, options)
     notes = [*scan.notes, decided]
     engine = engine or resize_engine_for(len(indices))
+    if scan.bad:
+        _skipped_note(scan.bad, scan, len(indices), options, listed(scan.bad))  # refuses before images are read
     with new_file(path) as temporary:
         write = partial(
             _write_images, temporary, scan, preprocessing=preprocessing, engine=engine, jobs=jobs, quiet=quiet
@@ -106,12 +119,11 @@ def import_scanned(
             results = write(indices)
             if any(result.bad for result in results):
                 raise EpochbankError("the source changed while it was imported. Run the command again.")
-        columns = (source_file.mapped(temporary, column) for column in ("digest", "likeness", "image"))
-        digests, dhashes, images = map(np.asarray, columns)
-        with ThreadPoolExecutor(3, "import") as threads:
+        digests, dhashes = (np.asarray(source_file.mapped(temporary, column)) for column in ("digest", "likeness"))
+        with ThreadPoolExecutor(3, "import") as threads, source_file.images(temporary) as image_at:
             synced = threads.submit(sync, temporary)
             duplicates = threads.submit(find_duplicates, digests)
-            near_duplicates = threads.submit(find_near_duplicates, digests, dhashes, images.__getitem__)
+            near_duplicates = threads.submit(find_near_duplicates, digests, dhashes, image_at)
             _finish(temporary, scan, indices, name, decided, notes, results, skipped)
             source_file.add_pairs(temporary, duplicates.result(), *near_duplicates.result())
             synced.result()

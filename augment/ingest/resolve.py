@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from ..console import notify
 from ..errors import EpochbankError
 from ..shared.atomic import make_directory, sweep
 from ..shared.lock import writing
-from ..sources import Source, open_source
+from ..sources import Scan, Source, open_source
 from .importer import ImportOptions, import_source
 from .source_file import FORMAT, SourceFile, is_source_file, open_source_file
 
@@ -46,15 +47,20 @@ def resolve_source(name: str, sets: Path, options: ImportOptions) -> ResolvedSou
     return ResolvedSource(source, sets / SOURCES / f"{source.name}-{digest}.h5")
 
 
-def prepare_source(name: str, sets: Path, options: ImportOptions, jobs: int) -> SourceFile:
-    """Return the source file of the source `name`, and import the source first if that file does not exist."""
+def prepare_source(
+    name: str, sets: Path, options: ImportOptions, jobs: int, check: Callable[[Scan], None] = lambda scan: None
+) -> SourceFile:
+    """Return the source file of the source `name`, and import the source first if that file does not exist.
+
+    `check` is that of `import_source`.
+    """
     resolved = resolve_source(name, sets, options)
     if resolved.source is not None and not resolved.path.exists():
         make_directory(resolved.path.parent)
         with writing(resolved.path.parent, wait=True):
             if not resolved.path.exists():
                 sweep(resolved.path.parent)
-                for note in import_source(resolved.source, resolved.path, options, jobs):
+                for note in import_source(resolved.source, resolved.path, options, jobs, check=check):
                     notify(note)
     return open_source_file(resolved.path)
 

@@ -15,7 +15,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -155,6 +156,22 @@ def mapped(path: Path, name: str) -> np.ndarray:
     with h5py.File(path, "r", locking="best-effort") as file:
         dataset = file[name]
         return np.memmap(path, dataset.dtype, "r", dataset.id.get_offset(), dataset.shape)
+
+
+@contextmanager
+def images(path: Path) -> Iterator[Callable[[int], np.ndarray]]:
+    """Open the file, and return a function that reads the image of a row, uint8 (H, W, C).
+
+    Unlike a memory map, it does not keep the pages that it read in the memory of the process.
+    """
+    with h5py.File(path, "r", locking="best-effort") as file:
+        shape, offset = file["image"].shape[1:], file["image"].id.get_offset()
+    size = math.prod(shape)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield lambda row: np.frombuffer(os.pread(descriptor, size, offset + row * size), np.uint8).reshape(shape)
+    finally:
+        os.close(descriptor)
 
 
 def finish(

@@ -44,7 +44,7 @@ def by_group(labels: np.ndarray, groups: np.ndarray, fractions: dict[str, float]
         raise EpochbankError(
             f"the source has {count} group(s); expected at least {len(fractions) + 1}, one for training and one for "
             f"each of {' and '.join(fractions)}, because a group is never divided. Omit a split with --validation 0 "
-            "or --test 0, or import without --group-pattern."
+            "or --test 0, or add images of other groups."
         )
     contents = _contents(_renumbered(labels)[0], members, count)
     splits = [0, *(SPLITS.index(split) for split in fractions)]

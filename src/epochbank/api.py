@@ -4,6 +4,7 @@ Paths may be strings. A set is named as on the command line: by its path, by its
 All functions raise `EpochbankError` for a foreseeable problem with the arguments, the data or the machine.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -25,7 +26,7 @@ from .augment.distortion.recipe import Recipe
 from .augment.errors import EpochbankError
 from .augment.generation.location import locate
 from .augment.generation.plan import GenerationPlan, plan_set
-from .augment.generation.plan_source import plan_source
+from .augment.generation.plan_source import check_groups, plan_source
 from .augment.generation.run import GenerationResult
 from .augment.generation.run import generate as run_generation
 from .augment.ingest import importer
@@ -77,7 +78,8 @@ def run(
 ) -> GenerationResult:
     """Generate a set like `generate`, but return its directory and the log of the run instead of opening it."""
     command = generation_arguments(source, recipe, epochs, keywords)
-    file = prepare_source(command.source, command.sets, command.imports, command.options.jobs)
+    check = partial(check_groups, import_options=command.imports, held_out=command.held_out)
+    file = prepare_source(command.source, command.sets, command.imports, command.options.jobs, check)
     return run_generation(command.spec(file), command.sets, command.options, command.source)
 
 

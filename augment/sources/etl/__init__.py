@@ -1,6 +1,6 @@
 """The ETL Character Database, read directly from its files and archives."""
 
-from .places import holds_etl
+from .detect import holds_etl
 from .source import EtlSource
 
 __all__ = ["EtlSource", "holds_etl"]

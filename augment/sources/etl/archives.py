@@ -56,6 +56,22 @@ def locate(place: Place, extracted: Path) -> tuple[Path, int]:
     return extracted, 0
 
 
+def read_start(place: Place, size: int) -> bytes:
+    """Return the first `size` bytes of a file, or all if it is shorter. Checks no checksum.
+
+    Raises `Unreadable` for damaged members, and `OSError`.
+    """
+    if place.member is None:
+        with open(place.path, "rb") as file:
+            return file.read(size)
+    start = bytearray()
+    for chunk in _decompressed(place.path, place.member):
+        start += chunk
+        if len(start) >= size:
+            break
+    return bytes(start[:size])
+
+
 def _checked(path: Path, member: zipfile.ZipInfo) -> Iterator[bytes]:
     """Yield the decompressed bytes of a member. Raises `Unreadable` if it is damaged, at the latest at the end."""
     checksum = length = 0

@@ -5,8 +5,9 @@ has them.
 """
 
 import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ...errors import EpochbankError
 
@@ -16,8 +17,17 @@ GROUPS = ("kanji", "hiragana", "katakana", "digits", "latin", "symbols")
 _ALL = "all"
 _HALF_WIDTH = {"｡": "。", "｢": "「", "｣": "」", "､": "、", "･": "・", "ﾞ": "゛", "ﾟ": "゜", "￥": "¥", "￣": "‾"}
 """Characters that Unicode's NFKC form does not convert to the intended character."""
-_UNREADABLE = ("", "▲", "\u3000")
-"""Entries of code tables that stand for a missing or unreadable character."""
+_UNLABELED = {"▲": "marked ▲, unreadable", "\u3000": "with a blank", "": "with a blank"}
+"""Entries of code tables that are no character, and what a note says of their images."""
+
+
+class Decoder(NamedTuple):
+    """Converts the codes of a set."""
+
+    character_of: Callable[[int], str | None]
+    """Returns the character of a code; None if it has none."""
+    unlabeled: Mapping[int, str] = {}
+    """Codes of undamaged images without a character, and what a note says of these."""
 
 
 def normalize(character: str) -> str:
@@ -48,16 +58,17 @@ def jis0208(code: int) -> str | None:
         character = bytes((0x1B, 0x24, 0x42, high, low, 0x1B, 0x28, 0x42)).decode("iso2022_jp")
     except UnicodeDecodeError:
         return None
-    return None if character in _UNREADABLE else normalize(character)
+    return None if character in _UNLABELED else normalize(character)
 
 
-def read_table(content: bytes, where: str) -> dict[int, str | None]:
-    """Return the character of each CO-59 code (64 * first half + second half), or None if it is unreadable.
+def read_table(content: bytes, where: str) -> Decoder:
+    """Return the decoder of CO-59 codes, which are 64 * first half + second half.
 
     `content` is that of `euc_co59.dat`: entries `character:first,second` in EUC-JP, separated by white space. Raises
     `EpochbankError` for other content.
     """
-    table: dict[int, str | None] = {}
+    characters: dict[int, str] = {}
+    unlabeled: dict[int, str] = {}
     for entry in content.split():  # Bytes, because text would also be split at full-width spaces.
         try:
             character, _, code = entry.decode("euc_jp").rpartition(":")
@@ -69,10 +80,13 @@ def read_table(content: bytes, where: str) -> dict[int, str | None]:
                 f"{where} holds {entry[:32]!r}; expected entries `character:a,b` in EUC-JP, with a and b from 0 to 63. "
                 "Use the file that comes with ETL2."
             ) from error
-        table[64 * first + second] = None if character in _UNREADABLE else "".join(map(normalize, character))
-    if not table:
+        if character in _UNLABELED:
+            unlabeled[64 * first + second] = _UNLABELED[character]
+        else:
+            characters[64 * first + second] = "".join(map(normalize, character))
+    if not characters:
         raise EpochbankError(f"{where} is empty; expected the codes of ETL2. Use the file that comes with ETL2.")
-    return table
+    return Decoder(characters.get, unlabeled)
 
 
 def group_of(character: str) -> Literal["kanji", "hiragana", "katakana", "digits", "latin", "symbols"]:

@@ -1,4 +1,4 @@
-"""The scan of one file of the database: codes and groups of its images, but no pixels. One task for a worker."""
+"""The scan of one file of the database: code and sheet of each image, but no pixels. One task for a worker."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -44,14 +44,24 @@ class FileScan:
     """Distinct codes."""
     code_index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))
     """uint16 (n,): index into `codes`."""
-    groups: list[str | None] = field(default_factory=list)
-    """Names of the distinct groups; None if the group is unknown."""
-    group_index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
-    """uint32 (n,): index into `groups`."""
+    sheets: list[int | str] = field(default_factory=list)
+    """Distinct sheets: numbers, or style and font of printed characters."""
+    sheet_index: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
+    """uint32 (n,): index into `sheets`."""
     num_models: int = 0
     """Number of model images, which are skipped."""
     bad: list[tuple[int | None, str]] = field(default_factory=list)
     """Unusable records: (record, reason). The record is None for the whole file."""
+
+    @property
+    def code_of(self) -> np.ndarray:
+        """The code of each image, uint16 (n,)."""
+        return np.array(self.codes, np.uint16)[self.code_index]
+
+    @property
+    def sheet_of(self) -> np.ndarray:
+        """The sheet number of each image, int64 (n,)."""
+        return np.array(self.sheets, np.int64)[self.sheet_index]
 
     @property
     def unreadable(self) -> bool:
@@ -67,7 +77,7 @@ def scan_file(task: Task) -> FileScan:
     kind, scan = task.etl_set.type, FileScan(task.place.path)
     try:
         scan.path, scan.offset = locate(task.place, task.extracted)
-        codes, groups = _read_columns(task, scan)
+        codes, sheets = _read_columns(task, scan)
     except Unreadable as error:
         task.extracted.unlink(missing_ok=True)
         return FileScan(task.place.path, bad=[(None, str(error))])
@@ -78,29 +88,29 @@ def scan_file(task: Task) -> FileScan:
         scan.bad.append((num_records, f"is truncated: {rest:,} of {kind.size:,} bytes"))
     distinct, index = np.unique(codes, return_inverse=True)
     scan.codes, scan.code_index = distinct.tolist(), index.astype(np.uint16)
-    distinct, index = np.unique(groups, return_inverse=True)
-    scan.groups = [_group_name(task.etl_set, group) for group in distinct.tolist()]
-    scan.group_index = index.astype(np.uint32)
+    distinct, index = np.unique(sheets, return_inverse=True)
+    scan.sheets = [sheet if isinstance(sheet, int) else " ".join(sheet.decode().split()) for sheet in distinct.tolist()]
+    scan.sheet_index = index.astype(np.uint32)
     return scan
 
 
 def _read_columns(task: Task, scan: FileScan) -> tuple[np.ndarray, np.ndarray]:
-    """Return code (uint16) and group (sheet number, or text) of each image. Sets `first` and `num_models` of `scan`."""
+    """Return code (uint16) and sheet (number, or text) of each image. Sets `first` and `num_models` of `scan`."""
     kind, num_records = task.etl_set.type, task.place.size // task.etl_set.type.size
     scan.first = min(task.etl_set.dummies, num_records)
     stop = num_records
     if task.number in task.etl_set.models:
         stop = min(num_records, scan.first + task.official_count)
         scan.num_models = num_records - stop
-    codes, groups = [np.zeros(0, np.uint16)], []
+    codes, sheets = [np.zeros(0, np.uint16)], []
     for window in _windows(scan.path, scan.offset, kind, scan.first, stop):
         codes.append(values(window, kind.fields["code"]).astype(np.uint16))
         if "sheet" in kind.fields:
-            groups.append(values(window, kind.fields["sheet"]))
+            sheets.append(values(window, kind.fields["sheet"]))
         else:
             style, font = (values(window, kind.fields[name]) for name in ("style", "font"))
-            groups.append(np.char.add(np.char.add(style, b" "), font))
-    return np.concatenate(codes), np.concatenate(groups) if groups else np.zeros(0, np.uint64)
+            sheets.append(np.char.add(np.char.add(style, b" "), font))
+    return np.concatenate(codes), np.concatenate(sheets) if sheets else np.zeros(0, np.uint64)
 
 
 def _windows(path: Path, offset: int, kind: RecordType, start: int, stop: int) -> Iterator[np.ndarray]:
@@ -114,13 +124,3 @@ def _windows(path: Path, offset: int, kind: RecordType, start: int, stop: int) -
             raise Unreadable(f"became shorter while it was read: {error}. Run the command again") from error
         except OSError as error:
             raise Unreadable(f"cannot be read: {error.strerror}") from error
-
-
-def _group_name(etl_set: EtlSet, group: int | bytes) -> str | None:
-    """Return the name of a group; None for a sheet that belongs to no form."""
-    name = f"ETL{etl_set.writers or etl_set.name}"
-    if isinstance(group, bytes):
-        return f"{name} {' '.join(group.decode().split())}"
-    if not etl_set.sheets_per_form:
-        return f"{name} sheet {group}"
-    return f"{name} set {(group - 1) // etl_set.sheets_per_form}" if group else None

@@ -13,12 +13,8 @@ from typing import Any
 from ..tree import is_folder
 from .catalog import PRINTED, TABLE, file_of, has_etl_prefix, is_foreign, is_info
 
-_UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error)
+UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error)
 """Exceptions raised for a damaged .zip, in addition to `OSError`."""
-
-_MAX_ENTRIES = 2000
-_MAX_LEVELS = 4
-"""Number of entries, and of levels, that `holds_etl` checks in a directory."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,14 @@ class Found:
     """Contents of a source."""
 
     files: dict[tuple[str, int], list[Place]] = field(default_factory=dict)
-    """Places of each file of the database, by set and number."""
+    """Places of each file of the database, by set and number according to its name."""
     tables: list[Place] = field(default_factory=list)
     """Places of `euc_co59.dat`: in the source, or else in its parent directory."""
     archives: list[Path] = field(default_factory=list)
-    num_infos: int = 0
+    infos: list[str] = field(default_factory=list)
+    """INFO texts."""
     unrecognized: list[str] = field(default_factory=list)
-    """Other files whose name, folder or archive begins with ETL, and archives in archives."""
+    """Other files whose name, folder or archive begins with ETL and a digit, and archives in archives."""
     bad: list[tuple[str, str]] = field(default_factory=list)
     """Folders and files that cannot be read: (path, reason)."""
 
@@ -62,14 +59,14 @@ class Found:
 
     def add(self, place: Place) -> None:
         """Classify a file by its name. Files that are not related to the database are ignored."""
-        *parents, name = _split(place.name)
+        *parents, name = split_path(place.name)
         known = file_of(name)
         if known is not None:
             self.files.setdefault(known, []).append(place)
         elif name.lower() == TABLE:
             self.tables.append(place)
         elif is_info(name):
-            self.num_infos += 1
+            self.infos.append(place.name)
         elif (
             has_etl_prefix(name)
             or name.lower().endswith(".zip")
@@ -115,7 +112,7 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], foun
         return
     here = (status.st_dev, status.st_ino)
     for entry in listed if here not in above else ():
-        if _is_hidden(entry.name):
+        if is_hidden(entry.name):
             continue
         if is_folder(entry):
             yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*above, here), found)
@@ -128,65 +125,20 @@ def _add_members(path: Path, name: str, found: Found) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.filename.endswith("/")]
-    except (*_UNREADABLE_ZIP, OSError) as error:
+    except (*UNREADABLE_ZIP, OSError) as error:
         found.bad.append((name or path.name, f"cannot be read as .zip: {error}"))
         return
     for member in sorted(members, key=lambda member: member.filename):
-        if not any(map(_is_hidden, _split(member.filename))):
+        if not any(map(is_hidden, split_path(member.filename))):
             inside = member.filename if not name else f"{name}/{member.filename}"
             found.add(Place(inside, path, member.file_size, member))
 
 
-def _split(path: str) -> list[str]:
+def split_path(path: str) -> list[str]:
     """Return folders and name; archives made on Windows may contain backslashes."""
     return re.split(r"[/\\]", path)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden, or belongs to the system that made an archive."""
     return name.startswith(".") or name == "__MACOSX"
-
-
-def holds_etl(path: Path) -> bool:
-    """Return whether `path` has files of the database, by name. Fast even for folders of millions of images.
-
-    Checks the first entries of a directory and of its top levels. Ignores what cannot be read.
-    """
-    if not path.is_dir():
-        return _is_etl(path)
-    left, level = _MAX_ENTRIES, [path]
-    for _ in range(_MAX_LEVELS):
-        below: list[Path] = []
-        for directory in level:
-            with suppress(OSError), os.scandir(directory) as entries:
-                for entry in entries:
-                    left -= 1
-                    if left < 0:
-                        return False
-                    if is_folder(entry):
-                        below.append(Path(entry.path))
-                    elif not _is_hidden(entry.name) and _is_etl(Path(entry.path)):
-                        return True
-        level = below
-    return False
-
-
-def _is_etl(path: Path) -> bool:
-    """Return whether a file belongs to the database, or is an archive with such a file or, if damaged, its name."""
-    if path.suffix.lower() != ".zip":
-        return file_of(path.name) is not None
-    try:
-        if _num_members(path) > _MAX_ENTRIES:
-            return False
-        with zipfile.ZipFile(path) as archive:
-            names = [_split(name)[-1] for name in archive.namelist()]
-    except (*_UNREADABLE_ZIP, OSError):
-        return re.match("ETL[1-9]", path.name, re.IGNORECASE) is not None
-    return any(not _is_hidden(name) and file_of(name) is not None for name in names)
-
-
-def _num_members(path: Path) -> int:
-    """Return the number of members that the end of an archive states, or 0: reading a large directory takes long."""
-    with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - 65_557))
-        _, found, end = file.read().rpartition(b"PK\5\6")
-    return int.from_bytes(end[6:8], "little") if found else 0

@@ -1,11 +1,11 @@
 """Notes on a scan for the user, one sentence each: incomplete copies, and what was skipped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...shared.progress import counted
-from .catalog import SETS
+from .catalog import SETS, why_unrecognized
 from .file_scan import FileScan, Task
-from .places import Found
+from .places import Found, Place, split_path
 
 _SHOWN = 10
 """Largest number of names, or of problems, in a list."""
@@ -20,6 +20,20 @@ def list_names(names: Sequence[str], separator: str = ", ") -> str:
 def list_bad(bad: list[tuple[str, str]]) -> str:
     """Return the first unusable items, one per line; empty if there are none."""
     return "\n  " + list_names([f"{where} {why}" for where, why in bad], "\n  ") if bad else ""
+
+
+def place_notes(files: Mapping[tuple[str, int], list[Place]], places: Mapping[tuple[str, int], Place]) -> list[str]:
+    """Describe files with the name of another set, and files that are read unpacked although an archive has them.
+
+    `files` are all places of each file, by set and number; `places` the chosen ones.
+    """
+    renamed: dict[str, list[str]] = {}
+    for (name, _), place in places.items():
+        if f"ETL{name}" not in split_path(place.name)[-1].upper():
+            renamed.setdefault(name, []).append(place.name)
+    notes = [f"ETL{name} by its content: {list_names(names)}" for name, names in renamed.items()]
+    both = [SETS[name].file_name(number) for name, number in places if len(files[name, number]) > 1]
+    return [*notes, *([f"read unpacked, although an archive has them too: {list_names(both)}"] if both else [])]
 
 
 def incomplete_copies(tasks: list[Task], scans: list[FileScan]) -> list[str]:
@@ -38,9 +52,6 @@ def incomplete_copies(tasks: list[Task], scans: list[FileScan]) -> list[str]:
     return notes
 
 
-_ARCHIVES = (".zip", ".7z", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".rar", ".lzh")
-
-
 def skipped(tasks: list[Task], scans: list[FileScan], found: Found) -> list[str]:
     """Describe skipped dummy records, model images, INFO texts and unrecognized files."""
     notes = []
@@ -52,12 +63,26 @@ def skipped(tasks: list[Task], scans: list[FileScan], found: Found) -> list[str]
     for task, scan in zip(tasks, scans, strict=True):
         if scan.num_models:
             name = task.etl_set.file_name(task.number)
-            notes.append(f"skipped {counted(scan.num_models, 'model image')} at the end of {name}")
-    if found.num_infos:
-        notes.append(f"skipped {counted(found.num_infos, 'INFO text')}")
+            where = f"at the end of {name}" if task.official_count else f"in {name}"
+            notes.append(f"skipped {counted(scan.num_models, 'model image')} {where}")
+    if found.infos:
+        notes.append(f"skipped {counted(len(found.infos), 'INFO text')}")
     if found.unrecognized:
         files = counted(len(found.unrecognized), "unrecognized file")
-        has_archive = any(name.lower().endswith(_ARCHIVES) for name in found.unrecognized)
-        unpack = "; unpack archives other than .zip, and archives in archives" if has_archive else ""
-        notes.append(f"skipped {files}: {list_names(found.unrecognized)}{unpack}")
+        notes.append(f"skipped {files}: {list_names(list(map(_explain, found.unrecognized)), '; ')}")
     return notes
+
+
+def list_left_out(found: Found) -> str:
+    """Return a line for each of the first files of a source that has no file of the database; empty if there are none.
+
+    It lists unusable items, INFO texts and unrecognized files.
+    """
+    infos = [f"{name} is a description without images" for name in found.infos]
+    bad = [f"{where} {why}" for where, why in found.bad]
+    lines = [*bad, *map(_explain, found.unrecognized), *infos]
+    return "\n  " + list_names(lines, "\n  ") if lines else ""
+
+
+def _explain(name: str) -> str:
+    return f"{name} {why_unrecognized(split_path(name)[-1])}"

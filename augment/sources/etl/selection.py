@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 
 from ...errors import EpochbankError
-from .catalog import PRINTED, SAME_HANDWRITING, SETS
+from .catalog import PRINTED, SAME_WRITERS, SETS
 
 
 def choose_sets(named: str | None, available: Collection[str], where: str) -> tuple[list[str], list[str]]:
@@ -23,7 +23,7 @@ def choose_sets(named: str | None, available: Collection[str], where: str) -> tu
     Raises
     ------
     EpochbankError
-        If sets are unknown, unavailable or have the same handwriting, or if there are none.
+        If sets are unknown, unavailable or by the same writers, or if there are none.
     """
     return _default(available, where) if named is None else (_named(named, available, where), [])
 
@@ -31,7 +31,7 @@ def choose_sets(named: str | None, available: Collection[str], where: str) -> tu
 def _default(available: Collection[str], where: str) -> tuple[list[str], list[str]]:
     selected, notes = [], []
     for name in (name for name in SETS if name in available):
-        better, why = SAME_HANDWRITING.get(name, ("", ""))
+        better, why = SAME_WRITERS.get(name, ("", ""))
         if better in available:
             notes.append(f"skipped ETL{name}: {why}; select it with --etl-sets {name}")
         elif name == PRINTED:
@@ -59,10 +59,10 @@ def _named(named: str, available: Collection[str], where: str) -> list[str]:
         selected.add(name)
     if not selected:
         raise EpochbankError(f"--etl-sets {named!r} names no set; {where} has {listed}.", usage=True)
-    for name, (better, why) in SAME_HANDWRITING.items():
+    for name, (better, why) in SAME_WRITERS.items():
         if {name, better} <= selected:
             raise EpochbankError(
-                f"--etl-sets {named}: {why}, so the same handwriting would be in several splits. "
+                f"--etl-sets {named}: {why}, so a writer would be in several splits. "
                 f"Name only one of {better} and {name}.",
                 usage=True,
             )

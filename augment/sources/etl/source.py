@@ -1,27 +1,29 @@
 """The ETL Character Database as a source: selects sets and characters, and reports what it skips."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...errors import EpochbankError
-from ...shared.progress import Progress
+from ...shared.progress import Progress, counted
 from ...shared.workers import on_all_cores
 from ..base import Scan, SourceOptions
 from .archives import Unreadable, check_space, locate, needs_extraction
 from .catalog import SETS, TABLE, EtlSet
-from .characters import GROUPS, jis0201, jis0208, parse_characters, read_table
+from .characters import GROUPS, Decoder, jis0201, jis0208, parse_characters, read_table
 from .collect import ScanCollector
 from .file_scan import FileScan, Task, scan_file
+from .groups import find_groups
+from .identify import FileKey, identify_files
 from .places import Found, Place, find_files
-from .report import incomplete_copies, list_bad, list_names, skipped
+from .report import incomplete_copies, list_bad, list_left_out, list_names, place_notes, skipped
 from .selection import choose_sets
 
 _MAX_TABLE_SIZE = 1 << 20
 """Largest accepted size of `euc_co59.dat` in bytes. The official file has about thirty thousand."""
 
-CharacterOf = Callable[[int], str | None]
+_VERSION = 2
+"""Part of the identity: increased when the same files give other labels, groups or pixels than before."""
 
 
 class EtlSource:
@@ -33,7 +35,7 @@ class EtlSource:
 
     def identity(self) -> Any:
         """Return the path, and the relative path, size and modification time of each file and archive."""
-        return ["etl", str(self.path.resolve()), find_files(self.path).identity(self.path)]
+        return ["etl", _VERSION, str(self.path.resolve()), find_files(self.path).identity(self.path)]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """Read codes and sheets of all selected images with `jobs` processes.
@@ -42,31 +44,38 @@ class EtlSource:
         if the requested sets or characters do not occur, or if the disk has too little space.
         """
         found = find_files(self.path)
-        if not found.files:
+        files = identify_files(found)
+        if not files:
             raise EpochbankError(
-                f"{self.path} holds no file of the ETL Character Database; expected files such as ETL9G_01, or .zip "
-                f"archives of them.{list_bad(found.bad)}{_unrecognized(found)}"
+                f"{self.path} holds no file of the ETL Character Database that can be read; expected files such as "
+                f"ETL9G_01, or .zip archives of them.{list_left_out(found)}"
             )
-        names, notes = choose_sets(self.options.etl_sets, {name for name, _ in found.files}, str(self.path))
-        places = {key: _choose_place(key, found.files[key], notes) for key in sorted(found.files) if key[0] in names}
+        names, notes = choose_sets(self.options.etl_sets, {name for name, _ in files}, str(self.path))
+        places = {key: _choose_place(key, files[key]) for key in sorted(files) if key[0] in names}
+        notes += place_notes(files, places)
         decoders = {name: _decoder(SETS[name], found, workspace) for name in names}
         check_space(places.values(), workspace)
         tasks = [
             Task(SETS[name], number, place, workspace / f"{name}-{number}") for (name, number), place in places.items()
         ]
         scans = _scan_files(tasks, jobs)
+        groups, form_notes = find_groups(tasks, scans)
         collector = ScanCollector(self.wanted, found.bad)
-        for task, file_scan in zip(tasks, scans, strict=True):
-            collector.add(task, file_scan, decoders[task.etl_set.name])
-        notes += incomplete_copies(tasks, scans) + skipped(tasks, scans, found) + self._character_notes(collector)
+        for task, file_scan, file_groups in zip(tasks, scans, groups, strict=True):
+            collector.add(task, file_scan, file_groups, decoders[task.etl_set.name])
+        notes += incomplete_copies(tasks, scans) + form_notes + skipped(tasks, scans, found)
+        notes += self._character_notes(collector)
         scan = collector.scan(workspace, notes)
         if not len(scan.labels):
             raise EpochbankError(self._no_images(scan))
         return scan
 
     def _character_notes(self, collector: ScanCollector) -> list[str]:
-        """Describe the images that `--characters` skips, and the characters in it that do not occur."""
-        notes = []
+        """Describe images without a character, and what `--characters` skips and does not find."""
+        notes = [
+            f"skipped {counted(count, 'image')} of {name} {what}"
+            for (name, what), count in collector.num_unlabeled.items()
+        ]
         if collector.num_unwanted:
             notes.append(f"skipped {collector.num_unwanted:,} images of characters that --characters does not select")
         absent = sorted(self.wanted.characters - collector.found)
@@ -83,20 +92,14 @@ class EtlSource:
         )
 
 
-def _unrecognized(found: Found) -> str:
-    return f"\nUnrecognized files: {list_names(found.unrecognized)}." if found.unrecognized else ""
-
-
-def _choose_place(key: tuple[str, int], places: list[Place], notes: list[str]) -> Place:
+def _choose_place(key: FileKey, places: list[Place]) -> Place:
     """Choose where to read a file, preferably unpacked. Raises `EpochbankError` if the choice is ambiguous."""
-    name = SETS[key[0]].file_name(key[1])
     unpacked = [place for place in places if place.member is None]
     if len(unpacked or places) > 1:
         listed = " and ".join(place.name for place in unpacked or places)
-        raise EpochbankError(f"{name} exists more than once: {listed}. Remove all but one of them.")
-    if len(places) > 1:
-        archived = list_names([place.name for place in places if place.member is not None])
-        notes.append(f"{name} is read from {unpacked[0].name}, not from {archived}")
+        raise EpochbankError(
+            f"{SETS[key[0]].file_name(key[1])} exists more than once: {listed}. Remove all but one of them."
+        )
     return (unpacked or places)[0]
 
 
@@ -111,12 +114,12 @@ def _scan_files(tasks: list[Task], jobs: int) -> list[FileScan]:
     return [results[number] for number in range(len(tasks))]
 
 
-def _decoder(etl_set: EtlSet, found: Found, workspace: Path) -> CharacterOf:
-    """Return the function from codes to characters. Raises `EpochbankError` if the table of a set is missing."""
+def _decoder(etl_set: EtlSet, found: Found, workspace: Path) -> Decoder:
+    """Return the decoder of a set. Raises `EpochbankError` if the table of a set is missing."""
     if etl_set.code == "jis0208":
-        return jis0208
+        return Decoder(jis0208)
     if etl_set.code == "jis0201":
-        return partial(jis0201, hiragana=etl_set.hiragana)
+        return Decoder(partial(jis0201, hiragana=etl_set.hiragana), etl_set.unlabeled)
     contents: dict[bytes, str] = {}
     for place in found.tables:
         contents.setdefault(_read_whole(place, workspace), place.name)
@@ -127,7 +130,7 @@ def _decoder(etl_set: EtlSet, found: Found, workspace: Path) -> CharacterOf:
             f"codes to characters. Put it into the directory or the archive, or omit {etl_set.name} from --etl-sets."
         )
     ((content, name),) = contents.items()
-    return read_table(content, name).get
+    return read_table(content, name)
 
 
 def _read_whole(place: Place, workspace: Path) -> bytes:
