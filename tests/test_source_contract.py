@@ -148,10 +148,9 @@ def idx_sample(count: int, *, suffix: str = "", prefix: str = "") -> Sample:
 def etl_sample(count: int) -> Sample:
     root, half = Path("etl"), count // 2
     root.mkdir()
-    labels, groups = (
-        ["亜唖"[k % 2] for k in range(count)],
-        [f"ETL9B_1 sheets {k % 3 * 20 + 1} to {k % 3 * 20 + 20}" for k in range(count)],
-    )
+    labels = ["亜唖"[k % 2] for k in range(count)]
+    sheets = [f"sheets {k % 3 * 20 + 1} to {k % 3 * 20 + 20}" for k in range(count)]
+    groups = [f"ETL9B_{1 if k < half else 2} {name}" for k, name in enumerate(sheets)]
     images = np.array([etl_writer.glyph(k, 63, 64, 2) for k in range(12)], np.uint8)
     records = [
         etl_writer.record_9b(image, code=etl_writer.jis0208(labels[k]), sheet=20 * (k % 3) + 1)

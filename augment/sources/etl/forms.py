@@ -43,15 +43,12 @@ def forms_by_character(
 ) -> list[FormNumbers]:
     """Return the forms of the files of a set that holds one character of all forms, then the next.
 
-    `codes` and `sheets` are uint (n,) for each file. `is_complete` says whether all have their official number of
-    images. A form has the same position among the images of each character.
+    `codes` and `sheets` are uint (n,) for each file. A form has the same position among the images of each character,
+    if none is missing: `is_complete` says whether all files have their official number of images.
     """
     position = [_position_in_run(of_file) for of_file in codes]
-    by_sheet = [_by_sheet(of_file, forms) for of_file in sheets]
-    regular = all(np.array_equal(each, np.arange(len(each)) % forms.count) for each in position)
-    pairs = np.unique(np.stack([np.concatenate(position), np.concatenate(by_sheet)]), axis=1)
-    agree = (is_complete and regular) or len(np.unique(pairs[0])) == pairs.shape[1]
-    return [FormNumbers(each, agree) for each in (position if agree else by_sheet)]
+    agree = is_complete and all(np.array_equal(each, np.arange(len(each)) % forms.count) for each in position)
+    return [FormNumbers(each, agree) for each in (position if agree else [_by_sheet(each, forms) for each in sheets])]
 
 
 def _by_sheet(sheets: np.ndarray, forms: Forms) -> np.ndarray:

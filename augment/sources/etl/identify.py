@@ -63,7 +63,7 @@ def identify(named: str, place: Place) -> str:
         start = read_start(place, _SAMPLED * SETS["9G"].type.size)
     gray = named if named in _GRAY else f"{named[0]}G"
     # Of equals, `max` returns the first.
-    found = max(dict.fromkeys((named, "8B", "9B", gray)), key=lambda name: _share_of_valid_codes(start, name))
+    found = max(dict.fromkeys((named, "8B", "9B", gray)), key=lambda name: _valid_codes(start, name))
     return _which_gray(_records(start, found), found) if found in _GRAY else found
 
 
@@ -74,9 +74,11 @@ def _records(start: bytes, name: str) -> np.ndarray:
     return np.frombuffer(start, np.uint8, count * size).reshape(count, size)[first:]
 
 
-def _share_of_valid_codes(start: bytes, name: str) -> float:
+def _valid_codes(start: bytes, name: str) -> tuple[float, int]:
+    """Return the share and number of valid codes, if the records are those of set `name`."""
     codes = values(_records(start, name), SETS[name].type.fields["code"]).tolist()
-    return sum(jis0208(code) is not None for code in codes) / max(1, len(codes))
+    valid = sum(jis0208(code) is not None for code in codes)
+    return valid / max(1, len(codes)), valid
 
 
 def _which_gray(records: np.ndarray, named: str) -> str:

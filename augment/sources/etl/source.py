@@ -85,7 +85,8 @@ class EtlSource:
 
     def _no_images(self, scan: Scan) -> str:
         if self.options.characters is None:
-            return f"{self.path} holds no image that can be used.{list_bad(scan.bad)}"
+            left_out = "".join(f"\n  {note}" for note in scan.notes if note.startswith("skipped"))
+            return f"{self.path} holds no image that can be used.{list_bad(scan.bad)}{left_out}"
         return (
             f"{self.path} has no image of --characters {self.options.characters}; expected {', '.join(GROUPS)}, all, "
             f"or characters that occur in the selected sets.{list_bad(scan.bad)}"
