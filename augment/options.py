@@ -71,6 +71,36 @@ source_options = _options(
         "whole match.",
     ),
     click.option(
+        "--label-pattern", metavar="REGEX",
+        help="Regular expression that finds an image's class in its path, instead of the name of its folder.",
+    ),
+    click.option(
+        "--path-template", metavar="TEMPLATE",
+        help="Paths of the images of a list, made from its columns: images/{id}.jpg.",
+    ),
+    click.option(
+        "--class-names", type=click.Path(), metavar="FILE",
+        help="Names of integer labels: a text file with one name per line, a JSON list or object, or a CSV file.",
+    ),
+    click.option(
+        "--images-key", metavar="NAME", help="Array, dataset or column of the images.  [default: the usual names]"
+    ),
+    click.option(
+        "--labels-key", metavar="NAME", help="Array, dataset or column of the labels.  [default: the usual names]"
+    ),
+    click.option(
+        "--layout", type=click.Choice(["auto", "nhwc", "nchw", "hwcn", "flat"]), default="auto",
+        help="Order of the axes of an array of images. `flat` has the pixels of an image in a row.",
+    ),
+    click.option(
+        "--value-range", default="auto", metavar="MAX|MIN:MAX",
+        help="Pixel values that become black and white, such as 1, 4095 or -1:1. `auto` decides by the values.",
+    ),
+    click.option(
+        "--name-encoding", metavar="NAME",
+        help="Encoding of names in a .zip that are not in UTF-8, such as cp932 or gbk.  [default: guessed]",
+    ),
+    click.option(
         "--split", type=click.Choice(["source", "fractions"]), default="source",
         help="`source` uses the splits that the source defines (folders train/ and test/, a column `split`); "
         "`fractions` ignores them.",
@@ -91,7 +121,18 @@ import_options = _options(
         "--size", type=Size(), metavar="HxW",
         help="Image size in pixels.  [default: the common size of arrays, IDX files or Python items, else 64x64]",
     ),
-    click.option("--limit", type=click.IntRange(1), help="Import only this many images, evenly spaced."),
+    click.option(
+        "--fit", type=click.Choice(["pad", "crop", "stretch"]), default="pad",
+        help="How an image of another shape fills the frame: `pad` adds background, `crop` cuts off what is outside, "
+        "`stretch` changes the aspect ratio.",
+    ),
+    click.option(
+        "--pad-color", metavar="COLOR",
+        help="Color of the background that `--fit pad` adds: a name or #rrggbb.  [default: the median of the border]",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(1), help="Import only this many images, the same share of every class."
+    ),
     click.option(
         "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
         help="Invert images. `auto` inverts gray images if most of the sampled ones have a light background.",

@@ -85,7 +85,9 @@ def main(only: tuple[str, ...], rounds: int, share: float) -> None:
                 click.echo(
                     f"{'':4}two workers {rate:,.0f} images/s, {statistics.median(ratios):.2f} times one ({shown})"
                 )
-            first, worker = peak_memory([sys.executable, "-m", "epochbank.augment", *_arguments(f"{height}x{width}", 2)], folder)
+            first, worker = peak_memory(
+                [sys.executable, "-m", "epochbank.augment", *_arguments(f"{height}x{width}", 2)], folder
+            )
             workers = f"; largest worker {worker[0]:.0f} MB ({worker[1]:.0f} MB)" if worker else ""
             click.echo(
                 f"{'':4}peak anonymous memory (and mapped files): "

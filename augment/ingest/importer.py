@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,15 +42,31 @@ class ImportOptions:
     """(H, W); None for the size of the source's images if they share one, else 64 x 64."""
     invert: Literal["auto", "yes", "no"] = "auto"
     color: Literal["auto", "gray", "rgb"] = "auto"
+    fit: Literal["pad", "crop", "stretch"] = "pad"
+    """How an image of another shape fills the frame."""
+    pad_color: str | None = None
+    """Color of the background that `pad` adds; None for the median of the image's border."""
     limit: int | None = None
-    """Number of images to import, evenly spaced over the source; None for all."""
+    """Number of images to import, the same share of every class; None for all."""
     on_bad: Literal["refuse", "skip"] = "refuse"
     source: SourceOptions = field(default_factory=SourceOptions)
 
     def settings(self) -> dict:
         """Return the options as JSON values, under the keys that the names of source files are computed from."""
         gray = {"gray": "grey"}.get(self.color, self.color)
-        return {**rename_keys(asdict(self), {"color": "colour"}), "colour": gray}
+        settings = {**rename_keys(asdict(self), {"color": "colour"}), "colour": gray}
+        # Options that are younger than format 2 count only if they are given, so that source files are found again.
+        settings["source"] = _without_defaults(settings["source"], SourceOptions(), _FIRST_SOURCE_OPTIONS)
+        return _without_defaults(settings, ImportOptions(), _FIRST_OPTIONS)
+
+
+_FIRST_OPTIONS = {"size", "invert", "colour", "limit", "on_bad", "source"}
+_FIRST_SOURCE_OPTIONS = {"group_pattern", "etl_sets", "characters", "split"}
+
+
+def _without_defaults(settings: dict, defaults: Any, kept: set[str]) -> dict:
+    """Return `settings` without those that equal the default, except for the names in `kept`."""
+    return {name: value for name, value in settings.items() if name in kept or value != getattr(defaults, name)}
 
 
 def import_source(

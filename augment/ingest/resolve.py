@@ -73,7 +73,7 @@ def _checked_source_file(path: Path, options: ImportOptions) -> Path:
     if harmless != ImportOptions():
         raise EpochbankError(
             f"{path} is a source file of {source.num_images:,} images of {source.shape[0]} x {source.shape[1]}, but "
-            "--size, --limit, --invert, --color, --group-pattern, --etl-sets and --characters apply when a source is "
+            "the options that select and prepare images, such as --size, --limit and --invert, apply when a source is "
             "imported. Omit them, or name the original source.",
             usage=True,
         )

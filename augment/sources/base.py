@@ -24,6 +24,22 @@ class SourceOptions:
     """Groups of characters, such as `kanji,hiragana`, or the characters themselves."""
     split: Literal["source", "fractions"] = "source"
     """`source` uses the splits that the source defines (folders, a CSV column); `fractions` ignores them."""
+    label_pattern: str | None = None
+    """A regular expression that finds the class in a path."""
+    path_template: str | None = None
+    """Path of an image in a list, made from its columns: `images/{id}.jpg`."""
+    class_names: str | None = None
+    """Path of a file with the names of integer labels."""
+    images_key: str | None = None
+    """Name of the array, dataset or column of images; None for the usual names."""
+    labels_key: str | None = None
+    """Name of the array, dataset or column of labels; None for the usual names."""
+    layout: Literal["auto", "nhwc", "nchw", "hwcn", "flat"] = "auto"
+    """Order of the axes of an array of images; `flat` has the pixels of an image in a row."""
+    value_range: str = "auto"
+    """Pixel values that become 0 and 255: `255` for 0 to 255, `-1:1` for -1 to 1; `auto` decides by the values."""
+    name_encoding: str | None = None
+    """Encoding of names in a .zip archive that are not in UTF-8, such as `cp932`."""
 
 
 SPLIT_NAMES = {

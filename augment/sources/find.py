@@ -33,14 +33,18 @@ class Kind(NamedTuple):
     """Fields of `SourceOptions` that the kind supports."""
 
 
+_ARRAYS = frozenset({"split", "class_names", "images_key", "labels_key", "layout", "value_range"})
+_FILES = frozenset({"group_pattern", "label_pattern", "split", "value_range"})
+_LISTS = frozenset({"split", "class_names", "images_key", "labels_key", "path_template", "value_range"})
+
 KINDS = {
-    "npz": Kind(NpzSource, "file", frozenset({"split"})),
-    "hdf5": Kind(Hdf5Source, "file", frozenset({"split"})),
-    "folder": Kind(FolderSource, "folder", frozenset({"group_pattern", "split"})),
-    "zip": Kind(ZipSource, "file", frozenset({"group_pattern", "split"})),
-    "csv": Kind(CsvSource, "file", frozenset({"split"})),
+    "npz": Kind(NpzSource, "file", _ARRAYS),
+    "hdf5": Kind(Hdf5Source, "file", _ARRAYS),
+    "folder": Kind(FolderSource, "folder", _FILES),
+    "zip": Kind(ZipSource, "file", _FILES | {"name_encoding"}),
+    "csv": Kind(CsvSource, "file", _LISTS),
     "etl": Kind(EtlSource, "either", frozenset({"etl_sets", "characters"})),
-    "idx": Kind(IdxSource, "prefix", frozenset({"split"})),
+    "idx": Kind(IdxSource, "prefix", frozenset({"split", "class_names"})),
 }
 _SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "zip", ".csv": "csv", ".tsv": "csv"}
 _PYTHON = "python:"
@@ -117,6 +121,14 @@ def _kind_of(path: Path) -> str:
 
 _OPTIONS = {
     "group_pattern": ("--group-pattern", "folders and .zip archives, whose images have paths"),
+    "label_pattern": ("--label-pattern", "folders and .zip archives, whose images have paths"),
+    "path_template": ("--path-template", "lists"),
+    "class_names": ("--class-names", "arrays, lists and IDX files"),
+    "images_key": ("--images-key", "arrays and lists"),
+    "labels_key": ("--labels-key", "arrays and lists"),
+    "layout": ("--layout", "arrays"),
+    "value_range": ("--value-range", "arrays, lists, folders and .zip archives"),
+    "name_encoding": ("--name-encoding", ".zip archives"),
     "etl_sets": ("--etl-sets", "files of the ETL Character Database"),
     "characters": ("--characters", "files of the ETL Character Database"),
     "split": ("--split fractions", "sources that can define splits"),

@@ -38,6 +38,22 @@ class SourceKeywords(TypedDict, total=False):
     """Characters of ETL files, such as "kanji,hiragana"."""
     split: Literal["source", "fractions"]
     """Use the splits that the source defines, or split by fractions."""
+    label_pattern: str | None
+    """Regular expression that finds an image's class in its path, instead of the name of its folder."""
+    path_template: str | None
+    """Paths of the images of a list, made from its columns: "images/{id}.jpg"."""
+    class_names: str | None
+    """File with the names of integer labels."""
+    images_key: str | None
+    """Array, dataset or column of the images; None for the usual names."""
+    labels_key: str | None
+    """Array, dataset or column of the labels; None for the usual names."""
+    layout: Literal["auto", "nhwc", "nchw", "hwcn", "flat"]
+    """Order of the axes of an array of images."""
+    value_range: str
+    """Pixel values that become 0 and 255, such as "1", "4095" or "-1:1"; "auto" decides by the values."""
+    name_encoding: str | None
+    """Encoding of names in a .zip that are not in UTF-8, such as "cp932"; None to guess."""
 
 
 class ImportKeywords(SourceKeywords, total=False):
@@ -45,8 +61,12 @@ class ImportKeywords(SourceKeywords, total=False):
 
     size: tuple[int, int] | None
     """(H, W) in pixels; None for the common size of arrays, IDX files or Python items, else 64 x 64."""
+    fit: Literal["pad", "crop", "stretch"]
+    """How an image of another shape fills the frame."""
+    pad_color: str | None
+    """Color of the background that `fit="pad"` adds; None for the median of the image's border."""
     limit: int | None
-    """Import only this many images, evenly spaced."""
+    """Import only this many images, the same share of every class."""
     invert: Literal["auto", "yes", "no"]
     color: Literal["auto", "gray", "rgb"]
     on_bad: Literal["refuse", "skip"]
