@@ -4,6 +4,7 @@ Forms have 6 characters on 2 sheets instead of 3,036 on 20, and files are as sma
 """
 
 import dataclasses
+import os
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import etl_writer as write
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
+from epochbank.augment.ingest.importer import ImportOptions
 from epochbank.augment.sources.etl import EtlSource
 from epochbank.augment.sources.etl.catalog import SETS, Forms
 from epochbank.augment.sources.etl.forms import forms_by_character, forms_of_file
@@ -50,11 +52,11 @@ FORMS_PER_FILE = 4
 @pytest.fixture
 def mini(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the forms of ETL8 and ETL9 small: two in a file of ETL8G, four in one of ETL9."""
-    for name, counts in (("8G", (12,) * 32 + (0,)), ("9G", (24,) * 50), ("9B", (24,) * 5)):
-        forms = dataclasses.replace(FORM, count=len(counts) * counts[0] // FORM.characters)
-        monkeypatch.setitem(SETS, name, dataclasses.replace(SETS[name], counts=counts, forms=forms))
+    for name, counts, models in (("8G", (12,) * 32 + (0,), {33: 6}), ("9G", (24,) * 50, {}), ("9B", (24,) * 5, {5: 6})):
+        forms = dataclasses.replace(FORM, count=sum(counts) // FORM.characters)
+        monkeypatch.setitem(SETS, name, dataclasses.replace(SETS[name], counts=counts, models=models, forms=forms))
     forms = dataclasses.replace(FORM, by_character=True)
-    monkeypatch.setitem(SETS, "8B", dataclasses.replace(SETS["8B"], counts=(16, 16, 16), forms=forms))
+    monkeypatch.setitem(SETS, "8B", dataclasses.replace(SETS["8B"], counts=(16, 16, 16), models={3: 6}, forms=forms))
 
 
 def form_major(first_form: int, num_forms: int, restart: int | None, characters: str) -> list[tuple[str, int]]:
@@ -275,6 +277,34 @@ def test_the_first_character_decides_if_corners_are_blank(tmp_path: Path, mini: 
     np.testing.assert_array_equal(pixels_of(scan)[0], blank * 17)
 
 
+def test_constant_bytes_beside_the_image_do_not_decide(tmp_path: Path, mini: None) -> None:
+    """Bytes without a meaning that differ from each other, but not between records, are not taken for pixels."""
+    blank = np.zeros((127, 128), np.uint8)
+    blank[40:80, 40:80] = 9
+    for name, make, first, filler in (
+        ("ETL8G_01", write.record_8g, "愛", slice(8188, 8199)),
+        ("ETL9_01", write.record_9g, "亜", slice(30, 64)),
+        ("ETL9G_01", write.record_9g, "愛", slice(30, 64)),
+    ):
+        records = np.frombuffer(make(blank, code=write.jis0208(first), sheet=1) * 5, np.uint8).reshape(5, -1).copy()
+        records[:, filler] = np.arange(filler.stop - filler.start) + 65
+        scan = scan_of(write_files(tmp_path / name, **{name: records.tobytes()}), tmp_path)
+        np.testing.assert_array_equal(pixels_of(scan)[0], blank * 17)
+
+
+@pytest.mark.parametrize("content", ["noise", "cut", "gzip"])
+def test_a_damaged_file_stays_what_its_name_says(tmp_path: Path, mini: None, content: str) -> None:
+    """Content that is no set at all is reported as damage of the named file, and never silently another set."""
+    noise = np.random.default_rng(0).integers(0, 256, 81_990, np.uint8).tobytes()
+    data = {"noise": noise, "cut": wide_file("9G", [("亜", 1)])[:8000], "gzip": b"\x1f\x8b" + noise[:20_000]}[content]
+    root = write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", form_major(0, 4, 4, KANJI)), ETL9G_02=data)
+    scan = scan_of(root, tmp_path)
+    assert len(scan.labels) >= 24
+    assert scan.bad
+    assert all(where.startswith("ETL9G_02") for where, _ in scan.bad)
+    assert not [note for note in scan.notes if "ETL8B" in note or "ETL9B" in note]
+
+
 def test_a_number_that_the_true_set_lacks_is_refused(tmp_path: Path, mini: None) -> None:
     """ETL8G under a name that cannot be one of its files is refused with its true set."""
     root = write_files(
@@ -365,6 +395,41 @@ def test_official_numbers_of_forms() -> None:
             assert [images % characters for images in SETS[name].counts] == [0] * len(SETS[name].counts)
 
 
+@pytest.mark.parametrize("lost", [3, 5, 6, 10])
+def test_models_are_no_samples_if_records_are_missing_before_them(tmp_path: Path, mini: None, lost: int) -> None:
+    """Models at the end of ETL9B_5 and ETL8B2C3 are recognized although the file has fewer records than it should."""
+    models = [(character, 99) for character in KANA]
+    images = form_major(0, 4, None, KANA)
+    write_files(tmp_path / "9", ETL9B_5=wide_file("9B", images[:7] + images[7 + lost :] + models))
+    by_character = [(character, 2 * form + 1) for character in KANA[:2] for form in range(8)]
+    write_files(tmp_path / "8", ETL8B2C3=wide_file("8B", by_character[:3] + by_character[3 + lost :] + models))
+    for name, stem, count in (("9", "ETL9B_5", 24), ("8", "ETL8B2C3", 16)):
+        scan = scan_of(tmp_path / name, tmp_path)
+        if name == "9" and lost == 6:  # A whole form less: the same number of records as without models.
+            assert "ETL9B_5 holds 0 of 6 model images" in scan.notes
+            continue
+        assert len(scan.labels) == count - lost
+        assert f"{stem} holds {count - lost} of {count} records" in scan.notes
+        assert f"skipped 6 model images at the end of {stem}" in scan.notes
+
+
+@pytest.mark.parametrize("missing", [1, 4, 6, 9])
+def test_a_file_cut_off_among_its_models_has_fewer_models(tmp_path: Path, mini: None, missing: int) -> None:
+    """A file that ends early lacks models first, then images."""
+    images = form_major(0, 4, None, KANA) + [(character, 99) for character in KANA]
+    scan = scan_of(write_files(tmp_path / "etl", ETL9B_5=wide_file("9B", images[:-missing])), tmp_path)
+    assert len(scan.labels) == min(24, 30 - missing)
+    assert f"ETL9B_5 holds {max(0, 6 - missing)} of 6 model images" in scan.notes
+
+
+def test_a_single_wrong_sheet_number_does_not_divide_a_form(tmp_path: Path, mini: None) -> None:
+    """In a cut-off file whose characters repeat as forms do, the position counts, not the sheet."""
+    images = form_major(0, 4, 1, KANJI)[:-2]
+    images[8] = (images[8][0], 999)
+    scan = scan_of(write_files(tmp_path / "etl", ETL9G_07=wide_file("9G", images)), tmp_path)
+    assert groups_of(scan) == [f"ETL9G_07 form {number // 6 + 1}" for number in range(22)]
+
+
 # Messages
 
 
@@ -383,7 +448,7 @@ def test_a_directory_that_is_not_understood_says_what_was_left_out(
         assert "holds no file of the ETL Character Database that can be read" in result.output
         assert "folder per class" not in result.output
         for line in ("ETL9INFO is a description without images", "ETL9G/ETL9G_01.Z is packed",
-                     "ETL9G/ETL9G_02 (1) is named as the second copy of a download; rename it to ETL9G_02",
+                     "ETL9G/ETL9G_02 (1) is named as the second copy of a download; remove it, or rename it",
                      "ETL9G/first is not a name of the database", "ETL7/ETL7_1 is of ETL7L or ETL7S",
                      "ETL12_01 is not a name", "ETL6.zip/inner.zip is an archive in an archive"):  # fmt: skip
             assert line in result.output
@@ -408,6 +473,49 @@ def test_images_with_names_of_the_database_stay_images(tmp_path: Path) -> None:
     assert isinstance(open_source(str(tmp_path / "images")), FolderSource)
     assert isinstance(open_source(str(write_zip(tmp_path / "ETL9G.zip", **{"a/1.png": b"x"}))), ZipSource)
     assert isinstance(open_source(str(write_files(tmp_path / "etlx", **{"a/notes": b"x"}))), FolderSource)
+
+
+def test_other_kinds_with_similar_names_stay_what_they_are(tmp_path: Path) -> None:
+    """IDX files, deep folders of images and images of rare formats are not taken for the database."""
+    idx = write_files(tmp_path / "idx", **{"etl9b-train-images-idx3-ubyte": b"x", "ETL9INFO": b"x"})
+    assert not isinstance(open_source(str(idx)), EtlSource)
+    deep = write_files(tmp_path / "deep", **{"ETL9G/a/b/c/d/亜/0.png": b"x", "ETL9G/LICENSE": b"x"})
+    assert isinstance(open_source(str(deep)), FolderSource)
+    rare = write_files(tmp_path / "rare", **{"a/0.ppm": b"x", "ETL9INFO": b"x"})
+    assert isinstance(open_source(str(rare)), FolderSource)
+    assert isinstance(open_source(str(write_files(tmp_path / "far", **{"a/b/c/d/e/f/ETL9G_01": b"x"}))), EtlSource)
+
+
+def test_names_that_are_not_utf8_are_printed_as_escapes(tmp_path: Path, mini: None) -> None:
+    """A folder named in another encoding is read, and its name is stored as text."""
+    root = tmp_path / "etl"
+    folder = os.fsencode(root) + b"/\x83\x65"
+    os.makedirs(folder)  # noqa: PTH103  a name in bytes
+    with open(folder + b"/ETL9G_01", "wb") as file:
+        file.write(wide_file("9G", form_major(0, 4, 4, KANJI)))
+    with open(folder + b"/ETL9G_\x83", "wb") as file:
+        file.write(b"x")
+    imported = import_to(tmp_path / "a.h5", root)
+    assert imported.origin(0) == "\\x83e/ETL9G_01, record 0"
+    assert any("ETL9G_\\x83" in note for note in imported.notes)
+
+
+def test_a_pipe_with_the_name_of_a_file_is_ignored(tmp_path: Path, mini: None) -> None:
+    """Reading a pipe would wait for ever."""
+    root = write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", form_major(0, 4, 4, KANJI)))
+    os.mkfifo(root / "ETL9G_02")
+    assert len(scan_of(root, tmp_path).labels) == 24
+
+
+def test_light_images_of_the_database_are_not_inverted(tmp_path: Path, mini: None) -> None:
+    """High values are ink in this format, even if most of an image's border is ink."""
+    image = np.full((127, 128), 15, np.uint8)
+    image[40:60, 40:60] = 0
+    records = b"".join(write.record_9g(image, code=write.jis0208(kanji), sheet=1) for kanji in KANJI)
+    root = write_files(tmp_path / "etl", ETL9G_01=records)
+    imported = import_to(tmp_path / "a.h5", root, ImportOptions(size=(127, 128)))
+    assert "not inverted (the background is dark in this format)" in imported.decided
+    np.testing.assert_array_equal(imported.read(np.arange(1))[0, :, :, 0], image * 17)
 
 
 def test_too_few_forms_are_refused_before_the_import(

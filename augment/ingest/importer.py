@@ -185,16 +185,19 @@ def decide(scan: Scan, indices: np.ndarray, options: ImportOptions) -> tuple[Pre
     sample = indices[evenly_spaced(len(indices), SAMPLE)]
     sampled = examine(usable_images(scan.reader.read(sample)))
     channels = {"gray": 1, "rgb": 3, "auto": scan.channels or (3 if sampled.color else 1)}[options.color]
-    invert = options.invert == "yes" or (
-        options.invert == "auto" and channels == 1 and 2 * sampled.light > sampled.num_images
-    )
+    is_light = 2 * sampled.light > sampled.num_images if scan.light is None else scan.light
+    invert = options.invert == "yes" or (options.invert == "auto" and channels == 1 and is_light)
     height, width = options.size or scan.size or DEFAULT_SIZE
     preprocessing = Preprocessing(height, width, channels, invert)
-    return preprocessing, _decision(preprocessing, sampled, options)
+    return preprocessing, _decision(preprocessing, sampled, options, scan.light)
 
 
-def _decision(preprocessing: Preprocessing, sampled: SampleStatistics, options: ImportOptions) -> str:
+def _decision(
+    preprocessing: Preprocessing, sampled: SampleStatistics, options: ImportOptions, light: bool | None
+) -> str:
     reason = f"the background is light in {sampled.light} of {sampled.num_images} sampled images"
+    if light is not None:
+        reason = f"the background is {'light' if light else 'dark'} in this format"
     if options.invert != "auto":
         reason = f"--invert {options.invert}"
     elif preprocessing.channels == 3:

@@ -83,6 +83,8 @@ class Scan:
     """1 or 3 if the source determines it; None if a sample of images decides."""
     splits: np.ndarray | None = None
     """int8 (N,): index into `SPLITS`, or -1 for an image without a split; None if the source defines no splits."""
+    light: bool | None = None
+    """Whether the images have dark ink on a light background, if the format says so; None if a sample decides."""
     bad: list[tuple[str, str]] = field(default_factory=list)
     """Unusable items that are not among the N images: (origin, reason)."""
     notes: list[str] = field(default_factory=list)

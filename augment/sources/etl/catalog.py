@@ -115,7 +115,10 @@ _RENAMED = {"8": "8B", "9": "8G", "10": "9B", "11": "9G"}
 
 _MOST_FILES = max(len(etl_set.counts) for etl_set in SETS.values())
 
-_IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".pgm", ".pbm", ".webp"}
+_IMAGES = {
+    ".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".gif", ".bmp", ".tif", ".tiff", ".pgm", ".pbm", ".ppm", ".pnm", ".tga",
+    ".webp", ".avif",
+}  # fmt: skip
 _PACKED = {
     ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".z", ".7z", ".rar", ".lzh", ".lha", ".part", ".crdownload",
     ".download",
@@ -173,7 +176,7 @@ def why_unrecognized(name: str) -> str:
         return "is an archive in an archive; unpack it"
     original = re.sub(r" ?\([0-9]+\)", "", name)
     if original != name and file_of(original):
-        return f"is named as the second copy of a download; rename it to {original}"
+        return f"is named as the second copy of a download; remove it, or rename it to {original} if that is missing"
     if re.fullmatch("ETL7[-_ ]?[0-9]+", name, re.IGNORECASE):
         return "is of ETL7L or ETL7S, which only its official name tells: ETL7LC_1, ETL7LC_2, ETL7SC_1 or ETL7SC_2"
     return "is not a name of the database"

@@ -89,6 +89,7 @@ class ScanCollector:
             groups=np.concatenate(self._groups),
             group_names=list(self._group_numbers),
             channels=1,
+            light=False,
             bad=self.bad,
             notes=notes,
         )

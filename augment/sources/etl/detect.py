@@ -6,13 +6,13 @@ from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 
+from ..idx_files import is_idx
 from ..tree import is_folder
 from .catalog import file_of, has_etl_prefix, is_foreign, is_image, is_info, is_packed
 from .places import UNREADABLE_ZIP, is_hidden, split_path
 
 _MAX_ENTRIES = 2000
-_MAX_LEVELS = 4
-"""Number of entries, and of levels, that are checked in a directory."""
+"""Number of entries that are checked in a directory and below it."""
 
 
 class _Evidence(Enum):
@@ -30,13 +30,13 @@ def holds_etl(path: Path) -> bool:
     """Return whether `path` has files of the database, by name. Fast even for folders of millions of images.
 
     Names that only begin like those of the database, such as `ETL9INFO` and `ETL9G_01.Z`, count if there are no images:
-    the scan then says why they are not read. Checks the first entries of a directory and of its top levels. Ignores
-    what cannot be read.
+    the scan then says why they are not read. Checks the first 2,000 entries, level by level. Ignores what cannot be
+    read.
     """
     if not path.is_dir():
         return _evidence(path, False) in (_Evidence.OFFICIAL, _Evidence.SIMILAR)
     left, level, found = _MAX_ENTRIES, [(path, False)], set[_Evidence]()
-    for _ in range(_MAX_LEVELS):
+    while level:
         below: list[tuple[Path, bool]] = []
         for directory, is_inside in level:
             with suppress(OSError), os.scandir(directory) as entries:
@@ -80,7 +80,7 @@ def _evidence(path: Path, is_inside: bool) -> _Evidence:
 def _evidence_of_name(name: str, is_inside: bool) -> _Evidence:
     if file_of(name) is not None:
         return _Evidence.OFFICIAL
-    if is_image(name):
+    if is_image(name) or is_idx(Path(name)):
         return _Evidence.IMAGE
     may_hold_images = not is_foreign(name) or is_packed(name) or name.lower().endswith(".zip")
     if is_info(name) or (may_hold_images and (is_inside or has_etl_prefix(name))):

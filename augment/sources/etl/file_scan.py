@@ -8,6 +8,7 @@ import numpy as np
 
 from .archives import Unreadable, locate
 from .catalog import EtlSet
+from .forms import count_models
 from .places import Place
 from .records import RecordType, values
 
@@ -98,19 +99,18 @@ def _read_columns(task: Task, scan: FileScan) -> tuple[np.ndarray, np.ndarray]:
     """Return code (uint16) and sheet (number, or text) of each image. Sets `first` and `num_models` of `scan`."""
     kind, num_records = task.etl_set.type, task.place.size // task.etl_set.type.size
     scan.first = min(task.etl_set.dummies, num_records)
-    stop = num_records
-    if task.number in task.etl_set.models:
-        stop = min(num_records, scan.first + task.official_count)
-        scan.num_models = num_records - stop
     codes, sheets = [np.zeros(0, np.uint16)], []
-    for window in _windows(scan.path, scan.offset, kind, scan.first, stop):
+    for window in _windows(scan.path, scan.offset, kind, scan.first, num_records):
         codes.append(values(window, kind.fields["code"]).astype(np.uint16))
         if "sheet" in kind.fields:
             sheets.append(values(window, kind.fields["sheet"]))
         else:
             style, font = (values(window, kind.fields[name]) for name in ("style", "font"))
             sheets.append(np.char.add(np.char.add(style, b" "), font))
-    return np.concatenate(codes), np.concatenate(sheets) if sheets else np.zeros(0, np.uint64)
+    code, sheet = np.concatenate(codes), np.concatenate(sheets) if sheets else np.zeros(0, np.uint64)
+    scan.num_models = count_models(code, task.etl_set, task.number)
+    stop = len(code) - scan.num_models
+    return code[:stop], sheet[:stop]
 
 
 def _windows(path: Path, offset: int, kind: RecordType, start: int, stop: int) -> Iterator[np.ndarray]:

@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .catalog import Forms
+from .catalog import EtlSet, Forms
+
+_FIRST_CODES = (0x2422, 0x3021)
+"""The codes with which forms begin: あ, and in ETL9G 亜."""
 
 
 class FormNumbers(NamedTuple):
@@ -22,19 +25,34 @@ class FormNumbers(NamedTuple):
     ranges of sheet numbers."""
 
 
+def count_models(codes: np.ndarray, etl_set: EtlSet, number: int) -> int:
+    """Return the number of model images at the end of a file, from the codes (uint (n,)) of its images and models.
+
+    In a file with fewer records than the official one, they are recognized by their order if records are missing before
+    them; otherwise those that are missing are at the end.
+    """
+    models, images = etl_set.models.get(number, 0), etl_set.counts[number - 1]
+    if not models or etl_set.forms is None or len(codes) >= images + models:
+        return min(models, len(codes))
+    lengths = np.diff(np.append(_begins_of_runs(codes), len(codes)))
+    if etl_set.forms.by_character and np.any(lengths > 1):  # A model is the only image of its character in a row.
+        return min(models, int(np.argmax(lengths[::-1] > 1)))
+    ends_with_form = len(codes) > models and np.array_equal(codes[-models:], codes[:models])
+    return models if ends_with_form and len(codes) % models else max(0, len(codes) - images)
+
+
 def forms_of_file(codes: np.ndarray, sheets: np.ndarray, forms: Forms, *, is_complete: bool) -> FormNumbers:
     """Return the forms of a file that holds one form after another, from code and sheet of each image, uint (n,).
 
-    `is_complete` says whether the file has its official number of images.
+    `is_complete` says whether the file has its official number of images. The position counts if the codes are those of
+    whole forms, one after another, or if no sheet number contradicts it.
     """
     position, by_sheet = np.arange(len(sheets)) // forms.characters, _by_sheet(sheets, forms)
-    inside = np.diff(position) == 0
-    falls_back = np.diff(sheets.astype(np.int64)) < 0
-    if is_complete:
-        repeats = np.array_equal(codes[forms.characters :], codes[: -forms.characters])
-        agree = repeats or not np.any(inside & falls_back)
-    else:
-        agree = not np.any(inside & (falls_back | (np.diff(by_sheet) != 0)))
+    is_inside = np.diff(position) == 0
+    contradicts = (np.diff(sheets.astype(np.int64)) < 0) | (np.diff(by_sheet) != 0)
+    repeats = np.array_equal(codes[forms.characters :], codes[: -forms.characters])
+    is_whole = is_complete or (len(codes) > forms.characters and int(codes[0]) in _FIRST_CODES)
+    agree = (repeats and is_whole) or not np.any(is_inside & contradicts)
     return FormNumbers(position, True) if agree else FormNumbers(by_sheet, False)
 
 
@@ -56,8 +74,13 @@ def _by_sheet(sheets: np.ndarray, forms: Forms) -> np.ndarray:
     return (sheets.astype(np.int64) - 1) // forms.sheets
 
 
+def _begins_of_runs(codes: np.ndarray) -> np.ndarray:
+    """Return where runs of equal codes begin, int64."""
+    return np.flatnonzero(np.diff(codes.astype(np.int64), prepend=-1))
+
+
 def _position_in_run(codes: np.ndarray) -> np.ndarray:
     """Return the position of each image in its run of equal codes."""
-    begins = np.flatnonzero(np.diff(codes.astype(np.int64), prepend=-1))
+    begins = _begins_of_runs(codes)
     lengths = np.diff(np.append(begins, len(codes)))
     return np.arange(len(codes)) - np.repeat(begins, lengths)

@@ -12,7 +12,7 @@ import numpy as np
 from .archives import Unreadable, read_start
 from .catalog import SETS
 from .characters import jis0208
-from .places import Found, Place
+from .places import Found, Place, split_path
 from .records import values
 
 _SAMPLED = 64
@@ -21,6 +21,9 @@ _SAMPLED = 64
 _GRAY = ("8G", "9G")
 IDENTIFIED = ("8B", "9B", *_GRAY)
 """The sets that are told apart."""
+
+_LEAST_RECORDS, _LEAST_SHARE = 4, 0.9
+"""Number of records, and share of valid codes among them, that show another set than the name."""
 
 _FIRST_CODE = {0x2422: "8G", 0x3021: "9G"}
 """The set by the code of the first record of a gray file: あ or 亜. Each file begins with a form."""
@@ -46,6 +49,8 @@ def identify_files(found: Found) -> Files:
             name = identify(named, place)
             if number <= len(SETS[name].counts):
                 files.setdefault((name, number), []).append(place)
+            elif not place.size:
+                found.bad.append((place.name, "is empty"))
             else:
                 found.bad.append((place.name, f"holds records of ETL{name}, which has no file {number}; rename it"))
     return files
@@ -62,9 +67,13 @@ def identify(named: str, place: Place) -> str:
     with suppress(OSError, Unreadable):  # The scan reports both.
         start = read_start(place, _SAMPLED * SETS["9G"].type.size)
     gray = named if named in _GRAY else f"{named[0]}G"
-    # Of equals, `max` returns the first.
-    found = max(dict.fromkeys((named, "8B", "9B", gray)), key=lambda name: _valid_codes(start, name))
-    return _which_gray(_records(start, found), found) if found in _GRAY else found
+    share = {name: _share_of_valid_codes(start, name) for name in dict.fromkeys((named, "8B", "9B", gray))}
+    best = max(share, key=lambda name: share[name])
+    found = best if share[best] >= _LEAST_SHARE > share[named] else named
+    if found not in _GRAY:
+        return found
+    says_so = f"ETL{found}" in split_path(place.name)[-1].upper()
+    return _which_gray(_records(start, found), found, says_so)
 
 
 def _records(start: bytes, name: str) -> np.ndarray:
@@ -74,19 +83,28 @@ def _records(start: bytes, name: str) -> np.ndarray:
     return np.frombuffer(start, np.uint8, count * size).reshape(count, size)[first:]
 
 
-def _valid_codes(start: bytes, name: str) -> tuple[float, int]:
-    """Return the share and number of valid codes, if the records are those of set `name`."""
+def _share_of_valid_codes(start: bytes, name: str) -> float:
+    """Return the share of valid codes if the records are those of set `name`; 0 if there are too few records."""
     codes = values(_records(start, name), SETS[name].type.fields["code"]).tolist()
     valid = sum(jis0208(code) is not None for code in codes)
-    return valid / max(1, len(codes)), valid
+    return valid / len(codes) if len(codes) >= _LEAST_RECORDS else 0.0
 
 
-def _which_gray(records: np.ndarray, named: str) -> str:
-    """Return 8G or 9G by majority: the first code, the offset of the image, and the name, in this order if equal."""
-    votes = []
-    if len(records):
-        votes += [_FIRST_CODE.get(int(code)) for code in values(records[:1], SETS["9G"].type.fields["code"])]
-    varies_8g, varies_9g = (bool(np.ptp(records[:, part])) if len(records) else False for part in (_ONLY_8G, _ONLY_9G))
+def _which_gray(records: np.ndarray, named: str, says_so: bool) -> str:
+    """Return 8G or 9G by majority: the first code, the offset of the image, and the name if it says so.
+
+    Of two that disagree, the first in this order counts; `named` if the content does not tell.
+    """
+    codes = values(records[:1], SETS["9G"].type.fields["code"]).tolist()
+    votes = [_FIRST_CODE[code] for code in codes if code in _FIRST_CODE]
+    varies_8g, varies_9g = (_varies(records[:, part]) for part in (_ONLY_8G, _ONLY_9G))
     if varies_8g != varies_9g:
         votes.append("8G" if varies_8g else "9G")
-    return Counter([*filter(None, votes), named]).most_common(1)[0][0]
+    if says_so or not votes:
+        votes.append(named)
+    return Counter(votes).most_common(1)[0][0]
+
+
+def _varies(some_bytes: np.ndarray) -> bool:
+    """Return whether bytes (uint8 (n, 4)) of n records differ between these; in a single one, from each other."""
+    return bool(np.any(some_bytes != (some_bytes[:1] if len(some_bytes) > 1 else some_bytes[:, :1])))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..paths import printable
 from ..tree import is_folder
 from .catalog import PRINTED, TABLE, file_of, has_etl_prefix, is_foreign, is_info
 
@@ -84,10 +86,13 @@ def find_files(root: Path) -> Found:
             _add_members(path, name, found)
             continue
         try:
-            found.add(Place(name or path.name, path, path.stat().st_size))
+            status = path.stat()
         except OSError as error:
             if file_of(path.name) is not None:
                 found.bad.append((name, f"cannot be read: {error.strerror}"))
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found.add(Place(name or path.name, path, status.st_size))
     if not found.tables and any(name == PRINTED for name, _ in found.files):
         found.tables.extend(_tables_in_parent(root))
     return found
@@ -115,9 +120,10 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], foun
         if is_hidden(entry.name):
             continue
         if is_folder(entry):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*above, here), found)
+            below = f"{prefix}{printable(os.fsencode(entry.name))}/"
+            yield from _walk(Path(entry.path), below, (*above, here), found)
         else:
-            yield prefix + entry.name, Path(entry.path)
+            yield prefix + printable(os.fsencode(entry.name)), Path(entry.path)
 
 
 def _add_members(path: Path, name: str, found: Found) -> None:

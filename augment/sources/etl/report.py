@@ -41,9 +41,11 @@ def incomplete_copies(tasks: list[Task], scans: list[FileScan]) -> list[str]:
     notes, numbers = [], {task.etl_set.name: set[int]() for task in tasks}
     for task, scan in zip(tasks, scans, strict=True):
         numbers[task.etl_set.name].add(task.number)
+        name, models = task.etl_set.file_name(task.number), task.etl_set.models.get(task.number, 0)
         if len(scan.code_index) != task.official_count and not scan.unreadable:
-            name = task.etl_set.file_name(task.number)
             notes.append(f"{name} holds {len(scan.code_index):,} of {task.official_count:,} records")
+        if scan.num_models != models and not scan.unreadable:
+            notes.append(f"{name} holds {scan.num_models:,} of {models:,} model images")
     for name, present in numbers.items():
         num_files = len(SETS[name].counts)
         missing = [SETS[name].file_name(number) for number in range(1, num_files + 1) if number not in present]

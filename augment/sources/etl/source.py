@@ -84,12 +84,12 @@ class EtlSource:
         return notes
 
     def _no_images(self, scan: Scan) -> str:
+        left_out = "".join(f"\n  {note}" for note in scan.notes if note.startswith("skipped"))
         if self.options.characters is None:
-            left_out = "".join(f"\n  {note}" for note in scan.notes if note.startswith("skipped"))
             return f"{self.path} holds no image that can be used.{list_bad(scan.bad)}{left_out}"
         return (
             f"{self.path} has no image of --characters {self.options.characters}; expected {', '.join(GROUPS)}, all, "
-            f"or characters that occur in the selected sets.{list_bad(scan.bad)}"
+            f"or characters that occur in the selected sets.{list_bad(scan.bad)}{left_out}"
         )
 
 
@@ -123,7 +123,8 @@ def _decoder(etl_set: EtlSet, found: Found, workspace: Path) -> Decoder:
         return Decoder(partial(jis0201, hiragana=etl_set.hiragana), etl_set.unlabeled)
     contents: dict[bytes, str] = {}
     for place in found.tables:
-        contents.setdefault(_read_whole(place, workspace), place.name)
+        entries = _read_whole(place, workspace).rstrip(b"\x1a").split()  # 0x1A ends text files of MS-DOS.
+        contents.setdefault(b" ".join(entries), place.name)
     if len(contents) != 1:
         what = f"{' and '.join(contents.values())} differ" if contents else f"{TABLE} is missing"
         raise EpochbankError(
