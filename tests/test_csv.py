@@ -13,8 +13,9 @@ from PIL import Image
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.importer import ImportOptions, import_source
-from epochbank.augment.sources import Scan, SourceOptions, csv_file, open_source
+from epochbank.augment.sources import Scan, SourceOptions, open_source
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.lists import source as list_source
 from epochbank.augment.sources.paths import PathList
 
 
@@ -36,8 +37,11 @@ def write_list(root: Path, text: str, name: str = "list.csv", encoding: str = "u
 
 
 def scan_of(path: Path, **options: str) -> Scan:
+    """Scan a list, beside which there are two files; a list none of whose images exists is refused."""
     workspace = path.parent / "workspace"
     workspace.mkdir(exist_ok=True)
+    for name in ("1.png", "b.png"):
+        (path.parent / name).touch()
     return open_source(str(path), SourceOptions(**options)).scan(workspace)  # type: ignore[arg-type]
 
 
@@ -125,8 +129,9 @@ def test_any_text_is_read_back(
     """Paths, labels and groups may contain separators, quotes, line breaks and any script."""
     folder = tmp_path_factory.mktemp("csv")
     rows = [(f"{number}/{path}", *rest) for number, (path, *rest) in enumerate(rows)]  # type: ignore[misc]
+    rows.append(("1.png", "a", "b", "train"))
     with open(folder / "list.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter=separator)
+        writer = csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL)
         for row in [("path", "label", "writer", "set"), *rows]:
             writer.writerow([row[place] for place in order])
     scan = scan_of(folder / "list.csv")
@@ -152,7 +157,7 @@ def test_missing_images_are_bad(tmp_path: Path) -> None:
 
 def test_paths_with_equal_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Different paths with the same hash are different images; repeated paths are detected."""
-    monkeypatch.setattr(csv_file, "hash", lambda path: 7, raising=False)
+    monkeypatch.setattr(list_source, "hash", lambda path: 7, raising=False)
     assert len(scan_of(write_list(tmp_path, "path,label\n1.png,x\n2.png,y\n3.png,x\n")).labels) == 3
     with pytest.raises(EpochbankError, match=r"lines 3 and 4 list 2.png with the labels 'y' and 'x'"):
         scan_of(write_list(tmp_path, "path,label\n1.png,x\n2.png,y\n2.png,x\n"))
@@ -164,16 +169,16 @@ HEADER = "path,label,group,split\n"
 @pytest.mark.parametrize(
     ("content", "messages"),
     [
-        ("", ["list.csv has no header", "expected path (or file, filename, image)", "label (or class, character)"]),
-        ("picture,label\na,b\n", ["has the columns 'picture', 'label'", "expected path (or file"]),
-        ("path;text;x\na;b;c\n", ["has the columns 'path', 'text', 'x'", "and label (or class, character)"]),
-        ("a.png,x\nb.png,y\n", ["has the columns 'a.png', 'x'", "Name the columns in the first line"]),
+        ("", ["list.csv has no header", "expected path (or file, filename, file_name, ...)",
+             "label (or class, classes, class_name, ...)"]),
+        ("scan,label\na,b\n", ["has the columns 'scan', 'label'", "expected path (or file"]),
+        ("path;text;x\na;b;c\n", ["has the columns 'path', 'text', 'x'", "and label (or class,"]),
         ("path,path,label\na,b,c\n", ["'path' and 'path' may each be the path", "expected one"]),
-        ("file,image,label\na,b,c\n", ["'file' and 'image' may each be the path", "Rename the right one to 'path'"]),
+        ("file,image,label\na,b,c\n", ["'file' and 'image' may each be the path", "Choose one with --images-key"]),
         ("path,label,writer,user\na,b,c,d\n", ["'writer' and 'user' may each be the group"]),
         (HEADER, ["lists no images", "expected a row for each"]),
-        (HEADER + "a,b,c,train\n\na,b\n", ["1 row(s) cannot be used", "line 4 has 2 fields; expected 4"]),
-        (HEADER + "a,,c,train\nb,x,c,test,\n,x,c,\n", ["3 row(s)", "line 2 has an empty label",
+        (HEADER + "a,b,c,train\n\na,b\n", ["1 row cannot be used", "line 4 has 2 fields; expected 4"]),
+        (HEADER + "a,,c,train\nb,x,c,test,\n,x,c,\n", ["3 rows", "line 2 has an empty label",
                                                      "line 3 has 5 fields", "line 4 has an empty path"]),
         (HEADER + "a, ,c,\n", ["line 2 has an empty label"]),
         (HEADER + "a,x,,\n", ["line 2 has an empty group", "expected one for each image"]),
@@ -199,20 +204,19 @@ def test_refusals(tmp_path: Path, content: str, messages: list[str]) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["list.csv"]
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
     """A list in another encoding is refused, with the first line that is not UTF-8."""
-    path = write_list(tmp_path, "path,label\na.png,x\nb.png,é\n", encoding=encoding)
-    line = 3 if encoding == "latin-1" else 1
-    with pytest.raises(EpochbankError, match=rf"list.csv, line {line}, is not valid UTF-8.*Save the file as UTF-8"):
+    path = write_list(tmp_path, "path,label\na.png,x\nb.png,é\n", encoding="latin-1")
+    with pytest.raises(EpochbankError, match=r"list.csv, line 3, is not valid UTF-8.*Save the file as UTF-8"):
         scan_of(path)
 
 
 def test_kind_in_front(tmp_path: Path) -> None:
     """`csv:` opens a list with any name, which is refused without it."""
-    path = write_list(tmp_path, "path,label\n1.png,x\n", "list.txt")
+    path = write_list(tmp_path, "path,label\n1.png,x\n", "list.lst")
     with pytest.raises(EpochbankError, match=r"does not show its kind.*\.csv.*csv:"):
         open_source(str(path))
+    (tmp_path / "1.png").touch()
     (tmp_path / "w").mkdir()
     scan = open_source(f"csv:{path}").scan(tmp_path / "w")
     assert rows_of(scan) == [("1.png", "x", None, None)]

@@ -23,7 +23,7 @@ from epochbank.augment.sources.etl.characters import group_of, jis0201, jis0208,
 from epochbank.augment.sources.etl.file_scan import Task, scan_file
 from epochbank.augment.sources.etl.places import find_files
 from epochbank.augment.sources.etl.records import RECORDS, values
-from epochbank.augment.sources.files import FolderSource, ZipSource
+from epochbank.augment.sources.folders.source import FolderSource, ZipSource
 
 Named = tuple[str, int]
 """A character and its sheet."""

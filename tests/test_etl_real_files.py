@@ -21,8 +21,8 @@ from epochbank.augment.ingest.importer import ImportOptions
 from epochbank.augment.sources.etl import EtlSource
 from epochbank.augment.sources.etl.catalog import SETS, Forms
 from epochbank.augment.sources.etl.forms import forms_by_character, forms_of_file
-from epochbank.augment.sources.files import FolderSource, ZipSource
 from epochbank.augment.sources.find import open_source
+from epochbank.augment.sources.folders.source import FolderSource, ZipSource
 from test_etl import (
     CO59,
     assert_images,
@@ -526,7 +526,7 @@ def test_too_few_forms_are_refused_before_the_import(
     write_files(tmp_path / "etl", ETL9G_01=wide_file("9G", form_major(0, 1, None, KANJI)))
     result = CliRunner().invoke(augment, ["run", "etl", "--epochs", "1", "--jobs", "1"])
     assert result.exit_code == 1
-    assert "the source has 1 group(s); expected at least 3" in result.output
+    assert "the source has 1 group; expected at least 3" in result.output
     assert "--group-pattern" not in result.output
     assert "import:" not in result.output
     assert list((tmp_path / "sets").rglob("*.h5")) == []
@@ -538,6 +538,5 @@ def test_unusable_records_are_refused_before_images_are_read(tmp_path: Path, mon
     monkeypatch.setattr(
         "epochbank.augment.sources.etl.reader.EtlReader.read", lambda *_: pytest.fail("images are read")
     )
-    monkeypatch.setattr("epochbank.augment.ingest.importer.decide", lambda *_: (None, ""))
     with pytest.raises(EpochbankError, match="ETL9G_01, record 2 is truncated"):
         import_to(tmp_path / "a.h5", root)

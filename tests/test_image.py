@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from epochbank.augment.ingest.preprocess import Preprocessing, SampleStatistics, examine, fit
-from epochbank.augment.sources.decode import BadImage, decode, to_uint8
+from epochbank.augment.sources.decode import BadImage, decode
+from epochbank.augment.sources.value_range import ValueRanges, in_bytes
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -28,6 +29,14 @@ def reopened(image: Image.Image, kind: str = "PNG", **options: object) -> Image.
 
 def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image)
+
+
+def as_bytes(image: Image.Image | np.ndarray) -> Image.Image | np.ndarray:
+    """Return an image with the default value ranges, in 8 bits. Raises `BadImage`."""
+    (found,) = in_bytes([image if isinstance(image, Image.Image) else image[None]], ValueRanges())
+    if isinstance(found, BadImage):
+        raise found
+    return found if isinstance(found, Image.Image) else found[0]
 
 
 # --- decode: any Pillow mode --------------------------------------------------------------------------------------
@@ -116,7 +125,7 @@ def test_opaque_alpha_is_ignored() -> None:
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "I;16 from a file"])
 def test_16_bit_gray_keeps_the_high_byte(mode: str) -> None:
-    """16-bit gray, as in PNG and TIFF, becomes its high byte."""
+    """16-bit gray, as in PNG and TIFF, is decoded exactly, and becomes its high byte."""
     values = np.arange(0, 65536, 257, dtype=np.uint16)[:255].reshape(15, 17) + np.uint16(3)
     if mode == "I;16B":
         image = Image.frombytes("I;16B", (17, 15), values.astype(">u2").tobytes())
@@ -127,8 +136,8 @@ def test_16_bit_gray_keeps_the_high_byte(mode: str) -> None:
         image = reopened(image) if "file" in mode else image
     assert image.mode in (mode, "I;16")
     decoded = decode(image)
-    assert decoded.mode == "L"
-    assert np.array_equal(pixels(decoded), values >> 8)
+    assert np.array_equal(pixels(decoded), values)
+    assert np.array_equal(as_bytes(decoded), values >> 8)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 100), (0, 65536), (-(2**31), 2**31 - 1)])
@@ -136,13 +145,13 @@ def test_gray_beyond_16_bits_is_refused(low: int, high: int) -> None:
     """Values outside the range of 16 bits are refused, with the values and the expected range."""
     image = Image.fromarray(np.array([[low, high]], np.int32))
     with pytest.raises(BadImage, match=rf"values from {low} to {high}; .* \[0, 65535\]"):
-        decode(image)
+        as_bytes(decode(image))
 
 
 def test_float_gray_is_scaled() -> None:
     """Float gray in [0, 1] is scaled to 0 to 255 and rounded."""
     image = Image.fromarray(np.array([[0, 0.25, 0.5, 1]], np.float32))
-    assert pixels(decode(image)).tolist() == [[0, 64, 128, 255]]
+    assert np.asarray(as_bytes(decode(image))).tolist() == [[0, 64, 128, 255]]
 
 
 @pytest.mark.parametrize(
@@ -161,22 +170,23 @@ def test_float_out_of_range_is_refused(value: float, reason: str) -> None:
     image = np.zeros((3, 4), np.float32)
     image[1, 2] = value
     with pytest.raises(BadImage, match=reason):
-        decode(Image.fromarray(image))
+        as_bytes(decode(Image.fromarray(image)))
     with pytest.raises(BadImage, match=reason):
-        to_uint8(image)
+        as_bytes(image)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_scaled_bytes_are_restored(kind: type[np.floating]) -> None:
     """k / 255 becomes k for every byte k, even in half precision."""
     values = np.arange(256).astype(np.uint8)
-    assert np.array_equal(to_uint8((values / 255).astype(kind)), values)
-    assert to_uint8((values / 255).astype(kind)).dtype == np.uint8
+    restored = as_bytes((values / 255).astype(kind))
+    assert np.array_equal(restored, values)
+    assert np.asarray(restored).dtype == np.uint8
 
 
 def test_bytes_are_unchanged() -> None:
     """`uint8` arrays are used as they are."""
-    assert np.array_equal(to_uint8(noise(5, 6, 3)), noise(5, 6, 3))
+    assert np.array_equal(as_bytes(noise(5, 6, 3)), noise(5, 6, 3))
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "RGBX"])
@@ -230,7 +240,7 @@ def test_exif_orientation_is_applied(orientation: int, kind: type) -> None:
         Image.fromarray(stored.astype(np.uint16) * 256 if kind is np.uint16 else stored.astype(kind)), exif=exif
     )
     expected = np.where(stored > 0, 255, 0) if kind is bool else stored
-    assert np.array_equal(pixels(decode(image)), UPRIGHT[orientation](expected))
+    assert np.array_equal(as_bytes(decode(image)), UPRIGHT[orientation](expected))
 
 
 def test_decode_does_not_modify_its_input() -> None:
@@ -261,7 +271,9 @@ def test_any_image_gets_the_requested_shape(
 ) -> None:
     """An image of any size and mode becomes uint8 of exactly the requested shape."""
     wanted = preprocessing(*target, channels, invert=invert)
-    result = fit(decode(Image.new(mode, size)), wanted)
+    (decoded,) = in_bytes([decode(Image.new(mode, size))], ValueRanges())
+    assert isinstance(decoded, Image.Image)
+    result = fit(decoded, wanted)
     assert result.dtype == np.uint8
     assert result.shape == wanted.shape == (*target, channels)
 

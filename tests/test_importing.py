@@ -588,7 +588,7 @@ class FaultyReader:
             if self.fault == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise OSError(5, "Input/output error", "some.file")
-        return [Image.new("L", (4, 4)) for _ in indices]
+        return [Image.linear_gradient("L") for _ in indices]
 
     def origin(self, index: int) -> str:
         return str(index)

@@ -1,6 +1,7 @@
 """The contract of `augment/sources/base.py`, checked for every kind of source."""
 
 import gzip
+import io
 import itertools
 import json
 import multiprocessing
@@ -91,6 +92,27 @@ def hdf5_sample(count: int) -> Sample:
     return at(path, sample)
 
 
+def npy_sample(count: int) -> Sample:
+    """Write images and labels of two splits into four files."""
+    images, half, files = contents(count).images, count // 2, []
+    for split, part in (("train", slice(half)), ("test", slice(half, None))):
+        for name, array in (("x", images[part]), ("y", np.arange(count)[part] % 2)):
+            files.append(Path(f"{name}_{split}.npy"))
+            np.save(files[-1], array)
+    sample = Sample(images, [str(k % 2) for k in range(count)], splits=[0] * half + [2] * (count - half))
+    return replace(at(files[0], sample, *(partial(append, file) for file in files)))
+
+
+def mat_sample(count: int) -> Sample:
+    from scipy.io import savemat
+
+    sample, path = contents(count), Path("a.mat")
+    savemat(path, {"X": np.moveaxis(sample.images, 0, 2), "y": np.arange(count)[:, None] % 2}, do_compression=True)
+    return replace(
+        Sample(sample.images, [str(k % 2) for k in range(count)], spec=str(path)), changes=[partial(touch, path)]
+    )
+
+
 def folder_sample(count: int) -> Sample:
     """Write a tree of images, whose order differs from that of the contents."""
     sample, root = contents(count), Path("tree")
@@ -129,6 +151,44 @@ def csv_sample(count: int) -> Sample:
     columns = zip(paths, sample.labels, sample.groups or (), sample.split_names(), strict=True)
     path.write_text("path,label,group,split\n" + "".join(",".join(map(str, row)) + "\n" for row in columns))
     return at(path, sample, partial(touch, paths[0]), partial(append, paths[0]), paths[0].unlink)
+
+
+def pixels_sample(count: int) -> Sample:
+    sample, path = contents(count), Path("pixels.csv")
+    header = [f"{row}x{column}" for row in range(6) for column in range(5)]
+    columns = zip(
+        sample.labels, sample.groups or (), sample.split_names(), sample.images.reshape(count, -1), strict=True
+    )
+    rows = [[label, group, split, *pixels.tolist()] for label, group, split, pixels in columns]
+    table = [["label", "group", "split", *header], *rows]
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in table))
+    return at(path, sample)
+
+
+def json_sample(count: int) -> Sample:
+    sample, path = csv_sample(count), Path("list.jsonl")
+    columns = zip(range(count), sample.labels, sample.groups or (), sample.split_names(), strict=True)
+    keys = ("file_name", "label", "group", "split")
+    rows = [dict(zip(keys, (f"images/{k}.png", *row), strict=True)) for k, *row in columns]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return at(path, sample, partial(touch, Path("images/0.png")), Path("images/0.png").unlink)
+
+
+def parquet_sample(count: int) -> Sample:
+    import pyarrow
+    import pyarrow.parquet
+
+    sample, half, files = contents(count), count // 2, [Path("tables/a.parquet"), Path("tables/b.parquet")]
+    Path("tables").mkdir()
+    for path, part in zip(files, (slice(half), slice(half, None)), strict=True):
+        encoded = []
+        for image in sample.images[part]:
+            Image.fromarray(image).save(buffer := io.BytesIO(), "PNG")
+            encoded.append({"bytes": buffer.getvalue(), "path": None})
+        columns = {"image": encoded, "label": sample.labels[part], "split": sample.split_names()[part]}
+        table = pyarrow.table({**columns, "group": (sample.groups or [])[part]})
+        pyarrow.parquet.write_table(table, path, row_group_size=7)
+    return replace(at(files[1], sample, partial(shutil.copy, files[0], "tables/c.parquet")), spec="tables")
 
 
 def idx_sample(count: int, *, suffix: str = "", prefix: str = "") -> Sample:
@@ -171,6 +231,27 @@ def etl_zip_sample(count: int) -> Sample:
     return at(path, sample)
 
 
+def gnt_sample(count: int, *, member: str = "") -> Sample:
+    """Write two writers' files, `g/HWDB1.1trn_gnt/1001-c.gnt` and `g/HWDB1.1tst_gnt/1241-c.gnt`, or an archive."""
+    images, half, files = contents(count).images, count // 2, []
+    for folder, writer, part in (("trn", 1001, range(half)), ("tst", 1241, range(half, count))):
+        path = Path(f"g/HWDB1.1{folder}_gnt/{writer}-c.gnt")
+        path.parent.mkdir(parents=True)
+        tags = ["一丁"[k % 2].encode("gb2312") for k in part]
+        headers = [struct.pack("<I2sHH", 40, tag, 5, 6) for tag in tags]
+        path.write_bytes(b"".join(header + images[k].tobytes() for header, k in zip(headers, part, strict=True)))
+        files.append(path)
+    labels = ["一丁"[k % 2] for k in range(count)]
+    groups, splits = ["1001"] * half + ["1241"] * (count - half), [0] * half + [2] * (count - half)
+    sample = Sample(images, labels, groups, splits)
+    if not member:
+        return replace(at(files[0], sample, *(partial(append, file) for file in files)), spec="g")
+    with zipfile.ZipFile(member, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.relative_to("g"))
+    return at(Path(member), sample)
+
+
 _module_numbers = itertools.count()
 
 
@@ -201,14 +282,21 @@ SAMPLES: dict[str, Callable[[int], Sample]] = {
     "npz": npz_sample,
     "npz compressed": partial(npz_sample, save=np.savez_compressed),
     "hdf5": hdf5_sample,
+    "npy": npy_sample,
+    "mat": mat_sample,
     "folder": folder_sample,
     "zip": zip_sample,
     "csv": csv_sample,
+    "csv of pixels": pixels_sample,
+    "json": json_sample,
+    "parquet": parquet_sample,
     "idx": idx_sample,
     "idx compressed": partial(idx_sample, suffix=".gz"),
     "idx of EMNIST": partial(idx_sample, prefix="emnist-digits-"),
     "etl": etl_sample,
     "etl compressed": etl_zip_sample,
+    "gnt": gnt_sample,
+    "gnt compressed": partial(gnt_sample, member="hwdb.zip"),
     "python": python_sample,
     "digits": digits_sample,
 }

@@ -19,6 +19,7 @@ from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
 from epochbank.augment.sources import Scan, SourceOptions, open_source
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.value_range import ValueRanges, in_bytes
 
 OMNIGLOT = Path(__file__).parents[2] / "shared" / "data" / "omniglot-drawers-01-16.zip"
 DRAWER = r"_(\d+)\.png$"
@@ -36,7 +37,7 @@ def scan_of(spec: object, workspace: Path, group_pattern: str | None = None) -> 
 
 def pixels_of(scan: Scan) -> np.ndarray:
     """Read all images of a scan, which must be good and of one size."""
-    decoded = list(scan.reader.read(np.arange(len(scan.labels))))
+    decoded = list(in_bytes(scan.reader.read(np.arange(len(scan.labels))), ValueRanges()))
     assert not any(isinstance(item, BadImage) for item in decoded), decoded
     return np.concatenate([item if isinstance(item, np.ndarray) else np.asarray(item)[None] for item in decoded])
 
@@ -272,7 +273,7 @@ def test_bad_images_of_an_array(tmp_path: Path) -> None:
     images = np.full((5, 4, 4), 0.2)
     images[1, 2, 2], images[3, 0, 0], images[4, 1, 1] = np.nan, 1.5, -0.25
     scan = scan_of(write_npz(tmp_path / "a.npz", images=images, labels=np.arange(5)), tmp_path / "w")
-    found = list(scan.reader.read(np.arange(5)))
+    found = list(in_bytes(scan.reader.read(np.arange(5)), ValueRanges()))
     assert [isinstance(image, BadImage) for image in found] == [False, True, False, True, True]
     assert "NaN" in str(found[1])
     assert "1.5" in str(found[3])
@@ -377,7 +378,7 @@ def test_every_mode_and_format_gives_the_same_image(tmp_path: Path, mode: str, s
     """An image is read as the same gray values from any mode and common format, except for lossy compression."""
     (tmp_path / "t" / "a").mkdir(parents=True)
     _save_in_mode(tmp_path / "t" / "a" / f"1{suffix}", mode)
-    (image,) = scan_of(tmp_path / "t", tmp_path / "w").reader.read(np.array([0]))
+    (image,) = in_bytes(scan_of(tmp_path / "t", tmp_path / "w").reader.read(np.array([0])), ValueRanges())
     assert isinstance(image, Image.Image)
     assert image.mode in ("L", "RGB")
     found = np.asarray(image.convert("L")).astype(int)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..sources import Decoded, Reader
 from ..sources.decode import BadImage
+from ..sources.value_range import in_bytes
 from ..store.digest import image_digests
 from .dhash import dhash
 from .preprocess import Preprocessing, to_color_mode_many
@@ -51,7 +52,8 @@ def write_block(block: Block) -> BlockResult:
     """Read, preprocess and write the images of a block. The pixels of an unusable image are 0."""
     pixels = np.zeros((len(block.indices), *block.preprocessing.shape), np.uint8)
     resize, bad, done = resizer(block.engine, block.preprocessing), [], 0
-    for batch in batches_of_one_shape(block.reader.read(block.indices)):
+    decoded = in_bytes(block.reader.read(block.indices), block.preprocessing.value_ranges)
+    for batch in batches_of_one_shape(decoded):
         if isinstance(batch, BadImage):
             bad.append((int(block.indices[done]), str(batch)))
             done += 1
@@ -74,7 +76,10 @@ def write_block(block: Block) -> BlockResult:
 
 
 def batches_of_one_shape(decoded: Iterable[Decoded]) -> Iterator[np.ndarray | BadImage]:
-    """Yield consecutive images of one shape as one array, uint8 (n, h, w) or (n, h, w, 3), and each `BadImage`."""
+    """Yield consecutive images of one shape as one array, uint8 (n, h, w) or (n, h, w, 3), and each `BadImage`.
+
+    `decoded` are images of 8 bits, as `in_bytes` gives them.
+    """
     pending: list[np.ndarray] = []
     for item in decoded:
         one = np.asarray(item)[None] if isinstance(item, Image.Image) else None
@@ -90,7 +95,7 @@ def batches_of_one_shape(decoded: Iterable[Decoded]) -> Iterator[np.ndarray | Ba
 
 
 def usable_images(decoded: Iterable[Decoded]) -> Iterator[Image.Image]:
-    """Yield the images one by one, mode L or RGB, without the unusable ones."""
+    """Yield the images of 8 bits one by one, mode L or RGB, without the unusable ones."""
     for item in decoded:
         if isinstance(item, np.ndarray):
             yield from map(Image.fromarray, item)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..distortion.compiled.resize import backgrounds, black, resize_boxes, whole
-from .preprocess import Preprocessing, placement
+from ..distortion.compiled.resize import backgrounds, black, resize_boxes
+from .preprocess import Preprocessing, boxes_of, padding
 
 
 def resize_compiled(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -12,10 +12,12 @@ def resize_compiled(images: np.ndarray, preprocessing: Preprocessing) -> np.ndar
         return images
     members = np.arange(len(images))
     target = np.empty((len(images), *preprocessing.shape), np.uint8)
-    box = placement(images.shape[1], images.shape[2], preprocessing)
+    box, box_after = boxes_of(images.shape[1], images.shape[2], preprocessing)
     background = black(images, members)
-    if box[2:] != (preprocessing.width, preprocessing.height):
+    if preprocessing.pad_color is not None:
+        background = padding(images, preprocessing)
+    elif box_after[2:] != (preprocessing.width, preprocessing.height):
         backgrounds(images, background)
-    boxes = np.tile(np.array(box), (len(members), 1))
-    resize_boxes(images, target, members, whole(images, members), boxes, background)
+    before, after = (np.tile(np.array(one), (len(members), 1)) for one in (box, box_after))
+    resize_boxes(images, target, members, before, after, background)
     return target

@@ -3,12 +3,13 @@
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,14 +17,16 @@ from ..errors import EpochbankError
 from ..shared.atomic import TEMPORARY, make_directory, new_file, remove, sync
 from ..shared.progress import Progress, quiet_progress, size
 from ..shared.renamed import rename_keys
-from ..shared.spacing import evenly_spaced
+from ..shared.spacing import evenly_spaced, limited
 from ..shared.workers import on_all_cores
 from ..sources import Reader, Scan, Source, SourceOptions
+from ..sources.value_range import ValueRanges, in_bytes
 from . import source_file
 from .block import Block, BlockResult, usable_images, write_block
 from .near_duplicates import find_duplicates, find_near_duplicates
-from .preprocess import Preprocessing, SampleStatistics, examine
+from .preprocess import Preprocessing, SampleStatistics, color_values, examine, other_shapes
 from .resize import resize_engine_for
+from .value_decision import SampledValues, ValueDecision, decide_values
 
 SAMPLE = 256
 """Number of images that are sampled to decide on color and inversion."""
@@ -32,6 +35,9 @@ DEFAULT_SIZE = (64, 64)
 
 _LISTED = 20
 """Number of unusable images that a message lists; a source file records all of them."""
+
+_SAME = 5
+"""Number of them with the same reason."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +57,22 @@ class ImportOptions:
     on_bad: Literal["refuse", "skip"] = "refuse"
     source: SourceOptions = field(default_factory=SourceOptions)
 
+    def __post_init__(self) -> None:
+        if self.pad_color is not None and self.fit != "pad":
+            raise EpochbankError(
+                f"--pad-color {self.pad_color} applies only to --fit pad; received --fit {self.fit}. Omit one of them.",
+                usage=True,
+            )
+        color_values(self.pad_color, 3)
+
     def settings(self) -> dict:
         """Return the options as JSON values, under the keys that the names of source files are computed from."""
         gray = {"gray": "grey"}.get(self.color, self.color)
         settings = {**rename_keys(asdict(self), {"color": "colour"}), "colour": gray}
         # Options that are younger than format 2 count only if they are given, so that source files are found again.
         settings["source"] = _without_defaults(settings["source"], SourceOptions(), _FIRST_SOURCE_OPTIONS)
-        return _without_defaults(settings, ImportOptions(), _FIRST_OPTIONS)
+        by_class = {} if self.limit is None else {"limit_rule": "by class"}  # It took every k-th image before.
+        return _without_defaults(settings, ImportOptions(), _FIRST_OPTIONS) | by_class
 
 
 _FIRST_OPTIONS = {"size", "invert", "colour", "limit", "on_bad", "source"}
@@ -93,6 +108,7 @@ def import_source(
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent) as workspace:
             with quiet_progress(quiet):
                 scan = source.scan(Path(workspace), jobs)
+            _refuse_unusable(scan, options)
             check(scan)
             return import_scanned(scan, source.name, path, options, jobs, quiet=quiet)
     except OSError as error:
@@ -100,6 +116,12 @@ def import_source(
             f"the import into {path} failed: {error}. No incomplete file is left; fix the problem, then run the "
             "command again."
         ) from error
+
+
+def _refuse_unusable(scan: Scan, options: ImportOptions) -> None:
+    """Raise `EpochbankError` for unusable items that the scan found, unless `options` skip them."""
+    if scan.bad:
+        _skipped_note(scan.bad, scan, len(scan.labels), options, listed(scan.bad))
 
 
 def import_scanned(
@@ -113,12 +135,10 @@ def import_scanned(
     engine: str | None = None,
 ) -> list[str]:
     """Like `import_source`, for a scanned source. `engine` resizes the images; None chooses the faster one."""
-    indices = evenly_spaced(len(scan.labels), options.limit)
-    preprocessing, decided = decide(scan, indices, options)
-    notes = [*scan.notes, decided]
+    indices = limited(scan.labels, options.limit)
+    preprocessing, decided, _ = decide(scan, indices, options)
+    notes = [*scan.all_notes(), decided]
     engine = engine or resize_engine_for(len(indices))
-    if scan.bad:
-        _skipped_note(scan.bad, scan, len(indices), options, listed(scan.bad))  # refuses before images are read
     with new_file(path) as temporary:
         write = partial(
             _write_images, temporary, scan, preprocessing=preprocessing, engine=engine, jobs=jobs, quiet=quiet
@@ -140,7 +160,7 @@ def import_scanned(
             synced = threads.submit(sync, temporary)
             duplicates = threads.submit(find_duplicates, digests)
             near_duplicates = threads.submit(find_near_duplicates, digests, dhashes, image_at)
-            _finish(temporary, scan, indices, name, decided, notes, results, skipped)
+            _finish(temporary, scan, indices, name, preprocessing, decided, notes, results, skipped)
             source_file.add_pairs(temporary, duplicates.result(), *near_duplicates.result())
             synced.result()
     return [*notes, *([f"left out:{lines}"] if skipped else [])]
@@ -151,6 +171,7 @@ def _finish(
     scan: Scan,
     indices: np.ndarray,
     name: str,
+    preprocessing: Preprocessing,
     decided: str,
     notes: list[str],
     results: list[BlockResult],
@@ -177,19 +198,62 @@ def _finish(
         notes=notes,
         splits=None if scan.splits is None else scan.splits[indices],
         decided=decided,
+        preprocessing=asdict(preprocessing),
     )
 
 
-def decide(scan: Scan, indices: np.ndarray, options: ImportOptions) -> tuple[Preprocessing, str]:
-    """Decide on the preprocessing from `options` and a sample of images; return it and a sentence that says why."""
-    sample = indices[evenly_spaced(len(indices), SAMPLE)]
-    sampled = examine(usable_images(scan.reader.read(sample)))
+class Decision(NamedTuple):
+    """What an import does to every image, and what may suit the source better."""
+
+    preprocessing: Preprocessing
+    sentence: str
+    """The preprocessing and its reason."""
+    suggested: dict[str, str]
+    """Options that suit the sampled images better, by the names of fields of `ImportOptions`."""
+
+
+def decide(scan: Scan, indices: np.ndarray, options: ImportOptions, *, refuse: bool = True) -> Decision:
+    """Decide on the preprocessing from `options` and a sample of images.
+
+    If the sampled images would become nearly black, or their value range is unclear, this raises `EpochbankError`;
+    without `refuse`, the sentence says so.
+    """
+    sampled, values = _examine_sample(scan.reader, indices[evenly_spaced(len(indices), SAMPLE)], options)
+    if values.problem and refuse:
+        raise EpochbankError(values.problem)
     channels = {"gray": 1, "rgb": 3, "auto": scan.channels or (3 if sampled.color else 1)}[options.color]
     is_light = 2 * sampled.light > sampled.num_images if scan.light is None else scan.light
     invert = options.invert == "yes" or (options.invert == "auto" and channels == 1 and is_light)
     height, width = options.size or scan.size or DEFAULT_SIZE
-    preprocessing = Preprocessing(height, width, channels, invert)
-    return preprocessing, _decision(preprocessing, sampled, options, scan.light)
+    color = color_values(options.pad_color, channels)
+    preprocessing = Preprocessing(height, width, channels, invert, options.fit, color, str(values.ranges))
+    sentence, crop = _decision(preprocessing, sampled, options, scan.light), _cropping(preprocessing, sampled)
+    sentence = "; ".join(filter(None, [sentence, crop, values.note, values.problem]))
+    return Decision(preprocessing, sentence, {"fit": "crop"} if crop else {})
+
+
+def _cropping(preprocessing: Preprocessing, sampled: SampleStatistics) -> str:
+    """Return a clause that suggests to crop, if most sampled images are photographs of another shape; else ''."""
+    other = other_shapes(sampled, preprocessing)
+    padded = preprocessing.fit == "pad" and preprocessing.pad_color is None and preprocessing.channels == 3
+    if not padded or 2 * other <= sampled.num_images:
+        return ""
+    return (
+        f"{other} of {sampled.num_images} sampled images are photographs of another shape, which get bars: --fit crop "
+        "fills the frame"
+    )
+
+
+def _examine_sample(
+    reader: Reader, sample: np.ndarray, options: ImportOptions
+) -> tuple[SampleStatistics, ValueDecision]:
+    """Decide on the value ranges by the images at `sample`, and examine these with them."""
+    sampled, assumed = SampledValues(), ValueRanges()
+    statistics = examine(usable_images(in_bytes(sampled.record(reader.read(sample)), assumed)))
+    decision = decide_values(sampled, options.source.value_range)
+    if decision.ranges != assumed:
+        statistics = examine(usable_images(in_bytes(reader.read(sample), decision.ranges)))
+    return statistics, decision
 
 
 def _decision(
@@ -204,7 +268,8 @@ def _decision(
         reason = "color images are inverted only with --invert yes"
     kind = "gray" if preprocessing.channels == 1 else "RGB"
     inverted = "inverted" if preprocessing.invert else "not inverted"
-    return f"images are {kind}, {preprocessing.height} x {preprocessing.width}, {inverted} ({reason})"
+    fit = {"pad": "", "crop": "cropped to fit, ", "stretch": "stretched to fit, "}[preprocessing.fit]
+    return f"images are {kind}, {preprocessing.height} x {preprocessing.width}, {fit}{inverted} ({reason})"
 
 
 def _write_images(
@@ -233,9 +298,25 @@ def _write_images(
 
 
 def listed(skipped: list[tuple[str, str]]) -> str:
-    """Return a line for each of the first skipped images (origin, reason), and the number of others."""
-    lines = "".join(f"\n  {origin} {reason}" for origin, reason in skipped[:_LISTED])
-    return lines + (f"\n  and {len(skipped) - _LISTED:,} more" if len(skipped) > _LISTED else "")
+    """Return a line for each of the first skipped images (origin, reason), and the number of others.
+
+    Of the images with the same reason, up to five have a line, and another line counts the rest.
+    """
+    counts, seen, lines = Counter(reason for _, reason in skipped), Counter[str](), list[str]()
+    shown = 0
+    for origin, reason in skipped:
+        if len(lines) == _LISTED:
+            break
+        seen[reason] += 1
+        if seen[reason] <= _SAME:
+            lines.append(f"{origin} {reason}")
+            shown += 1
+        elif seen[reason] == _SAME + 1:
+            rest = counts[reason] - _SAME
+            lines.append(f"and {rest:,} more {reason}")
+            shown += rest
+    more = [f"and {len(skipped) - shown:,} more"] if len(skipped) > shown else []
+    return "".join(f"\n  {line}" for line in [*lines, *more])
 
 
 def _skipped_note(skipped: list[tuple[str, str]], scan: Scan, total: int, options: ImportOptions, lines: str) -> str:

@@ -1,19 +1,35 @@
 """Preprocessing on import: color mode, inversion and size; and the sample statistics that decide on them.
 
-The aspect ratio is kept. Downscaling is antialiased: bicubic with the support scaled as in Pillow's `resize`, so that
-lines of one pixel survive. The rest of the frame is filled with the background.
+Downscaling is antialiased: bicubic with the support scaled as in Pillow's `resize`, so that lines of one pixel survive.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
+from ..errors import EpochbankError
+from ..shared.closest import did_you_mean
 from ..sources.decode import in_mode
+from ..sources.value_range import ValueRanges, read_value_ranges
+
+Fit = Literal["pad", "crop", "stretch"]
+"""How an image of another shape fills the frame.
+
+`pad` keeps all of the image and its aspect ratio, and fills the rest of the frame with the background; `crop` keeps the
+aspect ratio and cuts the middle out of the image; `stretch` keeps all of the image and changes its aspect ratio.
+"""
+
+Box = tuple[int, int, int, int]
+"""Left, top, width and height, in pixels."""
 
 _LARGEST_EXAMINED = 512
 """Longest side, in pixels, of an image that `examine` takes as it is; larger ones are reduced first."""
+
+_PLAIN_TOLERANCE, _SAME_SHAPE = 16, 1.0625
+"""Gray values by which the pixels of a plain border differ; ratio of aspect ratios below which shapes are the same."""
 
 _COLOR_TOLERANCE = 8
 """Channels that differ by no more are gray: JPEG shifts the colors of a gray image by a few steps."""
@@ -28,6 +44,20 @@ class Preprocessing:
     channels: int
     """1 (gray) or 3 (RGB)."""
     invert: bool
+    fit: Fit = "pad"
+    pad_color: tuple[int, ...] | None = None
+    """Value of each channel, 0 to 255, that `pad` adds after inversion; None for the median of the image's border."""
+    values: str = ""
+    """The value ranges of images of more than 8 bits, and of 8 bits if not 0 to 255, as `ValueRanges` writes them."""
+
+    def __post_init__(self) -> None:
+        if self.pad_color is not None:  # A list, if the fields were stored as JSON.
+            object.__setattr__(self, "pad_color", tuple(self.pad_color))
+
+    @property
+    def value_ranges(self) -> ValueRanges:
+        """Which pixel values become 0 and 255."""
+        return read_value_ranges(self.values)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,19 +74,33 @@ class SampleStatistics:
     """Number of images with color."""
     light: int
     """Number of images with a light background: the median of the border pixels is above 127."""
+    photographs: tuple[float, ...] = ()
+    """Width / height of each image that fills its frame: fewer than half of its border pixels are near their median."""
 
 
 def examine(images: Iterable[Image.Image]) -> SampleStatistics:
-    """Return statistics of decoded images (mode L or RGB). Images with a side above 512 pixels are reduced first."""
+    """Return statistics of images (mode L or RGB). Images with a side above 512 pixels are reduced first."""
     num_images = color = light = 0
+    photographs = []
     for image in images:
         num_images += 1
+        aspect = image.width / image.height
         if max(image.size) > _LARGEST_EXAMINED:
             image = image.reduce(-(-max(image.size) // _LARGEST_EXAMINED))
         pixels = np.asarray(image).astype(np.int16)
         color += pixels.ndim == 3 and int(np.ptp(pixels, axis=2).max()) > _COLOR_TOLERANCE
-        light += int(np.median(border(np.asarray(in_mode(image, "L"))[None]))) > 127
-    return SampleStatistics(num_images, color, light)
+        outermost = border(np.asarray(in_mode(image, "L"))[None])[0].astype(np.int16)
+        median = int(np.median(outermost))
+        light += median > 127
+        if 2 * np.count_nonzero(np.abs(outermost - median) <= _PLAIN_TOLERANCE) < len(outermost):
+            photographs.append(aspect)
+    return SampleStatistics(num_images, color, light, tuple(photographs))
+
+
+def other_shapes(sampled: SampleStatistics, preprocessing: Preprocessing) -> int:
+    """Return how many of the sampled photographs have another aspect ratio than the frame, by more than 6 %."""
+    ratios = [aspect * preprocessing.height / preprocessing.width for aspect in sampled.photographs]
+    return sum(max(ratio, 1 / ratio) > _SAME_SHAPE for ratio in ratios)
 
 
 def fit(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
@@ -85,16 +129,41 @@ def to_color_mode_many(pixels: np.ndarray, preprocessing: Preprocessing) -> np.n
 
 def resize_each(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Resize `images` (uint8 (n, h, w, C)) with Pillow into the frame of `preprocessing`, uint8 (n, H, W, C)."""
-    left, top, width, height = placement(images.shape[1], images.shape[2], preprocessing)
     if images.shape[1:] == preprocessing.shape:
         return images
+    (x, y, across, down), (left, top, width, height) = boxes_of(images.shape[1], images.shape[2], preprocessing)
     frames = np.empty((len(images), *preprocessing.shape), np.uint8)
-    frames[:] = backgrounds(images)[:, None, None]
+    frames[:] = padding(images, preprocessing)[:, None, None]
     inner = frames[:, top : top + height, left : left + width]
-    for image, target in zip(images, inner, strict=True):
+    for image, target in zip(images[:, y : y + down, x : x + across], inner, strict=True):
         pil_image = Image.fromarray(image[:, :, 0] if preprocessing.channels == 1 else image)
         target[:] = np.asarray(pil_image.resize((width, height), Image.Resampling.BICUBIC)).reshape(target.shape)
     return frames
+
+
+def color_values(color: str | None, channels: int) -> tuple[int, ...] | None:
+    """Return the value of each channel of a color as Pillow's `ImageColor` names it, its luminance for gray images.
+
+    None stays None. Raises `EpochbankError` for an unknown color.
+    """
+    if color is None:
+        return None
+    try:
+        values = ImageColor.getcolor(color, "L" if channels == 1 else "RGB")
+    except ValueError as error:
+        raise EpochbankError(
+            f"--pad-color {color!r} is unknown; expected a name such as white, or #rrggbb."
+            f"{did_you_mean(color, ImageColor.colormap)}",
+            usage=True,
+        ) from error
+    return (values,) if isinstance(values, int) else tuple(values)
+
+
+def padding(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Return the background that is added to each of `images` (uint8 (n, h, w, C)), uint8 (n, C)."""
+    if preprocessing.pad_color is None:
+        return backgrounds(images)
+    return np.tile(np.array(preprocessing.pad_color, np.uint8), (len(images), 1))
 
 
 def backgrounds(images: np.ndarray) -> np.ndarray:
@@ -103,11 +172,22 @@ def backgrounds(images: np.ndarray) -> np.ndarray:
     return pixels[:, pixels.shape[1] // 2]
 
 
-def placement(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int, int, int]:
-    """Return left, top, width and height, in the frame, of an image that was `height` x `width` pixels."""
+def boxes_of(height: int, width: int, preprocessing: Preprocessing) -> tuple[Box, Box]:
+    """Return which part of an image of `height` x `width` pixels is resized, and the part of the frame it fills."""
+    whole, frame = (0, 0, width, height), (0, 0, preprocessing.width, preprocessing.height)
+    if preprocessing.fit == "stretch":
+        return whole, frame
+    if preprocessing.fit == "crop":
+        factor = min(width / preprocessing.width, height / preprocessing.height)
+        return _centered(preprocessing.width * factor, preprocessing.height * factor, width, height), frame
     factor = min(preprocessing.width / width, preprocessing.height / height)
-    inner = max(1, round(width * factor)), max(1, round(height * factor))
-    return (preprocessing.width - inner[0]) // 2, (preprocessing.height - inner[1]) // 2, *inner
+    return whole, _centered(width * factor, height * factor, preprocessing.width, preprocessing.height)
+
+
+def _centered(inner_width: float, inner_height: float, width: int, height: int) -> Box:
+    """Return the box of about `inner_width` x `inner_height` pixels in the middle of `width` x `height` pixels."""
+    inner = max(1, round(inner_width)), max(1, round(inner_height))
+    return (width - inner[0]) // 2, (height - inner[1]) // 2, *inner
 
 
 def border(images: np.ndarray) -> np.ndarray:

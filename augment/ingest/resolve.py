@@ -3,14 +3,16 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..console import notify
 from ..errors import EpochbankError
 from ..shared.atomic import make_directory, sweep
+from ..shared.command_words import option_words
 from ..shared.lock import writing
-from ..sources import Scan, Source, open_source
+from ..sources import Scan, Source, SourceOptions, open_source
+from ..sources.base import size_and_mtime
 from .importer import ImportOptions, import_source
 from .source_file import FORMAT, SourceFile, is_source_file, open_source_file
 
@@ -42,7 +44,9 @@ def resolve_source(name: str, sets: Path, options: ImportOptions) -> ResolvedSou
     if is_source_file(Path(name)):
         return ResolvedSource(None, _checked_source_file(Path(name), options))
     source = open_source(name, options.source)
-    key = json.dumps([FORMAT, source.identity(), options.settings()], sort_keys=True)
+    named = options.source.class_names
+    names = [] if named is None else [size_and_mtime(Path(named).expanduser())]
+    key = json.dumps([FORMAT, source.identity(), options.settings(), *names], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     return ResolvedSource(source, sets / SOURCES / f"{source.name}-{digest}.h5")
 
@@ -70,11 +74,14 @@ def _checked_source_file(path: Path, options: ImportOptions) -> Path:
     source = open_source_file(path)
     size = None if options.size == source.shape[:2] else options.size
     harmless = replace(options, on_bad="refuse", size=size, source=replace(options.source, split="source"))
-    if harmless != ImportOptions():
+    given = option_words(
+        {**asdict(harmless), **asdict(harmless.source), "source": None},
+        {**asdict(ImportOptions()), **asdict(SourceOptions())},
+    )[::2]
+    if given:
         raise EpochbankError(
             f"{path} is a source file of {source.num_images:,} images of {source.shape[0]} x {source.shape[1]}, but "
-            "the options that select and prepare images, such as --size, --limit and --invert, apply when a source is "
-            "imported. Omit them, or name the original source.",
+            f"{' and '.join(given)} apply when a source is imported. Omit them, or name the original source.",
             usage=True,
         )
     return path

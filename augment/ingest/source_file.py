@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -65,6 +65,8 @@ class SourceFile:
     """Number of images that duplicate an earlier one; None in a file of format 1, which does not list them."""
     near_duplicates_complete: bool = True
     """False if there were too many candidates to compare all of them."""
+    preprocessing: dict[str, Any] | None = None
+    """The fields of `Preprocessing`; None in a file from before they were stored."""
 
     def column(self, name: str) -> np.ndarray:
         """Return the column `label`, `group`, `split`, `duplicates` or `near_duplicates`."""
@@ -188,6 +190,7 @@ def finish(
     skipped: list[tuple[str, str]],
     notes: list[str],
     decided: str,
+    preprocessing: dict[str, Any],
 ) -> None:
     """Write everything except images, digests and hashes, which are in the file already, and the digest of it all.
 
@@ -219,6 +222,7 @@ def finish(
         for block in block_digests:
             digest.update(block)
         file.attrs.update(kind=KIND, format=FORMAT, name=name, digest=digest.hexdigest(), decided=decided)
+        file.attrs["preprocessing"] = json.dumps(preprocessing)
 
 
 def add_pairs(path: Path, duplicates: np.ndarray, near_duplicates: np.ndarray, complete: bool) -> None:
@@ -267,6 +271,7 @@ def open_source_file(path: Path) -> SourceFile:
                 splits=_names_of(file["part"][()]) if "part" in file else (),
                 duplicates=len(file["copy"]) if "copy" in file else None,
                 near_duplicates_complete=bool(file["alike"].attrs["complete"]) if "alike" in file else True,
+                preprocessing=json.loads(file.attrs["preprocessing"]) if "preprocessing" in file.attrs else None,
             )
     except (OSError, KeyError) as error:
         raise EpochbankError(f"the source file {path} is damaged ({error}). Import the source again.") from error

@@ -57,21 +57,49 @@ class Archive:
     directory_end: int
     prefix_size: int
     """Bytes that precede the archive (of a self-extracting program, for example); stored offsets do not count them."""
+    encoding: str = "cp437"
+    """Encoding of names that are not in UTF-8. The format's own is the code page of DOS."""
+    is_encoding_of_all: bool = False
+    """Whether names without the flag of UTF-8 have that encoding even if they are valid UTF-8."""
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """Yield each entry with its offset in the file. Raises `EpochbankError` if the directory is damaged."""
+        for offset, fixed, variable in self._records():
+            yield offset, self._entry(fixed, variable)
+
+    def unflagged_names(self) -> Iterator[bytes]:
+        """Yield each name that the archive does not say to be UTF-8, and that is not ASCII, as it is stored."""
+        for _, fixed, variable in self._records():
+            flags, name_size, extra_size = struct.unpack_from("<8xH18x2H", fixed)
+            name = variable[:name_size]
+            if not (name.isascii() or flags & _UTF8):
+                extra = dict(_extra_fields(variable[name_size : name_size + extra_size]))
+                if _UTF8_NAME_FIELD not in extra:
+                    yield name
+
+    def read_file(self, offset: int) -> bytes:
+        """Return the contents of the file whose entry is at `offset`. Raises `BadImage` if it is damaged."""
+        with open(self.path, "rb") as file:
+            return self.read(file.fileno(), self.entry(file.fileno(), offset))
+
+    def _records(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Yield offset, fixed part and variable part of each entry. Raises `EpochbankError` for a damaged one."""
         with open(self.path, "rb", buffering=1 << 20) as file:
             file.seek(self.directory_start)
             offset = self.directory_start
             while offset < self.directory_end:
                 fixed = file.read(_ENTRY.size)
-                yield offset, self._entry(fixed, file.read(_variable_size(fixed)))
+                variable = file.read(_variable_size(fixed))
+                self._check(fixed, variable)
+                yield offset, fixed, variable
                 offset = file.tell()
 
     def entry(self, descriptor: int, offset: int) -> Entry:
         """Return the entry at `offset` of the open archive."""
         fixed = os.pread(descriptor, _ENTRY.size, offset)
-        return self._entry(fixed, os.pread(descriptor, _variable_size(fixed), offset + len(fixed)))
+        variable = os.pread(descriptor, _variable_size(fixed), offset + len(fixed))
+        self._check(fixed, variable)
+        return self._entry(fixed, variable)
 
     def read(self, descriptor: int, entry: Entry) -> bytes:
         """Return the contents of a file in the open archive. Raises `BadImage` if it is damaged."""
@@ -86,9 +114,11 @@ class Archive:
             raise BadImage("cannot be read: it is damaged in the archive")
         return data
 
-    def _entry(self, fixed: bytes, variable: bytes) -> Entry:
+    def _check(self, fixed: bytes, variable: bytes) -> None:
         if len(variable) < _variable_size(fixed) or not fixed.startswith(b"PK\1\2"):
             raise _unreadable(self.path, "its directory is damaged, or the file changed while it was read")
+
+    def _entry(self, fixed: bytes, variable: bytes) -> Entry:
         _, _, _, flags, method, _, _, crc, compressed_size, size, name_size, extra_size, *_, header = _ENTRY.unpack(
             fixed
         )
@@ -98,8 +128,22 @@ class Archive:
             int.from_bytes(zip64.read(8), "little") if field == 0xFFFFFFFF else field
             for field in (size, compressed_size, header)
         )
-        name = _decode_name(variable[:name_size], flags, extra.get(_UTF8_NAME_FIELD, b""))
+        name = self._name(variable[:name_size], flags, extra.get(_UTF8_NAME_FIELD, b""))
         return Entry(name, method, bool(flags & _ENCRYPTED), crc, compressed_size, size, header)
+
+    def _name(self, raw: bytes, flags: int, utf8_field: bytes) -> str:
+        """Decode a name, with '/' between folders. macOS and Linux write UTF-8 without setting its flag."""
+        if len(utf8_field) > 5 and int.from_bytes(utf8_field[1:5], "little") == zlib.crc32(raw):
+            raw, flags = utf8_field[5:], _UTF8
+        if flags & _UTF8 or raw.isascii():
+            name = raw.decode("utf-8", "surrogateescape")
+        else:
+            first, second = (self.encoding, "utf-8") if self.is_encoding_of_all else ("utf-8", self.encoding)
+            try:
+                name = raw.decode(first)
+            except UnicodeDecodeError:
+                name = raw.decode(second, "surrogateescape")
+        return name if "/" in name else name.replace("\\", "/")
 
 
 def find_archive(path: Path) -> Archive:
@@ -154,17 +198,6 @@ def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
         kind, length = struct.unpack_from("<2H", extra, at)
         yield kind, extra[at + 4 : at + 4 + length]
         at += 4 + length
-
-
-def _decode_name(raw: bytes, flags: int, utf8_field: bytes) -> str:
-    """Decode a name, with '/' between folders. macOS and Linux write UTF-8 without setting its flag."""
-    if len(utf8_field) > 5 and int.from_bytes(utf8_field[1:5], "little") == zlib.crc32(raw):
-        raw, flags = utf8_field[5:], _UTF8
-    try:
-        name = raw.decode()
-    except UnicodeDecodeError:
-        name = raw.decode("utf-8", "surrogateescape") if flags & _UTF8 else raw.decode("cp437")
-    return name if "/" in name else name.replace("\\", "/")
 
 
 def _decompress(compressed: bytes, entry: Entry) -> bytes:

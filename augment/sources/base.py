@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .decode import BadImage
+from .similar_names import similar_names
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class SourceOptions:
 
 
 SPLIT_NAMES = {
-    "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2, "": -1,
+    "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2,
+    "eval": 2, "evaluation": 2, "holdout": 2, "publictest": 1, "privatetest": 2, "": -1,
 }  # fmt: skip
 """Names of splits in sources, in lower case: the index into `SPLITS`, or -1 for an empty name."""
 
 Decoded = Image.Image | np.ndarray | BadImage
-"""One decoded image in mode L or RGB; or n images of one size, uint8 (n, H, W) or (n, H, W, 3); or one bad image."""
+"""One decoded image in mode L, RGB, I;16, I or F; or n images of one size, integers or floats (n, H, W) or
+(n, H, W, 3); or one bad image. `value_range.in_bytes` converts values that are not uint8."""
 
 
 class Reader(Protocol):
@@ -89,6 +92,10 @@ class Scan:
     """Unusable items that are not among the N images: (origin, reason)."""
     notes: list[str] = field(default_factory=list)
     """Messages for the user about the scan, one sentence each."""
+
+    def all_notes(self) -> list[str]:
+        """Return the notes, and one on class names that may be meant to be the same."""
+        return [*self.notes, *similar_names(self.class_names)]
 
 
 class Source(Protocol):

@@ -1,4 +1,4 @@
-"""Reading and decoding of images: any format and mode that Pillow opens becomes 8-bit gray (L) or RGB."""
+"""Reading and decoding of images: any format and mode that Pillow opens becomes gray of 8 or more bits, or RGB."""
 
 import io
 import os
@@ -28,21 +28,24 @@ class BadImage(ValueError):
 def decode(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to L or RGB, and apply its EXIF orientation. Returns the same object if possible.
 
-    A transparent image is composited on black if its ink is light, and on white if its ink is dark. 16-bit gray keeps
-    its high byte. Float gray must lie in [0, 1]. Raises `BadImage`.
+    A transparent image is composited on black if its ink is light, and on white if its ink is dark. Gray of more than
+    8 bits keeps its values, in the modes I;16 (uint16), I (int32) or F (float32): the value range of the source, which
+    `value_range.in_bytes` applies, says which of them are black and white.
     """
     image.load()
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)
-    if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_to_8_bits(np.asarray(image)))
+    if image.mode in ("F", "I"):
+        return image
+    if image.mode.startswith("I;16"):
+        return image if image.mode == "I;16" else Image.fromarray(np.asarray(image).astype("<u2"))
     if image.has_transparency_data or "transparency" in image.info:
         return _on_background(image.convert("RGBA"))
     return in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
 
 
 def read_image(file: bytes | Path | IO[bytes] | Image.Image) -> Image.Image | BadImage:
-    """Read an image from a path, an open file or Pillow, and decode it to L or RGB; or return what is wrong with it.
+    """Read an image from a path, an open file or Pillow, and `decode` it; or return what is wrong with it.
 
     Only the first frame of an animation and the first page of a document are read.
     """
@@ -100,28 +103,6 @@ def _decode_checked(image: Image.Image) -> Image.Image:
 def in_mode(image: Image.Image, mode: str) -> Image.Image:
     """Convert an image to a Pillow mode. Returns the same object if it has that mode already."""
     return image if image.mode == mode else image.convert(mode)
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Return uint8 unchanged, and scale float in [0, 1] to 0 to 255, rounded. Raises `BadImage`."""
-    if image.dtype == np.uint8:
-        return image
-    low, high = float(image.min()), float(image.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise BadImage("has NaN or infinite values; float images must lie in [0, 1]")
-    if low < 0 or high > 1:
-        raise BadImage(
-            f"has values from {low:g} to {high:g}; float images must lie in [0, 1]: divide them, or store uint8"
-        )
-    return np.round(image * 255).astype(np.uint8)
-
-
-def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype.kind == "f":
-        return to_uint8(pixels)
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise BadImage(f"has values from {pixels.min()} to {pixels.max()}; 16-bit images must lie in [0, 65535]")
-    return (pixels >> 8).astype(np.uint8)
 
 
 def _on_background(image: Image.Image) -> Image.Image:

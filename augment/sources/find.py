@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..errors import EpochbankError
+from ..shared.closest import closest
+from .arrays.pickles import refuse_pickles
+from .arrays.source import Hdf5Source, MatSource, NpyFilesSource, NpzSource, holds_arrays
 from .base import Source, SourceOptions
-from .csv_file import CsvSource
+from .casia import GntSource, holds_gnt
 from .digits import DigitsSource
 from .etl import EtlSource, holds_etl
-from .files import FolderSource, ZipSource
-from .hdf5 import Hdf5Source
-from .idx import IdxSource
-from .idx_files import is_idx
-from .npz import NpzSource
-from .python_iterator import PythonSource
+from .folders.flat import ListedFolder, list_of
+from .folders.source import FolderSource, ZipSource
+from .idx.places import holds_idx
+from .idx.source import IdxSource
+from .lists.csv_file import CsvSource
+from .lists.json_file import JsonSource
+from .lists.parquet import ParquetSource, is_parquet_folder
+from .python.source import PythonSource
+from .value_range import parse_value_range
 
 
 class Kind(NamedTuple):
@@ -40,22 +46,32 @@ _LISTS = frozenset({"split", "class_names", "images_key", "labels_key", "path_te
 KINDS = {
     "npz": Kind(NpzSource, "file", _ARRAYS),
     "hdf5": Kind(Hdf5Source, "file", _ARRAYS),
+    "npy": Kind(NpyFilesSource, "either", _ARRAYS),
+    "mat": Kind(MatSource, "file", _ARRAYS),
     "folder": Kind(FolderSource, "folder", _FILES),
     "zip": Kind(ZipSource, "file", _FILES | {"name_encoding"}),
     "csv": Kind(CsvSource, "file", _LISTS),
-    "etl": Kind(EtlSource, "either", frozenset({"etl_sets", "characters"})),
-    "idx": Kind(IdxSource, "prefix", frozenset({"split", "class_names"})),
+    "json": Kind(JsonSource, "file", _LISTS),
+    "parquet": Kind(ParquetSource, "either", _LISTS - {"path_template"}),
+    "etl": Kind(EtlSource, "either", frozenset({"etl_sets", "characters", "value_range"})),
+    "idx": Kind(IdxSource, "prefix", frozenset({"split", "class_names", "value_range"})),
+    "gnt": Kind(GntSource, "either", frozenset({"split", "characters", "value_range"})),
 }
-_SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".zip": "zip", ".csv": "csv", ".tsv": "csv"}
-_PYTHON = "python:"
+_SUFFIXES = {
+    ".npz": "npz", ".npy": "npy", ".mat": "mat", ".h5": "hdf5", ".hdf5": "hdf5",
+    ".zip": "zip", ".csv": "csv", ".tsv": "csv", ".txt": "csv",
+    ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet", ".gnt": "gnt", ".pot": "gnt",
+}  # fmt: skip
+_MAX_NAMES = 2000
+"""Names in a folder among which a similar one is suggested."""
+
+_DIGITS, _PYTHON = "digits", "python:"
 _EXPECTED = (
-    "`digits`, an .npz or HDF5 file, a folder with a folder per class, a .zip of one, a .csv or .tsv of paths and "
-    "labels, IDX files such as MNIST, files of the ETL Character Database or .zip archives of them, or "
+    "`digits`, an .npz, .npy, .mat or HDF5 file, a folder with a folder per class, a .zip of one, a list of paths "
+    "and labels (.csv, .tsv, .txt, .json, .jsonl), a .csv of pixels, .parquet files, IDX files such as "
+    "MNIST, files of the ETL Character Database or of CASIA-HWDB (.gnt) or .zip archives of them, or "
     "python:module:function"
 )
-
-_MAX_ENTRIES = 2000
-"""Files of a folder that are checked for IDX names: a folder of IDX files has few files."""
 
 
 def open_source(spec: str, options: SourceOptions = SourceOptions()) -> Source:  # noqa: B008  frozen
@@ -63,16 +79,38 @@ def open_source(spec: str, options: SourceOptions = SourceOptions()) -> Source: 
 
     Raises `EpochbankError` if there is no such source or kind, or if the kind does not support an option.
     """
-    if spec == "digits":
+    parse_value_range(options.value_range)
+    if spec in (_DIGITS, f"{_DIGITS}:"):
+        if spec == _DIGITS and Path(spec).exists():
+            raise EpochbankError(
+                f"source {spec!r} may be the built-in digits or ./{spec}, which exists; expected one of them. Write "
+                f"./{spec} for your own, or {spec}: for the built-in set.",
+                usage=True,
+            )
         _check_options(spec, frozenset(), options)
         return DigitsSource()
     if spec.startswith(_PYTHON):
-        _check_options(spec, frozenset({"split"}), options)
+        _check_options(spec, frozenset({"split", "value_range"}), options)
         return PythonSource(spec.removeprefix(_PYTHON), _file_name(spec.removeprefix(_PYTHON)), options)
     kind, path = _find(spec)
+    if kind == "folder" and not spec.startswith("folder:"):
+        listed = _listed_folder(spec, path, options)
+        if listed is not None:
+            return listed
     _check_options(spec, KINDS[kind].options, options)
     name = path.resolve().stem if path.is_file() else path.resolve().name
     return KINDS[kind].make(path, _file_name(name), options)
+
+
+def _listed_folder(spec: str, folder: Path, options: SourceOptions) -> Source | None:
+    """Return the source of a list that names the images of a flat folder; None if there is none."""
+    path = None if options.label_pattern else list_of(folder, options.path_template)
+    if path is None:
+        return None
+    kind = _SUFFIXES[path.suffix.lower()]
+    _check_options(spec, KINDS[kind].options, options)
+    note = f"images lie directly in {folder.name}/, and their classes are read from the list {path}"
+    return ListedFolder(KINDS[kind].make(path, _file_name(folder.resolve().name), options), note)
 
 
 def _file_name(text: str) -> str:
@@ -86,12 +124,15 @@ def _find(spec: str) -> tuple[str, Path]:
     if not separator or kind not in KINDS:
         kind, rest = "", spec
     path = Path(os.path.expanduser(rest)).absolute()  # noqa: PTH111  Path.expanduser raises for unknown users.
-    prefix = kind != "" and KINDS[kind].place == "prefix" and path.parent.is_dir()
+    prefix = kind != "" and KINDS[kind].place == "prefix" and path.parent.exists()
     if not path.exists() and not prefix:
         raise EpochbankError(
             f"source {spec!r} does not exist; expected {_EXPECTED}. Check the path, relative to {Path.cwd()}."
+            f"{_suggestion(spec, path)}"
         )
     kind = kind or _kind_of(path)
+    if kind in ("", "folder"):
+        refuse_pickles(path)
     if not kind:
         raise EpochbankError(
             f"source {spec!r} has a name that does not show its kind; expected a folder, {', '.join(_SUFFIXES)}. "
@@ -107,16 +148,34 @@ def _find(spec: str) -> tuple[str, Path]:
     return kind, path
 
 
+def _suggestion(spec: str, path: Path) -> str:
+    """Return a question that suggests the source that a spec resembles: a kind, a name, or a file nearby."""
+    known = [*KINDS, _PYTHON.rstrip(":")]
+    prefixed = re.match(r"(\w+)[:;](.+)", spec)
+    if prefixed is not None:
+        kind = closest(prefixed[1], known)
+        return f" Did you mean `{kind}:{prefixed[2]}`?" if kind else ""
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        names = [entry.name for entry in islice(entries, _MAX_NAMES)]
+        if (name := closest(path.name, [*names, *([_DIGITS] if path.parent == Path.cwd() else [])])) is not None:
+            return f" Did you mean `{spec.removesuffix('/').removesuffix(path.name)}{name}`?"
+    return ""
+
+
 def _kind_of(path: Path) -> str:
     """Return the kind that a file's name or a folder's contents show; empty if they show none."""
     if holds_etl(path):
         return "etl"
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        if holds_gnt(path):
+            return "gnt"
+        if holds_idx(path):
+            return "idx"
     if path.is_dir():
-        with suppress(PermissionError):  # Reported when the folder is scanned.
-            if any(is_idx(file) and file.is_file() for file in islice(path.iterdir(), _MAX_ENTRIES)):
-                return "idx"
-        return "folder"
-    return "idx" if is_idx(path) else _SUFFIXES.get(path.suffix.lower(), "")
+        if holds_arrays(path):
+            return "npy"
+        return "parquet" if is_parquet_folder(path) else "folder"
+    return "idx" if holds_idx(path) else _SUFFIXES.get(path.suffix.lower(), "")
 
 
 _OPTIONS = {
@@ -127,10 +186,10 @@ _OPTIONS = {
     "images_key": ("--images-key", "arrays and lists"),
     "labels_key": ("--labels-key", "arrays and lists"),
     "layout": ("--layout", "arrays"),
-    "value_range": ("--value-range", "arrays, lists, folders and .zip archives"),
+    "value_range": ("--value-range", "every source but `digits`"),
     "name_encoding": ("--name-encoding", ".zip archives"),
     "etl_sets": ("--etl-sets", "files of the ETL Character Database"),
-    "characters": ("--characters", "files of the ETL Character Database"),
+    "characters": ("--characters", "files of the ETL Character Database and of CASIA-HWDB"),
     "split": ("--split fractions", "sources that can define splits"),
 }
 """Name of each option, and the sources that it applies to."""

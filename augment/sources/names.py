@@ -10,11 +10,31 @@ from .base import SPLIT_NAMES
 
 Name = TypeVar("Name")
 
-PATH = ("path", "file", "filename", "image")
-LABEL = ("label", "class", "character")
-GROUP = ("group", "writer", "drawer", "sheet", "user")
-SPLIT = ("split", "part", "subset", "set")
-"""Names of columns: the preferred name first."""
+PATH = (
+    "path", "file", "filename", "file_name", "filenames", "fname", "filepath", "file_path", "filepaths", "file_paths",
+    "relpath", "image", "images", "image_path", "image_file", "image_name", "image_filename", "img", "img_path",
+    "img_file", "img_name", "picture", "image_id", "img_id", "id", "name",
+)  # fmt: skip
+LABEL = (
+    "label", "labels", "class", "classes", "class_name", "classname", "label_name", "category", "character", "char",
+    "symbol", "latex", "wnid", "target", "y", "class_id", "classid", "label_id", "category_id", "symbol_id", "emotion",
+    "digit", "letter",
+)  # fmt: skip
+GROUP = (
+    "group", "writer", "drawer", "sheet", "user", "group_id", "writer_id", "drawer_id", "sheet_id", "user_id",
+    "suite_id",
+)  # fmt: skip
+SPLIT = ("split", "part", "subset", "set", "usage")
+"""Names of columns, in lower case: the preferred name first."""
+
+_WEAK = frozenset({
+    "image_id", "img_id", "id", "name", "target", "y", "class_id", "classid", "label_id", "category_id", "symbol_id",
+    "emotion", "digit", "letter",
+})  # fmt: skip
+"""Names that count only if there is no other: an `id` beside a `path` is not the path."""
+
+_SHOWN = 10
+"""Names listed in a message; further ones are counted."""
 
 
 class Names:
@@ -42,12 +62,16 @@ class Names:
         if isinstance(first, str) != isinstance(name, str):
             raise ValueError(f"has {name!r} where others have {first!r}; expected all text or all integers")
 
-    def sorted_index(self) -> tuple[np.ndarray, list[str]]:
+    def sorted_index(self, *, by_value: bool = False) -> tuple[np.ndarray, list[str]]:
         """Return the index of each image's name among the sorted names, int32 (N,), and these names as text.
 
-        Integers are sorted by value, text by code point. There must be at least one name.
+        Integers are sorted by value, text by code point; with `by_value`, text that is all integers by value, too.
+        There must be at least one name.
         """
-        names = sorted(self._number)  # All of one type.
+        by_value = by_value and all(is_integer(str(name)) for name in self._number)
+        names = sorted(
+            self._number, key=(lambda name: (int(name), str(name))) if by_value else None
+        )  # All of one type.
         return ranks(names, self._number)[np.frombuffer(self._numbers, np.intc)], list(map(str, names))
 
 
@@ -68,23 +92,45 @@ def check_text(text: str) -> None:
         raise ValueError(f"has {text!r}, which is not valid Unicode text: {error.reason}") from error
 
 
-def find_column(found: Sequence[str], names: tuple[str, ...]) -> int | None:
+def is_integer(text: str) -> bool:
+    """Return whether text is an integer in ASCII digits, perhaps with a minus sign."""
+    return text.isascii() and text.removeprefix("-").isdigit()
+
+
+def find_column(found: Sequence[str], names: tuple[str, ...], *, option: str = "") -> int | None:
     """Return the position in `found` of the preferred name `names[0]`, or of another of `names`; ignores case.
 
-    Returns None if there is none. Raises `ValueError` if several match.
+    Returns None if there is none. Raises `ValueError` if several match; its message names `option`, which decides.
     """
     lower = [name.strip().lower() for name in found]
-    places = [place for place, name in enumerate(lower) if name == names[0]]
-    places = places or [place for place, name in enumerate(lower) if name in names]
+    strong = {*names} - _WEAK
+    tiers = ([place for place, name in enumerate(lower) if name in tier] for tier in ({names[0]}, strong, {*names}))
+    places = next(filter(None, tiers), [])
     if len(places) > 1:
         each = " and ".join(repr(found[place]) for place in places)
-        raise ValueError(f"{each} may each be the {names[0]}; expected one. Rename the right one to {names[0]!r}")
+        remedy = f"Choose one with {option}" if option else f"Rename the right one to {names[0]!r}"
+        raise ValueError(f"{each} may each be the {names[0]}; expected one. {remedy}")
     return places[0] if places else None
 
 
+def find_key(found: Sequence[str], key: str) -> int | None:
+    """Return the position in `found` of the name `key`, or of the only one that differs only in case or white space."""
+    folded = [place for place, name in enumerate(found) if name.strip().lower() == key.strip().lower()]
+    return found.index(key) if key in found else folded[0] if len(folded) == 1 else None
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return up to ten of `names`, quoted, and the number of further ones."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + more
+
+
 def split_number(name: str) -> int:
-    """Return the index into `SPLITS` for `name`, or -1 if it is empty; ignores case. Raises `ValueError` if unknown."""
-    number = SPLIT_NAMES.get(name.strip().lower())
+    """Return the index into `SPLITS` for `name`, or -1 if it is empty. Raises `ValueError` if it is unknown.
+
+    Case, white space, `-` and `_` make no difference.
+    """
+    number = SPLIT_NAMES.get("".join(name.split()).lower().replace("-", "").replace("_", ""))
     if number is None:
         raise ValueError(f"has the split {name!r}; expected {', '.join(filter(None, SPLIT_NAMES))}, or nothing")
     return number

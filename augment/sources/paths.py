@@ -43,6 +43,16 @@ class PathList:
             self._read(index - index % _RUN)
         return self._run[index - self._first]
 
+    def select(self, keep: np.ndarray) -> "PathList":
+        """Write the paths for which `keep`, bool (N,), is True to new files, and return their list."""
+        chosen = PathList(self.text.with_name(self.text.name + "-kept"), self.ends.with_name(self.ends.name + "-kept"))
+        with open(chosen.text, "wb") as text, open(chosen.ends, "wb") as ends:
+            writer = PathWriter(text, ends)
+            for start in range(0, len(keep), _RUN):
+                indices = start + np.flatnonzero(keep[start : start + _RUN])
+                writer.add([self.encoded(index) for index in indices.tolist()])
+        return chosen
+
     def _read(self, first: int) -> None:
         with open(self.ends, "rb") as ends, open(self.text, "rb") as text:
             ends.seek(8 * max(first - 1, 0))
@@ -65,6 +75,11 @@ class PathWriter:
         self._text.write(b"".join(paths))
         self._ends.write(ends.tobytes())
         self._end = int(ends[-1]) if len(ends) else self._end
+
+
+def join(folder: bytes, name: bytes) -> bytes:
+    """Join a folder and a name; either may be empty."""
+    return folder + b"/" + name if folder and name else folder or name
 
 
 def printable(path: bytes) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ...errors import EpochbankError
+from ...shared.closest import closest, did_you_mean
 
 GROUPS = ("kanji", "hiragana", "katakana", "digits", "latin", "symbols")
 """Groups that `--characters` accepts; every character is in exactly one of them."""
@@ -128,11 +129,11 @@ def parse_characters(text: str | None) -> CharacterFilter:
         )
     groups = {word.lower() for word in words if word.lower() in (*GROUPS, _ALL)}
     others = [word for word in words if word.lower() not in groups]
-    unknown = [word for word in others if groups and word.isascii() and len(word) > 1]
+    unknown = [word for word in others if word.isascii() and len(word) > 1 and (groups or closest(word, GROUPS))]
     if unknown:
         raise EpochbankError(
             f"--characters {text!r}: {unknown[0]!r} is not a group of characters; expected {', '.join(GROUPS)} or all. "
-            "Separate groups and single characters by commas: kanji,a,b.",
+            f"Separate groups and single characters by commas: kanji,a,b.{did_you_mean(unknown[0], GROUPS)}",
             usage=True,
         )
     characters = "".join(unicodedata.normalize("NFC", "".join(others)).split())

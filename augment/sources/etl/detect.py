@@ -6,8 +6,8 @@ from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 
-from ..idx_files import is_idx
-from ..tree import is_folder
+from ..folders.tree import is_folder
+from ..idx.names import is_idx_name
 from .catalog import file_of, has_etl_prefix, is_foreign, is_image, is_info, is_packed
 from .places import UNREADABLE_ZIP, is_hidden, split_path
 
@@ -80,7 +80,7 @@ def _evidence(path: Path, is_inside: bool) -> _Evidence:
 def _evidence_of_name(name: str, is_inside: bool) -> _Evidence:
     if file_of(name) is not None:
         return _Evidence.OFFICIAL
-    if is_image(name) or is_idx(Path(name)):
+    if is_image(name) or is_idx_name(name):
         return _Evidence.IMAGE
     may_hold_images = not is_foreign(name) or is_packed(name) or name.lower().endswith(".zip")
     if is_info(name) or (may_hold_images and (is_inside or has_etl_prefix(name))):

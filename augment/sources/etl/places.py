@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..folders.tree import is_folder
 from ..paths import printable
-from ..tree import is_folder
 from .catalog import PRINTED, TABLE, file_of, has_etl_prefix, is_foreign, is_info
 
 UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error)

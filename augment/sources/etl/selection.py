@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 
 from ...errors import EpochbankError
+from ...shared.closest import did_you_mean
 from .catalog import PRINTED, SAME_WRITERS, SETS
 
 
@@ -55,7 +56,8 @@ def _named(named: str, available: Collection[str], where: str) -> list[str]:
         name = next((seven for seven in ("7L", "7S") if seven in available), "7L") if name == "7" else name
         if name not in available:
             what = "is not available" if name in SETS else f"is not one of {', '.join(SETS)}"
-            raise EpochbankError(f"--etl-sets {named}: {word} {what}; {where} has {listed}.", usage=True)
+            hint = "" if name in SETS else did_you_mean(name, SETS)
+            raise EpochbankError(f"--etl-sets {named}: {word} {what}; {where} has {listed}.{hint}", usage=True)
         selected.add(name)
     if not selected:
         raise EpochbankError(f"--etl-sets {named!r} names no set; {where} has {listed}.", usage=True)

@@ -1,0 +1,1 @@
+"""Arrays in .npz, .npy, HDF5 and MATLAB files."""

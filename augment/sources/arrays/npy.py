@@ -1,0 +1,54 @@
+"""Arrays in `.npy` files, and the header that they share with the members of `.npz` files."""
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ...errors import EpochbankError
+from .store import Header, RawArray, objects_refused
+
+
+def read_header(file: IO[bytes]) -> tuple[Header, bool]:
+    """Return shape and type of the array in an open `.npy` file, and whether it is in Fortran order.
+
+    The array begins where the file is then. Raises `ValueError` if there is no such header.
+    """
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read(file)
+    return Header(shape, dtype), fortran_order
+
+
+class NpyStore:
+    """A `.npy` file, which holds one array, with the name ''."""
+
+    def __init__(self, path: Path):
+        self.path, self.where = path, str(path)
+
+    def headers(self) -> dict[str, Header]:
+        """Return shape and type of the array."""
+        return {"": self._read()[0]}
+
+    def column(self, name: str) -> np.ndarray:
+        """Return the whole array."""
+        if self._read()[0].dtype.hasobject:
+            raise objects_refused(self.where, self.path.stem)
+        return np.load(self.path, allow_pickle=False)
+
+    def open(self, name: str, workspace: Path) -> RawArray:
+        """Return the array, to be read in place."""
+        header, fortran_order, offset = self._read()
+        return RawArray(self.path, offset, header.shape, header.dtype.str, fortran_order)
+
+    def _read(self) -> tuple[Header, bool, int]:
+        try:
+            with open(self.path, "rb") as file:
+                header, fortran_order = read_header(file)
+                offset = file.tell()
+            expected = offset + int(np.prod(header.shape)) * header.dtype.itemsize
+            if self.path.stat().st_size < expected and not header.dtype.hasobject:
+                raise ValueError(f"it has {self.path.stat().st_size:,} bytes; expected {expected:,}")
+        except (ValueError, EOFError) as error:
+            raise EpochbankError(f"{self.path} cannot be read as .npy: {error}. Write it again.") from error
+        return header, fortran_order, offset

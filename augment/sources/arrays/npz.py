@@ -1,0 +1,94 @@
+"""Arrays in `.npz` files, compressed or not."""
+
+import errno
+import math
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import EpochbankError
+from ..archive import data_offset
+from .npy import read_header
+from .store import Header, RawArray, objects_refused
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+)
+"""Exceptions raised for a damaged or encrypted `.npz`."""
+_SUFFIX = ".npy"
+
+
+class NpzStore:
+    """The arrays in an `.npz` file."""
+
+    def __init__(self, path: Path):
+        self.path, self.where = path, str(path)
+
+    def has_one_array(self) -> bool:
+        """Return whether the file has a single array."""
+        with self._reading(), zipfile.ZipFile(self.path) as archive:
+            return sum(name.endswith(_SUFFIX) for name in archive.namelist()) == 1
+
+    def headers(self) -> dict[str, Header]:
+        """Return shape and type of each array."""
+        return self._headers
+
+    @cached_property
+    def _headers(self) -> dict[str, Header]:
+        found = {}
+        with self._reading(), zipfile.ZipFile(self.path) as archive:
+            for name in archive.namelist():
+                if name.endswith(_SUFFIX):
+                    with archive.open(name) as file:
+                        found[name.removesuffix(_SUFFIX)] = read_header(file)[0]
+        return found
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a whole array."""
+        if self.headers()[name].dtype.hasobject:
+            raise objects_refused(self.where, name)
+        with self._reading(), np.load(self.path, allow_pickle=False) as arrays:
+            return arrays[name]
+
+    def open(self, name: str, workspace: Path) -> RawArray:
+        """Return an array: in place if it is stored uncompressed, else a decompressed copy in `workspace`."""
+        with self._reading(), zipfile.ZipFile(self.path) as archive:
+            member = archive.getinfo(name + _SUFFIX)
+            with archive.open(member) as file:
+                (shape, dtype), fortran_order = read_header(file)
+                header_size = file.tell()
+            expected = header_size + math.prod(shape) * dtype.itemsize
+            if member.file_size != expected and not dtype.hasobject:
+                raise ValueError(f"{name}.npy has {member.file_size:,} bytes, but its shape {shape} needs {expected:,}")
+            if member.compress_type == zipfile.ZIP_STORED:
+                with open(self.path, "rb") as stored:
+                    offset = data_offset(stored.fileno(), member.header_offset) + header_size
+                return RawArray(self.path, offset, shape, dtype.str, fortran_order)
+            extracted = workspace / f"{self.path.stem}-{archive.namelist().index(member.filename)}.npy"
+            with archive.open(member) as compressed, open(extracted, "wb") as copy:
+                shutil.copyfileobj(compressed, copy, 1 << 20)
+            return RawArray(extracted, header_size, shape, dtype.str, fortran_order)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_DAMAGED, OSError) as error:
+            # zipfile seeks to a negative offset if bytes are missing: EINVAL.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            raise EpochbankError(f"{self.path} cannot be read as .npz: {error}. Write it again.") from error

@@ -1,0 +1,1 @@
+"""Folders of images, and .zip archives of them."""

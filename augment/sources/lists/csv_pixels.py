@@ -1,0 +1,111 @@
+"""Sources in CSV files with the pixels of an image in each row, as many public data sets have them."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import EpochbankError
+from ...shared.progress import Progress
+from ..arrays.store import RawArray
+from ..base import Decoded, Scan, SourceOptions
+from ..class_names import name_labels
+from ..names import Names, check_text, first_names, split_number
+from .csv_table import CsvTable
+from .fields import Faults, as_integer, text_of
+from .pixel_columns import PixelColumns
+from .pixel_file import PixelFile
+
+_ROWS = 256
+"""Rows whose pixels are converted together."""
+
+
+@dataclass(frozen=True)
+class PixelReader:
+    """Reads the images of a table from a binary copy."""
+
+    images: RawArray
+    name: str
+    """Name of the table."""
+
+    def read(self, indices: np.ndarray) -> Iterator[Decoded]:
+        """Yield the images in runs."""
+        return self.images.runs(indices)
+
+    def origin(self, index: int) -> str:
+        """Return the number of the row, beginning with 0 below the header."""
+        return f"{self.name} row {index}"
+
+
+def scan_pixels(table: CsvTable, columns: PixelColumns, options: SourceOptions, workspace: Path) -> Scan:
+    """Copy the pixels into a binary file in `workspace`. Raises `EpochbankError` that lists the invalid rows."""
+    labels, groups, splits = Names(), Names(), array("b")
+    faults = Faults(table.path)
+    with (
+        PixelFile(workspace / "pixels", columns) as pixels,
+        Progress(f"read {table.path.name}", None, "rows") as progress,
+    ):
+        rows = table.rows()
+        while chunk := list(islice(rows, _ROWS)):
+            usable: list[tuple[str, Sequence[str]]] = []
+            for where, row in chunk:
+                try:
+                    label, group, split = _fields(row, len(table.header), columns, options)
+                    labels.add(label)
+                    if group is not None:
+                        groups.add(group)
+                except ValueError as error:
+                    faults.add(f"{where} {error}")
+                    continue
+                splits.append(split)
+                usable.append((where, row))
+            pixels.add(usable, faults)
+            progress.advance(len(chunk))
+    faults.refuse("{rows} cannot be used", "Fix them.")
+    if not labels:
+        raise EpochbankError(f"{table.path} holds no images; expected a row of pixels for each.")
+    label_index, class_names = labels.sorted_index(by_value=True)
+    if options.class_names is not None:
+        class_names = name_labels(options.class_names, [int(name) for name in class_names])
+    group_index, group_names = groups.sorted_index() if len(groups) else (None, None)
+    split_index = np.frombuffer(splits, np.int8)
+    return Scan(
+        reader=PixelReader(pixels.reader(), table.path.name),
+        labels=label_index,
+        class_names=class_names,
+        groups=group_index,
+        group_names=group_names,
+        size=columns.shape,
+        channels=1,
+        splits=split_index if (split_index >= 0).any() else None,
+        notes=_notes(table, columns),
+    )
+
+
+def _fields(
+    row: Sequence[str], width: int, columns: PixelColumns, options: SourceOptions
+) -> tuple[int | str, str | None, int]:
+    """Return label, group and split of a row. Raises `ValueError` for an invalid one."""
+    if len(row) != width:
+        raise ValueError(f"has {len(row)} fields; expected {width}, as many as the first row")
+    label: int | str = text_of("label", row[columns.label])
+    check_text(str(label))
+    if options.class_names is not None:
+        label = as_integer(label)
+    group = None if columns.group is None else text_of("group", row[columns.group])
+    return label, group, -1 if columns.split is None else split_number(row[columns.split])
+
+
+def _notes(table: CsvTable, columns: PixelColumns) -> list[str]:
+    name, (height, width) = table.path.name, columns.shape
+    used = {*columns.pixels, columns.label, columns.group, columns.split}
+    unused = [column for place, column in enumerate(table.header) if place not in used]
+    label = table.header[columns.label]
+    named = repr(label) if table.has_header else f"{label}, as there is no header"
+    notes = [f"images of {name} are rows of {height} x {width} pixels; the label is in {named}"]
+    if columns.transposed:
+        notes.append(f"images of {name} are stored transposed, as in all of EMNIST; they were turned upright")
+    return [*notes, *([f"unused columns of {name}: {first_names(unused)}"] if unused else []), *table.notes]

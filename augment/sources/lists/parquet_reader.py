@@ -1,0 +1,86 @@
+"""Reads encoded images from Parquet files, row group by row group."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...errors import EpochbankError
+from ..decode import BadImage, read_image
+
+_BATCH = 64
+"""Images that are in memory at once."""
+
+
+@dataclass(frozen=True)
+class ParquetReader:
+    """Reads images from shards, row group by row group."""
+
+    root: Path
+    files: tuple[tuple[str, int], ...]
+    """Path of each shard relative to `root`, and its number of rows."""
+    column: str
+    """Column of the images' bytes, such as `image.bytes`."""
+
+    def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadImage]:
+        """Yield each decoded image, or the reason why it cannot be used."""
+        start = 0
+        for name, count in self.files:
+            wanted = indices[(indices >= start) & (indices < start + count)] - start
+            if len(wanted):
+                yield from self._read_file(self.root / name, wanted)
+            start += count
+
+    def _read_file(self, path: Path, rows: np.ndarray) -> Iterator[Image.Image | BadImage]:
+        with open_parquet(path) as file:
+            start = 0
+            for group in range(file.num_row_groups):
+                count = file.metadata.row_group(group).num_rows
+                wanted = rows[(rows >= start) & (rows < start + count)] - start
+                if len(wanted):
+                    yield from self._read_group(file, group, wanted)
+                start += count
+
+    def _read_group(self, file: Any, group: int, rows: np.ndarray) -> Iterator[Image.Image | BadImage]:
+        start = 0
+        for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[self.column], use_threads=False):
+            values = batch.column(0)
+            for row in rows[(rows >= start) & (rows < start + len(values))] - start:
+                yield _decoded(values[int(row)].as_py())
+            start += len(values)
+            if start > rows[-1]:
+                return
+
+    def origin(self, index: int) -> str:
+        """Return the name of the shard and the row in it."""
+        for name, count in self.files:
+            if index < count:
+                return f"{name}[{index}]"
+            index -= count
+        raise IndexError(index)
+
+
+def _decoded(value: Any) -> Image.Image | BadImage:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not data:
+        return BadImage("has no bytes; expected those of an image file")
+    return read_image(io.BytesIO(data))
+
+
+def open_parquet(path: Path) -> Any:
+    """Open a Parquet file. Raises `EpochbankError` if it is damaged, or pyarrow is not installed."""
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise EpochbankError(
+            f'{path} needs pyarrow, which is not installed. Install it: pip install "epochbank[parquet]"'
+        ) from error
+    try:
+        return ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=1 << 20)
+    except ArrowException as error:
+        raise EpochbankError(f"{path} cannot be read as Parquet: {error}. Download the file again.") from error

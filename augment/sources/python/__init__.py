@@ -1,0 +1,1 @@
+"""Python iterables and data sets of other libraries."""
