@@ -15,6 +15,7 @@ from epochbank.augment.distortion.draw import draw
 from epochbank.augment.distortion.engine import PILLOW, Engine
 from epochbank.augment.distortion.operations import BUILT_IN, Operation, Parameters
 from epochbank.augment.distortion.operations.base import Bounds, OneOf
+from epochbank.augment.distortion.operations.projective import FILTERS
 from epochbank.augment.distortion.recipe import Recipe, parse_recipe
 
 Shape = tuple[int, int, int]
@@ -45,6 +46,26 @@ OTHER: dict[str, Table] = {
     "elastic, short waves": {"op": "elastic", "alpha": [0, 400], "sigma": [0, 12]},
 }
 """Further settings, beyond the defaults and the widest ranges, that reach another part of an operation's code."""
+
+FILLED: dict[str, Table] = {
+    f"{op}, filled with {fill} {far | more}": {"op": op, "fill": fill, **far, **more}
+    for op, far, more in (
+        ("rotate", {"degrees": [-180, 180]}, {}),
+        ("rotate", {"degrees": [90, 90]}, {}),
+        ("shear", {}, {}),
+        ("shear", {"x": [-10, 10], "y": [-10, 10]}, {}),
+        ("scale", {}, {}),
+        ("scale", {"width": [0, 1], "height": [0, 1]}, {}),
+        *(("affine", {}, {"resample": resample}) for resample in ("nearest", "bicubic")),
+        ("affine", {"degrees": [-180, 180], "scale": [0.1, 2], "shift_x": [-1, 1]}, {}),
+        ("affine", {"degrees": [-180, 180], "scale": [0.1, 2], "aspect": [0.5, 2]}, {"resample": "bicubic"}),
+        *(("perspective", {"shift": [-0.15, 0.15]}, {"resample": resample}) for resample in FILTERS),
+        ("elastic", {}, {}),
+        ("elastic", {"alpha": [0, 4000], "sigma": [0, 12]}, {}),
+    )
+    for fill in ("edge", "reflect", 200)
+}
+"""Settings of every operation that fills areas from outside the image, other than with black."""
 
 
 def rules_of(operation: type[Operation]) -> tuple[dict[str, Bounds], dict[str, tuple[Any, ...]]]:

@@ -15,6 +15,7 @@ from conftest import glyphs
 from epochbank.augment.cli import main
 from epochbank.augment.distortion.choose_engine import engine_named
 from epochbank.augment.distortion.draw import draw_positions
+from epochbank.augment.distortion.earlier_recipes import first_photo
 from epochbank.augment.distortion.label_check import distort_checked
 from epochbank.augment.distortion.recipe import LabelCheck, Recipe, load_recipe, parse_recipe, recipe_path
 from epochbank.train.feeding.augmented_set import open_set
@@ -140,7 +141,8 @@ FRAMING = [
     [
         (load_recipe("handwriting"), 0.25, "aafe76cf63c7fd0a"),
         (load_recipe("handwriting"), 0.02, "80310bdc07c31002"),
-        (load_recipe("photo"), 1.0, "f60d5ec735625788"),
+        (first_photo(load_recipe("photo")), 1.0, "f60d5ec735625788"),
+        (load_recipe("photo"), 1.0, "30157a0de1f251a0"),
         (parse_recipe({"name": "framing", "stage": [{"operation": FRAMING}]}), 0.25, "44e4c83119b6c29d"),
     ],
 )

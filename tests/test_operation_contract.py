@@ -22,6 +22,7 @@ from epochbank.augment.distortion.operations.base import by_image
 from epochbank.augment.distortion.recipe import recipe_from_settings
 from epochbank.augment.views.explain import stage_facts, stage_text
 from operation_battery import (
+    FILLED,
     REQUIRED,
     Shape,
     Table,
@@ -37,7 +38,7 @@ from operation_battery import (
     variants,
 )
 
-VARIANTS = variants()
+VARIANTS = variants() | FILLED
 FEW_SHAPES = [(20, 31, 3), (17, 6, 1), (1, 1, 3)]
 
 IDENTITY: list[Table] = [

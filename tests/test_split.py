@@ -140,11 +140,11 @@ def test_too_few_images_are_refused() -> None:
     with pytest.raises(EpochbankError) as caught:
         make_split(labels, class_names=["many", "two", "five", "one"])
     message = str(caught.value)
-    assert message.startswith("2 of 4 classes have fewer than 3 image(s)")
+    assert message.startswith("2 of 4 classes have fewer than 3 images")
     assert "one per split (training, test, validation): two, one." in message
     assert "--validation 0" in message
     assert "--test 0" in message
-    with pytest.raises(EpochbankError, match=r"1 of 4 classes have fewer than 2 .* \(training, validation\): one\."):
+    with pytest.raises(EpochbankError, match=r"1 of 4 classes has fewer than 2 .* \(training, validation\): one\."):
         make_split(labels, test=0, class_names=["many", "two", "five", "one"])
     splits = make_split(labels[:-1], test=0, class_names=["many", "two", "five"])
     assert np.bincount(labels[splits["validation"]]).tolist() == [1, 1, 1]
@@ -152,7 +152,9 @@ def test_too_few_images_are_refused() -> None:
 
 def test_too_few_images_of_many_classes_are_reported_briefly() -> None:
     """Of thousands of classes that are too small, ten are named and the rest are counted."""
-    with pytest.raises(EpochbankError, match=r"^3000 of 3000 classes .*class 0, .*class 9 and 2990 more\. Add images"):
+    with pytest.raises(
+        EpochbankError, match=r"^3,000 of 3,000 classes .*class 0, .*class 9 and 2,990 more\. Add images"
+    ):
         make_split(np.arange(3000))
 
 
@@ -237,10 +239,10 @@ def test_too_few_groups_are_refused() -> None:
     with pytest.raises(EpochbankError) as caught:
         make_split(np.zeros(4, np.int64), groups)
     message = str(caught.value)
-    assert message.startswith("the source has 2 group(s); expected at least 3")
+    assert message.startswith("the source has 2 groups; expected at least 3")
     assert "each of test and validation" in message
     assert "--validation 0 or --test 0" in message
-    with pytest.raises(EpochbankError, match=r"has 1 group\(s\); expected at least 2.*each of validation"):
+    with pytest.raises(EpochbankError, match=r"has 1 group; expected at least 2.*each of validation"):
         make_split(np.zeros(4, np.int64), np.zeros(4, np.int64), test=0)
     assert sizes(make_split(np.zeros(4, np.int64), groups, test=0)) == {"train": 2, "validation": 2, "test": 0}
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EpochbankError
+from ..shared.closest import did_you_mean
 from ..shared.renamed import rename_keys, warn_renamed
 from ..shared.types import Shape
 from .operations import BUILT_IN, CustomOperation, Operation
 from .operations.base import is_number
+from .operations.pixel_ranges import LARGEST_SIDE, SideRule
 
 _BUILT_IN_FOLDER = Path(__file__).parent / "recipes"
 
@@ -69,6 +71,8 @@ class Recipe:
     description: str = ""
     label_check: LabelCheck | None = field(default_factory=LabelCheck)
     """None if no image is checked."""
+    sizes: tuple[int, int] = (1, LARGEST_SIDE)
+    """Least and largest shorter side, in pixels, of the images that the recipe is meant for; not in the fingerprint."""
 
     def settings(self) -> dict[str, Any]:
         """Return everything that changes a pixel, as plain JSON values with defaults; the fingerprint covers it.
@@ -109,7 +113,8 @@ def recipe_path(name_or_file: str | Path) -> Path:
         return path
     raise EpochbankError(
         f"recipe {str(name_or_file)!r} is neither a built-in recipe ({', '.join(built_in_names())}) nor a "
-        "file. Give one of these names or the path of a TOML file; `augment recipes` describes the built-in recipes.",
+        "file. Give one of these names or the path of a TOML file; `augment recipes` describes the built-in recipes."
+        f"{did_you_mean(str(name_or_file), built_in_names())}",
         usage=True,
     )
 
@@ -130,13 +135,10 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     for old in _OLD_KEYS.keys() & document.keys():
         warn_renamed(f"{path}: `{old}`", f"`{_OLD_KEYS[old]}`")
     try:
-        recipe = parse_recipe(document, path.parent)
+        return parse_recipe(document, path.parent)
     except ValueError as error:
-        raise EpochbankError(f"{path}: {error}.", usage=True) from error
-    used = {operation.get("op") for stage in document["stage"] for operation in stage["operation"]}
-    for old in sorted(_OLD_OPS.keys() & used):
-        warn_renamed(f"{path}: operation `{old}`", f"`{_OLD_OPS[old]}`")
-    return recipe
+        end = "" if str(error).endswith("?") else "."
+        raise EpochbankError(f"{path}: {error}{end}", usage=True) from error
 
 
 def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
@@ -148,7 +150,7 @@ def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
         if {old, new} <= document.keys():
             raise ValueError(f"{old}: given together with {new}, its new name; expected one of them")
     document = rename_keys(document, _OLD_KEYS)
-    _check_keys(document, {"name", "description", "stage", "label_check"}, "")
+    _check_keys(document, {"name", "description", "stage", "label_check", "sizes", "pixels_at"}, "")
     name = document.get("name", "")
     if not isinstance(name, str) or not name or not all(letter.isalnum() or letter in "-_." for letter in name):
         raise ValueError(f"name = {name!r}; expected letters, digits, '-', '_' and '.'")
@@ -157,12 +159,25 @@ def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
         raise ValueError("stage: expected [[stage]] tables")
     if not stages:
         raise ValueError("stage: none found; expected at least one [[stage]] table")
+    pixels_at = SideRule().check("pixels_at", document.get("pixels_at"))
     return Recipe(
         name=name,
-        stages=tuple(_parse_stage(stage, f"stage[{number}]", folder) for number, stage in enumerate(stages)),
+        stages=tuple(_parse_stage(stage, f"stage[{number}]", folder, pixels_at) for number, stage in enumerate(stages)),
         description=str(document.get("description", "")),
         label_check=_parse_label_check(document.get("label_check", {})),
+        sizes=_parse_sizes(document.get("sizes", [1, LARGEST_SIDE])),
     )
+
+
+def _parse_sizes(value: Any) -> tuple[int, int]:
+    if not (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(side, int) and not isinstance(side, bool) for side in value)
+        and 1 <= value[0] <= value[1] <= LARGEST_SIDE
+    ):
+        raise ValueError(f"sizes = {value!r}; expected [least, largest], sides in pixels from 1 to {LARGEST_SIDE}")
+    return value[0], value[1]
 
 
 def _parse_label_check(table: Any) -> LabelCheck | None:
@@ -185,7 +200,8 @@ def check_shape(recipe: Recipe, shape: Shape) -> None:
                 choice.operation.uniforms(shape)
             except ValueError as error:
                 raise EpochbankError(
-                    f"recipe {recipe.name}: {error}. Import the source with --color rgb, or choose another recipe.",
+                    f"recipe {recipe.name}: {error}. Import the source with --color rgb, or choose a recipe for gray "
+                    "images.",
                     usage=True,
                 ) from error
 
@@ -209,7 +225,7 @@ def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
     return recipe
 
 
-def _parse_stage(table: dict[str, Any], where: str, folder: Path) -> Stage:
+def _parse_stage(table: dict[str, Any], where: str, folder: Path, pixels_at: int | None) -> Stage:
     _check_keys(table, {"name", "probability", "operation"}, f"{where}.")
     probability = table.get("probability", 1.0)
     if not is_number(probability) or not 0 <= probability <= 1:
@@ -218,14 +234,14 @@ def _parse_stage(table: dict[str, Any], where: str, folder: Path) -> Stage:
     if not isinstance(operations, list) or not operations or not all(isinstance(item, dict) for item in operations):
         raise ValueError(f'{where}.operation: expected a list of tables such as {{ op = "blur" }}')
     choices = tuple(
-        _parse_choice(item, f"{where}.operation[{number}]", folder) for number, item in enumerate(operations)
+        _parse_choice(item, f"{where}.operation[{number}]", folder, pixels_at) for number, item in enumerate(operations)
     )
     if sum(choice.weight for choice in choices) <= 0:
         raise ValueError(f"{where}.operation: every weight is 0; expected one above 0")
     return Stage(choices, float(probability), str(table.get("name", "")))
 
 
-def _parse_choice(table: dict[str, Any], where: str, folder: Path) -> Choice:
+def _parse_choice(table: dict[str, Any], where: str, folder: Path, pixels_at: int | None) -> Choice:
     op, weight = table.get("op"), table.get("weight", 1.0)
     op = _OLD_OPS.get(op, op) if isinstance(op, str) else op
     if not is_number(weight) or weight < 0:
@@ -237,9 +253,12 @@ def _parse_choice(table: dict[str, Any], where: str, folder: Path) -> Choice:
             return Choice(op, CustomOperation(path=op), float(weight))
         if not isinstance(op, str) or op not in BUILT_IN:
             allowed = ", ".join(BUILT_IN)
-            raise ValueError(f"op = {op!r} is unknown; expected one of {allowed}, or module:function")
+            hint = f".{found}" if isinstance(op, str) and (found := did_you_mean(op, BUILT_IN)) else ""
+            raise ValueError(f"op = {op!r} is unknown; expected one of {allowed}, or module:function{hint}")
         kind = BUILT_IN[op]
         _check_keys(settings, {field.name for field in fields(kind)}, "")
+        if pixels_at is not None and any(field.name == "pixels_at" for field in fields(kind)):
+            settings.setdefault("pixels_at", pixels_at)
         if isinstance(settings.get("file"), str):
             settings["file"] = str(folder / settings["file"])
         return Choice(op, kind(**settings), float(weight))
@@ -250,4 +269,5 @@ def _parse_choice(table: dict[str, Any], where: str, folder: Path) -> Choice:
 def _check_keys(table: dict[str, Any], allowed: set[str], where: str) -> None:
     for key in table:
         if key not in allowed:
-            raise ValueError(f"{where}{key}: unknown key; expected {', '.join(sorted(allowed)) or 'no key'}")
+            hint = f".{found}" if (found := did_you_mean(key, allowed)) else ""
+            raise ValueError(f"{where}{key}: unknown key; expected {', '.join(sorted(allowed)) or 'no key'}{hint}")

@@ -21,13 +21,14 @@ class SetLocation:
 def locate(spec: SetSpec, sets: Path) -> SetLocation:
     """Find the set of `spec` in `sets` by its fingerprint; the name before the fingerprint does not matter.
 
-    A set of the first form (`SetSpec.first_form`) is found too, and keeps its own spec. Raises `EpochbankError` if the
-    directory holds another set.
+    A set of an earlier form (`SetSpec.earlier_forms`) is found too, and keeps its own spec. Raises `EpochbankError` if
+    the directory holds another set.
     """
     location = _locate(spec, sets)
-    first = spec.first_form() if location.description is None else None
-    if first is not None and (found := _locate(first, sets)).description is not None:
-        return found
+    if location.description is None:
+        for earlier in spec.earlier_forms():
+            if (found := _locate(earlier, sets)).description is not None:
+                return found
     return location
 
 

@@ -39,11 +39,16 @@ def shard_images(num_images: int, shape: Shape, chunk: int) -> int:
 
 
 def missing_shards(
-    published: list[Entry], num_images: dict[str, int], shape: Shape, options: GenerationOptions
+    published: list[Entry],
+    num_images: dict[str, int],
+    shape: Shape,
+    options: GenerationOptions,
+    lost: Iterable[Entry] = (),
 ) -> list[ShardTask]:
     """Return the shards to write for a set with `num_images` in each split, given those that are `published`.
 
-    Raises `EpochbankError` for chunks that are too large.
+    `lost` are the published ones whose files are gone; they come first, exactly as they were. Raises
+    `EpochbankError` for chunks that are too large.
     """
     chunk = options.chunk_size or chunk_images(shape)
     if chunk * math.prod(shape) > _LARGEST_CHUNK:
@@ -52,7 +57,8 @@ def missing_shards(
             f"expected at most {size(_LARGEST_CHUNK)}.",
             usage=True,
         )
-    return uncovered(
+    again = [ShardTask(one.split, one.epoch, one.start, one.num_images, one.chunk, one.codec) for one in lost]
+    return again + uncovered(
         published,
         num_images,
         options.epochs,

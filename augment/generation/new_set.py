@@ -69,6 +69,7 @@ def begin_set(directory: Path, spec: SetSpec, split: ComputedSplit, source_name:
             "spec": source_name,
             "path": _source_path(directory.parent, spec.source),
             "notes": spec.source.notes,
+            **({"preprocessing": spec.source.preprocessing} if spec.source.preprocessing else {}),
         },
         recipe=spec.recipe.name,
         class_names=spec.source.class_names,

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from ..distortion.choose_engine import choose_engine
-from ..shared.progress import duration, size
+from ..shared.progress import counted, duration, size
 from ..shared.types import Shape
 from ..split.balance import PerClass
+from ..split.few_classes import label_problem
 from ..split.report import SplitFacts, balance_lines, split_facts, split_table, splits_of_set
-from ..store.manifest import read_manifest
+from ..store.manifest import Entry, read_manifest
+from ..store.presence import lost_shards
 from ..store.shard import ShardTask
+from .advice import recipe_notes, sampled, suggested_recipe
 from .calibration import Estimate, calibrate
 from .location import SetLocation
 from .missing import missing_shards
@@ -58,6 +61,12 @@ class GenerationPlan:
     """Notes on the source for the user, one sentence each."""
     split: ComputedSplit | None = field(default=None, repr=False)
     """The split of a set that does not exist yet."""
+    suggested: dict[str, str] = field(default_factory=dict)
+    """Options that suit the source better than the given ones, by name of the keyword in Python."""
+    next: str = ""
+    """The command that makes the set, with the options that were given and those that are suggested."""
+    lost: tuple[Entry, ...] = field(default=(), repr=False)
+    """Published shards that are missing or incomplete, and are among `shards`."""
 
     @property
     def images_to_write(self) -> int:
@@ -98,6 +107,7 @@ class GenerationPlan:
             "seconds_by_cores": {str(cores): self.seconds_on(cores) for cores in self._cores()},
             "preprocessing": self.preprocessing,
             "notes": self.notes,
+            "next": self.next,
         }
 
     def lines(self) -> list[str]:
@@ -107,24 +117,30 @@ class GenerationPlan:
         lines = [
             f"set       {self.location.directory if self.location else 'named after its content, after the import'}",
             f"images    {total:,} of {height} x {width} {'gray' if channels == 1 else 'RGB'}, "
-            f"{self.num_classes:,} classes",
+            f"{counted(self.num_classes, 'class')}",
             *split_table(self.splits, self.num_classes),
             *balance_lines("balance   ", self.per_class, self.num_images["train"], self.splits["train"]),
             f"import    {self.preprocessing}",
             *(f"          {note}" for note in self.notes),
         ]
         if self.estimate is None:
-            return [*lines, "to write  nothing: the set is complete"]
+            return [*lines, "to write  nothing: the set is complete", *self._next_lines()]
         seconds, imported = self.seconds_on(self.jobs), self._import_seconds(self.jobs)
         return [
             *lines,
-            f"to write  {self.images_to_write:,} images in {len(self.shards):,} shards, {self.engine} engine",
+            f"to write  {counted(self.images_to_write, 'image')} in {counted(len(self.shards), 'shard')}, "
+            f"{self.engine} engine",
+            *([f"          {len(self.lost):,} of them replace missing or incomplete shards"] if self.lost else []),
             f"bytes     {size(self.estimate.bytes)} for the set"
             + (f", {size(self.import_estimate.bytes)} for the source file" if self.import_estimate else ""),
-            f"time      {seconds / 3600:.2f} hours ({duration(seconds)}) with {self.jobs} job(s) on this machine: "
-            f"import {duration(imported)}, generation {duration(seconds - imported)}",
+            f"time      {seconds / 3600:.2f} hours ({duration(seconds)}) with {counted(self.jobs, 'job')} on this "
+            f"machine: import {duration(imported)}, generation {duration(seconds - imported)}",
             "cores     " + ", ".join(f"{cores}: {duration(self.seconds_on(cores))}" for cores in self._cores()),
+            *self._next_lines(),
         ]
+
+    def _next_lines(self) -> list[str]:
+        return ["", f"Next: {self.next}"] if self.next else []
 
     def _cores(self) -> list[int]:
         return sorted({*_CORES, self.jobs})
@@ -151,8 +167,12 @@ def plan_set(
         }
     else:
         num_images, facts = description.num_images, splits_of_set(location.directory, description)
-    shards = missing_shards(read_manifest(location.directory), num_images, spec.source.shape, options)
+    published = read_manifest(location.directory)
+    lost = lost_shards(location.directory, published)
+    shards = missing_shards(published, num_images, spec.source.shape, options, lost)
     engine = choose_engine(options.engine, spec.recipe, spec.source.shape)
+    problem = label_problem(spec.source.column("label"), spec.source.class_names)
+    notes = [*([problem] if problem else []), *recipe_notes(spec.recipe, sampled(spec.source))]
     return GenerationPlan(
         location=location,
         shape=spec.source.shape,
@@ -161,11 +181,13 @@ def plan_set(
         num_images=num_images,
         per_class=spec.per_class,
         shards=tuple(shards),
+        lost=tuple(lost),
         engine=engine.name,
         jobs=options.jobs,
         estimate=calibrate(spec, engine, shards, options.jobs, folder) if shards else None,
         import_estimate=None,
         preprocessing=spec.source.decided,
-        notes=[note for note in spec.source.notes if note != spec.source.decided],
+        notes=[*(note for note in spec.source.notes if note != spec.source.decided), *notes],
         split=split,
+        suggested={"recipe": suggested_recipe(spec.source.shape)},
     )

@@ -12,12 +12,14 @@ from ..distortion.recipe import Recipe
 from ..ingest.importer import DEFAULT_SIZE, ImportOptions, decide, import_scanned
 from ..ingest.resize import resize_engine_for, resizer
 from ..ingest.source_file import SourceFile, open_source_file
-from ..shared.spacing import evenly_spaced
+from ..shared.spacing import limited
 from ..shared.types import SPLITS
 from ..sources import Scan, Source
 from ..split.balance import PerClass
+from ..split.few_classes import check_labels, label_problem
 from ..split.holdout import HeldOut, SplitInput, split_rows
 from ..split.report import split_facts
+from .advice import recipe_notes, sampled, suggested_recipe
 from .calibration import calibrate
 from .missing import missing_shards
 from .options import GenerationOptions
@@ -43,8 +45,10 @@ def plan_source(
     with tempfile.TemporaryDirectory(prefix="epochbank-") as folder:
         workspace = Path(folder)
         scan = source.scan(workspace)
-        indices = evenly_spaced(len(scan.labels), import_options.limit)
-        sample, seconds = _import_sample(scan, indices, source.name, import_options, workspace)
+        indices = limited(scan.labels, import_options.limit)
+        sample, suggested, seconds = _import_sample(scan, indices, source.name, import_options, workspace)
+        problem = label_problem(scan.labels, scan.class_names)
+        warnings = [*([problem] if problem else []), *recipe_notes(recipe, sampled(sample))]
         images = _split_input(scan, indices)
         rows = split_rows(images, held_out, key=0)
         groups = {split: None if images.groups is None else images.groups[rows[split]] for split in SPLITS}
@@ -67,29 +71,37 @@ def plan_source(
             estimate=calibrate(SetSpec(sample, recipe), engine, shards, options.jobs),
             import_estimate=ImportEstimate(int(np.prod(sample.shape)) * len(indices), seconds * len(indices)),
             preprocessing=sample.decided,
-            notes=[*scan.notes, *_unknown_yet(sample, import_options)],
+            notes=[*scan.all_notes(), *warnings, *_unknown_yet(sample, import_options)],
+            suggested=suggested,
         )
 
 
 def check_groups(scan: Scan, import_options: ImportOptions, held_out: HeldOut) -> None:
-    """Raise `EpochbankError` if the groups of a source are too few for its splits; this is known before the import."""
+    """Raise `EpochbankError` if the labels or groups of a source are of no use; this is known before the import.
+
+    There may be one class, or a class for nearly every image, or too few groups for the splits.
+    """
     if scan.groups is not None:
-        split_rows(_split_input(scan, evenly_spaced(len(scan.labels), import_options.limit)), held_out, key=0)
+        split_rows(_split_input(scan, limited(scan.labels, import_options.limit)), held_out, key=0)
+    check_labels(scan.labels, scan.class_names, held_out)
 
 
 def _import_sample(
     scan: Scan, indices: np.ndarray, name: str, options: ImportOptions, workspace: Path
-) -> tuple[SourceFile, float]:
-    """Return a source file of a sample, and the seconds that one image took on one core."""
+) -> tuple[SourceFile, dict[str, str], float]:
+    """Return a source file of a sample, the options that suit it, and the seconds that one image took on one core."""
     height, width = options.size or scan.size or DEFAULT_SIZE
     most = max(32, min(_SAMPLE, _SAMPLE_BYTES // (3 * height * width)))
     few = replace(options, limit=min(most, len(indices)), on_bad="skip")
     engine = resize_engine_for(len(indices))
-    resizer(engine, decide(scan, indices, options)[0])  # Start the engine first: its start-up is not measured.
+    preprocessing, _, suggested = decide(scan, indices, options)
+    resizer(engine, preprocessing)  # Start the engine first: its start-up is not measured.
     begun = time.perf_counter()
     import_scanned(scan, name, workspace / "sample.h5", few, jobs=1, quiet=True, engine=engine)
     sample = open_source_file(workspace / "sample.h5")
-    return sample, (time.perf_counter() - begun) / sample.num_images
+    seconds = (time.perf_counter() - begun) / sample.num_images
+    bad = {"on_bad": "skip"} if sample.skipped else {}
+    return sample, {"recipe": suggested_recipe(sample.shape), **suggested, **bad}, seconds
 
 
 def _split_input(scan: Scan, indices: np.ndarray) -> SplitInput:

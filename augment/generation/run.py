@@ -18,7 +18,9 @@ from ..shared.progress import Progress
 from ..shared.workers import on_all_cores
 from ..store.description import Description
 from ..store.manifest import Entry, ManifestWriter, read_manifest
+from ..store.presence import describe_lost, lost_shards
 from ..store.split_file import check_split
+from .advice import recipe_notes, sampled
 from .location import locate
 from .missing import missing_shards
 from .new_set import begin_set, compute_split
@@ -52,10 +54,17 @@ def generate(
     location = locate(spec, sets)
     directory, description = location.directory, location.description
     if description is not None:
-        if not missing_shards(read_manifest(directory), description.num_images, description.shape, options):
+        published = read_manifest(directory)
+        lost = lost_shards(directory, published)
+        if not missing_shards(published, description.num_images, description.shape, options, lost):
             return GenerationResult(directory, None)
+        if lost:
+            notify(f"{describe_lost(directory, lost, len(published))}; this run generates them again")
         if location.spec != spec:
             notify(f"{directory} was made by an earlier version; its recipe and split are kept")
+    if description is None:
+        for note in recipe_notes(spec.recipe, sampled(spec.source)):
+            notify(note)
     split = compute_split(location.spec) if description is None else None
     make_directory(directory)
     with writing(directory / ".lock"):
@@ -97,14 +106,16 @@ def _write(plan: GenerationPlan, description: Description, log: RunLog, quiet: b
     jobs = (
         ShardJob(directory.absolute(), description, spec.recipe, spec.source, task, plan.engine) for task in plan.shards
     )
+    lost = {entry.file: entry for entry in plan.lost}
     with (
         closing(ManifestWriter(directory)) as manifest,
-        Progress("augment", plan.images_to_write, quiet=quiet) as progress,
+        Progress("generate", plan.images_to_write, quiet=quiet) as progress,
         ThreadPoolExecutor(1, "publish") as publisher,  # Workers continue computing while the disk syncs.
     ):
         pending: deque[Future[Entry]] = deque()
         for _, (temporary, entry, profile) in on_all_cores(make_shard, jobs, len(plan.shards), log.estimate.jobs):
-            pending.append(publisher.submit(_publish, temporary, directory, entry, manifest, log, profile))
+            before = lost.get(entry.file)
+            pending.append(publisher.submit(_publish, temporary, directory, entry, before, manifest, log, profile))
             while pending and (len(pending) > _PENDING or pending[0].done()):
                 progress.advance(pending.popleft().result().num_images)
         while pending:
@@ -112,10 +123,24 @@ def _write(plan: GenerationPlan, description: Description, log: RunLog, quiet: b
 
 
 def _publish(
-    temporary: Path, directory: Path, entry: Entry, manifest: ManifestWriter, log: RunLog, profile: Profile
+    temporary: Path,
+    directory: Path,
+    entry: Entry,
+    before: Entry | None,
+    manifest: ManifestWriter,
+    log: RunLog,
+    profile: Profile,
 ) -> Entry:
+    """Publish a shard; `before` is its entry in the manifest if it replaces a lost file, which had the same images."""
+    if before is not None and before.digest != entry.digest:
+        raise EpochbankError(
+            f"{directory / entry.file} was generated again with other images (digest {entry.digest}) than those that "
+            f"the manifest lists (digest {before.digest}). Restore the file from a copy, or generate the set again in "
+            "another --sets directory."
+        )
     move(temporary, directory / entry.file)
-    manifest.append(entry)
+    if entry != before:  # A file with the same bytes is listed already.
+        manifest.append(entry)
     log.add(entry, profile)
     return entry
 

@@ -10,7 +10,7 @@ from typing import Any
 from ... import __version__
 from ..console import notify
 from ..shared.profile import Profile
-from ..shared.progress import duration, size
+from ..shared.progress import counted, duration, size
 from ..store.manifest import Entry
 from .calibration import Estimate
 
@@ -76,7 +76,7 @@ class RunLog:
         return [
             f"estimate     {duration(self.estimate.seconds)}, {size(self.estimate.bytes)}",
             f"took         {duration(self.seconds)}, {size(self.bytes)}: {each:,.0f} images/s on "
-            f"{self.estimate.jobs} job(s), {self.engine} engine",
+            f"{counted(self.estimate.jobs, 'job')}, {self.engine} engine",
         ]
 
 

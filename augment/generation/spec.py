@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..distortion.earlier_recipes import first_photo
 from ..distortion.recipe import LabelCheck, Recipe, check_shape, recipe_from_settings
 from ..errors import EpochbankError
 from ..ingest.source_file import SourceFile
@@ -55,6 +56,12 @@ class SetSpec:
     def name(self) -> str:
         """Name of the set's directory: source, recipe, first eight digits of the fingerprint."""
         return f"{self.source.name}-{self.recipe.name}-{self.fingerprint[:8]}"
+
+    def earlier_forms(self) -> "list[SetSpec]":
+        """Return the specs that earlier versions had for the same arguments; their sets are found and extended."""
+        photo = first_photo(self.recipe)
+        forms = [self.first_form(), None if photo is None else replace(self, recipe=photo)]
+        return [form for form in forms if form is not None]
 
     def first_form(self) -> "SetSpec | None":
         """Return the spec of a first set of format 1 made with the same arguments; None if no such set can exist.

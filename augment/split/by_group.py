@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import EpochbankError
 from ..shared.permutation import mix64
+from ..shared.progress import counted
 from ..shared.types import SPLITS
 
 _MOST_GROWTH, _MOST_GROWTH_IF_SMALL = 1.5, 3.0
@@ -42,9 +43,9 @@ def by_group(labels: np.ndarray, groups: np.ndarray, fractions: dict[str, float]
     members, count = _renumbered(groups)
     if count < len(fractions) + 1:
         raise EpochbankError(
-            f"the source has {count} group(s); expected at least {len(fractions) + 1}, one for training and one for "
-            f"each of {' and '.join(fractions)}, because a group is never divided. Omit a split with --validation 0 "
-            "or --test 0, or add images of other groups."
+            f"the source has {counted(count, 'group')}; expected at least {len(fractions) + 1}, one for training and "
+            f"one for each of {' and '.join(fractions)}, because a group is never divided. Omit a split with "
+            "--validation 0 or --test 0, or add images of other groups."
         )
     contents = _contents(_renumbered(labels)[0], members, count)
     splits = [0, *(SPLITS.index(split) for split in fractions)]

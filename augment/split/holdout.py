@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import EpochbankError
+from ..shared.progress import counted
 from ..shared.types import NO_PAIRS, SPLITS
 from .by_group import by_group, keyed_noise
 
@@ -156,9 +157,10 @@ def _by_class(labels: np.ndarray, fractions: dict[str, float], key: int, class_n
     splits = len(fractions) + 1
     few = [name for name, size in zip(class_names, sizes, strict=True) if size < splits]
     if few:
-        shown = ", ".join(few[:10]) + (f" and {len(few) - 10} more" if len(few) > 10 else "")
+        shown = ", ".join(few[:10]) + (f" and {len(few) - 10:,} more" if len(few) > 10 else "")
         raise EpochbankError(
-            f"{len(few)} of {len(class_names)} classes have fewer than {splits} image(s), one per split "
+            f"{len(few):,} of {counted(len(class_names), 'class')} {'has' if len(few) == 1 else 'have'} fewer than "
+            f"{splits} images, one per split "
             f"({', '.join(['training', *fractions])}): {shown}. Add images to them, or omit a split with "
             "--validation 0 or --test 0."
         )

@@ -59,7 +59,7 @@ def split_table(facts: dict[str, SplitFacts], classes: int) -> list[str]:
     for name, split in facts.items():
         share = 100 * split.num_images / max(1, total)
         line = f"  {name:10} {counted(split.num_images, 'image')} ({share:.1f} %), "
-        line += f"{split.classes:,} of {classes:,} classes"
+        line += f"{split.classes:,} of {counted(classes, 'class')}"
         line += f", {counted(split.groups, 'group')}" if split.groups is not None else ""
         if split.missing:
             names = [name if len(name) <= _NAME_LENGTH else f"...{name[-_NAME_LENGTH:]}" for name in split.missing]

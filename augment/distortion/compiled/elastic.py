@@ -5,12 +5,14 @@ import numpy as np
 
 from ..operations.base import Parameters
 from ..operations.elastic import fields_of
+from ..operations.fill import REFLECT, fill_of
 from .seeds import fill_words
 
 
 def elastic(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """Sample every pixel where the displacement field of `seed` points."""
-    _elastic(source, target, members, parameters["seed"], *fields_of(parameters["alpha"], parameters["sigma"]))
+    fields = fields_of(parameters["alpha"], parameters["sigma"])
+    _elastic(source, target, members, parameters["seed"], *fields, fill_of(parameters))
     return members[:0]
 
 
@@ -69,13 +71,13 @@ def _field(words, one, two, height, width, seed, widths, shift, scale):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _elastic(source, target, members, seeds, widths, shifts, scales):
+def _elastic(source, target, members, seeds, widths, shifts, scales, fill):
     _, height, width, channels = source.shape
     words = np.empty((2 * height * width + 7) // 8, np.uint64)
     one, two = np.empty(2 * height * width, np.int32), np.empty(2 * height * width, np.int32)
     step = width + 3
     count = (height + 2) * step
-    padded = np.zeros(count + 2 * step, np.uint8)
+    padded = np.full(count + 2 * step, max(fill, 0), np.uint8)
     packed = np.empty((channels, count), np.uint32)
     places, right, below = np.empty(width, np.int32), np.empty(width, np.uint32), np.empty(width, np.uint32)
     fours = np.empty(width, np.uint32)
@@ -87,13 +89,43 @@ def _elastic(source, target, members, seeds, widths, shifts, scales):
                 line, out = before[row * width * channels + channel :], padded[(row + 1) * step + 1 :][:width]
                 for column in range(width):
                     out[column] = line[np.uint64(column * channels)]
+            if fill < 0:
+                _extend(padded, height, width)
             _pack(padded, packed[channel], step)
         for row in range(height):
             dx, dy = field[2 * row * width :][:width], field[(2 * row + 1) * width :][:width]
+            if fill == REFLECT:
+                _reflect(dx, dy, row, height)
             _locate(dx, dy, row, height, step, places, right, below)
             for channel in range(channels):
                 out = after[row * width * channels + channel :]
                 _sample(packed[channel], places, right, below, fours, out, channels)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _extend(padded, height, width):
+    """Repeat the outermost pixels of an image in its border: one pixel left and above, two right and below."""
+    step = width + 3
+    for row in range(height + 3):
+        from_row = min(max(row - 1, 0), height - 1) + 1
+        for column in range(step):
+            from_column = min(max(column - 1, 0), width - 1) + 1
+            padded[row * step + column] = padded[from_row * step + from_column]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _reflect(dx, dy, row, height):
+    """Mirror the places of a row at the borders of the image, in 1/256 pixel: `operations.elastic._reflected`."""
+    width = len(dx)
+    for column in range(width):
+        dx[column] = _mirrored((column << 8) + dx[column], width) - (column << 8)
+        dy[column] = _mirrored((row << 8) + dy[column], height) - (row << 8)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _mirrored(place, count):
+    place = (place + 128) % (count << 9)
+    return min(place, (count << 9) - place) - 128
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

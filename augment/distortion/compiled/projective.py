@@ -11,7 +11,9 @@ import numba
 import numpy as np
 
 from ..operations.base import Parameters
-from ..operations.projective import BICUBIC, BILINEAR, GRID_BITS, NEAREST, affine_matrices
+from ..operations.fill import BICUBIC, BILINEAR, NEAREST, fill_of
+from ..operations.projective import GRID_BITS, affine_matrices
+from .fill import fold_coordinates
 from .interpolate import (
     bicubic_horizontal,
     bicubic_vertical,
@@ -35,23 +37,24 @@ i32, u32 = np.int32, np.uint32
 def affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.transform(size, AFFINE, matrix, resample)`; nearest without rotation or shear is left to Pillow."""
     matrix, taps, (height, width) = parameters["matrix"], _taps(parameters), source.shape[1:3]
+    fill = fill_of(parameters)
     if taps == 1:
-        return warp_nearest(source, target, members, affine_matrices(matrix), np.zeros(len(members), bool))
+        return warp_nearest(source, target, members, affine_matrices(matrix), np.zeros(len(members), bool), fill)
     steps = matrix * [_STEP, _STEP, _ONE, _STEP, _STEP, _ONE]
-    whole = (steps == np.trunc(steps)).all(1) & (taps == 2) & (max(height, width) < _INTEGER_LIMIT)
+    whole = (steps == np.trunc(steps)).all(1) & (taps == 2) & (max(height, width) < _INTEGER_LIMIT) & (fill >= 0)
     for x, y in ((0, 0), (width, height), (0, height), (width, 0)):
         for a, b, c in (matrix[:, :3].T, matrix[:, 3:].T):
             whole &= np.abs(x * a + y * b + c) < _INTEGER_LIMIT
     matrices = np.zeros((len(members), 8))
     matrices[:, :6] = matrix
-    _transform(source, target, members, matrices, whole, taps, *_neighbors(taps, width, source.shape[3]))
+    _transform(source, target, members, matrices, whole, fill, taps, *_neighbors(taps, width, source.shape[3]))
     return members[:0]
 
 
 def perspective(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.transform(size, PERSPECTIVE, matrix, resample)`."""
-    taps, whole = _taps(parameters), np.zeros(len(members), bool)
-    _transform(source, target, members, parameters["matrix"], whole, taps, *_neighbors(taps, *source.shape[2:]))
+    taps, whole, fill = _taps(parameters), np.zeros(len(members), bool), fill_of(parameters)
+    _transform(source, target, members, parameters["matrix"], whole, fill, taps, *_neighbors(taps, *source.shape[2:]))
     return members[:0]
 
 
@@ -86,6 +89,7 @@ def _transform(
     members: np.ndarray,
     matrices: np.ndarray,
     whole: np.ndarray,
+    fill: int,
     taps: int,
     offsets: np.ndarray,
     which: np.ndarray,
@@ -93,7 +97,8 @@ def _transform(
 ) -> None:
     _, height, width, channels = source.shape
     pitch = width + 4
-    cells = np.zeros((height + 8) * pitch, np.uint32)  # Four black rows, then the image with a border of two pixels.
+    # Four rows of the gray value outside, then the image with a border of two pixels.
+    cells = np.full((height + 8) * pitch, u32(max(fill, 0)) * u32(0x1010101), np.uint32)
     first = (5 * pitch + 1) if taps == 4 else (6 * pitch + 2)  # word of the first neighbor of pixel (0, 0)
     block = min(max(_BLOCK // width, 1), height) * width
     places, parts, across = np.empty(block, np.uint32), np.empty(block, np.uint32), np.empty((2, width), np.uint32)
@@ -114,6 +119,8 @@ def _transform(
                 _integer_places(matrix, start // width, across, places[:count], parts, height, width, first)
             else:
                 _sources(matrix, start // width, width, x[:count], y)
+                if fill < 0:
+                    fold_coordinates(x[:count], y, height, width, fill)
                 _places(x, y, places[:count], 0.0 if taps == 1 else 0.5, height, width, first)
             for word in range(len(offsets)):
                 gather(cells[offsets[word] :], places[:count], words[word])

@@ -7,14 +7,20 @@ import numba
 import numpy as np
 
 from ..operations.base import Parameters
+from ..operations.fill import fill_of
+from .fill import fill_around
 
 _BITS = 22  # PRECISION_BITS: 8 for the result, 2 for overflow
 _SUPPORT = 2.0  # of the bicubic filter
 
 
 def scale(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """`Image.resize((width, height))` pasted at (left, top) on black."""
-    resize_boxes(source, target, members, whole(source, members), _boxes(parameters), black(source, members))
+    """`Image.resize((width, height))` pasted at (left, top) on `fill`."""
+    fill, boxes = fill_of(parameters), _boxes(parameters)
+    background = black(source, members) + np.uint8(max(fill, 0))
+    resize_boxes(source, target, members, whole(source, members), boxes, background)
+    if fill < 0:
+        fill_around(target, members, boxes, fill)
     return members[:0]
 
 

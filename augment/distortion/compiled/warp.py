@@ -9,7 +9,9 @@ import numba
 import numpy as np
 
 from ..operations.base import Parameters
+from ..operations.fill import fill_of
 from ..operations.geometry import rotations, shears
+from .fill import fold_pixel
 
 _ONE = 65536  # 1 in 16.16 fixed point
 _FIXED_LIMIT = 32768.0  # coordinates below it fit in 16.16; from there on Pillow computes in floating point
@@ -17,13 +19,14 @@ _FIXED_LIMIT = 32768.0  # coordinates below it fit in 16.16; from there on Pillo
 
 def rotate(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.rotate(degrees)`; multiples of 90 degrees, for which Pillow transposes, are left to Pillow."""
-    degrees = parameters["degrees"]
-    return warp_nearest(source, target, members, rotations(degrees, source.shape[1:]), degrees % 90 == 0)
+    degrees, fill = parameters["degrees"], fill_of(parameters)
+    return warp_nearest(source, target, members, rotations(degrees, source.shape[1:]), degrees % 90 == 0, fill)
 
 
 def shear(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`Image.transform(size, AFFINE, (1, x, 0, y, 1, 0))`."""
-    return warp_nearest(source, target, members, shears(parameters["x"], parameters["y"]), np.zeros(len(members), bool))
+    matrices, skipped = shears(parameters["x"], parameters["y"]), np.zeros(len(members), bool)
+    return warp_nearest(source, target, members, matrices, skipped, fill_of(parameters))
 
 
 def sine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -33,11 +36,12 @@ def sine(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters
 
 
 def warp_nearest(
-    source: np.ndarray, target: np.ndarray, members: np.ndarray, matrices: np.ndarray, skipped: np.ndarray
+    source: np.ndarray, target: np.ndarray, members: np.ndarray, matrices: np.ndarray, skipped: np.ndarray, fill: int
 ) -> np.ndarray:
     """Warp by `matrices` (float64 (k, 3, 3)) the images that Pillow warps in fixed point, except those in `skipped`.
 
-    `skipped` is bool (k,). Returns the indices into `members` of all images that were not warped.
+    `skipped` is bool (k,); `fill` the number of the fill. Returns the indices into `members` of all images that were
+    not warped.
     """
     height, width = source.shape[1:3]
     a, b, c, d, e, f = matrices[:, :2].reshape(-1, 6).T
@@ -48,13 +52,14 @@ def warp_nearest(
     fixed = [a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5]
     steps = np.floor(np.stack(fixed, 1) * _ONE + 0.5).astype(np.int64)
     done = np.flatnonzero(~skipped)
-    _affine(source, target, members[done], steps[done])
+    _affine(source, target, members[done], steps[done], fill)
     return np.flatnonzero(skipped)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: np.ndarray) -> None:
+def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: np.ndarray, fill: int) -> None:
     _, height, width, channels = source.shape
+    outside = np.uint8(max(fill, 0))
     line, each = np.uint64(width * channels), np.uint64(channels)
     size, half = np.uint64(height) * line, np.uint64(16)
     before, after = source.reshape(-1), target.reshape(-1)
@@ -71,9 +76,12 @@ def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: 
                 low = high = 0
             first, last, out = np.uint64(low), np.uint64(high), base + np.uint64(row) * line
             for at in range(first * each):
-                after[out + at] = np.uint8(0)
+                after[out + at] = outside
             for at in range(last * each, line):
-                after[out + at] = np.uint8(0)
+                after[out + at] = outside
+            if fill < 0:
+                member = members[number]
+                _fold_row(source[member], target[member, row], x, y, a, d, low, high, fill)
             # Unsigned, so that indexing needs no check of the sign.
             x, y, step_x, step_y = np.uint64(x + low * a), np.uint64(y + low * d), np.uint64(a), np.uint64(d)
             if each == np.uint64(1):
@@ -89,6 +97,19 @@ def _affine(source: np.ndarray, target: np.ndarray, members: np.ndarray, steps: 
                     after[to + np.uint64(2)] = before[place + np.uint64(2)]
                     x += step_x
                     y += step_y
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _fold_row(image, row, x, y, step_x, step_y, low, high, fill):
+    """Fill the columns of a target row (uint8 (W, C)) before `low` and from `high` on; it begins at x, y (16.16)."""
+    height, width, channels = image.shape
+    for column in range(width):
+        if low <= column < high:
+            continue
+        from_row = fold_pixel((y + column * step_y) >> 16, height, fill)
+        from_column = fold_pixel((x + column * step_x) >> 16, width, fill)
+        for channel in range(channels):
+            row[column, channel] = image[from_row, from_column, channel]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")

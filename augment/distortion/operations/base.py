@@ -69,12 +69,12 @@ class Operation:
     """`apply(image, **parameters)` distorts one image (mode L or RGB); deterministic, and keeps size and mode."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is bool and not isinstance(value, bool):
-                raise ValueError(f"{field.name} = {value!r}; expected true or false")
-            for rule in getattr(field.type, "__metadata__", ()):
-                object.__setattr__(self, field.name, rule.check(field.name, value))
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type is bool and not isinstance(value, bool):
+                raise ValueError(f"{one.name} = {value!r}; expected true or false")
+            for rule in getattr(one.type, "__metadata__", ()):
+                object.__setattr__(self, one.name, rule.check(one.name, value))
 
     def uniforms(self, shape: Shape) -> int:
         """Return how many uniform numbers the parameters of one image of `shape` need.
@@ -108,9 +108,23 @@ class Operation:
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values, defaults included."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        """Return the fields as plain JSON values; defaults are included only for the fields of format 1."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        left_out = [name for name, default in self.younger_defaults().items() if plain[name] == default]
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in plain.items()
+            if key not in left_out
+        }
+
+    def younger_defaults(self) -> dict[str, Any]:
+        """Return the defaults of the fields that format 1 did not have, by name: those with a `younger` annotation."""
+        rules = {one.name: getattr(one.type, "__metadata__", ()) for one in fields(self)}
+        return {
+            one.name: one.default
+            for one in fields(self)
+            if any(getattr(rule, "younger", False) for rule in rules[one.name])
+        }
 
 
 def to_image(image: np.ndarray) -> Image.Image:

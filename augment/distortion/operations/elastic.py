@@ -7,13 +7,26 @@ import numpy as np
 from PIL import Image
 
 from ...shared.types import Shape
-from .base import Bounds, Operation, Parameters, Range, between, by_image, to_image
+from .base import (
+    Bounds,
+    Operation,
+    Parameters,
+    Range,
+    between,
+    by_image,
+    to_image,
+)
+from .fill import REFLECT, Fill, FillRule, fill_number, with_fill
+from .pixel_ranges import SideRule, in_pixels, size_factor
 from .seeds import random_bytes, seeds
+
+_ALPHAS, _SIGMAS = (0.0, 10_000.0), (0.0, 64.0)
+"""Least and largest alpha and sigma, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Elastic(Operation):
-    """Every pixel is sampled at (x + dx, y + dy), bilinear, black outside the image; dx and dy vary smoothly.
+    """Every pixel is sampled at (x + dx, y + dy), bilinear; dx and dy vary smoothly.
 
     Source: P. Simard, D. Steinkraus, J. Platt, "Best Practices for Convolutional Neural Networks Applied to Visual
     Document Analysis", ICDAR 2003. dx and dy are noise, uniform in [-1, 1] for each pixel, smoothed by a Gaussian of
@@ -24,36 +37,50 @@ class Elastic(Operation):
 
     Three box filters in each direction stand for the Gaussian (P. Kovesi, "Fast Almost-Gaussian Filtering", DICTA
     2010). Their widths are integers, chosen so that the sum of the variances (width^2 - 1) / 12 is close to sigma^2.
-    The noise wraps around at the borders, so that the field is as strong there as elsewhere.
+    The noise wraps around at the borders, so that the field is as strong there as elsewhere. With `pixels_at`, sigma
+    grows with the shorter side of the image and alpha with its square.
     """
 
     name: ClassVar[str] = "elastic"
     takes_ink: ClassVar[bool] = True
-    alpha: Annotated[Range, Bounds(0, 10_000)] = (40.0, 120.0)
-    sigma: Annotated[Range, Bounds(0, 64)] = (8.0, 10.0)
+    alpha: Annotated[Range, Bounds(*_ALPHAS)] = (40.0, 120.0)
+    sigma: Annotated[Range, Bounds(*_SIGMAS)] = (8.0, 10.0)
+    fill: Annotated[Fill, FillRule()] = "black"
+    pixels_at: Annotated[int | None, SideRule()] = None
 
     def uniforms(self, shape: Shape) -> int:
         """Return 3, for alpha, sigma and seed."""
         return 3
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """Return `alpha`, `sigma` (n,) float64, in pixels; `seed` (n,) int64, in [0, 2^53), of the noise."""
-        return {
-            "alpha": between(uniform[:, 0], self.alpha),
-            "sigma": between(uniform[:, 1], self.sigma),
+        """Return `alpha`, `sigma` (n,) float64, in pixels; `seed` (n,) int64, in [0, 2^53), of the noise.
+
+        Also `fill` (n,) int64 unless it is black.
+        """
+        factor = size_factor(shape, self.pixels_at)
+        drawn = {
+            "alpha": in_pixels(between(uniform[:, 0], self.alpha), _ALPHAS, factor**2),
+            "sigma": in_pixels(between(uniform[:, 1], self.sigma), _SIGMAS, factor),
             "seed": seeds(uniform[:, 2]),
         }
+        return with_fill(drawn, self.fill, len(uniform))
 
-    def apply(self, image: Image.Image, *, alpha: float, sigma: float, seed: int) -> Image.Image:
+    def apply(self, image: Image.Image, *, alpha: float, sigma: float, seed: int, fill: Fill = 0) -> Image.Image:
         """Sample every pixel where the displacement field points: bilinear in 1/256 pixel, rounded half up."""
         width, height = image.size
         pixels = np.asarray(image).reshape(height, width, -1)
         dx, dy = displacements((height, width, pixels.shape[2]), alpha, sigma, seed)
-        # A black border, two pixels wide at the right and bottom: a place just outside also has four neighbors.
-        padded = np.zeros((height + 3, width + 3, pixels.shape[2]), np.int32)
-        padded[1:-2, 1:-2] = pixels
-        x = np.clip(_ONE * np.arange(width)[None, :] + dx, -_ONE, _ONE * width)[:, :, None] + _ONE
-        y = np.clip(_ONE * np.arange(height)[:, None] + dy, -_ONE, _ONE * height)[:, :, None] + _ONE
+        # A border, two pixels wide at the right and bottom: a place just outside also has four neighbors.
+        number, border = fill_number(fill), ((1, 2), (1, 2), (0, 0))
+        if number >= 0:
+            padded = np.pad(pixels.astype(np.int32), border, constant_values=number)
+        else:
+            padded = np.pad(pixels.astype(np.int32), border, "edge")
+        x, y = _ONE * np.arange(width)[None, :] + dx, _ONE * np.arange(height)[:, None] + dy
+        if number == REFLECT:
+            x, y = _reflected(x, width), _reflected(y, height)
+        x = np.clip(x, -_ONE, _ONE * width)[:, :, None] + _ONE
+        y = np.clip(y, -_ONE, _ONE * height)[:, :, None] + _ONE
         (column, right), (row, below) = divmod(x, _ONE), divmod(y, _ONE)
         column, row = column[:, :, 0], row[:, :, 0]
         upper = padded[row, column] * (_ONE - right) + padded[row, column + 1] * right
@@ -68,7 +95,7 @@ class Elastic(Operation):
         count, height, width, channels = images.shape
         result = np.empty((count, 2), np.int64)
         for number, one in enumerate(by_image(parameters, count)):
-            dx, dy = displacements((height, width, channels), **one)
+            dx, dy = displacements((height, width, channels), one["alpha"], one["sigma"], one["seed"])
             x = _ONE * np.arange(width)[None, :] + _ONE // 2 - dx
             y = _ONE * np.arange(height)[:, None] + _ONE // 2 - dy
             inside = (x >= 0) & (x < _ONE * width) & (y >= 0) & (y < _ONE * height)
@@ -82,6 +109,12 @@ _ONE = 256
 
 BOXES = 3
 """Box filters in each direction."""
+
+
+def _reflected(x: np.ndarray, count: int) -> np.ndarray:
+    """Mirror places (int, 1/256 pixel, pixel i at 256 i) at the borders of a side of `count` pixels."""
+    x = (x + _ONE // 2) % (2 * _ONE * count)
+    return np.minimum(x, 2 * _ONE * count - x) - _ONE // 2
 
 
 class Fields(NamedTuple):

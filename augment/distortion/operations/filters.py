@@ -8,14 +8,19 @@ from PIL import Image, ImageFilter
 
 from ...shared.types import Shape
 from .base import Bounds, Operation, Parameters, Range, between
+from .pixel_ranges import SideRule, in_pixels, size_factor
+
+_RADII = (0.0, 100.0)
+"""Least and largest radius of a blur, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blur(Operation):
-    """`ImageFilter.GaussianBlur(radius)`."""
+    """`ImageFilter.GaussianBlur(radius)`. With `pixels_at`, the radius grows with the shorter side of the image."""
 
     name: ClassVar[str] = "blur"
-    radius: Annotated[Range, Bounds(0, 100)] = (0.5, 1.2)
+    radius: Annotated[Range, Bounds(*_RADII)] = (0.5, 1.2)
+    pixels_at: Annotated[int | None, SideRule()] = None
 
     def uniforms(self, shape: Shape) -> int:
         """Return 1, for the radius."""
@@ -23,7 +28,8 @@ class Blur(Operation):
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
         """Return `radius` (n,) float64, in pixels."""
-        return {"radius": between(uniform[:, 0], self.radius)}
+        radius = between(uniform[:, 0], self.radius)
+        return {"radius": in_pixels(radius, _RADII, size_factor(shape, self.pixels_at))}
 
     def apply(self, image: Image.Image, *, radius: float) -> Image.Image:
         """Blur with standard deviation `radius`."""

@@ -1,4 +1,4 @@
-"""Operations that move pixels: rotate, shear, scale, sine. Areas from outside the image become 0."""
+"""Operations that move pixels: rotate, shear, scale, sine. `fill` is the content of areas from outside the image."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,18 @@ import numpy as np
 from PIL import Image
 
 from ...shared.types import Shape
-from .base import Bounds, Operation, Parameters, Range, between, by_image, homographies, integer_between, to_image
+from .base import (
+    Bounds,
+    Operation,
+    Parameters,
+    Range,
+    between,
+    by_image,
+    homographies,
+    integer_between,
+    to_image,
+)
+from .fill import Fill, FillRule, fill_around, fill_color, fill_nearest, fill_number, with_fill
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,18 +30,24 @@ class Rotate(Operation):
     name: ClassVar[str] = "rotate"
     takes_ink: ClassVar[bool] = True
     degrees: Annotated[Range, Bounds(-360, 360)] = (-15.0, 15.0)
+    fill: Annotated[Fill, FillRule()] = "black"
 
     def uniforms(self, shape: Shape) -> int:
         """Return 1, for the angle."""
         return 1
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """Return `degrees` (n,) float64."""
-        return {"degrees": between(uniform[:, 0], self.degrees)}
+        """Return `degrees` (n,) float64; `fill` (n,) int64 unless it is black."""
+        return with_fill({"degrees": between(uniform[:, 0], self.degrees)}, self.fill, len(uniform))
 
-    def apply(self, image: Image.Image, *, degrees: float) -> Image.Image:
+    def apply(self, image: Image.Image, *, degrees: float, fill: Fill = 0) -> Image.Image:
         """Rotate by `degrees`."""
-        return image.rotate(degrees)
+        number = fill_number(fill)
+        rotated = image.rotate(degrees, fillcolor=fill_color(number, image.mode))
+        if number >= 0:
+            return rotated
+        (matrix,) = rotations(np.array([degrees]), (image.height, image.width, 1))
+        return fill_nearest(image, rotated, Image.new("L", image.size, 255).rotate(degrees), matrix, number)
 
     def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
         """Return the rotations about the center."""
@@ -45,18 +62,25 @@ class Shear(Operation):
     takes_ink: ClassVar[bool] = True
     x: Annotated[Range, Bounds(-10, 10)] = (-0.2, 0.2)
     y: Annotated[Range, Bounds(-10, 10)] = (-0.2, 0.2)
+    fill: Annotated[Fill, FillRule()] = "black"
 
     def uniforms(self, shape: Shape) -> int:
         """Return 2, for x and y, which are independent."""
         return 2
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """Return `x`, `y` (n,) float64: source columns per row, source rows per column."""
-        return {"x": between(uniform[:, 0], self.x), "y": between(uniform[:, 1], self.y)}
+        """Return `x`, `y` (n,) float64: source columns per row, source rows per column; `fill` unless it is black."""
+        drawn = {"x": between(uniform[:, 0], self.x), "y": between(uniform[:, 1], self.y)}
+        return with_fill(drawn, self.fill, len(uniform))
 
-    def apply(self, image: Image.Image, *, x: float, y: float) -> Image.Image:
+    def apply(self, image: Image.Image, *, x: float, y: float, fill: Fill = 0) -> Image.Image:
         """Shear by `x` and `y`."""
-        return image.transform(image.size, Image.Transform.AFFINE, (1, x, 0, y, 1, 0))
+        number, how = fill_number(fill), (image.size, Image.Transform.AFFINE, (1, x, 0, y, 1, 0))
+        sheared = image.transform(*how, fillcolor=fill_color(number, image.mode))
+        if number >= 0:
+            return sheared
+        mask, (matrix,) = Image.new("L", image.size, 255).transform(*how), shears(np.array([x]), np.array([y]))
+        return fill_nearest(image, sheared, mask, matrix, number)
 
     def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
         """Return the inverses of the matrices that Pillow gets."""
@@ -112,7 +136,7 @@ def shears(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale(Operation):
-    """`Image.resize((width, height))` pasted at (left, top) on black: scale and translation in one step.
+    """`Image.resize((width, height))` pasted at (left, top) on `fill`: scale and translation in one step.
 
     `width` and `height` are ranges in fractions of the side; each is drawn as a whole number of pixels. `left` is drawn
     from [0, W - 1 - width] and `top` from [0, H - 1 - height]; each is 0 if its range is empty.
@@ -121,22 +145,28 @@ class Scale(Operation):
     name: ClassVar[str] = "scale"
     width: Annotated[Range, Bounds(0, 1)] = (25 / 64, 62 / 64)
     height: Annotated[Range, Bounds(0, 1)] = (25 / 64, 62 / 64)
+    fill: Annotated[Fill, FillRule()] = "black"
 
     def uniforms(self, shape: Shape) -> int:
         """Return 4, for width, height, left and top."""
         return 4
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """Return `width`, `height`, `left`, `top` (n,) int64, in pixels."""
+        """Return `width`, `height`, `left`, `top` (n,) int64, in pixels; `fill` (n,) int64 unless it is black."""
         width, left = _side(uniform[:, 0], uniform[:, 2], self.width, shape[1])
         height, top = _side(uniform[:, 1], uniform[:, 3], self.height, shape[0])
-        return {"width": width, "height": height, "left": left, "top": top}
+        return with_fill({"width": width, "height": height, "left": left, "top": top}, self.fill, len(uniform))
 
-    def apply(self, image: Image.Image, *, width: int, height: int, left: int, top: int) -> Image.Image:
+    def apply(self, image: Image.Image, *, width: int, height: int, left: int, top: int, fill: Fill = 0) -> Image.Image:
         """Resize to `width` x `height` with Pillow's default filter and paste at (`left`, `top`)."""
-        canvas = Image.new(image.mode, image.size)
+        number = fill_number(fill)
+        canvas = Image.new(image.mode, image.size, fill_color(number, image.mode) or 0)
         canvas.paste(image.resize((width, height)), (left, top))
-        return canvas
+        if number >= 0:
+            return canvas
+        pixels = np.array(canvas).reshape(1, image.height, image.width, -1)
+        fill_around(pixels, left, top, width, height, number)
+        return to_image(pixels[0])
 
     def apply_many(self, images: np.ndarray, parameters: Parameters) -> np.ndarray:
         """Apply the operation, and copy each resized image directly to its place."""
@@ -145,6 +175,8 @@ class Scale(Operation):
             width, height, left, top = one["width"], one["height"], one["left"], one["top"]
             inner = np.frombuffer(to_image(images[number]).resize((width, height)).tobytes(), np.uint8)
             result[number, top : top + height, left : left + width] = inner.reshape(height, width, -1)
+            if "fill" in one:
+                fill_around(result[number : number + 1], left, top, width, height, one["fill"])
         return result
 
 

@@ -1,4 +1,4 @@
-"""Operations that warp by a random matrix: affine and perspective. Areas from outside the image become 0.
+"""Operations that warp by a random matrix: affine and perspective. `fill` is the content of areas from outside.
 
 Matrices map target to source, as Pillow takes them, and are rounded to a grid on which Pillow's sums are exact. No
 pixel depends on whether a processor fuses multiplication and addition.
@@ -13,8 +13,19 @@ from PIL import Image
 
 from ...shared.types import Shape
 from .base import Bounds, OneOf, Operation, Parameters, Range, between, homographies, log_between
+from .fill import (
+    BICUBIC,
+    BILINEAR,
+    NEAREST,
+    Fill,
+    FillRule,
+    fill_color,
+    fill_filtered,
+    fill_nearest,
+    fill_number,
+    with_fill,
+)
 
-NEAREST, BILINEAR, BICUBIC = (int(Image.Resampling[name]) for name in ("NEAREST", "BILINEAR", "BICUBIC"))
 FILTERS = {"nearest": NEAREST, "bilinear": BILINEAR, "bicubic": BICUBIC}
 """Values of `resample`, with Pillow's numbers."""
 
@@ -48,21 +59,36 @@ class Affine(Operation):
     shift_x: Annotated[Range, Bounds(-1, 1)] = (-0.05, 0.05)
     shift_y: Annotated[Range, Bounds(-1, 1)] = (-0.05, 0.05)
     resample: Annotated[str, OneOf(tuple(FILTERS))] = "bilinear"
+    fill: Annotated[Fill, FillRule()] = "black"
 
     def uniforms(self, shape: Shape) -> int:
         """Return 7, for degrees, shear_x, shear_y, scale, aspect, shift_x and shift_y."""
         return 7
 
     def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
-        """Return the drawn numbers (n,) float64; `matrix` (n, 6) float64 and `resample` (n,) int64, as in Pillow."""
+        """Return the drawn numbers (n,) float64; `matrix` (n, 6) float64 and `resample` (n,) int64, as in Pillow.
+
+        Also `fill` (n,) int64 unless it is black.
+        """
         fields = ("degrees", "shear_x", "shear_y", "scale", "aspect", "shift_x", "shift_y")
         drawn = {field: between(uniform[:, at], getattr(self, field)) for at, field in enumerate(fields)}
         drawn["aspect"] = log_between(uniform[:, 4], self.aspect)
-        return drawn | {"matrix": _affine_matrix(shape, **drawn), "resample": _filters(self.resample, len(uniform))}
+        drawn |= {"matrix": _affine_matrix(shape, **drawn), "resample": _filters(self.resample, len(uniform))}
+        return with_fill(drawn, self.fill, len(uniform))
 
-    def apply(self, image: Image.Image, *, matrix: np.ndarray, resample: int, **drawn: Any) -> Image.Image:
+    def apply(
+        self, image: Image.Image, *, matrix: np.ndarray, resample: int, fill: Fill = 0, **drawn: Any
+    ) -> Image.Image:
         """Warp by `matrix`, six numbers; it was computed from the numbers in `drawn`."""
-        return image.transform(image.size, Image.Transform.AFFINE, tuple(map(float, matrix)), resample)
+        number, six = fill_number(fill), np.array(matrix, np.float64)
+        how = (image.size, Image.Transform.AFFINE, tuple(six.tolist()), resample)
+        warped = image.transform(*how, fillcolor=fill_color(number, image.mode))
+        if number >= 0:
+            return warped
+        if resample == NEAREST:
+            mask = Image.new("L", image.size, 255).transform(*how)
+            return fill_nearest(image, warped, mask, six.reshape(2, 3), number)
+        return fill_filtered(image, warped, np.pad(six, (0, 2)), resample, number)
 
     def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
         """Return the inverses of the matrices."""
@@ -84,6 +110,7 @@ class Perspective(Operation):
     # Within these bounds the horizon, the points at infinity in the source, stays outside the image.
     shift: Annotated[Range, Bounds(-0.15, 0.15)] = (-0.1, 0.1)
     resample: Annotated[str, OneOf(tuple(FILTERS))] = "bilinear"
+    fill: Annotated[Fill, FillRule()] = "black"
 
     def uniforms(self, shape: Shape) -> int:
         """Return 8: across and down, for the corners top left, top right, bottom right, bottom left."""
@@ -93,19 +120,26 @@ class Perspective(Operation):
         """Return `corners` (n, 4, 2) float64; `matrix` (n, 8) float64 and `resample` (n,) int64, as in Pillow.
 
         The corners are the targets (x, y), in pixels, of the corners top left, top right, bottom right, bottom left.
+        Also `fill` (n,) int64 unless it is black.
         """
         shift = between(uniform.reshape(-1, 4, 2), self.shift)
         units = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) + shift * [[1, 1], [-1, 1], [-1, -1], [1, -1]]
         corners = units * np.array([shape[1], shape[0]], np.float64)
-        return {
+        drawn = {
             "corners": corners,
             "matrix": _perspective_matrix(corners, shape),
             "resample": _filters(self.resample, len(uniform)),
         }
+        return with_fill(drawn, self.fill, len(uniform))
 
-    def apply(self, image: Image.Image, *, matrix: np.ndarray, resample: int, **drawn: Any) -> Image.Image:
+    def apply(
+        self, image: Image.Image, *, matrix: np.ndarray, resample: int, fill: Fill = 0, **drawn: Any
+    ) -> Image.Image:
         """Warp by `matrix`, eight numbers; it was computed from the corners in `drawn`."""
-        return image.transform(image.size, Image.Transform.PERSPECTIVE, tuple(map(float, matrix)), resample)
+        number, eight = fill_number(fill), np.array(matrix, np.float64)
+        how = (image.size, Image.Transform.PERSPECTIVE, tuple(eight.tolist()), resample)
+        warped = image.transform(*how, fillcolor=fill_color(number, image.mode))
+        return warped if number >= 0 else fill_filtered(image, warped, eight, resample, number)
 
     def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
         """Return the inverses of the matrices."""
