@@ -69,8 +69,13 @@ def test_entries_are_read_as_they_were_appended(tmp_path: Path) -> None:
     for number, one in enumerate(entries):
         write(tmp_path, one)
         assert read_manifest(tmp_path) == entries[: number + 1]
-    write(tmp_path, *entries)
-    assert read_manifest(tmp_path) == entries * 2
+
+
+def test_the_last_line_on_a_file_counts(tmp_path: Path) -> None:
+    """A shard that was generated again with other bytes has a later line, which replaces the first one."""
+    again = replace(entry(1), bytes=77, checksum="f" * 32)
+    write(tmp_path, entry(0), entry(1), entry(2), again)
+    assert read_manifest(tmp_path) == [entry(0), again, entry(2)]
 
 
 def test_the_manifest_has_one_line_per_shard(tmp_path: Path) -> None:

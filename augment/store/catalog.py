@@ -1,15 +1,38 @@
 """Find sets by path, by name, or the newest one."""
 
+import reprlib
+import time
 from pathlib import Path
 
+from ..console import notify
 from ..errors import EpochbankError
+from ..shared.closest import did_you_mean
+from ..shared.progress import age
 from .manifest import NAME
 
 
 def all_sets(sets: Path) -> list[Path]:
-    """Return the set directories in `sets`, sorted by the time of their latest shard, the newest last."""
+    """Return the set directories in `sets`, sorted by the time at which they were last written, the newest last."""
     found = [path.parent for path in sets.glob("*/set.json")]
-    return sorted(found, key=lambda directory: (_modified_ns(directory), directory.name))
+    return sorted(found, key=lambda directory: (written_ns(directory), directory.name))
+
+
+def written_ns(directory: Path) -> int:
+    """Return when a set was created, or last got a shard, whichever is later: nanoseconds since 1970.
+
+    That is the time of `set.json` or of the manifest; the times of directories and shards do not count.
+    """
+    files = (directory / "set.json", directory / NAME)
+    return max(file.stat().st_mtime_ns for file in files if file.exists())
+
+
+def sets_path(sets: object) -> Path:
+    """Return the directory of the sets as a path. Raises `EpochbankError` if it is neither a string nor a path."""
+    if not isinstance(sets, str | Path):
+        raise EpochbankError(
+            f"sets={reprlib.repr(sets)} is of type {type(sets).__name__}; expected the path of a directory.", usage=True
+        )
+    return Path(sets)
 
 
 def find_set(name: str | Path | None, sets: Path) -> Path:
@@ -25,6 +48,12 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
     EpochbankError
         If there is no such set.
     """
+    if name is not None and not isinstance(name, str | Path):
+        raise EpochbankError(
+            f"{reprlib.repr(name)} is of type {type(name).__name__}; expected an open set, the path of a set, or its "
+            f"name in {sets}/. `open_set()` opens the newest set.",
+            usage=True,
+        )
     if name is None:
         found = all_sets(sets)
         if found:
@@ -33,13 +62,17 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
     for directory in (Path(name), sets / name):
         if (directory / "set.json").exists():
             return directory
-    available = ", ".join(path.name for path in all_sets(sets)) or "no set"
+    names = [path.name for path in all_sets(sets)]
     raise EpochbankError(
-        f"there is no set {str(name)!r}: it is neither a path nor a name in {sets}/, which contains {available}. "
-        "`augment list` shows all sets."
+        f"there is no set {str(name)!r}: it is neither a path nor a name in {sets}/, which contains "
+        f"{', '.join(names) or 'no set'}. `augment list` shows all sets.{did_you_mean(Path(name).name, names)}"
     )
 
 
-def _modified_ns(directory: Path) -> int:
-    manifest = directory / NAME
-    return (manifest if manifest.exists() else directory / "set.json").stat().st_mtime_ns
+def choose_set(name: str | Path | None, sets: Path) -> Path:
+    """Like `find_set`, for a command: if `name` is None, print which set was taken, and when it was last written."""
+    directory = find_set(name, sets)
+    if name is None:
+        seconds = time.time() - written_ns(directory) / 1e9
+        notify(f"newest set: {directory}, last written {age(seconds)}")
+    return directory

@@ -27,8 +27,9 @@ class Description:
     """`format`, `source` (digest), `split`, `recipe` (settings), `seed`, `shape`, and `per_class` if epochs are
     balanced."""
     source: dict[str, Any]
-    """`name`, `spec` (the SOURCE argument), `notes` of the import, and `path` of the source file, which is relative to
-    the set's directory if the file is in `sets/sources/`, so that both can be moved together."""
+    """`name`, `spec` (the SOURCE argument), `notes` of the import, `preprocessing` (the fields of
+    `ingest.preprocess.Preprocessing`; absent in older sets), and `path` of the source file, which is relative to the
+    set's directory if the file is in `sets/sources/`, so that both can be moved together."""
     recipe: str
     """Name of the recipe."""
     class_names: list[str]

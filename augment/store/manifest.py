@@ -1,8 +1,9 @@
 """`manifest.jsonl`: one line for every published shard.
 
-A shard in the manifest is complete, verified and immutable; a shard that is not in it is ignored. The cost of
-appending a line does not grow with the set. If a power failure truncates the last line, readers ignore that line and
-the next writer removes it.
+A shard in the manifest is complete, verified and immutable; a shard that is not in it is ignored. A shard whose file
+was lost is generated again with the same images; if the new file has other bytes, a later line with the same `file`
+replaces the first one. The cost of appending a line does not grow with the set. If a power failure truncates the last
+line, readers ignore that line and the next writer removes it.
 """
 
 import json
@@ -57,9 +58,10 @@ class Entry:
 def read_manifest(directory: Path) -> list[Entry]:
     """Return the published shards in order of publication; an empty list if there is no manifest yet.
 
-    Raises `EpochbankError` if a line other than the last is damaged.
+    Of several lines on one file, the last counts. Raises `EpochbankError` if a line other than the last is damaged.
     """
-    return _read(directory / NAME)[0]
+    entries, _ = _read(directory / NAME)
+    return list({entry.file: entry for entry in entries}.values())
 
 
 def _read(path: Path) -> tuple[list[Entry], int]:
@@ -78,7 +80,7 @@ def _read(path: Path) -> tuple[list[Entry], int]:
                 break  # The last line was not written completely: its shard does not exist.
             raise EpochbankError(
                 f"{path}, line {number} is damaged ({error}); expected one JSON object a line. Restore the file "
-                "from a copy, or delete the line and run `augment run` again to generate its shard."
+                "from a copy, or generate the set again in another --sets directory."
             ) from error
         length += len(line)
     return entries, length

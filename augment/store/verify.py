@@ -12,6 +12,7 @@ from ..shared.workers import on_all_cores
 from .description import Description, read_description
 from .digest import add, digest_of, file_checksum, to_hex
 from .manifest import Entry, read_manifest
+from .presence import fault_of
 from .shard import read_run
 from .split_file import check_split
 
@@ -43,7 +44,7 @@ def verify(directory: Path, jobs: int) -> list[str]:
             if fault:
                 faults[number] = fault
     return [
-        f"{directory / entries[number].file} (manifest.jsonl, line {number + 1}; {_where(entries[number])}): {fault}"
+        f"{directory / entries[number].file} ({_where(entries[number])}): {fault}"
         for number, fault in sorted(faults.items())
     ]
 
@@ -51,11 +52,9 @@ def verify(directory: Path, jobs: int) -> list[str]:
 def check_shard(check: Check) -> str:
     """Return what is wrong with one shard, or '' if nothing is."""
     path, entry = check.directory / check.entry.file, check.entry
-    if not path.exists():
-        return "the file is missing"
-    found = path.stat().st_size
-    if found != entry.bytes:
-        return f"the file has {found:,} bytes; expected {entry.bytes:,}"
+    fault = fault_of(path, entry)
+    if fault:
+        return fault
     if file_checksum(path) != entry.checksum:
         return "the file was changed: its checksum is wrong"
     digest = 0

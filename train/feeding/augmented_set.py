@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...augment.shared.renamed import accepts_old_names
-from ...augment.store.catalog import find_set
+from ...augment.store.catalog import find_set, sets_path
 from ..reading.stored_set import StoredSet, read_stored_set
 from ..streaming.order import Shuffle
+from .transform import Transform, check_transform
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,20 +26,29 @@ class AugmentedSet(StoredSet):
     It contains what was published when it was opened. Epochs that are published later appear in the next `open_set`.
     """
 
-    def validation(self, batch_size: int = 256) -> "EvaluationSequence":
-        """Return the validation split for Keras: undistorted, in its stored order."""
-        return self.split("validation", batch_size)
+    def validation(self, batch_size: int = 256, *, transform: Transform | None = None) -> "EvaluationSequence":
+        """Return the validation split for Keras: undistorted, in its stored order.
 
-    def test(self, batch_size: int = 256) -> "EvaluationSequence":
-        """Return the test split for Keras: undistorted, in its stored order."""
-        return self.split("test", batch_size)
+        `transform` is that of `AugmentedSequence`.
+        """
+        return self.split("validation", batch_size, transform=transform)
+
+    def test(self, batch_size: int = 256, *, transform: Transform | None = None) -> "EvaluationSequence":
+        """Return the test split for Keras: undistorted, in its stored order.
+
+        `transform` is that of `AugmentedSequence`.
+        """
+        return self.split("test", batch_size, transform=transform)
 
     @accepts_old_names(part="split")
-    def split(self, split: str, batch_size: int = 256) -> "EvaluationSequence":
-        """Return a split for Keras: undistorted, in its stored order. Raises `EpochbankError` if it is empty."""
+    def split(self, split: str, batch_size: int = 256, *, transform: Transform | None = None) -> "EvaluationSequence":
+        """Return a split for Keras: undistorted, in its stored order.
+
+        `transform` is that of `AugmentedSequence`. Raises `EpochbankError` if the split is unknown or empty.
+        """
         from .sequence import EvaluationSequence
 
-        return EvaluationSequence(self, split, batch_size)
+        return EvaluationSequence(self, split, batch_size, transform=transform)
 
     @accepts_old_names(**_OLD_NAMES)
     def batches(
@@ -55,6 +65,7 @@ class AugmentedSet(StoredSet):
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
+        transform: Transform | None = None,
     ) -> "BatchIterator":
         """Iterate over training batches as NumPy arrays: images uint8 (B, H, W, C) and labels int32 (B,).
 
@@ -81,6 +92,8 @@ class AugmentedSet(StoredSet):
             Number of this process, and of all processes that train one model: each streams its own images.
         drop_last
             Omit the last batch of an epoch if it is not full.
+        transform
+            Function of (images, labels) of a batch; the iterator returns its results instead.
 
         Raises
         ------
@@ -91,9 +104,8 @@ class AugmentedSet(StoredSet):
         from .iterators import BatchIterator, training_batches
 
         batches = training_batches(self, batch_size, originals, rank, world_size, drop_last)
-        return BatchIterator(
-            Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle), first_epoch, epochs, first_batch
-        )
+        stream = Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle)
+        return BatchIterator(stream, first_epoch, epochs, first_batch, check_transform(transform))
 
     @accepts_old_names(**_OLD_NAMES)
     def to_tf_dataset(
@@ -117,7 +129,8 @@ class AugmentedSet(StoredSet):
         Keras inspects the dataset under a `tf.distribute` strategy. The threads end when the dataset is dropped.
 
         With `world_size` above 1 the dataset is already sharded, for `strategy.distribute_datasets_from_function`. With
-        `drop_last` the batch size is static. The other arguments are those of `batches`.
+        `drop_last` the batch size is static. The other arguments are those of `batches`; instead of `transform`, use
+        `map` of the dataset.
 
         Raises
         ------
@@ -153,7 +166,7 @@ class AugmentedSet(StoredSet):
 
         Each iteration shows the next `epochs` epochs; `set_epoch` selects the next one. `DataLoader` workers, of any
         number, persistent or not, divide the batches among them. If `rank` and `world_size` are None, they are those of
-        `torch.distributed` if it is initialized. The other arguments are those of `batches`.
+        `torch.distributed` if it is initialized. The other arguments are those of `batches`, without `transform`.
 
         Raises
         ------
@@ -168,21 +181,25 @@ class AugmentedSet(StoredSet):
         return TorchBatches(self, batches, seed, first_epoch, epochs, threads, shuffle, process)
 
 
-def open_set(path: str | Path | None = None, sets: str | Path = "sets") -> AugmentedSet:
+def open_set(path: AugmentedSet | str | Path | None = None, sets: str | Path = "sets") -> AugmentedSet:
     """Open a set for training.
 
     Parameters
     ----------
     path
-        Path of the set, or its name in `sets`; None for the newest set in `sets`.
+        Path of the set, or its name in `sets`; None for the newest set in `sets`. A set that is open is returned as it
+        is.
     sets
         Directory of the sets.
 
     Raises
     ------
     EpochbankError
-        If there is no such set, it is damaged or of a newer format, or no epoch is published.
+        If there is no such set, it is damaged or of a newer format, one of its shards is missing or incomplete, or no
+        epoch is published.
     """
-    directory = find_set(path, Path(sets))
+    if isinstance(path, AugmentedSet):
+        return path
+    directory = find_set(path, sets_path(sets))
     stored = read_stored_set(directory)
     return AugmentedSet(stored.path, stored.description, stored.entries)

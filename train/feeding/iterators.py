@@ -14,6 +14,7 @@ from ...augment.errors import EpochbankError
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches
 from ..streaming.stream import Batch, Stream
+from .transform import Transform, transformed
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,15 +42,25 @@ def epoch_numbers(first_epoch: int, epochs: int | None) -> Iterator[int]:
     return count(first_epoch) if epochs is None else iter(range(first_epoch, first_epoch + epochs))
 
 
-class BatchIterator(Iterator[Batch]):
+class BatchIterator(Iterator[Any]):
     """Iterate over batches, epoch after epoch: new arrays uint8 (B, H, W, C) and int32 (B,). Not thread-safe.
 
     The decoding threads end after the last batch, with `close()`, at the end of a `with` block, or when the iterator is
     dropped.
     """
 
-    def __init__(self, stream: Stream, first_epoch: int, epochs: int | None, first_batch: int):
-        """Show `epochs` epochs, None for no limit, from batch `first_batch` of `first_epoch` on."""
+    def __init__(
+        self,
+        stream: Stream,
+        first_epoch: int,
+        epochs: int | None,
+        first_batch: int,
+        transform: Transform | None = None,
+    ):
+        """Show `epochs` epochs, None for no limit, from batch `first_batch` of `first_epoch` on.
+
+        With `transform`, show its results instead of the batches.
+        """
         check_epochs(first_epoch, epochs)
         self.per_epoch = len(stream.batches)
         """Number of batches in an epoch."""
@@ -57,17 +68,17 @@ class BatchIterator(Iterator[Batch]):
             raise EpochbankError(f"batch {first_batch}; expected 0 to {self.per_epoch} of an epoch.", usage=True)
         self.position = first_epoch, first_batch
         """Epoch and number of the next batch, or (epoch, `per_epoch`) after the last batch of an epoch."""
-        self._stream = stream
+        self._stream, self._transform = stream, transform
         self._end = None if epochs is None else first_epoch + epochs
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Any:
         epoch, number = self.position
         if number == self.per_epoch:
             epoch, number = epoch + 1, 0
         if epoch == self._end:
             self.close()
             raise StopIteration
-        batch = self._stream.batch(epoch, number)
+        batch = transformed(self._transform, self._stream.batch(epoch, number))
         self.position = epoch, number + 1
         return batch
 

@@ -2,7 +2,7 @@
 
 They use the threads of the stream and never Keras' workers, which rebuild their pool in every epoch and may deliver
 batches of an epoch that was interrupted. `data[i]` depends on the current epoch. Only Keras' hooks and the callback
-change the epoch, when no batch of another epoch can be in flight.
+change the epoch, when no batch of another epoch can be in flight. `keras_streams` says when threads end.
 """
 
 import threading
@@ -11,13 +11,17 @@ from typing import Any
 import keras
 
 from ...augment.errors import EpochbankError
+from ...augment.shared.closest import did_you_mean
 from ...augment.shared.renamed import accepts_old_names, warn_renamed
-from ..reading.stored_set import StoredSet
 from ..streaming.batches import EvaluationBatches, TrainingBatches
 from ..streaming.data_wait import DataWaitMeter
 from ..streaming.order import Shuffle
 from ..streaming.stream import Batch, Stream
+from .epoch_callback import EpochCallback
+from .given_set import AnySet, opened
+from .keras_streams import set_resting, start
 from .ranks import rank_here
+from .transform import Transform, check_transform, transformed
 
 _DEPTH_EVERY = 4
 """Measure the depth of the queue for every fourth batch only, because it takes time."""
@@ -27,6 +31,7 @@ class _StreamSequence(keras.utils.PyDataset):
     """Batches of a stream."""
 
     stream: Stream
+    transform: Transform | None
     fault: EpochbankError | None = None
     """The exception that `data[i]` raised. Some backends wrap it in a way that hides its type."""
 
@@ -38,9 +43,19 @@ class _StreamSequence(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.stream.batches)
 
+    def close(self) -> None:
+        """Stop the threads and free the images. A later request for a batch starts the threads again."""
+        self.stream.release()
+        set_resting(self.stream, True)
+
+    def _attach(self, stream: Stream, transform: Transform | None) -> None:
+        self.stream, self.transform = stream, check_transform(transform)
+
     def _batch(self, epoch: int, index: int) -> Batch:
+        if self.stream.idle is None:
+            start(self.stream)
         try:
-            return self.stream.batch(epoch, index)
+            return transformed(self.transform, self.stream.batch(epoch, index))
         except EpochbankError as fault:
             self.fault = fault
             raise
@@ -49,14 +64,15 @@ class _StreamSequence(keras.utils.PyDataset):
 class AugmentedSequence(_StreamSequence):
     """Training batches for Keras: each epoch shows every training image once distorted, mixed with originals.
 
-    `data[i]` is images uint8 (B, H, W, C) and labels int32 (B,), a pure function of `seed`, `epoch` and i. Pass
-    `callbacks=[data.callback()]` to `fit`, and `shuffle=False`, because the order is different in every epoch already.
+    `data[i]` is images uint8 (B, H, W, C) and labels int32 (B,), or what `transform` makes of them. It is a pure
+    function of `seed`, `epoch` and i. Pass `callbacks=[data.callback()]` to `fit`, and `shuffle=False`, because the
+    order is different in every epoch already.
     """
 
     @accepts_old_names(mix="originals", ahead="prefetch", bank="stored_set")
     def __init__(
         self,
-        stored_set: StoredSet,
+        stored_set: AnySet,
         batch_size: int = 256,
         originals: float = 0.5,
         seed: int = 0,
@@ -67,15 +83,18 @@ class AugmentedSequence(_StreamSequence):
         rank: int | None = None,
         world_size: int | None = None,
         drop_last: bool = False,
+        transform: Transform | None = None,
         workers: int = 1,
         max_queue_size: int | None = None,
         use_multiprocessing: bool = False,
         shard: tuple[int, int] | None = None,
     ):
-        """Stream `stored_set`, an open set.
+        """Stream a set.
 
         Parameters
         ----------
+        stored_set
+            An open set, its path, or its name in `sets/`.
         batch_size
             Number of images in a full batch.
         originals
@@ -93,13 +112,16 @@ class AugmentedSequence(_StreamSequence):
             training images. None asks `keras.distribution`, under which the last batch is omitted unless it is full.
         drop_last
             Omit the last batch if it is not full.
+        transform
+            Function of (images, labels) of a batch that returns (x, y) or (x, y, sample_weight) for Keras, such as
+            one-hot labels. It must be pure for training to be reproducible.
         shard
             Old form of (`rank`, `world_size`).
 
         Raises
         ------
         EpochbankError
-            If a value is out of range, or no batch can be formed.
+            If there is no such set, a value is out of range, or no batch can be formed.
         """
         super().__init__()
         if use_multiprocessing:
@@ -108,6 +130,7 @@ class AugmentedSequence(_StreamSequence):
                 "Use threads= for more of them.",
                 usage=True,
             )
+        stored_set = opened(stored_set)
         here = rank_here(batch_size)
         if shard is not None:
             if rank is not None or world_size is not None:
@@ -127,7 +150,8 @@ class AugmentedSequence(_StreamSequence):
         )
         threads = threads or (workers if workers > 1 else None)
         prefetch = max_queue_size or prefetch
-        self.stream = Stream(stored_set, batches, seed=seed, threads=threads, prefetch=prefetch, shuffle=shuffle)
+        stream = Stream(stored_set, batches, seed=seed, threads=threads, prefetch=prefetch, shuffle=shuffle)
+        self._attach(stream, transform)
         self.epoch = 0
         """Training epoch whose batches `data[i]` returns. Keras' hooks and the callback set it."""
         self.start = 0
@@ -135,7 +159,7 @@ class AugmentedSequence(_StreamSequence):
         self.meter = DataWaitMeter()
         self._depth = 0
         self._requested: set[int] = set()
-        self._epoch_set = False
+        self._epoch_set = self._has_callback = False
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,80 +200,73 @@ class AugmentedSequence(_StreamSequence):
         """Continue with the next epoch, unless the callback has set it. Keras calls this after the callback."""
         if not self._epoch_set:
             self.show_next()
-        self._epoch_set = False
+        self._has_callback, self._epoch_set = self._epoch_set, False
+        set_resting(self.stream, False)
 
-    def callback(self) -> keras.callbacks.Callback:
+    def on_epoch_end(self) -> None:
+        """Let another stream that starts stop the threads, unless the callback does it at the end of `fit`."""
+        set_resting(self.stream, not self._has_callback)
+
+    def epoch_is_set(self) -> None:
+        """Note that the callback has set the epoch that begins now."""
+        self._epoch_set = True
+
+    def callback(self, *, report: bool = True) -> keras.callbacks.Callback:
         """Return a Keras callback that sets the epoch of this sequence and measures data wait.
 
         Put it before callbacks that write logs. It adds to the logs `data_wait` (seconds waiting for data),
         `data_wait_share` (share of the epoch without validation, 0 to 1) and `queue_depth` (batches that were ready
-        when a step began, on average).
+        when a step began, on average). At the end of `fit` it stops the threads and frees the images. With `report`,
+        unless `fit` has `verbose=0`, it then says in one sentence how long steps waited for data.
         """
-        return _EpochCallback(self)
-
-
-class _EpochCallback(keras.callbacks.Callback):
-    """Set the epoch of a sequence before Keras requests its batches.
-
-    It has no hook at the end of a batch, because that would make Keras wait for the device after each step.
-    """
-
-    def __init__(self, sequence: AugmentedSequence):
-        super().__init__()
-        self._sequence = sequence
-        self._first = True
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Note that Keras creates a new iterator."""
-        self._first = True
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show the batches of `epoch` from now on.
-
-        With `steps_per_epoch`, an epoch of Keras has that many steps, and one iterator continues through several of
-        them. The sequence then shows its next epoch when that iterator has reached the end of the current one.
-        """
-        data, steps = self._sequence, self.params["steps"]
-        if steps == len(data):
-            data.show(epoch)
-            new_iterator = True
-        elif self._first:
-            data.show(-(-epoch * min(steps, len(data)) // len(data)))
-            new_iterator = True
-        else:
-            new_iterator = data.show_next()
-        self._first, data._epoch_set = False, True
-        data.meter.begin_epoch(new_iterator=new_iterator)
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Record the start of a step."""
-        self._sequence.meter.begin_step(batch)
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Stop measuring, because validation steps are not training steps."""
-        self._sequence.meter.end_steps()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the data wait of the epoch to the logs."""
-        data_wait = self._sequence.meter.end_epoch()
-        if logs is not None:
-            logs.update(data_wait.columns())
+        return EpochCallback(self, report=report)
 
 
 class EvaluationSequence(_StreamSequence):
     """Batches for Keras that show the images of an undistorted split once, in their stored order."""
 
     @accepts_old_names(bank="stored_set", part="split")
-    def __init__(self, stored_set: StoredSet, split: str, batch_size: int = 256, *, threads: int | None = None):
-        """Stream a split: `validation`, `test` or `train`. Raises `EpochbankError` if it has no images."""
+    def __init__(
+        self,
+        stored_set: AnySet,
+        split: str,
+        batch_size: int = 256,
+        *,
+        threads: int | None = None,
+        transform: Transform | None = None,
+    ):
+        """Stream a split of a set, which is open or named by its path or its name in `sets/`.
+
+        `split` is `validation`, `test` or `train`; `transform` is that of `AugmentedSequence`. Raises `EpochbankError`
+        if there is no such set or split, or the split has no images.
+        """
         super().__init__()
+        stored_set = opened(stored_set)
+        if split not in stored_set.num_images:
+            splits = list(stored_set.num_images)
+            raise EpochbankError(
+                f"split {split!r} is unknown; expected one of {', '.join(splits)}.{did_you_mean(str(split), splits)}",
+                usage=True,
+            )
         if not stored_set.num_images[split]:
             raise EpochbankError(
                 f"{stored_set.path} has no {split} split: it was made with --{split} 0. "
                 f"Use another split, or generate a set with --{split} above 0."
             )
         batches = EvaluationBatches(split, stored_set.num_images[split], batch_size)
-        self.stream = Stream(stored_set, batches, seed=None, threads=threads)
+        self._attach(Stream(stored_set, batches, seed=None, threads=threads), transform)
+        self._within_pass = False
 
     def __getitem__(self, index: int) -> Batch:
         return self._batch(0, index)
+
+    def on_epoch_begin(self) -> None:
+        """Note that Keras begins a pass."""
+        self._within_pass = True
+        set_resting(self.stream, False)
+
+    def on_epoch_end(self) -> None:
+        """Stop the threads and free the images at the end of a pass. Keras also calls this before the first one."""
+        if self._within_pass:
+            self._within_pass = False
+            self.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 from ...augment.errors import EpochbankError
 from ...augment.store.description import Description, read_description
 from ...augment.store.manifest import Entry, published_epochs, read_manifest
+from ...augment.store.presence import check_presence
 from .chunk_table import ChunkTable
 
 
@@ -68,9 +69,11 @@ class StoredSet:
 def read_stored_set(directory: Path) -> StoredSet:
     """Read what is published of the set in `directory`.
 
-    Raises `EpochbankError` if there is no set, it is damaged or of a newer format, or no epoch is published.
+    Raises `EpochbankError` if there is no set, it is damaged or of a newer format, a published shard is missing or
+    incomplete, or no epoch is published.
     """
     stored_set = StoredSet(directory, read_description(directory), tuple(read_manifest(directory)))
+    check_presence(directory, stored_set.entries)
     if not stored_set.epochs:
         raise EpochbankError(
             f"{directory} has no published epoch: its `augment run` is still in the first one, or was stopped there. "

@@ -8,7 +8,7 @@ its batch arrives after the step began.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...augment.shared.progress import size
@@ -110,9 +110,14 @@ class DataWaitMeter:
 
     def total(self) -> DataWait:
         """Return the data wait of all epochs that have ended."""
-        seconds = sum(epoch.seconds for epoch in self.epochs)
-        depth = sum(epoch.depth * epoch.seconds for epoch in self.epochs) / seconds if seconds else 0.0
-        return DataWait(sum(epoch.waited for epoch in self.epochs), seconds, depth)
+        return total_of(self.epochs)
+
+
+def total_of(epochs: Sequence[DataWait]) -> DataWait:
+    """Return the data wait of several epochs together; the depth is weighted by their seconds."""
+    seconds = sum(epoch.seconds for epoch in epochs)
+    depth = sum(epoch.depth * epoch.seconds for epoch in epochs) / seconds if seconds else 0.0
+    return DataWait(sum(epoch.waited for epoch in epochs), seconds, depth)
 
 
 def _waited(deliveries: list[_Delivery], steps: list[tuple[int, float]], following: float) -> float:
@@ -144,11 +149,27 @@ class ThreadTimes:
     disk_bytes: int
     """Bytes that were read from the disk and not from the page cache."""
 
+    def plus(self, other: "ThreadTimes") -> "ThreadTimes":
+        """Return the sum of two periods of the same threads."""
+        return ThreadTimes(
+            self.threads,
+            self.computed + other.computed,
+            self.disk_waited + other.disk_waited,
+            self.disk_bytes + other.disk_bytes,
+        )
 
-def advice(data_wait: DataWait, thread_times: ThreadTimes, codec: str, cores: int) -> str:
+    def since(self, earlier: "ThreadTimes") -> "ThreadTimes":
+        """Return what was added to `earlier`."""
+        return self.plus(ThreadTimes(self.threads, -earlier.computed, -earlier.disk_waited, -earlier.disk_bytes))
+
+
+def advice(
+    data_wait: DataWait, thread_times: ThreadTimes, codec: str, cores: int, *, threads_option: str = "--threads"
+) -> str:
     """Return one sentence on how long training waited for data, and how to reduce the wait.
 
-    `codec` is the codec of the set, `cores` the number of cores of this machine.
+    `codec` is the codec of the set, `cores` the number of cores of this machine; `threads_option` is how the caller
+    sets the number of decoding threads.
     """
     if not data_wait.seconds:
         return "No training step ran, so nothing waited for data."
@@ -158,7 +179,7 @@ def advice(data_wait: DataWait, thread_times: ThreadTimes, codec: str, cores: in
         return f"Training hardly waited for data: {100 * data_wait.share:.1f} % of the time."
     text = f"Training waited for data {100 * data_wait.share:.0f} % of the time: "
     if thread_times.computed > 0.7 * data_wait.seconds * thread_times.threads:
-        threads = [f"more --threads (this machine has {cores} cores)"] if cores > thread_times.threads else []
+        threads = [f"more {threads_option} (this machine has {cores} cores)"] if cores > thread_times.threads else []
         faster_codec = ["a set generated with --codec lz4"] if codec in ("zstd", "gzip") else []
         fixes = [*threads, *faster_codec] or ["a machine with more cores"]
         return f"{text}decoding keeps {thread_times.threads} threads busy; use {_either(fixes)}."
@@ -169,7 +190,7 @@ def advice(data_wait: DataWait, thread_times: ThreadTimes, codec: str, cores: in
         return f"{text}the disk delivers only {rate}/s; use {_either(fixes)}."
     if data_wait.depth >= 1:
         return f"{text}batches were ready, but the framework fetched them too late; use larger batches."
-    return f"{text}batches were late, but neither the disk nor decoding was at its limit; use more --threads."
+    return f"{text}batches were late, but neither the disk nor decoding was at its limit; use more {threads_option}."
 
 
 def _either(fixes: list[str]) -> str:

@@ -1,10 +1,13 @@
 """The stream: batches by (epoch, number), decoded ahead by a few threads.
 
 `batch(epoch, number)` is a pure function of the set, the seed, the epoch and the number. It can be called from any
-thread and in any order; decoding ahead only makes it faster.
+thread and in any order; decoding ahead only makes it faster. Between two calls, `release` stops the threads and frees
+all images; the next call starts again.
 """
 
 import os
+import threading
+import time
 import weakref
 from collections import OrderedDict
 from functools import partial
@@ -73,6 +76,14 @@ class Stream:
         self.shuffle = check_shuffle(shuffle)
         self.threads = threads or default_threads()
         self.prefetch = prefetch
+        self._begin_use()
+
+    def _begin_use(self) -> None:
+        self._gate = threading.Lock()
+        self._callers = 0
+        self._called = time.monotonic()
+        self._in_use = self._release_due = self._closed = False
+        self._earlier = ThreadTimes(self.threads, 0.0, 0.0, 0)
         self._start()
 
     def _start(self) -> None:
@@ -84,14 +95,13 @@ class Stream:
         self._pending: weakref.WeakSet[PendingBatch] = weakref.WeakSet()
         self._last = (-1, -1)
         self._process = os.getpid()
-        self._closed = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._start()
+        self._begin_use()
 
     def batch(self, epoch: int, number: int) -> Batch:
         """Return batch `number` of training epoch `epoch`: new arrays, aligned to 64 bytes, that the caller may change.
@@ -100,9 +110,21 @@ class Stream:
         """
         if os.getpid() != self._process:  # A forked process has none of the threads.
             _before_fork.append(self.__dict__.copy())
-            self._start()
+            self._begin_use()
         if not 0 <= number < len(self.batches):
             raise IndexError(f"batch {number}; expected 0 to {len(self.batches) - 1}")
+        with self._gate:
+            self._callers += 1
+            self._in_use, self._release_due, self._called = True, False, time.monotonic()
+        try:
+            return self._batch(epoch, number)
+        finally:
+            with self._gate:
+                self._callers -= 1
+                if self._release_due and not self._callers:
+                    self._restart()
+
+    def _batch(self, epoch: int, number: int) -> Batch:
         with self._decoder.lock:
             if self._closed:
                 raise RuntimeError("the stream is closed")
@@ -125,14 +147,48 @@ class Stream:
 
     def thread_times(self) -> ThreadTimes:
         """Return what the threads spent their time on so far."""
-        return ThreadTimes(self.threads, self._decode_threads.computed, self._disk.waited, self._disk.waited_bytes)
+        now = ThreadTimes(self.threads, self._decode_threads.computed, self._disk.waited, self._disk.waited_bytes)
+        return self._earlier.plus(now)
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds since the last call of `batch`; None if nothing is in use, and 0 during a call."""
+        if not self._in_use:
+            return None
+        return 0.0 if self._callers else time.monotonic() - self._called
+
+    def release(self) -> None:
+        """Stop the threads, and free files and images, until the next call of `batch`.
+
+        If another thread is waiting for a batch, this happens when it has received it, unless more calls follow.
+        """
+        if os.getpid() != self._process:  # A forked process has none of the threads.
+            return
+        with self._gate:
+            if self._closed or not self._in_use:
+                return
+            if self._callers:
+                self._release_due = True
+            else:
+                self._restart()
+
+    def _restart(self) -> None:
+        """Replace all that `_start` has created. The caller holds the gate, and no batch is waited for."""
+        if self._closed:
+            return
+        self._earlier = self.thread_times()
+        self._stop(RuntimeError("the stream was released"))
+        self._in_use = self._release_due = False
+        self._start()
 
     def close(self) -> None:
         """Stop the threads, and free files and images. Waiting and later calls of `batch` raise `RuntimeError`."""
-        fault = RuntimeError("the stream is closed")
+        self._closed = True
+        self._stop(RuntimeError("the stream is closed"))
+
+    def _stop(self, fault: RuntimeError) -> None:
         for stopped in (False, True):
             with self._decoder.lock:
-                self._closed = True
                 self._decoder.fail(fault)
                 for pending in list(self._pending):
                     pending.fail(fault)

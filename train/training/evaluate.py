@@ -5,7 +5,7 @@ import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -14,8 +14,13 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.progress import Progress
 from ..feeding.sequence import EvaluationSequence
 from ..reading.stored_set import StoredSet
-from .models import build_model, returns_probabilities
+from ..streaming.batches import EvaluationBatches
+from .models import build_model
+from .outputs import returns_probabilities
 from .run_directory import open_set_of, read_config
+
+MISTAKES = np.dtype([("position", "i8"), ("true", "i4"), ("predicted", "i4"), ("probability", "f4")])
+"""A mistake without its image: position in the split, labels, and the probability of the wrong class."""
 
 _WORST = 48
 """Number of mistakes that are kept with their images."""
@@ -36,7 +41,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of evaluating a model on a split. Its size does not grow with the number of images."""
+    """The result of evaluating a model on a split. Its size grows by 20 bytes with each mistake."""
 
     num_images: int
     accuracy: float
@@ -48,6 +53,8 @@ class Evaluation:
     """Number of mistakes for each (true, predicted)."""
     per_class: np.ndarray
     """int64 (classes, 2): correctly classified images and all images of each class."""
+    mistakes: np.ndarray
+    """`MISTAKES` (n,): every mistake, in order of position."""
 
     def summary(self) -> dict[str, Any]:
         """Return `accuracy`, `loss` and `images`, as in summary.json."""
@@ -55,13 +62,15 @@ class Evaluation:
 
 
 def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Evaluation:
-    """Evaluate `model` on every batch of `data`."""
-    has_probabilities = returns_probabilities(model)
+    """Evaluate `model` on every batch of `data`. Raises `EpochbankError` if it returns no logits or probabilities."""
+    batches = cast(EvaluationBatches, data.stream.batches)
+    has_probabilities = returns_probabilities(model, data[0][0])
     worst: list[Mistake] = []
+    mistakes = [np.empty(0, MISTAKES)]
     confusions: Counter[tuple[int, int]] = Counter()
     per_class = np.zeros((classes, 2), np.int64)
     loss, seen = 0.0, 0
-    with Progress("evaluate", data.stream.batches.num_images) as progress:
+    with Progress(f"evaluate on {batches.split}", batches.num_images) as progress:
         for number in range(len(data)):
             images, labels = data[number]
             outputs = np.asarray(model.predict_on_batch(images), np.float64)
@@ -70,7 +79,13 @@ def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Eval
             loss -= float(log_p[np.arange(len(labels)), labels].sum())
             per_class[:, 1] += np.bincount(labels, minlength=classes)
             per_class[:, 0] += np.bincount(labels[predicted == labels], minlength=classes)
-            for at in np.flatnonzero(predicted != labels).tolist():
+            wrong_at = np.flatnonzero(predicted != labels)
+            some = np.empty(len(wrong_at), MISTAKES)
+            some["position"], some["true"] = seen + wrong_at, labels[wrong_at]
+            some["predicted"] = predicted[wrong_at]
+            some["probability"] = np.exp(log_p[wrong_at, predicted[wrong_at]])
+            mistakes.append(some)
+            for at in wrong_at.tolist():
                 true, wrong = int(labels[at]), int(predicted[at])
                 confusions[true, wrong] += 1
                 mistake = Mistake(float(np.exp(log_p[at, wrong])), seen + at, true, wrong, images[at].copy())
@@ -78,7 +93,9 @@ def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Eval
             seen += len(labels)
             progress.advance(len(labels))
     correct = int(per_class[:, 0].sum())
-    return Evaluation(seen, correct / seen, loss / seen, sorted(worst, reverse=True), confusions, per_class)
+    return Evaluation(
+        seen, correct / seen, loss / seen, sorted(worst, reverse=True), confusions, per_class, np.concatenate(mistakes)
+    )
 
 
 def evaluate_run(run: Path, split: str, batch_size: int) -> tuple[StoredSet, Evaluation]:

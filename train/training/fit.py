@@ -26,6 +26,7 @@ from .fit_options import FitOptions, read_options
 from .interrupt import Stopped
 from .loop import train
 from .models import build_model, compile_model
+from .outputs import output_kind
 from .run_directory import find_unfinished, new_run, open_set_of, with_epochs, write_json
 from .snapshot import Snapshot, read_snapshot
 
@@ -110,7 +111,9 @@ def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, A
         rank=options.rank,
         world_size=options.world_size,
     )
-    compile_model(model, learning_rate=options.learning_rate, steps=options.epochs * len(data))
+    output = output_kind(model, data.stream.batch(0, 0)[0])
+    notify(f"output: {output}")
+    compile_model(model, output, learning_rate=options.learning_rate, steps=options.epochs * len(data))
     return model, data
 
 
@@ -201,6 +204,7 @@ def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model) -> d
         "classes": len(stored_set.class_names),
         "class_names": stored_set.class_names,
         "shape": list(stored_set.shape),
+        "preprocessing": stored_set.description.source.get("preprocessing"),
         **asdict(options),
         "parameters": model.count_params(),
         "keras": keras.__version__,

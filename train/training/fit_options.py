@@ -6,7 +6,10 @@ from typing import Any
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import rename_keys
+from ..reading.stored_set import StoredSet
+from ..streaming.batches import TrainingBatches, suitable_batch_size
 from ..streaming.order import Shuffle
+from .model_names import check_model_name
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class FitOptions:
     """Steps between checkpoints; None disables step-based checkpoints."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; 0 disables time-based checkpoints."""
+
+
+def check_options(options: FitOptions, stored_set: StoredSet) -> None:
+    """Raise `EpochbankError` for a model or batches that cannot be; before Keras is imported, which takes seconds."""
+    check_model_name(options.model)
+    num_images = stored_set.num_images["train"]
+    size = options.batch_size or suitable_batch_size(num_images, options.originals)
+    TrainingBatches(num_images, stored_set.epochs, size, options.originals, options.rank or 0, options.world_size or 1)
 
 
 def read_options(run: Path, config: dict[str, Any]) -> FitOptions:

@@ -1,6 +1,5 @@
 """The training loop: Keras' `fit` with its callbacks, from the beginning or from a checkpoint."""
 
-import sys
 from pathlib import Path
 
 import keras
@@ -10,6 +9,7 @@ from ...augment.shared.atomic import new_file
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from .best_model import BestModel, StopAtNaN
 from .checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointInterval
+from .epoch_lines import EpochLines
 from .interrupt import Interruption
 from .snapshot import Snapshot, build_state
 
@@ -47,13 +47,15 @@ def train(
             best_changed=lambda epoch: best.best_epoch == epoch,
             resume_from=resume_from,
         )
-        callbacks = [data.callback(), best, StopAtNaN(), logger]
+        lines = EpochLines(epochs, len(data))
+        callbacks = [data.callback(report=False), best, StopAtNaN(), logger, lines]
         callbacks += [early_stopping, checkpoint] if patience else [checkpoint]
         try:
             if resume_from is not None:
                 build_state(model, model.output_shape[-1])
                 resume_from.restore(model)
                 _rewrite_metrics(directory / _METRICS_FILE, checkpoint)
+            lines.first_step = checkpoint.batch
             _fit(model, data, validation, checkpoint, callbacks, epochs)
         except Exception as error:
             fault = data.fault or (validation.fault if validation is not None else None)
@@ -61,6 +63,7 @@ def train(
                 raise
             raise EpochbankError(f"{fault} Then resume with: train fit --resume {directory}") from error
         finally:
+            lines.close()
             for sequence in (data, validation):
                 if sequence is not None:
                     sequence.stream.close()
@@ -91,7 +94,7 @@ def _fit(
             epochs=stop,
             shuffle=False,
             callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
+            verbose=0,
         )
 
 

@@ -1,6 +1,5 @@
 """The built-in models, custom models by import path, and how a model is compiled. Models rescale their inputs."""
 
-import difflib
 import math
 from collections.abc import Callable
 
@@ -10,9 +9,14 @@ from keras import layers
 from ...augment.errors import EpochbankError
 from ...augment.shared.import_path import import_by_path
 from ...augment.shared.types import Shape
+from .model_names import check_model_name
+from .outputs import ONE_OUTPUT, OutputKind
 
 ModelFunction = Callable[[Shape, int], keras.Model]
 """Takes the shape of an image and the number of classes; returns a model."""
+
+_FORMAT = "channels_last"
+"""The format of the images, whatever keras.json says."""
 
 
 def cnn_small(shape: Shape, classes: int) -> keras.Model:
@@ -24,8 +28,8 @@ def cnn_small(shape: Shape, classes: int) -> keras.Model:
     x = layers.Rescaling(1 / 255)(inputs)
     for width, stride in ((16, 2), (32, 1), (64, 1)):
         x = _convolution(x, width, stride)
-        x = layers.MaxPooling2D(padding="same")(x)
-    x = layers.GlobalAveragePooling2D()(_convolution(x, 128))
+        x = layers.MaxPooling2D(padding="same", data_format=_FORMAT)(x)
+    x = layers.GlobalAveragePooling2D(data_format=_FORMAT)(_convolution(x, 128))
     return _head(inputs, x, classes, dropout=0.2, name="cnn-small")
 
 
@@ -40,15 +44,15 @@ def cnn(shape: Shape, classes: int) -> keras.Model:
     x = _convolution(x, 32, 2, kernel=5)
     for width in (64, 128, 256):
         x = _convolution(x, width)
-        x = layers.MaxPooling2D(padding="same")(x)
-    x = layers.Dropout(0.3)(layers.Flatten()(x))
+        x = layers.MaxPooling2D(padding="same", data_format=_FORMAT)(x)
+    x = layers.Dropout(0.3)(layers.Flatten(data_format=_FORMAT)(x))
     x = layers.Dense(512, use_bias=False, kernel_initializer="he_normal")(x)
     x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
     return _head(inputs, x, classes, dropout=0.3, name="cnn")
 
 
 def _convolution(x: keras.KerasTensor, width: int, stride: int = 1, *, kernel: int = 3) -> keras.KerasTensor:
-    x = layers.Conv2D(width, kernel, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+    x = layers.Conv2D(width, kernel, stride, "same", _FORMAT, use_bias=False, kernel_initializer="he_normal")(x)
     return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
 
 
@@ -72,12 +76,14 @@ def build_model(name: str, shape: Shape, classes: int) -> keras.Model:
         model = build(shape, classes)
     except Exception as error:  # The user's own function may raise anything.
         raise EpochbankError(
-            f"model {name} raised {type(error).__name__} when it was called with {shape} and {classes}: {error}. "
-            "Fix the function, then run the command again.",
+            f"model {name} raised {type(error).__name__} when it was called with {shape} and {classes}: "
+            f"{str(error).rstrip('.')}. "
+            f"{_CHANNELS_FIX if _channels_come_first() else 'Fix the function, then run the command again.'}",
             usage=True,
         ) from error
     if not isinstance(model, keras.Model):
         raise EpochbankError(f"model {name} returned {type(model).__name__}; expected a Keras model.", usage=True)
+    _check_data_format(model, name)
     try:
         output, expected = model.output_shape, model.input_shape
     except AttributeError as error:
@@ -86,7 +92,9 @@ def build_model(name: str, shape: Shape, classes: int) -> keras.Model:
             "keras.Input(shape).",
             usage=True,
         ) from error
-    if not isinstance(output, tuple) or output[1:] != (classes,):
+    if not isinstance(output, tuple):
+        raise EpochbankError(f"model {name} has {len(output)} outputs, of shapes {output}; {ONE_OUTPUT}", usage=True)
+    if output[1:] != (classes,):
         raise EpochbankError(
             f"model {name} has an output of shape {output}; expected (None, {classes}), one value per class of the "
             "set. Use the number of classes that the function is called with.",
@@ -101,38 +109,53 @@ def build_model(name: str, shape: Shape, classes: int) -> keras.Model:
     return model
 
 
+_CHANNELS_FIX = (
+    'Set "image_data_format": "channels_last" in keras.json, or pass data_format="channels_last" to each such layer.'
+)
+
+
+def _channels_come_first() -> bool:
+    return keras.config.image_data_format() == "channels_first"
+
+
+def _check_data_format(model: keras.Model, name: str) -> None:
+    """Raise `EpochbankError` if keras.json makes a layer of `model` take the rows of the images for channels."""
+    if not _channels_come_first():
+        return
+    for layer in model._flatten_layers(include_self=False):
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise EpochbankError(
+                f"model {name}: layer {layer.name} expects channels first, because keras.json sets image_data_format "
+                f"to channels_first, but images are (H, W, C). {_CHANNELS_FIX}",
+                usage=True,
+            )
+
+
 def _import_model(name: str) -> ModelFunction:
     """Import `module:function`; `EpochbankError` if that fails."""
-    expected = f"expected {', '.join(BUILT_IN)}, or module:function, called with (shape, classes)"
-    if ":" not in name:
-        similar = difflib.get_close_matches(name, BUILT_IN, 1)
-        hint = f" Did you mean {similar[0]}?" if similar else ""
-        raise EpochbankError(f"model {name!r} is unknown; {expected}.{hint}", usage=True)
+    check_model_name(name)
     try:
         _, function = import_by_path(name)
     except ValueError as error:
         raise EpochbankError(f"model {error}. The built-in models are {', '.join(BUILT_IN)}.", usage=True) from error
     if not callable(function):
-        raise EpochbankError(f"model {name!r} is of type {type(function).__name__}; {expected}.", usage=True)
+        raise EpochbankError(
+            f"model {name!r} is of type {type(function).__name__}; expected a function of (shape, classes).", usage=True
+        )
     return function
 
 
-def compile_model(model: keras.Model, *, learning_rate: float, steps: int) -> None:
-    """Compile with cross-entropy and Adam: 5 % of `steps` linear warm-up, then cosine decay to 0.1 % of the peak."""
+def compile_model(model: keras.Model, output: OutputKind, *, learning_rate: float, steps: int) -> None:
+    """Compile with cross-entropy and Adam: 5 % of `steps` linear warm-up, then cosine decay to 0.1 % of the peak.
+
+    `output` is what the model returns.
+    """
     warm_up = max(1, math.ceil(steps / 20))
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate / 10, max(1, steps - warm_up), alpha=0.001, warmup_target=learning_rate, warmup_steps=warm_up
     )
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=not returns_probabilities(model)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=output == "logits"),
         metrics=["accuracy"],
     )
-
-
-def returns_probabilities(model: keras.Model) -> bool:
-    """Return whether the model ends in a softmax; otherwise its outputs are logits."""
-    last = model.layers[-1]
-    if isinstance(last, keras.Model):
-        return returns_probabilities(last)
-    return isinstance(last, layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax

@@ -1,7 +1,8 @@
 """The run directory: the files that one training run writes.
 
 `config.json` (options), `metrics.csv` (one row per epoch), `model.keras` (the best epoch), `summary.json`, the plots
-`learning-curves.png`, `mistakes.png` and `confusions.png`, and `checkpoint.npz` until the run is finished.
+`learning-curves.png`, `mistakes.png` and `confusions.png`, the table `mistakes.csv`, and `checkpoint.npz` until the run
+is finished.
 """
 
 import json
@@ -10,8 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...augment.console import notify
 from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import make_directory, write_text
+from ...augment.shared.closest import did_you_mean
+from ...augment.shared.progress import age
 from ..feeding.augmented_set import AugmentedSet, open_set
 
 
@@ -24,10 +28,15 @@ def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path
         stamp = time.strftime("%Y%m%d-%H%M%S")
         names = [f"{set_name}-{stamp}", *(f"{set_name}-{stamp}-{number}" for number in range(2, 100))]
         path = next(runs / name for name in names if not (runs / name).exists())
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise EpochbankError(f"{path} exists; expected a new run directory. Choose another --run directory.")
+    check_new(path)
     make_directory(path)
     return path
+
+
+def check_new(path: Path) -> None:
+    """Raise `EpochbankError` if `path`, the directory of a new run, is not empty."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise EpochbankError(f"{path} exists; expected a new run directory. Choose another --run directory.")
 
 
 def find_run(path: Path | None, runs: Path = Path("runs")) -> Path:
@@ -35,11 +44,23 @@ def find_run(path: Path | None, runs: Path = Path("runs")) -> Path:
     if path is not None:
         if (path / "config.json").exists():
             return path
-        raise EpochbankError(f"{path} is not a run directory: it has no config.json. `train fit` creates one.")
+        names = [config.parent.name for config in runs.glob("*/config.json")]
+        raise EpochbankError(
+            f"{path} is not a run directory: it has no config.json. `train fit` creates one."
+            f"{did_you_mean(path.name, names)}"
+        )
     found = sorted(runs.glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
     if not found:
         raise EpochbankError(f"there is no run in {runs}/. Create one: train fit")
     return found[-1].parent
+
+
+def choose_run(path: Path | None) -> Path:
+    """Like `find_run`, for a command: if `path` is None, print which run was taken, and when it was started."""
+    run = find_run(path)
+    if path is None:
+        notify(f"newest run: {run}, started {age(time.time() - (run / 'config.json').stat().st_mtime)}")
+    return run
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -1,0 +1,52 @@
+"""Targets in another form: a function of (images, labels) that is applied to each batch before it is handed out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...augment.errors import EpochbankError
+from ..streaming.stream import Batch
+
+Transform = Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]
+"""A function of images uint8 (B, H, W, C) and labels int32 (B,) that returns (x, y) or (x, y, sample_weight).
+
+Each of the three is an array whose first axis has length B, or a dictionary, list or tuple of such arrays. Training
+stays reproducible, also when it is resumed, if the function is pure: the same batch always gives the same result. It
+runs in the thread that requests the batch, and may change the arrays in place.
+"""
+
+
+def check_transform(transform: Transform | None) -> Transform | None:
+    """Return `transform`. Raises `EpochbankError` if it is neither None nor a function."""
+    if transform is not None and not callable(transform):
+        raise EpochbankError(
+            f"transform={transform!r} is of type {type(transform).__name__}; expected a function of (images, labels), "
+            "or None.",
+            usage=True,
+        )
+    return transform
+
+
+def transformed(transform: Transform | None, batch: Batch) -> Any:
+    """Return what `transform` makes of a batch; the batch itself if it is None.
+
+    Raises `EpochbankError` if the function raises an exception, or returns neither (x, y) nor (x, y, sample_weight).
+    """
+    if transform is None:
+        return batch
+    images, labels = batch
+    name = getattr(transform, "__qualname__", type(transform).__name__)
+    try:
+        result = transform(images, labels)
+    except Exception as error:  # The user's own function may raise anything.
+        raise EpochbankError(
+            f"transform={name} raised {type(error).__name__} on a batch of images {images.dtype} {images.shape} and "
+            f"labels {labels.dtype} {labels.shape}: {error}. Fix the function."
+        ) from error
+    if isinstance(result, tuple) and len(result) in (2, 3):
+        return result
+    described = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
+    raise EpochbankError(
+        f"transform={name} returned {described}; expected a tuple (x, y) or (x, y, sample_weight). Fix the function."
+    )
