@@ -73,7 +73,7 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
     if result.log is None:
         click.echo(f"{result.directory} is complete: nothing to do.\n\nNext: train fit {result.directory}")
         return
-    click.echo("\n".join([*info_lines(api.info(result.directory), notes=False), *result.log.lines()]))
+    click.echo("\n".join([*info_lines(api.info(result.directory), details=False), *result.log.lines()]))
     if profile:
         click.echo("\n" + "\n".join(result.log.profile.lines()))
     click.echo(f"\nNext: train fit {result.directory}    (to look at it: augment preview {result.directory})")
@@ -144,12 +144,14 @@ def import_(source: str, file: Path, **keywords: Any) -> None:
     """
     from .. import api
     from .ingest.importer import listed
+    from .shared.progress import counted
 
     imported = api.import_source(source, file, **keywords)
     for note in [*imported.notes, *([f"left out:{listed(imported.skipped_names())}"] if imported.skipped else [])]:
         notify(note)
     click.echo(
-        f"{file}: {imported.num_images:,} images, {len(imported.class_names):,} classes, digest {imported.digest[:16]}"
+        f"{file}: {counted(imported.num_images, 'image')}, {counted(len(imported.class_names), 'class')}, "
+        f"digest {imported.digest[:16]}"
     )
     click.echo(f"\nNext: augment run {file}")
 
@@ -159,7 +161,7 @@ def import_(source: str, file: Path, **keywords: Any) -> None:
 @click.option("--out", type=click.Path(path_type=Path),
               help="Directory for the results.  [default: inspect/ and the source's name]")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1),
-              help="Inspect only this many images, evenly spaced. All images are counted.")  # fmt: skip
+              help="Inspect only this many images, the same share of every class. All images are counted.")  # fmt: skip
 @source_options
 @click.option("--font", type=click.Path(path_type=Path),
               help="Font file for class names.  [default: a font that has the characters]")  # fmt: skip
@@ -192,36 +194,36 @@ def inspect(source: str, out: Path | None, as_json: bool, **keywords: Any) -> No
 def list_(sets: Path, as_json: bool) -> None:
     """List the sets, the newest last.
 
+    The date is that of the last shard. Sets whose shards are missing or incomplete are marked.
+
     \b
     Example:
       augment list
     """
     from .. import api
     from .errors import EpochbankError
-    from .shared.progress import size
+    from .views.list_table import list_lines
 
     facts, faults = api.list_sets(sets)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-    elif not facts and not faults:
+    elif facts:
+        click.echo("\n".join(list_lines(facts)))
+    elif not faults:
         click.echo(f"There is no set in {sets}/. Generate one: augment run digits")
-    for fact in facts if not as_json else []:
-        click.echo(
-            f"{fact['path']}  {fact['images']['train']:,} images x {len(fact['epochs'])} epochs, "
-            f"{fact['classes']:,} classes, {size(fact['bytes'])}"
-        )
     if faults:
         raise EpochbankError("\n".join(faults))
 
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
+@click.option("--digests", is_flag=True, help="Print the fingerprint, and the digest of each epoch.")
 @sets_option
 @json_option
-def info(name: str | None, sets: Path, as_json: bool) -> None:
-    """Show what a set is and holds.
+def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
+    """Show what a set is and holds, and the parameters of its recipe.
 
-    Without SET, the newest set.
+    Without SET, the set that was written last.
 
     \b
     Examples:
@@ -229,12 +231,17 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
       augment info sets/digits-kanji-1f2e3d4c --json
     """
     from .. import api
+    from .store.catalog import choose_set
     from .views.info import info_lines, rejections_lines
 
-    facts = api.info(name, sets=sets)
+    facts = api.info(choose_set(name, sets))
     resampled = facts["resampled"]
-    lines = rejections_lines(resampled) if resampled and resampled["images"] else []
-    click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(info_lines(facts) + lines))
+    lines = rejections_lines(resampled) if resampled and "attempts" in resampled else []
+    click.echo(
+        json.dumps(facts, indent=2, ensure_ascii=False)
+        if as_json
+        else "\n".join(info_lines(facts, digests=digests) + lines)
+    )
 
 
 @main.command()
@@ -245,7 +252,7 @@ def info(name: str | None, sets: Path, as_json: bool) -> None:
 def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> None:
     """Check a set, down to each image.
 
-    Compare every published shard with the manifest. Without SET, the newest set.
+    Compare every published shard with the manifest. Without SET, the set that was written last.
 
     \b
     Example:
@@ -253,17 +260,18 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
     """
     from .. import api
     from .errors import EpochbankError
-    from .store.catalog import find_set
+    from .shared.progress import counted
+    from .store.catalog import choose_set
 
-    directory = find_set(name, sets)
+    directory = choose_set(name, sets)
     faults = api.verify(directory, jobs=jobs)
     if as_json:
         click.echo(json.dumps({"path": str(directory), "sound": not faults, "faults": faults}, indent=2))
     if faults:
         listed = "".join(f"\n  {fault}" for fault in faults)
         raise EpochbankError(
-            f"{directory} is damaged in {len(faults)} shard(s):{listed}\nDelete these lines of manifest.jsonl, "
-            "then run the same `augment run` again: it generates these shards again, and no others."
+            f"{directory} is damaged in {counted(len(faults), 'shard')}:{listed}\nDelete the files that were changed, "
+            "if any, then run the same `augment run` again: it generates missing and incomplete shards, and no others."
         )
     if not as_json:
         click.echo(f"{directory} is sound.")

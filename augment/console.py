@@ -17,6 +17,7 @@ import click
 from click.exceptions import Exit
 
 from .errors import EpochbankError
+from .shared.closest import did_you_mean
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 """Context settings of both command lines."""
@@ -26,8 +27,18 @@ _FIXES = {
     errno.EACCES: "Give this user the permission, or choose another directory.",
 }
 
-_RENAMED = {"--mix": ("--originals",), "--colour": ("--color",), "--shard": ("--rank", "--world-size")}
+_RENAMED = {"--mix": ("--originals",), "--shard": ("--rank", "--world-size")}
 """New names of options that were renamed; the old name works in this release. `--shard K/N` became two options."""
+
+_SPELLINGS = {"colour": "color", "grey": "gray"}
+"""British spellings, which are accepted in options and in their values."""
+
+
+def american(text: str) -> str:
+    """Return `text` with `colour` and `grey` spelled `color` and `gray`."""
+    for british, spelled in _SPELLINGS.items():
+        text = text.replace(british, spelled)
+    return text
 
 
 class Command(click.Command):
@@ -50,6 +61,9 @@ def with_new_names(args: Sequence[str], params: Sequence[click.Parameter]) -> li
     while left and left[0] != "--":
         word = left.pop(0)
         name, equals, value = word.partition("=")
+        if name not in options and american(name) in options:
+            name = american(name)
+            word = name + equals + value
         new = [] if name in options else [new for new in _RENAMED.get(name, ()) if new in options]
         if new and name not in printed:
             notify(f"{name} is now called {' and '.join(new)}; the old name works in this release only")
@@ -66,24 +80,41 @@ def with_new_names(args: Sequence[str], params: Sequence[click.Parameter]) -> li
 
 
 class Choice(click.Choice):
-    """A choice that also accepts old names of its values, and prints the new ones."""
+    """A choice that also accepts British spellings and old names of its values, and suggests the closest value.
 
-    def __init__(self, choices: Sequence[str], old: Mapping[str, str]):
+    It prints the new name of an old one.
+    """
+
+    def __init__(self, choices: Sequence[str], old: Mapping[str, str] | None = None):
         super().__init__(choices)
-        self._old = old
+        self._old = old or {}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Replace an old name, then convert."""
+        """Return the choice that `value` names."""
         if value in self._old:
             notify(f"{value} is now called {self._old[value]}; the old name works in this release only")
             value = self._old[value]
-        return super().convert(value, param, ctx)
+        if isinstance(value, str) and value not in self.choices:
+            value = american(value)
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message}{did_you_mean(str(value), self.choices)}", param, ctx)
 
 
 class Commands(click.Group):
     """A group of commands that turns every foreseeable problem into a message, never a traceback."""
 
     command_class = Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` begin with; suggest the closest one if there is none."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            ctx.fail(f"No such command {name!r}.{did_you_mean(name, self.commands)}")
+        return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **keywords: Any) -> click.Context:
         """Parse the arguments of the group. `--help` and `--version` print their text here."""

@@ -89,7 +89,7 @@ source_options = _options(
         "--labels-key", metavar="NAME", help="Array, dataset or column of the labels.  [default: the usual names]"
     ),
     click.option(
-        "--layout", type=click.Choice(["auto", "nhwc", "nchw", "hwcn", "flat"]), default="auto",
+        "--layout", type=Choice(["auto", "nhwc", "nchw", "hwcn", "flat"]), default="auto",
         help="Order of the axes of an array of images. `flat` has the pixels of an image in a row.",
     ),
     click.option(
@@ -101,7 +101,7 @@ source_options = _options(
         help="Encoding of names in a .zip that are not in UTF-8, such as cp932 or gbk.  [default: guessed]",
     ),
     click.option(
-        "--split", type=click.Choice(["source", "fractions"]), default="source",
+        "--split", type=Choice(["source", "fractions"]), default="source",
         help="`source` uses the splits that the source defines (folders train/ and test/, a column `split`); "
         "`fractions` ignores them.",
     ),
@@ -122,7 +122,7 @@ import_options = _options(
         help="Image size in pixels.  [default: the common size of arrays, IDX files or Python items, else 64x64]",
     ),
     click.option(
-        "--fit", type=click.Choice(["pad", "crop", "stretch"]), default="pad",
+        "--fit", type=Choice(["pad", "crop", "stretch"]), default="pad",
         help="How an image of another shape fills the frame: `pad` adds background, `crop` cuts off what is outside, "
         "`stretch` changes the aspect ratio.",
     ),
@@ -134,16 +134,16 @@ import_options = _options(
         "--limit", type=click.IntRange(1), help="Import only this many images, the same share of every class."
     ),
     click.option(
-        "--invert", type=click.Choice(["auto", "yes", "no"]), default="auto",
+        "--invert", type=Choice(["auto", "yes", "no"]), default="auto",
         help="Invert images. `auto` inverts gray images if most of the sampled ones have a light background.",
     ),
     click.option(
-        "--color", type=Choice(["auto", "gray", "rgb"], old={"grey": "gray"}), default="auto",
+        "--color", type=Choice(["auto", "gray", "rgb"]), default="auto",
         help="Color mode. `auto` uses RGB if any sampled image is colored.",
     ),
     source_options,
     click.option(
-        "--on-bad", type=click.Choice(["refuse", "skip"]), default="refuse",
+        "--on-bad", type=Choice(["refuse", "skip"]), default="refuse",
         help="Action for unreadable images. `skip` omits them and records their names.",
     ),
 )  # fmt: skip
@@ -153,7 +153,7 @@ run_options = _options(
     seed_option,
     import_options,
     click.option(
-        "--codec", type=click.Choice(["zstd", "lz4", "gzip", "none"]),
+        "--codec", type=Choice(["zstd", "lz4", "gzip", "none"]),
         help="Compression of new shards.  [default: that of the set, or zstd]",
     ),
     click.option("--validation", type=float, default=0.1, help="Fraction of the images in the validation split."),
@@ -166,7 +166,7 @@ run_options = _options(
     click.option("--shard-size", type=click.IntRange(1), help="Images in a shard.  [default: up to 64 MiB decoded]"),
     click.option("--chunk-size", type=click.IntRange(1), help="Images in a chunk.  [default: up to 512 KiB decoded]"),
     click.option(
-        "--engine", type=click.Choice(["auto", "pillow", "compiled"]), default="auto",
+        "--engine", type=Choice(["auto", "pillow", "compiled"]), default="auto",
         help="Engine that computes the distortions. Every engine gives the same pixels; `auto` uses the compiled one "
         "if it is available.",
     ),

@@ -8,10 +8,27 @@ import click
 import epochbank.augment.cli
 import epochbank.train.cli
 
+_EXIT_CODES = """## Exit codes
+
+Both commands print results on standard output, and notes, progress and errors on standard error.
+
+| Code | Meaning |
+|---|---|
+| 0 | The command did what it was asked to do. |
+| 1 | The data or the machine is at fault: a damaged file, a full disk, a missing package. |
+| 2 | The arguments are wrong: an unknown option or name, a value out of range, options that exclude each other. |
+| 130 | Ctrl-C. Nothing incomplete is left, and the message says how to continue. |
+| 141 | The program that reads the output has ended, as in `augment list \\| head -1`. |
+| 143 | SIGTERM; otherwise as 130. |
+
+A mistyped name gets a suggestion: "Did you mean kanji?" The spellings `grey` and `colour` are accepted for
+`gray` and `color`.
+"""
+
 
 def reference() -> str:
     """Return the reference as Markdown."""
-    sections = ["# Command line\n\nGenerated from the help texts by `make docs`; do not edit.\n"]
+    sections = ["# Command line\n\nGenerated from the help texts by `make docs`; do not edit.\n", _EXIT_CODES]
     for name, group in (("augment", epochbank.augment.cli.main), ("train", epochbank.train.cli.main)):
         sections.append(f"## {name}\n\n{_help(group, name)}")
         sections += [

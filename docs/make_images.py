@@ -2,28 +2,33 @@
 
 docs/operations.png shows the operations on a handwritten digit, docs/operations-color.png on a photograph. Each has its
 default ranges: the first parameter in even steps from low to high, the others random. docs/inspect.png is what
-`augment inspect` draws for the digits.
+`augment inspect` draws for the digits. docs/kanji.png is what `augment preview` draws for printed characters, in the
+font of the extra `fonts` or one of the system.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
+import epochbank
 from epochbank.augment.distortion.draw import Applied
 from epochbank.augment.distortion.operations import BUILT_IN
 from epochbank.augment.distortion.operations.base import by_image
 from epochbank.augment.ingest.block import usable_images
 from epochbank.augment.ingest.preprocess import Preprocessing, fit
-from epochbank.augment.sources import open_source
+from epochbank.augment.shared.fonts import pillow_text
+from epochbank.augment.sources import SourceOptions, open_source
 from epochbank.augment.views.contact_sheet import Cell, contact_sheet
 from epochbank.augment.views.explain import stage_facts, stage_text
 from epochbank.augment.views.inspection.class_sheet import class_rows, class_sheet
 from epochbank.augment.views.inspection.findings import inspect_images
 
 _HERE = Path(__file__).parent
+_CHARACTERS = "永愛書道夢龍あか"
 _COLUMNS = 8
 _GRAY = (
     "rotate", "shear", "scale", "sine", "affine", "perspective", "elastic", "stroke", "erase", "crop", "flip",
@@ -64,11 +69,27 @@ def flower() -> np.ndarray:
 def inspected() -> Image.Image:
     """Return the contact sheet by class of the handwritten digits."""
     with tempfile.TemporaryDirectory() as workspace:
-        findings = inspect_images(open_source("digits").scan(Path(workspace)), None, Path(workspace), jobs=1)
+        scan = open_source("digits").scan(Path(workspace))
+        findings = inspect_images(scan, None, Path(workspace), 1, SourceOptions())
         return class_sheet("digits, original images", class_rows(findings))
 
 
+def printed_characters() -> Image.Image:
+    """Return the preview of characters in a font, with distortions of the recipe for kanji."""
+    with tempfile.TemporaryDirectory() as folder:
+        for character in _CHARACTERS:
+            text, font = pillow_text(character, 54)
+            if text != character:
+                sys.exit(f"no font has {character}; install one: pip install -e '.[fonts]'")
+            image = Image.new("L", (64, 64))
+            ImageDraw.Draw(image).text((32, 32), text, 255, font, anchor="mm")
+            (Path(folder) / "kanji" / character).mkdir(parents=True)
+            image.save(Path(folder) / "kanji" / character / "printed.png")
+        return epochbank.preview(Path(folder) / "kanji", "kanji", size=(64, 64))
+
+
 if __name__ == "__main__":
+    printed_characters().quantize(64).save(_HERE / "kanji.png", optimize=True)
     for out, names, image in (("operations.png", _GRAY, digit()), ("operations-color.png", _RGB, flower())):
         sheet = contact_sheet("Operations with their default ranges, from low to high", [row(n, image) for n in names])
         sheet.quantize(160).save(_HERE / out, optimize=True)

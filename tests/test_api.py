@@ -130,7 +130,7 @@ def test_an_unknown_keyword_is_refused() -> None:
         ("epochs", 0, "an int of at least 1"), ("seed", -1, "at least 0"), ("seed", None, "an int"),
         ("jobs", 0, "at least 1"), ("limit", 0, "at least 1"), ("shard_size", -5, "at least 1"),
         ("chunk_size", 0, "at least 1"), ("codec", "rar", "'zstd' or 'lz4' or 'gzip' or 'none' or None"),
-        ("engine", "gpu", "'auto' or 'pillow' or 'compiled'"), ("color", "grey", "'auto' or 'gray' or 'rgb'"),
+        ("engine", "gpu", "'auto' or 'pillow' or 'compiled'"), ("color", "blue", "'auto' or 'gray' or 'rgb'"),
         ("invert", True, "'auto' or 'yes' or 'no'"), ("on_bad", "drop", "'refuse' or 'skip'"),
         ("split", "none", "'source' or 'fractions'"), ("size", 64, "(H, W) in pixels"),
         ("size", (0, 64), "each from 1 to 4096"), ("size", (64, 64, 1), "(H, W)"),
@@ -153,7 +153,7 @@ def test_invalid_values_are_refused_by_every_function(npz: Path, tmp_path: Path)
     """The functions with named parameters check them, too."""
     calls: list[tuple[Callable[..., Any], dict[str, Any]]] = [
         (epochbank.import_source, {"file": tmp_path / "a.h5", "jobs": 0}),
-        (epochbank.import_source, {"file": tmp_path / "a.h5", "color": "grey"}),
+        (epochbank.import_source, {"file": tmp_path / "a.h5", "color": "blue"}),
         (epochbank.inspect, {"out": tmp_path / "out", "limit": 0}),
         (epochbank.inspect, {"out": tmp_path / "out", "jobs": -1}),
         (epochbank.preview, {"seed": -1}),
@@ -174,7 +174,7 @@ KEYWORDS = {
     "run": api.GenerationKeywords, "plan": api.GenerationKeywords, "import": api.ImportKeywords,
     "preview": api.ImportKeywords, "inspect": api.SourceKeywords,
 }  # fmt: skip
-PRINTING = {"as_json", "print_path", "profile", "out"}
+PRINTING = {"as_json", "digests", "print_path", "profile", "out"}
 """Options for printing a result or writing an image, which Python functions return."""
 
 

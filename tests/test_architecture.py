@@ -13,6 +13,7 @@ TOP = "epochbank"
 LAYERS = (
     # What both stages share.
     ("augment.errors",),
+    ("augment.shared.closest",),
     ("augment.console",),
     ("augment.shared",),
     ("augment.store",),

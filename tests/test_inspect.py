@@ -338,7 +338,7 @@ def test_a_limit_inspects_some_images_and_counts_all(tree: None) -> None:
     assert sum(row["images"] for row in facts["classes"]["table"]) == 66
     assert sum(row["inspected"] for row in facts["classes"]["table"]) == 11
     assert facts["color"]["gray"] + facts["problems"]["bad"]["images"] == 11
-    assert "66, 11 inspected, evenly spaced" in call("inspect", "t", "--limit", 11, "--jobs", 1).stdout
+    assert "66, 11 inspected, the same share of every class" in call("inspect", "t", "--limit", 11, "--jobs", 1).stdout
 
 
 def test_any_class_name_fits_on_a_line() -> None:
@@ -590,7 +590,7 @@ def test_a_preview_shows_as_many_classes_as_possible(monkeypatch: pytest.MonkeyP
     assert call("preview", "a.h5").exit_code == 0
     assert seen[-1] == list("01234567")
     assert call("preview", "a.npz", "--limit", 2).exit_code == 0
-    assert seen[-1] == ["0", "0"]
+    assert seen[-1] == ["0", "4"]
     images[51] = np.nan
     np.savez("a.npz", images=images, labels=np.array([0] * 50 + list(range(1, 8))))
     result = call("preview", "a.npz")

@@ -224,7 +224,7 @@ def test_folder_without_images(foreign: tuple[str, ...]) -> None:
 def test_images_outside_class_folders() -> None:
     """The message has the number of images that are in no class's folder."""
     write_tree("t", "1.png", "2.png", "a/3.png")
-    refused(augment, 1, ("run", "t"), "2 images lie directly in it", "expected a folder per class", "Put the images")
+    refused(augment, 1, ("run", "t"), "2 images lie directly in it", "--label-pattern", "put the images")
 
 
 def test_damaged_archive() -> None:
@@ -308,17 +308,17 @@ def test_arrays_without_images(path: str, write: Any, found: str) -> None:
         ({"labels": None}, ("`labels`", "expected one label for each image")),
         ({"images": np.zeros((0, 8, 8), np.uint8), "labels": np.zeros(0, int)}, ("empty", "expected at least one")),
         ({"labels": np.arange(11)}, ("12 images", "labels has shape (11,)", "expected (12,)")),
-        ({"labels": np.zeros((12, 1), int)}, ("12 images", "labels has shape (12, 1)", "expected (12,)")),
+        ({"labels": np.zeros((12, 2), int)}, ("labels has shape (12, 2)", "row 0 is not one-hot", "labels[:, 0]")),
         ({"groups": np.arange(13)}, ("12 images", "groups has shape (13,)", "expected (12,)")),
-        ({"labels": np.arange(12.0)}, ("labels is float64", "expected integers or strings")),
-        ({"images": np.zeros((12, 8, 8), np.int64)}, ("images is int64", "expected uint8, or float in [0, 1]")),
-        ({"images": np.zeros((12, 64), np.uint8)}, ("(12, 64)", "expected (N, H, W)")),
+        ({"labels": np.arange(12) + 0.5}, ("labels are float64", "not whole numbers", "expected integers or strings")),
+        ({"images": np.zeros((12, 8, 8), complex)}, ("images is complex128", "expected integers, floats or bool")),
+        ({"images": np.zeros((12, 65), np.uint8)}, ("(12, 65)", "expected (N, H, W)", "images.reshape(-1, H, W)")),
         ({"images": np.zeros((12, 8, 8, 4), np.uint8)}, ("(12, 8, 8, 4)", "C = 1 or 3")),
         ({"class_names": np.array(b"xyz")}, ("class_names has shape ()", "expected")),
         ({"class_names": np.array([b"x", b"y"])}, ("labels are 0 to 2", "expected integers from 0 to 1", "2 names")),
         ({"labels": np.arange(12) - 1, "class_names": np.array([b"x"] * 12)}, ("labels are -1 to 10", "0 to 11")),
     ],
-    ids=["no labels", "no images", "few labels", "flat labels", "many groups", "float labels", "int64 images",
+    ids=["no labels", "no images", "few labels", "two columns", "many groups", "float labels", "complex images",
          "flat images", "four channels", "one class name", "few class names", "negative labels"],
 )  # fmt: skip
 def test_wrong_arrays(path: str, arrays: dict[str, Any], message: tuple[str, ...]) -> None:
@@ -401,7 +401,7 @@ def test_labels_that_are_not_utf_8() -> None:
 def test_labels_that_are_objects() -> None:
     """Labels of NumPy objects, to which pandas converts strings, are refused by name, with the expected types."""
     write_arrays("a.npz", labels=np.array(["x", "y", "z"] * 4, dtype=object))
-    refused(augment, 1, ("run", "a.npz"), "a.npz", "labels", "expected integers or strings")
+    refused(augment, 1, ("run", "a.npz"), "a.npz", "labels", "never unpickles", "integers or strings", "np.array")
 
 
 def test_labels_that_are_an_hdf5_group() -> None:
@@ -418,7 +418,7 @@ def test_labels_that_are_an_hdf5_group() -> None:
 @pytest.mark.parametrize("words", [("import", "a.npz", "o.h5"), ("run", "a.npz")], ids=["import", "run"])
 def test_float_images_out_of_range(words: tuple[str, ...]) -> None:
     """Float images outside [0, 1], with NaN or with infinity are all listed with their problem."""
-    images = np.full((300, 8, 8), 0.5, np.float32)
+    images = (noise(300, 8, 8) / 255).astype(np.float32)
     images[2, 1, 1], images[3, 0, 0], images[150, 7, 7], images[299, 3, 3] = np.nan, 1.5, -0.25, np.inf
     write_arrays("a.npz", images=images, labels=np.arange(300) % 3)
     text = refused(augment, 1, (*words, "--jobs", 1), "4 of 300 images cannot be used", "images[2] ", "images[3] ",
@@ -536,7 +536,7 @@ def test_class_with_too_few_images() -> None:
 def test_too_few_groups() -> None:
     """Fewer groups than splits are refused, with both numbers and the options to change."""
     write_arrays("a.npz", groups=np.arange(12) // 6)
-    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "2 group(s)", "expected at least 3", "a group is never divided",
+    refused(augment, 1, ("run", "a.npz", "--jobs", 1), "2 groups", "expected at least 3", "a group is never divided",
             "--validation 0", leaves=(LOCK,))  # fmt: skip
     done(augment, "run", "a.npz", "--jobs", 1, "--epochs", 1, "--test", 0)
 
@@ -999,26 +999,22 @@ def test_explain_out_of_range(made: Path, epoch: int, position: int) -> None:
 
 
 def test_verify_finds_damage_and_says_how_to_repair_it(made: Path) -> None:
-    """`augment verify` names each damaged shard, its line and the fault; following its advice repairs the set."""
+    """`augment verify` names each damaged shard and the fault; following its advice repairs the set."""
     whole = state()
     flipped = damage_a_chunk(made)
     short, gone = (made / entry.file for entry in read_manifest(made) if entry.split in ("train", "test"))
     short.write_bytes(short.read_bytes()[:-9])
     gone.unlink()
-    text = refused(augment, 1, ("verify", made, "--jobs", 1), f"{made} is damaged in 3 shard(s)", "checksum", "missing",
-                   f"bytes; expected {len(whole[str(short)]):,}", "manifest.jsonl", "augment run")  # fmt: skip
-    entries = [entry.file for entry in read_manifest(made)]
+    text = refused(augment, 1, ("verify", made, "--jobs", 1), f"{made} is damaged in 3 shards", "checksum", "missing",
+                   f"bytes; expected {len(whole[str(short)]):,}", "Delete the files", "augment run")  # fmt: skip
     for shard in (flipped, short, gone):
-        number = entries.index(str(shard.relative_to(made))) + 1
-        assert any(str(shard) in line and f"line {number};" in line for line in text.splitlines())
+        assert any(str(shard) in line for line in text.splitlines())
     result = call(augment, "verify", made, "--jobs", 1, "--json")
     assert result.exit_code == 1
     facts = json.loads(result.stdout)
     assert (facts["sound"], len(facts["faults"])) == (False, 3)
 
-    bad = {str(shard.relative_to(made)) for shard in (flipped, short, gone)}
-    lines = (made / "manifest.jsonl").read_text().splitlines(keepends=True)
-    (made / "manifest.jsonl").write_text("".join(line for line in lines if json.loads(line)["file"] not in bad))
+    flipped.unlink()
     done(augment, *RUN)
     assert "is sound" in done(augment, "verify", made, "--jobs", 1)
     assert {path: state()[path] for path in whole if path.endswith(".h5")} == {
@@ -1035,8 +1031,9 @@ def test_a_damaged_shard_stops_training(made: Path, program: str, damage: str) -
         shard.unlink()
     words = ("fit", made, "--run", "r", "--epochs", 1, "--batch-size", 16) if program == "fit" else (
         "bench", made, "--seconds", 0, "--batch-size", 16)  # fmt: skip
-    fault = ("positions 8 to 15", "checksum") if damage == "flipped" else ("No such file",)
-    refused(train, 1, words, str(shard), "cannot be read", *fault, "augment verify", leaves=("r/config.json",))
+    fault = ("cannot be read", "positions 8 to 15", "checksum", "augment verify") if damage == "flipped" else (
+        "missing or incomplete", "the file is missing", "augment run")  # fmt: skip
+    refused(train, 1, words, str(shard), *fault, leaves=("r/config.json",))
 
 
 # Training
@@ -1098,7 +1095,7 @@ def models(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("refused_models:fails", ("LookupError", "no layers left")),
         ("refused_models:VALUE", ("expected", "function")),
         ("refused_models:gone", ("module refused_models has no 'gone'", "refused_models.py", "cnn-small")),
-        ("refused_nowhere:few", ("cannot be imported", "refused_nowhere", "cnn-small", "module:function")),
+        ("refused_nowhere:few", ("there is no module", "refused_nowhere", "current directory")),
         ("refused_syntax:few", ("cannot be imported", "syntax", "module:function")),
         ("resnet", ("unknown", "expected", "cnn-small, cnn", "module:function")),
         (":few", ("expected", "cnn-small", "module:function")),

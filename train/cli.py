@@ -5,6 +5,7 @@ Each command imports the modules that it needs, so that `--help` is fast.
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..augment.console import HELP, Commands, notify
+from ..augment.console import HELP, Choice, Commands, notify
 from ..augment.errors import EpochbankError
+from ..augment.shared.progress import counted
 from .options import (
     batch_size_option,
     json_option,
@@ -79,8 +81,9 @@ def main() -> None:
 def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **options: object) -> None:
     """Train a model on a set and evaluate it.
 
-    SET is a path or a name in --sets; the default is the newest set. The run directory holds the best model, the
-    metrics and the plots. `train fit --resume RUN` continues an interrupted run with its original settings.
+    SET is a path or a name in --sets; the default is the set that was written last. The run directory holds the
+    best model, the metrics and the plots. `train fit --resume RUN` continues an interrupted run with its original
+    settings.
 
     \b
     Examples:
@@ -89,6 +92,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
       train fit --model my_models:wide --originals 0.25
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
+    from ..augment.store.catalog import choose_set
     from .feeding.augmented_set import open_set
     from .training.backend import start_backend
 
@@ -102,21 +106,29 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
 
         result = resume_fit(resume, **changes)
     else:
-        stored_set = open_set(name, sets)
+        from .training.fit_options import FitOptions, check_options
+        from .training.run_directory import check_new
+
+        fit_options = FitOptions(**options)  # type: ignore[arg-type]
+        stored_set = open_set(choose_set(name, sets))
+        check_options(fit_options, stored_set)
+        if run is not None:
+            check_new(run)
         notify(start_backend())
-        from .training.fit import FitOptions
         from .training.fit import fit as fit_model
 
         notify(
             f"{stored_set.path}: {stored_set.num_images['train']:,} training images, "
-            f"{len(stored_set.epochs)} stored epochs, {len(stored_set.class_names):,} classes"
+            f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
         )
-        result = fit_model(stored_set, FitOptions(**options), run)  # type: ignore[arg-type]
+        result = fit_model(stored_set, fit_options, run)
+    from .. import api
     from .training.report import write_report
 
     shown = next(iter(result.evaluations), "")
+    origins = partial(api.origins, result.stored_set.path, shown)
     class_names = result.stored_set.class_names
-    plots = write_report(result.run, result.history, result.evaluations.get(shown), shown, class_names)
+    files = write_report(result.run, result.history, result.evaluations.get(shown), shown, class_names, origins)
     for split, evaluation in result.evaluations.items():
         click.echo(
             f"{split:10} accuracy {100 * evaluation.accuracy:.2f} %  loss {evaluation.loss:.4f}  "
@@ -124,7 +136,8 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
         )
     click.echo(f"data       {result.advice}")
     click.echo(f"model      {result.run / 'model.keras'}")
-    click.echo("plots      " + "\n           ".join(map(str, plots)))
+    click.echo("report     " + "\n           ".join(map(str, files)))
+    click.echo(f"\nNext: train predict {result.run} IMAGE...")
 
 
 def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
@@ -147,7 +160,7 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option("--split", type=click.Choice(["validation", "test"]), default="test", help="Split to evaluate on.")
+@click.option("--split", type=Choice(["validation", "test"]), default="test", help="Split to evaluate on.")
 @batch_size_option
 @json_option
 def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> None:
@@ -161,9 +174,9 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
       train evaluate runs/digits-kanji-1f2e3d4c-20260101-120000 --split validation --json
     """
     from .training.backend import start_backend
-    from .training.run_directory import find_run
+    from .training.run_directory import choose_run
 
-    directory = find_run(run)
+    directory = choose_run(run)
     start_backend()
     from .training.evaluate import evaluate_run
 
@@ -180,6 +193,76 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 
 
 @main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path())
+@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print of each image.")
+@batch_size_option
+@json_option
+def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, as_json: bool) -> None:
+    """Classify images with the best model of a run.
+
+    IMAGES are files, or folders that are searched for images. They are prepared exactly as those of the set were:
+    size, color, inversion and range of values. Print the likeliest classes of each image with their probabilities;
+    --json prints one JSON object per line.
+
+    \b
+    Examples:
+      train predict runs/digits-kanji-1f2e3d4c-20260101-120000 scan.png
+      train predict runs/mine scans/ --top 1 --json
+    """
+    from .. import api
+    from .training.backend import start_backend
+    from .training.run_directory import find_run
+
+    find_run(run)
+    for path in images:
+        if not Path(path).exists():
+            raise EpochbankError(f"image {path} does not exist; expected a file or a folder.", usage=True)
+    start_backend()
+    unreadable = 0
+    for found in api.predict(run, images, top=top, batch_size=batch_size):
+        unreadable += "error" in found
+        click.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(_prediction_lines(found)))
+    if unreadable:
+        raise EpochbankError(f"{counted(unreadable, 'image')} cannot be used; expected files that Pillow opens.")
+
+
+def _prediction_lines(found: dict[str, Any]) -> list[str]:
+    """Return one prediction as text."""
+    if "error" in found:
+        return [f"{found['image']}: {found['error']}"]
+    return [str(found["image"]), *(f"  {100 * one['probability']:6.2f} %  {one['class']}" for one in found["classes"])]
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--format", "format_name", type=Choice(["savedmodel", "onnx", "tflite"]), default="savedmodel",
+              help="`savedmodel` is a directory of TensorFlow, `tflite` a file of LiteRT; `onnx` needs "
+              "epochbank[export].")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="PATH", help="New path of the model.")
+def export(run: Path, format_name: str, out: Path) -> None:
+    """Export the best model of a run, for use without epochbank.
+
+    Keras writes the model. classes.json beside it has the class names, by label, and how the images were prepared.
+
+    \b
+    Examples:
+      train export runs/mine --out exported/digits
+      train export runs/mine --format tflite --out exported/digits.tflite
+    """
+    from .. import api
+    from .training.backend import start_backend
+    from .training.export import check_export
+    from .training.run_directory import find_run
+
+    find_run(run)
+    check_export(format_name, out)
+    start_backend()
+    for path in api.export(run, out, format_name):
+        click.echo(f"{path} written")
+
+
+@main.command()
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @batch_size_option
 @originals_option
@@ -189,7 +272,7 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 @world_size_option
 @shuffle_option
 @click.option("--model", metavar="NAME|MODULE:FUNCTION", help="Also time training steps of this model.")
-@click.option("--steps", type=click.IntRange(2), default=50, help="Training steps in each of five rounds.")
+@click.option("--steps", type=click.IntRange(2), default=50, help="Training steps in each of at least five rounds.")
 @precision_option
 @sets_option
 def bench(name: str | None, batch_size: int, originals: float, seconds: float, threads: int | None,
@@ -197,22 +280,26 @@ def bench(name: str | None, batch_size: int, originals: float, seconds: float, t
           sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
-    SET is a path or a name in --sets; the default is the newest set. With --model, also measure the headroom (the time
-    of a training step on the stream, divided by that of a step on one cached batch) and the utilization of an NVIDIA
-    GPU.
+    SET is a path or a name in --sets; the default is the set that was written last. With --model, also measure the
+    headroom (the time of a training step on the stream, divided by that of a step on one cached batch), for up to
+    four times --seconds, and the utilization of an NVIDIA GPU.
 
     \b
     Examples:
       train bench
       train bench --model cnn --batch-size 1024 --precision mixed_float16
     """
+    from ..augment.store.catalog import choose_set
     from .benchmark.measure import step_time, stream_rate
     from .feeding.augmented_set import open_set
     from .streaming.batches import TrainingBatches
     from .streaming.stream import Stream
     from .training.backend import start_backend
+    from .training.model_names import check_model_name
 
-    stored_set = open_set(name, sets)
+    if model is not None:
+        check_model_name(model)
+    stored_set = open_set(choose_set(name, sets))
     num_images = stored_set.num_images["train"]
     batches = TrainingBatches(num_images, stored_set.epochs, batch_size, originals, rank or 0, world_size or 1)
     stream = Stream(stored_set, batches, seed=0, threads=threads, shuffle=shuffle)
@@ -221,4 +308,4 @@ def bench(name: str | None, batch_size: int, originals: float, seconds: float, t
         notify(start_backend())
         full_batches = replace(batches, drop_last=True)
         stream = Stream(stored_set, full_batches, seed=0, threads=threads, shuffle=shuffle)
-        click.echo("\n".join(step_time(stream, model, steps, precision).lines()))
+        click.echo("\n".join(step_time(stream, model, steps, precision, 4 * seconds).lines()))

@@ -11,7 +11,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=256, help="Images per batch.")
 threads_option = click.option("--threads", type=click.IntRange(1),
                               help="Number of decoding threads.  [default: one per core, up to 4]")  # fmt: skip
-precision_option = click.option("--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
+precision_option = click.option("--precision", type=Choice(["float32", "mixed_float16", "mixed_bfloat16"]),
                                 default="float32",
                                 help="Keras dtype policy. Mixed precision is faster on recent GPUs.")  # fmt: skip
 rank_option = click.option("--rank", type=click.IntRange(0),

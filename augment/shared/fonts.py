@@ -1,4 +1,4 @@
-"""Fonts that have the characters of a text: the default font, or a font of the system."""
+"""Fonts that have the characters of a text: the default font, one of a Python package, or one of the system."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
+from ..console import notify
 from ..errors import EpochbankError
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -27,6 +28,8 @@ _NEVER = re.compile("lastresort|adobe-?blank|emoji", re.I)
 _STYLED = re.compile("bold|italic|oblique|black|thin|light|condensed|narrow", re.I)
 _MOST_FILES, _MOST_FONTS = 20_000, 256
 """Maximum number of files whose names are read, and of fonts that are searched for characters."""
+_PACKAGE = "matplotlib_fontja"
+"""Module of the extra `fonts`: IPAexGothic, which has kana and the kanji of JIS X 0208 and 0213."""
 _PROBE = 16
 """Size, in points, at which fonts are searched for characters."""
 
@@ -34,9 +37,9 @@ _PROBE = 16
 def drawable(text: str, first: Path | None = None) -> tuple[str, str]:
     """Return `text` as it can be drawn, and the path of a font file for it.
 
-    The font is the first that has all characters of `text`: the file `first`, Matplotlib's DejaVu Sans, or a font of
-    the system. If there is none, the font with most of them is used, and the other characters become code points like
-    `U+4E9C`. Raises `EpochbankError` if `first` is not a font.
+    The font is the first that has all characters of `text`: the file `first`, Matplotlib's DejaVu Sans, the font of the
+    extra `fonts`, or a font of the system. If there is none, the font with most of them is used, and the other
+    characters become code points like `U+4E9C`, which is reported once. Raises `EpochbankError` if `first` is no font.
     """
     return _drawable(text, "" if first is None else check_font(first), pillow=False)
 
@@ -85,11 +88,29 @@ def _rank(file: Path) -> tuple[int, bool, int, Path]:
 @lru_cache(maxsize=1 << 14)
 def _drawable(text: str, first: str, *, pillow: bool) -> tuple[str, str]:
     """Return `text` as it can be drawn, and the path of a font for it; '' stands for Pillow's built-in font."""
-    fonts = [*([first] if first else []), *([""] if pillow else []), *_matplotlib_font(), *system_fonts()] or [""]
+    bundled = [*([first] if first else []), *([""] if pillow else []), *_matplotlib_font(), *_package_fonts()]
+    fonts = [*bundled, *system_fonts()] or [""]
     font = next((font for font in fonts if all(_has(font, character) for character in text)), None)
     if font is None:
+        _report_missing()
         font = max(fonts, key=lambda font: sum(_has(font, character) for character in text))
     return "".join(character if _has(font, character) else code_point(character) for character in text), font
+
+
+@lru_cache(maxsize=1)
+def _report_missing() -> None:
+    """Print, once per process, what to install."""
+    notify(
+        "no font has all characters of the class names, so code points are drawn: install one with "
+        "`pip install 'epochbank[fonts]'` (Japanese) or `apt install fonts-noto-cjk`, or name one with "
+        "`augment inspect --font`"
+    )
+
+
+def _package_fonts() -> list[str]:
+    """Return the paths of the fonts of the extra `fonts`. Its module, which changes Matplotlib, is not imported."""
+    spec = find_spec(_PACKAGE)
+    return sorted(map(str, (Path(spec.origin or "").parent / "fonts").glob("*.ttf"))) if spec else []
 
 
 def _matplotlib_font() -> list[str]:

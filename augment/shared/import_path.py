@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .closest import closest
+
 
 def import_by_path(path: str) -> tuple[ModuleType, Any]:
     """Import `module:attribute`; return the module and the attribute.
@@ -27,7 +29,10 @@ def import_by_path(path: str) -> tuple[ModuleType, Any]:
         ) from error
     if not hasattr(module, name):
         place = getattr(module, "__file__", None) or "built in"
-        raise ValueError(f"{path!r}: module {module_name} has no {name!r} ({place})")
+        public = [one for one in dir(module) if not one.startswith("_")]
+        similar = closest(name, public)
+        but = f", but {similar!r}" if similar else ""
+        raise ValueError(f"{path!r}: module {module_name} has no {name!r}{but} ({place})")
     return module, getattr(module, name)
 
 

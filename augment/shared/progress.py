@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and remaining time on a terminal, otherwise a line every ten seconds."""
+"""Progress of long work: a bar on a terminal, otherwise a line every ten seconds; and texts for counts and times."""
 
 import sys
 import time
@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_UPDATES = 0.25
@@ -29,7 +33,7 @@ class Progress:
     Parameters
     ----------
     label
-        Name of the work.
+        What is done, such as "import".
     total
         Number of items; None if it is unknown.
     unit
@@ -44,42 +48,18 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._bar = None
         if sys.stderr.isatty() and not self._quiet:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-            from rich.progress import Progress as RichProgress
-
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-            )
-            self._task = self._bar.add_task(label, total=total, rate="")
+            self._bar = _bar(unit)
+            self._task = self._bar.add_task(label, total=total)
 
     def advance(self, count: int) -> None:
         """Add `count` to the items that are done."""
         self._done += count
         if self._bar is not None:
-            self._bar.update(self._task, advance=count, rate=f"{self._rate():,.0f} {self._unit}/s")
+            self._bar.update(self._task, advance=count)
         elif not self._quiet and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            print(f"{self._label}: {self._line()}", file=sys.stderr, flush=True)
-
-    def _line(self) -> str:
-        if self._total is None:
-            return f"{self._done:,} {self._unit}, {self._rate():,.0f}/s"
-        left = (self._total - self._done) / max(self._rate(), 1e-9)
-        return (
-            f"{self._done:,} of {self._total:,} {self._unit} "
-            f"({100 * self._done / max(self._total, 1):.0f} %), {self._rate():,.0f}/s, {duration(left)} left"
-        )
-
-    def _rate(self) -> float:
-        return self._done / max(time.monotonic() - self._start, 1e-9)
+            state = progress_text(self._done, self._total, self._unit, self._last - self._start)
+            print(f"{self._label}: {state}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> "Progress":
         if self._bar is not None:
@@ -93,11 +73,39 @@ class Progress:
             self._bar.stop()
         elif error is None and not self._quiet:
             seconds = time.monotonic() - self._start
-            print(
-                f"{self._label}: {self._done:,} {self._unit} in {duration(seconds)} ({self._rate():,.0f}/s)",
-                file=sys.stderr,
-                flush=True,
-            )
+            done, rate = f"{self._done:,} {self._unit}", self._done / max(seconds, 1e-9)
+            print(f"{self._label}: {done} in {duration(seconds)} ({rate:,.0f}/s)", file=sys.stderr, flush=True)
+
+
+def progress_text(done: int, total: int | None, unit: str, seconds: float) -> str:
+    """Return what a bar says: items done, their share, the rate, and the elapsed and the remaining time.
+
+    The remaining time is omitted before the first item, if `total` is unknown, and if more than `total` are done.
+    """
+    rate = done / max(seconds, 1e-9)
+    known = total is not None and 0 < total >= done
+    parts = [f"{done:,} of {total:,} {unit} ({100 * done / total:.0f} %)" if known and total else f"{done:,} {unit}"]
+    parts += [f"{rate:,.0f}/s"] if done else []
+    parts.append(f"elapsed {duration(seconds)}")
+    if known and total and done:
+        parts.append(f"remaining {duration((total - done) / rate)}")
+    return ", ".join(parts)
+
+
+def _bar(unit: str) -> "RichProgress":
+    """Return a bar whose text is `progress_text`. Rich is imported only for a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
+    from rich.progress import Progress as RichProgress
+    from rich.text import Text
+
+    class State(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            total = None if task.total is None else int(task.total)
+            return Text(progress_text(int(task.completed), total, unit, task.elapsed or 0.0))
+
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=16), State()
+    return RichProgress(*columns, console=Console(stderr=True))
 
 
 class Count:
@@ -146,9 +154,18 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
+def age(seconds: float) -> str:
+    """Format how long ago something happened: `just now`, `3 minutes ago`, `5 days ago`."""
+    for length, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= length:
+            return f"{counted(int(seconds // length), unit)} ago"
+    return "just now"
+
+
 def counted(count: int, noun: str) -> str:
-    """Format a count with its noun: `1 group`, `1,200 groups`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    """Format a count with its noun: `1 group`, `1,200 groups`, `2 classes`."""
+    plural = "es" if noun.endswith(("s", "x", "tch")) else "s"
+    return f"{count:,} {noun}" + ("" if count == 1 else plural)
 
 
 def size(count: float) -> str:

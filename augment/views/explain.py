@@ -10,6 +10,7 @@ from PIL import Image
 from ..distortion.draw import Applied
 from ..distortion.label_check import applied_at
 from ..distortion.operations import CustomOperation
+from ..distortion.operations.fill import fill_name
 from ..distortion.recipe import Recipe
 from ..errors import EpochbankError
 from ..generation.epoch_content import distorted_at, draw_at, order_at, position_of, rows_of_split
@@ -89,10 +90,10 @@ def stage_facts(applied: Applied) -> dict[str, Any]:
     """Return `{"op": name, ...}` with the parameters as JSON values; for a custom operation, its source's digest."""
     if isinstance(applied.operation, CustomOperation):
         return {"op": applied.op, **applied.operation.settings()}
-    parameters = applied.parameters.items()
-    return {"op": applied.op} | {
-        key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in parameters
+    facts = {
+        key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in applied.parameters.items()
     }
+    return {"op": applied.op, **facts} | ({"fill": fill_name(facts["fill"])} if "fill" in facts else {})
 
 
 def explain_lines(facts: dict[str, Any]) -> list[str]:

@@ -2,18 +2,22 @@
 
 from collections import Counter
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..generation.run_log import read_log
-from ..shared.progress import size
+from ..shared.progress import counted, size
 from ..shared.renamed import rename_keys
 from ..split.balance import PerClass
 from ..split.report import SplitFacts, balance_lines, split_table, splits_of_set
+from ..store.catalog import written_ns
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, published_epochs, read_manifest
+from ..store.presence import lost_shards
 from ..store.shard import read_rejected
 from ..store.split_file import check_split
+from .recipe_text import recipe_lines
 
 _CLASSES = 5
 """Number of classes that are listed, those with the most rejected draws."""
@@ -23,6 +27,7 @@ def info(directory: Path) -> dict[str, Any]:
     """Return the JSON values of `augment info --json`. Raises `EpochbankError` if there is no set or it is damaged."""
     description, entries = read_description(directory), read_manifest(directory)
     check_split(directory, description.split_checksum)
+    written = datetime.fromtimestamp(written_ns(directory) / 1e9).astimezone()
     epochs = published_epochs(entries, description.num_images["train"])
     stored = _published(entries, description)
     return {
@@ -31,6 +36,7 @@ def info(directory: Path) -> dict[str, Any]:
         "fingerprint": description.fingerprint,
         "source": description.source,
         "recipe": description.recipe,
+        "recipe_settings": description.identity["recipe"],
         "seed": description.identity["seed"],
         "split": description.identity["split"],
         "images": description.num_images,
@@ -42,6 +48,8 @@ def info(directory: Path) -> dict[str, Any]:
         "codec": "+".join(sorted({entry.codec for entry in entries})),
         "bytes": sum(entry.bytes for entry in entries),
         "shards": len(entries),
+        "lost_shards": len(lost_shards(directory, entries)),
+        "written": written.isoformat(timespec="seconds"),
         "epochs": [rename_keys(asdict(epoch), {"num_images": "images"}) for epoch in epochs],
         "resampled": _resampled(description, stored),
         "runs": read_log(directory),
@@ -95,22 +103,34 @@ def split_lines(facts: dict[str, Any]) -> list[str]:
     ]
 
 
-def info_lines(facts: dict[str, Any], *, notes: bool = True) -> list[str]:
-    """Return the result of `info` as text; `notes` includes the notes of the import."""
+def info_lines(facts: dict[str, Any], *, details: bool = True, digests: bool = False) -> list[str]:
+    """Return the result of `info` as text.
+
+    `details` includes the notes of the import and the settings of the recipe; `digests` the fingerprint and the digest
+    of each epoch.
+    """
     height, width, channels = facts["shape"]
     epochs = facts["epochs"]
     lines = [
         f"set          {facts['path']}",
-        f"fingerprint  {facts['fingerprint']}",
+        *([f"fingerprint  {facts['fingerprint']}"] if digests else []),
         f"source       {facts['source']['spec']} ({facts['source']['name']})",
-        *(f"             {note}" for note in (facts["source"].get("notes", []) if notes else [])),
+        *(f"             {note}" for note in (facts["source"].get("notes", []) if details else [])),
         f"recipe       {facts['recipe']}, seed {facts['seed']}",
-        f"images       {height} x {width} {'gray' if channels == 1 else 'RGB'}, {facts['classes']:,} classes",
+        *(recipe_lines(facts["recipe_settings"]) if details else []),
+        f"images       {height} x {width} {'gray' if channels == 1 else 'RGB'}, {counted(facts['classes'], 'class')}",
         *split_lines(facts),
-        f"stored       {size(facts['bytes'])} in {facts['shards']} shards, codec {facts['codec'] or '-'}",
+        f"stored       {size(facts['bytes'])} in {counted(facts['shards'], 'shard')}, codec {facts['codec'] or '-'}",
         f"epochs       {len(epochs)} published",
     ]
-    lines += [f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}  digest {epoch['digest']}" for epoch in epochs]
+    if facts["lost_shards"]:
+        lines.append(
+            f"missing      {counted(facts['lost_shards'], 'shard')}; run the same `augment run` again to generate them "
+            "again"
+        )
+    for epoch in epochs:
+        digest = f"  digest {epoch['digest']}" if digests else ""
+        lines.append(f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}{digest}")
     resampled = facts["resampled"]
     if resampled is None:
         return [*lines, "resampled    none: this set has no label check"]

@@ -12,6 +12,7 @@ from ..distortion.draw import draw_positions
 from ..distortion.label_check import applied_at, distort_checked
 from ..distortion.recipe import Recipe, check_shape
 from ..errors import EpochbankError
+from ..generation.advice import recipe_notes
 from ..generation.epoch_content import order_at, position_of, rows_of_split
 from ..generation.spec import recipe_of
 from ..ingest.block import usable_images
@@ -20,8 +21,9 @@ from ..ingest.preprocess import fit
 from ..ingest.resolve import ResolvedSource
 from ..ingest.source_file import SourceFile
 from ..shared.progress import quiet_progress
-from ..shared.spacing import evenly_spaced
+from ..shared.spacing import evenly_spaced, limited
 from ..sources.decode import BadImage
+from ..sources.value_range import in_bytes
 from ..store.description import read_description
 from ..store.manifest import published_epochs, read_manifest
 from ..store.shard import read_run
@@ -46,11 +48,11 @@ def preview_source(found: ResolvedSource, recipe: Recipe, options: ImportOptions
     assert found.source is not None
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace, quiet_progress(True):
         scan = found.source.scan(Path(workspace))
-        indices = evenly_spaced(len(scan.labels), options.limit)
-        preprocessing, decided = decide(scan, indices, options)
+        indices = limited(scan.labels, options.limit)
+        preprocessing, decided, _ = decide(scan, indices, options)
         images, names, bad = [], [], []
         for index in indices[spread(scan.labels[indices], ORIGINALS)].tolist():
-            for item in scan.reader.read(np.array([index])):
+            for item in in_bytes(scan.reader.read(np.array([index])), preprocessing.value_ranges):
                 if isinstance(item, BadImage):
                     bad.append(f"{scan.reader.origin(index)} {item}")
                     continue
@@ -62,7 +64,7 @@ def preview_source(found: ResolvedSource, recipe: Recipe, options: ImportOptions
             + "".join(f"\n  {one}" for one in bad)
             + "\nList all unusable images with `augment inspect`."
         )
-    for note in [*scan.notes, decided, *bad]:
+    for note in [*scan.all_notes(), decided, *bad]:
         notify(note)
     return _sheet(found.source.name, np.stack(images), names, recipe, seed)
 
@@ -78,6 +80,8 @@ def _sheet(name: str, images: np.ndarray, class_names: list[str], recipe: Recipe
     height, width, channels = images.shape[1:]
     shape = height, width, channels
     check_shape(recipe, shape)
+    for note in recipe_notes(recipe, images):
+        notify(note)
     grid = []
     for number, (image, class_name) in enumerate(zip(images, class_names, strict=True)):
         draws = partial(draw_positions, recipe, shape, f"preview/{seed}", number)

@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import explain, generate, import_source, info, inspect, list_sets, plan, preview, verify
+    from .api import explain, export, generate, import_source, info, inspect, list_sets, plan, predict, preview, verify
     from .augment.distortion.recipe import Recipe, load_recipe
     from .augment.errors import EpochbankError
     from .augment.generation.plan import GenerationPlan
@@ -29,6 +29,7 @@ _MODULES = {
     "GenerationPlan": ".augment.generation.plan",
     "Recipe": ".augment.distortion.recipe",
     "explain": ".api",
+    "export": ".api",
     "generate": ".api",
     "import_source": ".api",
     "info": ".api",
@@ -37,6 +38,7 @@ _MODULES = {
     "load_recipe": ".augment.distortion.recipe",
     "open_set": ".train.feeding.augmented_set",
     "plan": ".api",
+    "predict": ".api",
     "preview": ".api",
     "verify": ".api",
 }
@@ -49,6 +51,7 @@ __all__ = [
     "GenerationPlan",
     "Recipe",
     "explain",
+    "export",
     "generate",
     "import_source",
     "info",
@@ -57,6 +60,7 @@ __all__ = [
     "load_recipe",
     "open_set",
     "plan",
+    "predict",
     "preview",
     "verify",
 ]

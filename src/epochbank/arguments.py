@@ -1,12 +1,14 @@
 """The keyword arguments of the functions in `api`: their types, their defaults, and the checks of their values."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from numbers import Integral
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypedDict, get_args, get_origin
 
+from .augment.console import american
 from .augment.distortion.choose_engine import EngineName
 from .augment.distortion.recipe import Recipe, load_recipe
 from .augment.errors import EpochbankError
@@ -14,6 +16,8 @@ from .augment.generation.options import GenerationOptions
 from .augment.generation.spec import SetSpec
 from .augment.ingest.importer import ImportOptions
 from .augment.ingest.source_file import SourceFile
+from .augment.shared.closest import did_you_mean
+from .augment.shared.command_words import option_words
 from .augment.shared.workers import core_count
 from .augment.sources import SourceOptions
 from .augment.split.balance import PerClass
@@ -22,7 +26,9 @@ from .augment.split.holdout import HeldOut
 DEFAULT_RECIPE = "kanji"
 DEFAULT_SETS = "sets"
 
-_LEAST = {"epochs": 1, "jobs": 1, "limit": 1, "seed": 0, "shard_size": 1, "chunk_size": 1}
+_LEAST = {
+    "epochs": 1, "jobs": 1, "limit": 1, "seed": 0, "shard_size": 1, "chunk_size": 1, "top": 1, "batch_size": 1,
+}  # fmt: skip
 """Least values of the keywords that are whole numbers, as on the command line."""
 _LARGEST_SIDE = 4096
 
@@ -134,7 +140,7 @@ def generation_arguments(
 def import_options(keywords: Mapping[str, Any]) -> ImportOptions:
     """Return checked keywords as the options of an import."""
     _check_keywords(keywords, ImportKeywords)
-    own = {name: value for name, value in keywords.items() if name not in SourceKeywords.__annotations__}
+    own = {name: _spelled(value) for name, value in keywords.items() if name not in SourceKeywords.__annotations__}
     named = {name: value for name, value in keywords.items() if name in SourceKeywords.__annotations__}
     return ImportOptions(**own, source=source_options(named))
 
@@ -150,10 +156,15 @@ def _check_keywords(keywords: Mapping[str, Any], allowed: Any) -> None:
     hints = allowed.__annotations__
     for name, value in keywords.items():
         if name not in hints:
-            raise TypeError(f"unexpected keyword argument {name!r}; expected {', '.join(sorted(hints))}")
+            raise TypeError(
+                f"unexpected keyword argument {name!r}; expected {', '.join(sorted(hints))}.{did_you_mean(name, hints)}"
+            )
         choices = _choices(hints[name])
-        if choices and value not in choices:
-            raise _invalid(name, value, " or ".join(map(repr, choices)))
+        if choices and value not in choices and _spelled(value) not in choices:
+            raise _invalid(name, value, " or ".join(map(repr, choices)), [one for one in choices if one])
+        types = get_args(hints[name]) or (hints[name],)
+        if not choices and _PLAIN.keys() >= set(types) and not any(_is_a(value, one) for one in types):
+            raise _invalid(name, value, " or ".join(_PLAIN[one] for one in types))
         if name == "size" and value is not None and not _is_size(value):
             raise _invalid(name, value, f"(H, W) in pixels, each from 1 to {_LARGEST_SIDE}")
         if name == "per_class" and value is not None and not _is_pair(value):
@@ -167,6 +178,15 @@ def check_numbers(**numbers: Any) -> None:
         default = number is None and name not in ("epochs", "seed")
         if not default and not (_is_whole(number) and number >= _LEAST[name]):
             raise _invalid(name, number, f"an int of at least {_LEAST[name]}")
+
+
+_PLAIN = {str: "a str", float: "a number", Path: "a Path", bool: "True or False", NoneType: "None"}
+"""The plain types of keywords, and their names in messages."""
+
+
+def _is_a(value: Any, plain: type) -> bool:
+    """Return whether `value` is of a plain type; any real number of Python or NumPy is a float."""
+    return isinstance(value, Real) and not isinstance(value, bool) if plain is float else isinstance(value, plain)
 
 
 def _is_whole(value: Any) -> bool:
@@ -190,10 +210,45 @@ def _choices(hint: Any) -> tuple[Any, ...]:
     return (*listed, None) if listed and NoneType in get_args(hint) else listed
 
 
-def _invalid(name: str, value: Any, expected: str) -> EpochbankError:
-    return EpochbankError(f"{name}={value!r} is invalid; expected {expected}.", usage=True)
+def _spelled(value: Any) -> Any:
+    """Return a value as it is, but `"grey"` as `"gray"`."""
+    return american(value) if isinstance(value, str) else value
+
+
+def _invalid(name: str, value: Any, expected: str, choices: Iterable[str] = ()) -> EpochbankError:
+    hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+    return EpochbankError(f"{name}={value!r} is invalid; expected {expected}.{hint}", usage=True)
+
+
+def run_command(
+    source: str | Path, recipe: str | Path | Recipe, epochs: int, given: Mapping[str, Any], suggested: Mapping[str, str]
+) -> str:
+    """Return the `augment run` command for these arguments of `generate`, to be pasted into a shell.
+
+    Options that are not given, or have their defaults, are taken from `suggested`.
+    """
+    defaults = {
+        "recipe": DEFAULT_RECIPE,
+        "epochs": GenerationOptions.epochs,
+        "seed": 0,
+        **asdict(SourceOptions()),
+        **asdict(ImportOptions()),
+        **asdict(HeldOut()),
+        "engine": GenerationOptions.engine,
+        "sets": DEFAULT_SETS,
+    }
+    recipe = recipe.name if isinstance(recipe, Recipe) else str(recipe)
+    values = {"recipe": recipe, "epochs": epochs, **given}
+    for name, value in suggested.items():
+        if values.get(name, defaults[name]) == defaults[name]:
+            values[name] = value
+    return shlex.join(["augment", "run", str(source), *option_words(values, defaults)])
 
 
 def load_any_recipe(recipe: str | Path | Recipe) -> Recipe:
     """Return `recipe`, loaded if it is a name or a path."""
-    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if isinstance(recipe, Recipe):
+        return recipe
+    if not isinstance(recipe, str | Path):
+        raise _invalid("recipe", recipe, "a name, the path of a TOML file, or a Recipe")
+    return load_recipe(recipe)

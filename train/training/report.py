@@ -1,4 +1,4 @@
-"""The plots of a training run: learning curves, the most confident mistakes, the most confused classes."""
+"""The report of a training run: learning curves, the mistakes, the most confused classes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,31 +7,41 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from ...augment.shared.fonts import drawable
-from .evaluate import Evaluation, Mistake
+from .evaluate import Evaluation
+from .mistakes import Origins, message, mistakes_sheet, write_mistakes
+from .plot_text import BLACK, BLUE, GRAY, ORANGE, class_text
 
-_BLUE, _ORANGE, _GRAY, _BLACK = "#2a6f97", "#d1603d", "#777777", "#222222"
 _CONFUSED_CLASSES = 20
-_COLUMNS = 8
+_DECADE = 8
+"""The loss has a logarithmic axis if its largest value is at least this many times the smallest."""
 
 
 def write_report(
-    directory: Path, history: Mapping[str, Sequence[float]], result: Evaluation | None, split: str, names: list[str]
+    directory: Path,
+    history: Mapping[str, Sequence[float]],
+    result: Evaluation | None,
+    split: str,
+    names: list[str],
+    origins: Origins,
 ) -> list[Path]:
-    """Write the plots as PNG files to `directory` and return their paths.
+    """Write the plots (PNG) and the table of mistakes (CSV) to `directory` and return their paths.
 
-    `result` is the evaluation on `split`, None if there is no held-out split; `names` are the class names.
+    `result` is the evaluation on `split`, None if there is no held-out split; `names` are the class names; `origins`
+    finds the origins of its images.
     """
     figures = {"learning-curves.png": learning_curves(history)}
     if result is not None:
-        figures["mistakes.png"] = mistakes_sheet(result, split, names)
+        figures["mistakes.png"] = mistakes_sheet(result, split, names, origins)
         figures["confusions.png"] = confusions(result, split, names)
     for name, figure in figures.items():
         figure.savefig(directory / name, dpi=120, facecolor="white")
-    return [directory / name for name in figures]
+    paths = [directory / name for name in figures]
+    if result is not None:
+        paths.insert(2, directory / "mistakes.csv")
+        write_mistakes(paths[2], result, names, origins)
+    return paths
 
 
 def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
@@ -41,74 +51,64 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     epochs = np.arange(1, len(history["loss"]) + 1)
     validated = "val_loss" in history
     best = int(np.argmin(history["val_loss" if validated else "loss"]))
+    # One epoch is a point, not a line.
+    style = {"marker": "o" if len(epochs) < 30 else None, "ms": 8 if len(epochs) == 1 else 3}
     for axes, key, title in ((left, "loss", "Loss (cross-entropy, nats)"), (right, "accuracy", "Accuracy")):
-        marker = "o" if len(epochs) < 30 else None
-        axes.plot(epochs, history[key], color=_BLUE, marker=marker, ms=3, label="training, distorted and originals")
+        axes.plot(epochs, history[key], color=BLUE, label="training, distorted and originals", **style)
         if validated:
-            axes.plot(epochs, history[f"val_{key}"], color=_ORANGE, marker=marker, ms=3, label="validation")
-        axes.axvline(best + 1, color=_GRAY, lw=1, ls=":", label=f"best epoch: {best + 1}")
+            axes.plot(epochs, history[f"val_{key}"], color=ORANGE, label="validation", **style)
+        axes.axvline(best + 1, color=GRAY, lw=1, ls=":", label=f"best epoch: {best + 1}", zorder=0)
         axes.set_title(title)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(1 - max(0.5, 0.03 * len(epochs)), len(epochs) + max(0.5, 0.03 * len(epochs)))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.25)
-    if any(np.isfinite(value) and value > 0 for value in history["loss"]):
-        left.set_yscale("log")
-    right.legend(loc="lower right", frameon=False)
+    _scale_loss(left, [*history["loss"], *history.get("val_loss", [])])
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def mistakes_sheet(result: Evaluation, split: str, names: list[str]) -> Figure:
-    """Plot the most confident mistakes, each with its true class above and its predicted class below."""
-    wrong = result.num_images - int(result.per_class[:, 0].sum())
-    title = f"{split}: {wrong:,} of {result.num_images:,} images misclassified ({100 * (1 - result.accuracy):.2f} %)"
-    if not result.worst:
-        return _message(title)
-    rows, columns = -(-len(result.worst) // _COLUMNS), min(_COLUMNS, len(result.worst))
-    figure = Figure((max(1.8 * columns, 6.5), 2.2 * rows + 0.9), layout="constrained")
-    most = "; the most confident ones" if wrong > len(result.worst) else ""
-    figure.suptitle(f"{title}{most}\nabove: true class; below: predicted class and its probability", fontsize=11)
-    all_axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-    for axes, mistake in zip(all_axes, result.worst, strict=False):
-        _show(axes, mistake, names)
-    for axes in all_axes[len(result.worst) :]:
-        axes.axis("off")
-    return figure
-
-
-def _show(axes: Axes, mistake: Mistake, names: list[str]) -> None:
-    image = mistake.image
-    axes.imshow(image[:, :, 0] if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
-    axes.set(xticks=[], yticks=[], frame_on=False)
-    true, font = _class_name(names[mistake.true], 7.5)
-    axes.set_title(true, fontproperties=font, color=_BLACK)
-    predicted, font = _class_name(names[mistake.predicted], 7.5)
-    axes.set_xlabel(f"{predicted}  {100 * mistake.confidence:.0f} %", fontproperties=font, color=_BLACK)
+def _scale_loss(axes: Axes, losses: list[float]) -> None:
+    """Make the axis logarithmic, with ticks at 1, 2 and 5, if the losses differ much."""
+    positive = [loss for loss in losses if np.isfinite(loss) and loss > 0]
+    if not positive or max(positive) < _DECADE * min(positive):
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
-    """Plot the confusion matrix of the most confused classes, with correct predictions on the diagonal."""
+    """Plot the confusion matrix of the most confused classes: mistakes orange, correct predictions blue."""
     if not result.confusions:
-        return _message(f"{split}: no mistakes in {result.num_images:,} images")
+        return message(f"{split}: no mistakes in {result.num_images:,} images")
     shown = sorted(range(len(names)) if len(names) <= _CONFUSED_CLASSES else _most_confused(result.confusions))
     counts = np.array([[result.per_class[a, 0] if a == b else result.confusions[a, b] for b in shown] for a in shown])
-    figure = Figure((0.42 * len(shown) + 3.2, 0.42 * len(shown) + 2.4), layout="constrained")
+    diagonal = np.eye(len(shown), dtype=bool)
+    figure = Figure((0.42 * len(shown) + 3.8, 0.42 * len(shown) + 2.4), layout="constrained")
     axes = figure.subplots()
-    mistakes = counts * (1 - np.eye(len(shown), dtype=int))
-    axes.imshow(mistakes, cmap="Oranges", vmin=0, vmax=max(5, mistakes.max()))
+    most = max(5, int(counts[~diagonal].max(initial=0)))
+    correct = max(1, int(counts[diagonal].max()))
+    axes.imshow(np.ma.masked_array(counts, ~diagonal), cmap="Blues", vmin=-correct, vmax=4 * correct)
+    drawn = axes.imshow(np.ma.masked_array(counts, diagonal), cmap="Oranges", vmin=0, vmax=most)
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label="images misclassified", ticks=MaxNLocator(5, integer=True))
     for y, x in np.ndindex(counts.shape):
         if counts[y, x]:
-            dark = x != y and mistakes[y, x] > 0.6 * max(5, mistakes.max())
-            color = _GRAY if x == y else "white" if dark else _BLACK
+            dark = x != y and counts[y, x] > 0.6 * most
+            color = BLUE if x == y else "white" if dark else BLACK
             axes.text(x, y, f"{counts[y, x]}", ha="center", va="center", fontsize=8, color=color)
-    labels, fonts = zip(*(_class_name(names[number], 8) for number in shown), strict=True)
-    axes.set_xticks(range(len(shown)), labels, rotation=90)
+    points = 11 if max(len(names[number]) for number in shown) <= 2 else 8
+    labels, fonts = zip(*(class_text(names[number], points) for number in shown), strict=True)
+    axes.set_xticks(range(len(shown)), labels, rotation=90 if max(map(len, labels)) > 2 else 0)
     axes.set_yticks(range(len(shown)), labels)
     for label, font in zip([*axes.get_xticklabels(), *axes.get_yticklabels()], [*fonts, *fonts], strict=True):
         label.set_fontproperties(font)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     every = len(shown) == len(names)
-    axes.set_title(f"{split}: {'all classes' if every else f'the {len(shown)} most confused classes'}", fontsize=11)
+    title = f"{split}: {'all classes' if every else f'the {len(shown)} most confused classes'}"
+    axes.set_title(f"{title}\nblue: correct; orange: misclassified", fontsize=11)
     return figure
 
 
@@ -122,16 +122,3 @@ def _most_confused(confusions: Counter[tuple[int, int]]) -> set[int]:
         if len(shown | set(pair)) <= _CONFUSED_CLASSES:
             shown.update(pair)
     return shown
-
-
-def _class_name(name: str, size: float) -> tuple[str, FontProperties]:
-    """Return a class name, or the end of a long path, as it can be drawn, and a font that has its characters."""
-    tail = "/".join(name.split("/")[-2:])
-    text, font = drawable(tail if len(tail) <= 22 else "…" + tail[-21:])
-    return text.replace("$", r"\$"), FontProperties(fname=font or None, size=size)
-
-
-def _message(text: str) -> Figure:
-    figure = Figure((7, 2))
-    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
-    return figure

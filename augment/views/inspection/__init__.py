@@ -2,20 +2,23 @@
 
 import shlex
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import EpochbankError
+from ...generation.advice import suggested_recipe
 from ...ingest.source_file import is_source_file
 from ...shared.atomic import TEMPORARY
+from ...shared.command_words import option_words
 from ...shared.fonts import check_font
 from ...sources import Source, SourceOptions, open_source
 from ..contact_sheet import save
 from .class_sheet import class_rows, class_sheet
 from .files import HISTOGRAM, SHEET, check_directory, check_outside, write_report, write_tables
-from .findings import inspect_images
+from .findings import Findings, inspect_images
 from .histogram import histogram
 from .report import report
 from .source_file_source import SourceFileSource
@@ -38,7 +41,7 @@ def inspect(
     options
         Options of the source.
     limit
-        Number of images to inspect, evenly spaced; None for all. All images are counted.
+        Number of images to inspect, the same share of every class; None for all. All images are counted.
     font
         Font file that is searched first for the characters of class names.
     jobs
@@ -61,16 +64,14 @@ def inspect(
     check_directory(out, spec)
     parent = next(path for path in (out.absolute(), *out.absolute().parents) if path.is_dir())
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-inspect-{source.name}", dir=parent) as workspace:
-        findings = inspect_images(source.scan(Path(workspace), jobs), limit, Path(workspace), jobs)
+        findings = inspect_images(source.scan(Path(workspace), jobs), limit, Path(workspace), jobs, options)
         facts = {
             "source": spec,
             "name": source.name,
             "kind": _kind(source),
             "out": str(out),
             **report(findings),
-            "next": _next_command(spec, options, bad=len(findings.bad))
-            if len(findings.bad) < len(findings.indices)
-            else None,
+            "next": _next_command(spec, options, findings) if len(findings.bad) < len(findings.indices) else None,
         }
         write_tables(out, findings, facts["classes"]["table"])
         counts = np.bincount(findings.scan.labels, minlength=len(findings.scan.class_names))
@@ -83,10 +84,11 @@ def inspect(
 def _source(spec: str, options: SourceOptions) -> Source | SourceFileSource:
     if not is_source_file(Path(spec)):
         return open_source(spec, options)
-    if options != SourceOptions():
+    given = option_words(asdict(options), asdict(SourceOptions()))[::2]
+    if given:
         raise EpochbankError(
-            f"{spec} is a source file, but --group-pattern, --split, --etl-sets and --characters apply when a source "
-            "is imported. Omit them, or name the original source.",
+            f"{spec} is a source file, but options that select and read the images of a source, such as "
+            f"{' and '.join(given)}, apply when it is imported. Omit them, or name the original source.",
             usage=True,
         )
     return SourceFileSource(Path(spec))
@@ -99,14 +101,12 @@ def _kind(source: Source | SourceFileSource) -> str:
     )
 
 
-def _next_command(spec: str, options: SourceOptions, *, bad: int) -> str:
-    """Return the suggested next command, for the same source with the same options."""
-    given = {
-        "--group-pattern": options.group_pattern,
-        "--etl-sets": options.etl_sets,
-        "--characters": options.characters,
-        "--split": None if options.split == "source" else options.split,
-        "--on-bad": "skip" if bad else None,
+def _next_command(spec: str, options: SourceOptions, findings: Findings) -> str:
+    """Return the suggested next command: the same source and options, and what suits its images."""
+    suggested = {
+        **asdict(options),
+        **findings.suggested,
+        "recipe": suggested_recipe(findings.preprocessing.shape),
+        "on_bad": "skip" if findings.bad else None,
     }
-    words = [word for option, value in given.items() if value is not None for word in (option, value)]
-    return shlex.join(["augment", "preview", spec, *words])
+    return shlex.join(["augment", "preview", spec, *option_words(suggested, asdict(SourceOptions()))])

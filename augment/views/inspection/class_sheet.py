@@ -15,7 +15,8 @@ from .findings import Findings, images_at
 
 _CLASSES, _IMAGES = 40, 8
 _SIDE, _GAP, _LABEL, _HEAD = 72, 6, 150, 28
-_LARGE, _LINE = 34, 15
+_NAME_SIZES, _LINE = (34, 26, 20, 15), 15
+"""Sizes of class names, in points, of which the largest is used at which all of them fit; else they are wrapped."""
 _FRAME = (214, 214, 208)
 _TWO_COLUMNS = 10
 """Number of rows from which on the sheet has two columns."""
@@ -31,6 +32,8 @@ class Row:
     images: Sequence[np.ndarray]
     """Each uint8 (h, w) or (h, w, 3), of any size."""
     is_problem: bool = False
+    in_pairs: bool = False
+    """Each two images are a pair, which is framed."""
 
 
 def class_rows(findings: Findings) -> list[Row]:
@@ -51,12 +54,13 @@ def class_rows(findings: Findings) -> list[Row]:
             caption = counted(len(found), "pair" if kind == "near_duplicates" else "image")
             shown = findings.worst_first(found)[:, ::-1].reshape(-1) if found.ndim == 2 else found
             images = _images(findings, shown[:_IMAGES])
-            rows.append(Row(kind.replace("_d", "-d"), caption, images, is_problem=True))
+            pairs = found.ndim == 2
+            rows.append(Row(kind.replace("_d", "-d"), caption, images, is_problem=True, in_pairs=pairs))
     return rows
 
 
 def _images(findings: Findings, rows: np.ndarray) -> list[np.ndarray]:
-    images = images_at(findings.scan.reader, findings.indices[rows])
+    images = images_at(findings.scan.reader, findings.indices[rows], findings.value_ranges)
     return [image for image in images if image is not None]
 
 
@@ -70,9 +74,10 @@ def class_sheet(title: str, rows: Sequence[Row], font: Path | None = None) -> Im
     sheet = Image.new("RGB", (width, 2 * MARGIN + _HEAD + lines * step_y), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, MARGIN - 4), title, INK, title_font)
+    points = _name_size([row.name for row in rows if not row.is_problem], font)
     for index, row in enumerate(rows):
         left, top = MARGIN + index // lines * step_x, MARGIN + _HEAD + index % lines * step_y
-        _write(pen, left, top, row, font)
+        _write(pen, left, top, row, font, None if row.is_problem else points)
         for number, image in enumerate(row.images):
             x = left + _LABEL + number * (_SIDE + _GAP)
             shown = _resized(image)
@@ -80,14 +85,26 @@ def class_sheet(title: str, rows: Sequence[Row], font: Path | None = None) -> Im
             sheet.paste(shown, corner)
             frame = corner[0] - 1, corner[1] - 1, corner[0] + shown.width, corner[1] + shown.height
             pen.rectangle(frame, outline=_FRAME)
+        for start in range(0, len(row.images) - 1 if row.in_pairs else 0, 2):
+            x = left + _LABEL + start * (_SIDE + _GAP)
+            pen.rectangle((x - 2, top - 2, x + 2 * _SIDE + _GAP + 1, top + _SIDE + 1), outline=ACCENT, width=2)
     return sheet
 
 
-def _write(pen: ImageDraw.ImageDraw, left: int, top: int, row: Row, font: Path | None) -> None:
-    """Write the name, a short one in large type and a path in up to three lines, and the caption below it."""
+def _name_size(names: Sequence[str], font: Path | None) -> int | None:
+    """Return the largest size, in points, at which every name fits into one line; None if there is none."""
+    for points in _NAME_SIZES:
+        texts = (pillow_text(name, points, font) for name in names)
+        if all(drawn.getlength(text) <= _LABEL - 12 for text, drawn in texts):
+            return points
+    return None
+
+
+def _write(pen: ImageDraw.ImageDraw, left: int, top: int, row: Row, font: Path | None, points: int | None) -> None:
+    """Write the name in `points`, or in up to three lines if that is None, and the caption below it."""
     ink = ACCENT if row.is_problem else INK
-    name, large = pillow_text(row.name, _LARGE, font)
-    if len(row.name) <= 4 and large.getlength(name) <= _LABEL - 12:
+    if points is not None:
+        name, large = pillow_text(row.name, points, font)
         pen.text((left, top), name, ink, large)
     else:
         for number, line in enumerate(_wrapped(row.name, font)):

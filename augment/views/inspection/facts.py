@@ -14,6 +14,7 @@ from ...ingest.preprocess import Preprocessing, border, examine, to_color_mode_m
 from ...ingest.resize import resizer
 from ...sources import Reader
 from ...sources.decode import BadImage
+from ...sources.value_range import in_bytes
 from ...store.digest import image_digests
 
 FACTS = np.dtype(
@@ -45,7 +46,7 @@ class ImageLoader:
 
     def read(self, indices: np.ndarray) -> Iterator[np.ndarray | BadImage]:
         """Yield the images at `indices` (int64, ascending) as they are, in batches of one shape."""
-        return batches_of_one_shape(self.reader.read(indices))
+        return batches_of_one_shape(in_bytes(self.reader.read(indices), self.imported.value_ranges))
 
     def preprocess(self, images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         """Preprocess images of one shape, uint8 (n, h, w) or (n, h, w, 3), to uint8 (n, H, W, C)."""

@@ -14,11 +14,12 @@ from ...ingest.near_duplicates import find_duplicates, near_pairs
 from ...ingest.preprocess import Preprocessing
 from ...ingest.resize import resize_engine_for
 from ...shared.progress import Progress
-from ...shared.spacing import evenly_spaced
+from ...shared.spacing import limited
 from ...shared.types import NO_PAIRS
 from ...shared.workers import on_all_cores
-from ...sources import Reader, Scan
+from ...sources import Reader, Scan, SourceOptions
 from ...sources.decode import BadImage
+from ...sources.value_range import ValueRanges, in_bytes
 from .facts import BAD, BLANK, COLOR, CONSTANT, FACTS, LIGHT, ImageLoader, compare_block, facts_of_block
 
 _BLOCK, _PAIRS = 1024, 1024
@@ -44,8 +45,14 @@ class Findings:
     """int64 (k, 2): pairs of rows, the earlier second."""
     near_duplicates_complete: bool
     """False if there were too many candidates to compare all of them."""
+    value_ranges: ValueRanges
+    """Which pixel values an import would make 0 and 255."""
     decided: str
     """What an import would decide on color, size and inversion, in one sentence."""
+    preprocessing: Preprocessing
+    """What an import would do to each image."""
+    suggested: dict[str, str]
+    """Options of an import that suit the images better, by name."""
 
     def has(self, flags: int) -> np.ndarray:
         """Return for each image whether it has one of `flags`, bool (n,)."""
@@ -92,17 +99,17 @@ def distinct_pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.stack(np.divmod(np.unique(one.astype(np.int64) * width + other), width), axis=1)
 
 
-def inspect_images(scan: Scan, limit: int | None, workspace: Path, jobs: int) -> Findings:
-    """Inspect all images of a scanned source, or `limit` of them, evenly spaced.
+def inspect_images(scan: Scan, limit: int | None, workspace: Path, jobs: int, options: SourceOptions) -> Findings:
+    """Inspect all images of a scanned source, or `limit` of them, the same share of every class.
 
     The facts are in a file in `workspace`, 41 bytes per image, which must exist as long as the findings are used.
     Unusable images are reported, not raised. Raises `EpochbankError` if there are no images, or if the source changes
     during the inspection.
     """
-    indices = evenly_spaced(len(scan.labels), limit)
+    indices = limited(scan.labels, limit)
     if not len(indices):
         raise EpochbankError("the source has no images; expected at least one. Choose another source.")
-    preprocessing, decided = decide(scan, indices, ImportOptions())
+    preprocessing, decided, suggested = decide(scan, indices, ImportOptions(source=options), refuse=False)
     loader = ImageLoader(scan.reader, _limit_size(preprocessing), preprocessing, resize_engine_for(len(indices)))
     facts: np.ndarray = np.memmap(workspace / "facts", FACTS, "w+", shape=len(indices))
     bad: dict[int, str] = {}
@@ -117,7 +124,20 @@ def inspect_images(scan: Scan, limit: int | None, workspace: Path, jobs: int) ->
     duplicates = find_duplicates(facts["digest"])
     duplicates = duplicates[(facts["flags"][duplicates[:, 0]] & BAD) == 0]
     near_duplicates, complete = _near_duplicates(facts, indices, loader, jobs)
-    return Findings(scan, indices, facts, dict(sorted(bad.items())), duplicates, near_duplicates, complete, decided)
+    bad, ranges = dict(sorted(bad.items())), preprocessing.value_ranges
+    return Findings(
+        scan,
+        indices,
+        facts,
+        bad,
+        duplicates,
+        near_duplicates,
+        complete,
+        ranges,
+        decided,
+        preprocessing,
+        suggested,
+    )
 
 
 def _limit_size(preprocessing: Preprocessing) -> Preprocessing:
@@ -140,8 +160,8 @@ def _near_duplicates(facts: np.ndarray, indices: np.ndarray, loader: ImageLoader
     return np.searchsorted(indices, np.concatenate([NO_PAIRS, *found])), complete
 
 
-def images_at(reader: Reader, indices: np.ndarray) -> Iterator[np.ndarray | None]:
+def images_at(reader: Reader, indices: np.ndarray, ranges: ValueRanges) -> Iterator[np.ndarray | None]:
     """Yield the image at each of `indices` (int64 (n,), any order), uint8 (h, w) or (h, w, 3); None if unusable."""
     for index in indices.tolist():
-        for batch in batches_of_one_shape(reader.read(np.array([index]))):
+        for batch in batches_of_one_shape(in_bytes(reader.read(np.array([index])), ranges)):
             yield None if isinstance(batch, BadImage) else batch[0]

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ...shared.fonts import drawable
+from ...shared.progress import counted
 from ..contact_sheet import ACCENT, PAPER
 
 _MOST_BARS, _ROWS = 300, 50
@@ -35,7 +36,7 @@ def histogram(name: str, class_names: Sequence[str], counts: np.ndarray, font: P
     order = np.argsort(-counts, kind="stable")
     sizes, median = counts[order], f"{np.median(counts):,.10g}"
     each = f"{sizes[-1]:,} to {sizes[0]:,} each (median {median})" if sizes[0] > sizes[-1] else f"{median} each"
-    title = f"{name}: {sizes.sum():,} images of {len(sizes):,} classes, {each}"
+    title = f"{name}: {counted(int(sizes.sum()), 'image')} of {counted(len(sizes), 'class')}, {each}"
     logarithmic = bool(sizes[0] >= _SKEWED * max(1, sizes[-1]))
     title += ", log scale" if logarithmic else ""
     scale = {"value": "function", "functions": (np.log1p, np.expm1)} if logarithmic else {"value": "linear"}

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...shared.fonts import code_point
 from ...shared.types import SPLITS
+from ...split.few_classes import label_problem
 from ...split.report import split_facts
 from .facts import BAD, BLANK, COLOR, CONSTANT, LIGHT
 from .findings import Findings, distinct_pairs
@@ -39,7 +40,7 @@ def report(findings: Findings) -> dict[str, Any]:
         "background": {"dark": int(contrasted.sum()) - light, "light": light},
         "problems": _problems(findings),
         "preprocessing": findings.decided,
-        "notes": scan.notes,
+        "notes": scan.all_notes(),
     }
 
 
@@ -134,7 +135,7 @@ def _sizes(heights: np.ndarray, widths: np.ndarray) -> dict[str, Any]:
 
 
 def _problems(findings: Findings) -> dict[str, Any]:
-    """Return number and examples of each kind of problem."""
+    """Return number and examples of each kind of problem; `labels` is a sentence or None."""
     scan = findings.scan
     found = {
         kind: {"images": len(rows), "examples": [_origin(findings, row) for row in rows[:_EXAMPLES].tolist()]}
@@ -145,6 +146,7 @@ def _problems(findings: Findings) -> dict[str, Any]:
     duplicates = _pairs(findings, findings.duplicates)
     duplicates["constant"] = int(findings.has(CONSTANT)[findings.duplicates[:, 0]].sum())
     return {
+        "labels": label_problem(scan.labels, scan.class_names),
         "bad": {
             "images": len(findings.bad) + len(scan.bad),
             "examples": [{"origin": origin, "reason": reason} for origin, reason in bad[:_EXAMPLES]],

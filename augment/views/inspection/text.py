@@ -36,7 +36,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
     """Return the result of `inspect` as text."""
     inspected = "all inspected"
     if facts["inspected"] < facts["images"]:
-        inspected = f"{facts['inspected']:,} inspected, evenly spaced"
+        inspected = f"{facts['inspected']:,} inspected, the same share of every class"
     return [
         f"source       {facts['source']} ({facts['kind']})",
         f"images       {facts['images']:,}, {inspected}",
@@ -124,6 +124,8 @@ def _size_lines(sizes: dict[str, Any], all_images: str) -> list[str]:
 
 def _problem_lines(problems: dict[str, Any], background: dict[str, int], has_splits: bool) -> list[str]:
     lines, absent = [], []
+    if problems["labels"]:
+        lines.append(f"  {'labels':15} {problems['labels']}; `augment run` refuses that")
     rare, common = sorted(background, key=lambda one: background[one])
     for kind, (name, why) in _KINDS.items():
         found = problems[kind]

@@ -1,0 +1,29 @@
+"""Where images of a split come from: their origins, as the source file has them."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ..store.description import read_description
+from ..store.split_file import read_split
+
+_CHUNK = 4096
+
+
+def origins_of(directory: Path, split: str, positions: np.ndarray) -> list[str]:
+    """Return the origin of the image at each of `positions` (int64 (n,)) of `validation` or `test` of a set.
+
+    These splits are stored in order of row. All are '' if the source file no longer exists.
+    """
+    source = read_description(directory).source_path(directory)
+    if not source.exists():
+        return [""] * len(positions)
+    rows = np.asarray(read_split(directory, split).row[positions])
+    found: dict[int, str] = {}
+    with h5py.File(source, "r", locking="best-effort") as file:
+        for chunk in np.unique(rows // _CHUNK).tolist():
+            start = chunk * _CHUNK
+            names = file["origin"].asstr()[start : start + _CHUNK]
+            found |= {row: names[row - start] for row in rows[rows // _CHUNK == chunk].tolist()}
+    return [found[row] for row in rows.tolist()]

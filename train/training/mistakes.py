@@ -1,0 +1,75 @@
+"""The mistakes of an evaluation: a picture of the most confident ones, and a table of all of them."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...augment.shared.atomic import new_file
+from ...augment.shared.progress import counted
+from .evaluate import Evaluation, Mistake
+from .plot_text import BLACK, class_text, end_of, text_of
+
+Origins = Callable[[np.ndarray], list[str]]
+"""Returns where the images at these positions of the split (int64 (n,)) come from; '' where that is unknown."""
+
+_COLUMNS = 8
+_BLOCK = 4096
+
+
+def write_mistakes(path: Path, result: Evaluation, names: list[str], origins: Origins) -> None:
+    """Write a CSV of all mistakes, the most confident first: `origin`, `class`, `predicted`, `probability`, `position`.
+
+    A confident mistake is often a wrong label.
+    """
+    order = np.argsort(-result.mistakes["probability"], kind="stable")
+    with new_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["origin", "class", "predicted", "probability", "position"])
+        for start in range(0, len(order), _BLOCK):
+            some = result.mistakes[order[start : start + _BLOCK]]
+            for origin, one in zip(origins(some["position"]), some.tolist(), strict=True):
+                position, true, predicted, probability = one
+                writer.writerow([origin, names[true], names[predicted], f"{probability:.4f}", position])
+
+
+def mistakes_sheet(result: Evaluation, split: str, names: list[str], origins: Origins) -> Figure:
+    """Plot the most confident mistakes: the true class above; below, the predicted class and the origin."""
+    wrong = len(result.mistakes)
+    title = f"{split}: {wrong:,} of {counted(result.num_images, 'image')} misclassified"
+    title += f" ({100 * (1 - result.accuracy):.2f} %)"
+    if not result.worst:
+        return message(title)
+    rows, columns = -(-len(result.worst) // _COLUMNS), min(_COLUMNS, len(result.worst))
+    figure = Figure((max(1.8 * columns, 8.5), 2.4 * rows + 0.9), layout="constrained")
+    most = "; the most confident ones" if wrong > len(result.worst) else ""
+    below = "below: predicted class, its probability, and the origin of the image"
+    figure.suptitle(f"{title}{most}\nabove: true class; {below}", fontsize=11)
+    all_axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    places = origins(np.array([mistake.position for mistake in result.worst]))
+    for axes, mistake, origin in zip(all_axes, result.worst, places, strict=False):
+        _show(axes, mistake, names, origin)
+    for axes in all_axes[len(result.worst) :]:
+        axes.axis("off")
+    return figure
+
+
+def _show(axes: Axes, mistake: Mistake, names: list[str], origin: str) -> None:
+    image = mistake.image
+    axes.imshow(image[:, :, 0] if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[], frame_on=False)
+    true, font = class_text(names[mistake.true], 11 if max(map(len, names)) <= 2 else 8)
+    axes.set_title(true, fontproperties=font, color=BLACK)
+    predicted = f"{end_of(names[mistake.predicted])}  {100 * mistake.confidence:.0f} %"
+    below, font = text_of(f"{predicted}\n{end_of(origin, 30)}", 7)
+    axes.set_xlabel(below, fontproperties=font, color=BLACK)
+
+
+def message(text: str) -> Figure:
+    """Return a figure that shows only a text."""
+    figure = Figure((7, 2))
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
+    return figure
