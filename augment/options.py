@@ -90,7 +90,7 @@ source_options = _options(
     ),
     click.option(
         "--layout", type=Choice(["auto", "nhwc", "nchw", "hwcn", "flat"]), default="auto",
-        help="Order of the axes of an array of images. `flat` has the pixels of an image in a row.",
+        help="Order of the axes of an array of images. `flat`: each image is a row of pixels.",
     ),
     click.option(
         "--value-range", default="auto", metavar="MAX|MIN:MAX",

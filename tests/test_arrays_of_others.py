@@ -249,7 +249,7 @@ def test_keys() -> None:
         (LABELS[None], LABELS, "labels have the shape (1, N)"),
         (LABELS * 1.0, LABELS, "labels are whole numbers stored as float64"),
         (LABELS + 1, LABELS + 1, "labels begin at 1"),
-        (np.where(LABELS == 0, -1, LABELS), np.where(LABELS == 0, -1, LABELS), "a class is called -1"),
+        (np.where(LABELS == 0, -1, LABELS), np.where(LABELS == 0, -1, LABELS), "-1 is used as a class"),
         (LABELS > 2, LABELS > 2, ""),
         (np.array(["あ", "b", "c d", "e", "f", "g"])[LABELS], np.array(["あ", "b", "c d", "e", "f", "g"])[LABELS], ""),
     ],
@@ -257,7 +257,7 @@ def test_keys() -> None:
 )
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
 def test_labels(labels: np.ndarray, expected: np.ndarray, note: str, suffix: str) -> None:
-    """Labels in every unambiguous form become classes, and what is unusual is said."""
+    """Labels in every unambiguous form become classes, and a note reports an unusual form."""
     if suffix == ".npz":
         np.savez("a.npz", images=GRAY, labels=labels)
     else:

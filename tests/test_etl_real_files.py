@@ -111,7 +111,7 @@ def test_forms_of_other_sets_by_form(tmp_path: Path, mini: None, name: str, stem
 
 
 def test_a_cut_off_file_keeps_its_forms(tmp_path: Path, mini: None) -> None:
-    """The last form of an incomplete download is a group as it is; the note tells how many forms are missing."""
+    """The last form of an incomplete download is a group as it is; the note reports how many forms are missing."""
     images = form_major(0, 3, 1, KANJI)[:-2]
     scan = scan_of(write_files(tmp_path / "etl", ETL9G_07=wide_file("9G", images)), tmp_path)
     assert groups_of(scan) == [f"ETL9G_07 form {number // 6 + 1}" for number in range(16)]
@@ -150,7 +150,7 @@ def test_forms_by_character_are_the_position_within_each_character(
 
 
 def test_an_incomplete_set_by_character_is_grouped_by_sheets(tmp_path: Path, mini: None) -> None:
-    """If images are missing anywhere, positions tell nothing, and the sheets are used in all files."""
+    """If images are missing anywhere, positions identify nothing, and the sheets are used in all files."""
     run = [(2 * form + 1) for form in range(8)]
     one = wide_file("8B", [("あ", sheet) for sheet in run])
     other = wide_file("8B", [("い", sheet) for sheet in run[1:]])
@@ -268,7 +268,7 @@ def test_content_decides_between_black_and_white_sets(tmp_path: Path, mini: None
 
 
 def test_the_first_character_decides_if_corners_are_blank(tmp_path: Path, mini: None) -> None:
-    """If the pixels at which the offsets differ are background in all images, あ tells 8G from 9G."""
+    """If the pixels at which the offsets differ are background in all images, あ distinguishes 8G from 9G."""
     blank = np.zeros((127, 128), np.uint8)
     blank[40:80, 40:80] = 9
     records = b"".join(write.record_8g(blank, code=write.jis0208(kana), sheet=1) for kana in KANA)
@@ -448,8 +448,8 @@ def test_a_directory_that_is_not_understood_says_what_was_left_out(
         assert "holds no file of the ETL Character Database that can be read" in result.output
         assert "folder per class" not in result.output
         for line in ("ETL9INFO is a description without images", "ETL9G/ETL9G_01.Z is packed",
-                     "ETL9G/ETL9G_02 (1) is named as the second copy of a download; remove it, or rename it",
-                     "ETL9G/first is not a name of the database", "ETL7/ETL7_1 is of ETL7L or ETL7S",
+                     "ETL9G/ETL9G_02 (1) has the name of a second download; remove it, or rename it",
+                     "ETL9G/first is not a name of the database", "ETL7/ETL7_1 belongs to ETL7L or ETL7S",
                      "ETL12_01 is not a name", "ETL6.zip/inner.zip is an archive in an archive"):  # fmt: skip
             assert line in result.output
 

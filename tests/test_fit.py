@@ -169,7 +169,10 @@ def test_the_decision_says_the_fit(photographs: Path, tmp_path: Path, options: d
 
 def test_photographs_of_another_shape_suggest_to_crop(photographs: Path, tmp_path: Path) -> None:
     """The import suggests --fit crop for photographs that would get bars, and only then."""
-    suggestion = "12 of 12 sampled images are photographs of another shape, which get bars: --fit crop fills the frame"
+    suggestion = (
+        "12 of 12 sampled images are photographs of another shape, so bars are added: --fit crop fills the frame "
+        "without bars"
+    )
     assert suggestion in imported(photographs, tmp_path / "1.h5").decided
     for number, options in enumerate(
         ({"fit": "crop"}, {"fit": "stretch"}, {"pad_color": "white"}, {"size": (30, 60)}, {"color": "gray"})

@@ -162,7 +162,7 @@ def test_split_fractions_merges_the_splits(make: Make) -> None:
         (["train/a/1.png", "training/a/1.png"], ["train/a", "training/a"], "1 class name occurs in several folders"),
         (["train/a/1.png", "train/b/1.png"], ["a", "b"], ""),
         (["a/train/1.png", "a/test/1.png", "b/car/1.png"], ["a/test", "a/train", "b/car"], ""),
-        (["trains/a/1.png", "tests/a/1.png"], ["tests/a", "trains/a"], "is kept apart: a"),
+        (["trains/a/1.png", "tests/a/1.png"], ["tests/a", "trains/a"], "is kept separate: a"),
     ],
     ids=str,
 )
@@ -284,7 +284,9 @@ def test_skipped_files_are_counted_by_suffix(make: Make) -> None:
     scan = scan_of(make("a/1.png", "b/1.JPG", "a/x.txt", "b/y.TXT", "b/z.txt", "a/.png", ".h/2.png", "a/png", "b/7.",
                         "@eaDir/a/1.png", "a/d.h5", "a/film.mpeg"))  # fmt: skip
     assert origins_of(scan) == ["a/1.png", "b/1.JPG"]
-    assert scan.notes == ["skipped 10 hidden or foreign files (3 .txt, 3 hidden, 2 without a suffix, 1 .h5, 1 .mpeg)"]
+    assert scan.notes == [
+        "skipped 10 hidden files and files of other types (3 .txt, 3 hidden, 2 without a suffix, 1 .h5, 1 .mpeg)"
+    ]
 
 
 def test_folders_without_images_are_noted(make: Make) -> None:
@@ -565,7 +567,7 @@ def test_the_last_of_several_files_of_one_name_is_used(tmp_path: Path) -> None:
     scan = scan_of(path)
     assert origins_of(scan) == ["a/1.png", "b/1.png"]
     assert images_of(scan) == [noise(8, 8, seed=seed).tolist() for seed in (2, 1)]
-    assert has_note(scan, "skipped 1 image that the archive contains again")
+    assert has_note(scan, "skipped 1 image that the archive contains twice")
 
 
 def rewrite(path: Path, before: bytes, after: bytes) -> Path:

@@ -186,7 +186,7 @@ def test_the_same_class_names_in_several_folders(make: Callable[[Tree], Path]) -
     """Classes of the same name in folders that name no split are kept apart, and a note says so."""
     scan = scan_of(make(tree(*(f"{top}/{c}/1.png" for top in ("old", "new") for c in CLASSES))))
     assert len(scan.class_names) == 6
-    assert "3 class names occur in several folders and are kept apart: cat, dog, emu" in scan.notes
+    assert "3 class names occur in several folders and are kept separate: cat, dog, emu" in scan.notes
 
 
 def test_a_folder_of_images_in_each_class(make: Callable[[Tree], Path]) -> None:

@@ -126,7 +126,7 @@ def test_a_file_beside_its_archive_is_read_once(hwdb: Path, tmp_path: Path) -> N
         archive.write(hwdb / "HWDB1.1tst_gnt/1241-c.gnt", "1241-c.gnt")
     scan = scan_of(hwdb, tmp_path)
     assert len(scan.labels) == 8
-    assert "skipped 1 .gnt file that the source holds again" in scan.notes
+    assert "skipped 1 .gnt file with the name and size of another one" in scan.notes
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_bad_samples_are_listed_by_file_and_number(tmp_path: Path) -> None:
     scan = scan_of(tmp_path / "g", tmp_path)
     assert names_of(scan) == ["一", "七"]
     assert scan.bad == [
-        ("001-f.gnt, sample 1", "has the tag 0xFFFF, which is no character of GBK or ASCII"),
+        ("001-f.gnt, sample 1", "has the tag 0xFFFF, which is not a character of GBK or ASCII"),
         ("001-f.gnt, sample 2", "is 5 x 0; expected 1 to 89,478,485 pixels"),
     ]
     arguments = ["import", str(tmp_path / "g"), str(tmp_path / "o.h5"), "--jobs", "1"]

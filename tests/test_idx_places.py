@@ -177,7 +177,7 @@ def test_labels_with_another_number_of_columns(tmp_path: Path) -> None:
     write(tmp_path / "q", qmnist() | {"qmnist-test-labels-idx2-int": idx(np.zeros((10, 3), np.int32))})
     code, output = run(tmp_path / "q", tmp_path)
     assert code == 1
-    assert "qmnist-test-labels-idx2-int has 3 columns; expected 8, as QMNIST" in output
+    assert "qmnist-test-labels-idx2-int has 3 columns; expected 8, as in QMNIST" in output
 
 
 def test_class_names_option(tmp_path: Path) -> None:

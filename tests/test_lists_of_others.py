@@ -197,7 +197,7 @@ def test_absolute_paths_of_another_machine(root: str) -> None:
     table("list.csv", "path,label", [[f"{root}/{path}".replace("/", slash), "x"] for path in scans()])
     file, result = imported("list.csv")
     check(file, ["x"] * COUNT)
-    assert "12 paths of list.csv begin with other folders than the images" in result.output
+    assert "12 paths of list.csv begin with folders that do not exist here" in result.output
 
 
 def test_paths_relative_to_a_parent_folder() -> None:
@@ -295,7 +295,7 @@ def test_split_names() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_encodings(encoding: str) -> None:
-    """A byte order mark tells UTF-8 and UTF-16."""
+    """A byte order mark distinguishes UTF-8 from UTF-16."""
     write("亜.png")
     text = "path,label\n亜.png,亜\n"
     mark = "\ufeff" if encoding[-2:] in ("le", "be") else ""
@@ -321,7 +321,7 @@ SIMILAR = ["A", "A ", "c", "C", "が", "か\u3099", "x"]
 
 
 def test_similar_class_names_of_every_kind() -> None:
-    """A list, arrays, and a Python source tell names that differ only in white space, Unicode form or case."""
+    """A list, arrays, and a Python source report names that differ only in white space, Unicode form or case."""
     note = "classes whose names differ only in white space, Unicode form or case are kept separate: 'A' and 'A ', "
     np.savez("a.npz", images=np.stack([pixels(k) for k in range(7)]), labels=np.array(SIMILAR))
     for number, label in enumerate(SIMILAR):

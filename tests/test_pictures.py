@@ -1,4 +1,4 @@
-"""Pictures: fonts, the class sheet, learning curves, the confusion matrix, and the mistakes of a run."""
+"""Images and plots: fonts, the class sheet, learning curves, the confusion matrix, and the mistakes of a run."""
 
 import csv
 import importlib.machinery

@@ -179,7 +179,10 @@ ROW = "0," + ",".join(["7"] * 16) + "\n"
         (HEADER + ROW + "," + ROW[2:], "line 3 has an empty label"),
         (HEADER, "holds no images"),
         (HEADER[6:] + ROW[2:], "16 columns, 'pixel0', 'pixel1' ... 'pixel15': pixels, but no label"),
-        (HEADER.replace("label,", "label,p,") + ROW[:2] + ROW, "17 pixels for each image, which make no square"),
+        (
+            HEADER.replace("label,", "label,p,") + ROW[:2] + ROW,
+            "17 pixels for each image, which is not a square number",
+        ),
         ("label,pixels\n0,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n1,1 2 3\n", "line 3 has 3 pixels; expected 16"),
         ("label,pixels\n0,1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n1,\n", "line 3 has 0 pixels; expected 16"),
     ],

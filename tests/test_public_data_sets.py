@@ -1,4 +1,4 @@
-"""Every data set in the table of docs/sources.md is imported by the very command that the table gives."""
+"""Every dataset in the table of docs/sources.md is imported by the very command that the table gives."""
 
 import re
 import shlex
@@ -17,14 +17,14 @@ DOCS = Path(__file__).parents[1] / "docs" / "sources.md"
 
 
 def commands() -> dict[str, str]:
-    """Return the command of each data set in the table of docs/sources.md."""
-    section = DOCS.read_text(encoding="utf-8").split("## Public data sets")[1].split("\n## ")[0]
+    """Return the command of each dataset in the table of docs/sources.md."""
+    section = DOCS.read_text(encoding="utf-8").split("## Public datasets")[1].split("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+?) \| [^|]+ \| `([^`]+)`", section, re.MULTILINE)
     return {name: command.replace(r"\|", "|") for name, command in rows}
 
 
 def test_the_table_has_each_data_set() -> None:
-    """The table names exactly the data sets that are tested, and at least 25."""
+    """The table names exactly the datasets that are tested, and at least 25."""
     assert set(commands()) == set(DATA_SETS)
     assert len(DATA_SETS) >= 25
 

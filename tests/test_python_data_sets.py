@@ -122,7 +122,7 @@ class Endless(MapStyle):
     code, output = run(text + where)
     assert code == 1
     assert "item" in output
-    assert "items, although its length is 40; expected an end. Fix its length, or end the iteration." in output
+    assert "items, although its length is 40; expected no more. Fix its length, or end the iteration." in output
     assert not Path("o.h5").exists()
     assert not list(Path().glob("*.tmp*"))
 
@@ -177,7 +177,7 @@ data = Partly()
     ("labels", "noted"), [("[-1, 0, 1, 2] * 10", True), ("[-1, 1] * 20", False), ("[0, 1] * 20", False)]
 )
 def test_a_class_called_minus_one(run: Run, labels: str, noted: bool) -> None:
-    """Without class names, -1 is a class; a note tells if it is not one of two."""
+    """Without class names, -1 is a class; a note says if it is not one of two."""
     code, output = run(f"data = list(zip(IMAGES, {labels}))")
     assert code == 0, output
     assert ("with the label -1 are a class called -1" in output) == noted

@@ -217,7 +217,7 @@ def test_folder_without_images(foreign: tuple[str, ...]) -> None:
         Path("t", name).parent.mkdir(exist_ok=True)
         Path("t", name).write_text("x")
     for words in (("run", "t"), ("import", "t", "o.h5")):
-        others = [f"{len(foreign)} hidden or foreign files"] if foreign else []
+        others = [f"{len(foreign)} hidden files and files of other types"] if foreign else []
         refused(augment, 1, words, "t holds no images", *others, "expected a folder per class")
 
 

@@ -130,7 +130,7 @@ def test_a_source_file_refuses_options_of_a_source() -> None:
     augment("import", "a.npz", "a.h5")
     result = augment("inspect", "a.h5", "--labels-key", "y", "--split", "fractions", "--value-range", "255")
     assert result.exit_code == 2
-    assert "such as --split and --labels-key and --value-range, apply when it is imported" in result.output
+    assert "such as --split and --labels-key and --value-range, apply only when it is imported" in result.output
 
 
 def test_options_as_words() -> None:

@@ -214,7 +214,7 @@ def test_coco_with_several_annotations() -> None:
     Path("photos/a.json").write_text(json.dumps(document))
     file, result = imported("photos/a.json")
     check(file, (["dog", "cat"] * 6)[:-1])
-    assert "ignoring 1 annotation of a.json with the category of an earlier one" in result.output
+    assert "ignoring 1 annotation of a.json with the image and category of another one" in result.output
     assert "leaving out 1 image of a.json without an annotation" in result.output
     Path("out.h5").unlink()
     document["annotations"].append({"id": 100, "image_id": 500, "category_id": 1})
@@ -228,7 +228,11 @@ def test_coco_with_several_annotations() -> None:
     [
         ("images", {"id": 1}, "an item of images has no file_name"),
         ("annotations", {"image_id": 1}, "an item of annotations has no category_id"),
-        ("annotations", {"image_id": 500, "category_id": 77}, "an annotation has a category_id that categories lack"),
+        (
+            "annotations",
+            {"image_id": 500, "category_id": 77},
+            "an annotation has a category_id that is not in `categories`",
+        ),
         ("categories", {"id": 9}, "an item of categories has no name"),
     ],
 )

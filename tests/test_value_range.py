@@ -220,7 +220,7 @@ def test_depths_in_one_folder() -> None:
 def test_images_without_content_are_refused(value: int) -> None:
     """A source in which every image has the same single value is refused, unless its range is given."""
     np.savez("a.npz", images=np.full_like(IMAGES, value), labels=LABELS)
-    assert f"48 of 48 sampled 8-bit images are {value} throughout" in refused("a.npz")
+    assert f"48 of 48 sampled 8-bit images have only the value {value}" in refused("a.npz")
     text = imported("a.npz", "--value-range", 255)[1]
     assert f"nearly all sampled 8-bit images have only the values {value} to {value}" in text
 

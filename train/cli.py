@@ -195,14 +195,14 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path())
-@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print of each image.")
+@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print for each image.")
 @batch_size_option
 @json_option
 def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, as_json: bool) -> None:
     """Classify images with the best model of a run.
 
     IMAGES are files, or folders that are searched for images. They are prepared exactly as those of the set were:
-    size, color, inversion and range of values. Print the likeliest classes of each image with their probabilities;
+    size, fit, color, inversion and value range. Print the likeliest classes of each image with their probabilities;
     --json prints one JSON object per line.
 
     \b

@@ -1,4 +1,4 @@
-"""What a recipe would do wrong to the images of a source, and which recipe suits them."""
+"""Warns of a recipe that does not suit the images of a source, and suggests one that does."""
 
 import math
 
@@ -12,7 +12,7 @@ from ..shared.spacing import evenly_spaced
 from ..shared.types import Shape
 
 _SAMPLE, _SAMPLE_BYTES = 256, 32 << 20
-"""Most images, and most bytes of them, that advice is based on."""
+"""Maximum number of sampled images, and maximum bytes of the sample."""
 _CHARACTER_RECIPES = ("kanji", "kanji-strong", "handwriting")
 _KANJI_SIDE = 40
 """Least shorter side, in pixels, of images that the recipe `kanji` suits; `handwriting` suits any size."""
@@ -25,7 +25,7 @@ def sampled(source: SourceFile) -> np.ndarray:
 
 
 def recipe_notes(recipe: Recipe, images: np.ndarray) -> list[str]:
-    """Return what is wrong with `recipe` for images like `images` (uint8 (n, H, W, C)), one sentence each."""
+    """Return why `recipe` does not suit images like `images` (uint8 (n, H, W, C)), one sentence each."""
     height, width, channels = images.shape[1:]
     notes = [size_warning(recipe, (height, width, channels))]
     light, black = int((np.median(border(images).mean(axis=2), axis=1) > 127).sum()), fills_black(recipe)

@@ -77,7 +77,7 @@ def plan_source(
 
 
 def check_groups(scan: Scan, import_options: ImportOptions, held_out: HeldOut) -> None:
-    """Raise `EpochbankError` if the labels or groups of a source are of no use; this is known before the import.
+    """Raise `EpochbankError`, before the import, if the labels or groups of a source cannot be used.
 
     There may be one class, or a class for nearly every image, or too few groups for the splits.
     """

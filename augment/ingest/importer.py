@@ -69,7 +69,7 @@ class ImportOptions:
         """Return the options as JSON values, under the keys that the names of source files are computed from."""
         gray = {"gray": "grey"}.get(self.color, self.color)
         settings = {**rename_keys(asdict(self), {"color": "colour"}), "colour": gray}
-        # Options that are younger than format 2 count only if they are given, so that source files are found again.
+        # Options that were added after format 2 count only if they are given, so that source files are found again.
         settings["source"] = _without_defaults(settings["source"], SourceOptions(), _FIRST_SOURCE_OPTIONS)
         by_class = {} if self.limit is None else {"limit_rule": "by class"}  # It took every k-th image before.
         return _without_defaults(settings, ImportOptions(), _FIRST_OPTIONS) | by_class
@@ -95,7 +95,7 @@ def import_source(
 ) -> list[str]:
     """Import `source` into the new file `path`, which appears when it is complete. `quiet` hides progress.
 
-    `check` raises `EpochbankError` if the scan shows that the images would be of no use, before they are read.
+    `check` raises `EpochbankError` if the scan shows that the images cannot be used, before they are read.
 
     Returns messages for the user, one sentence each. Raises `EpochbankError` if images cannot be used, with their
     origins, unless `options` skip them; and if reading or writing fails.
@@ -216,7 +216,7 @@ def decide(scan: Scan, indices: np.ndarray, options: ImportOptions, *, refuse: b
     """Decide on the preprocessing from `options` and a sample of images.
 
     If the sampled images would become nearly black, or their value range is unclear, this raises `EpochbankError`;
-    without `refuse`, the sentence says so.
+    without `refuse`, the description of the decision says so.
     """
     sampled, values = _examine_sample(scan.reader, indices[evenly_spaced(len(indices), SAMPLE)], options)
     if values.problem and refuse:
@@ -233,14 +233,14 @@ def decide(scan: Scan, indices: np.ndarray, options: ImportOptions, *, refuse: b
 
 
 def _cropping(preprocessing: Preprocessing, sampled: SampleStatistics) -> str:
-    """Return a clause that suggests to crop, if most sampled images are photographs of another shape; else ''."""
+    """Return a clause that suggests cropping if most sampled images are photographs of another shape; else ''."""
     other = other_shapes(sampled, preprocessing)
     padded = preprocessing.fit == "pad" and preprocessing.pad_color is None and preprocessing.channels == 3
     if not padded or 2 * other <= sampled.num_images:
         return ""
     return (
-        f"{other} of {sampled.num_images} sampled images are photographs of another shape, which get bars: --fit crop "
-        "fills the frame"
+        f"{other} of {sampled.num_images} sampled images are photographs of another shape, so bars are added: --fit "
+        "crop fills the frame without bars"
     )
 
 

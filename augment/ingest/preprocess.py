@@ -19,7 +19,7 @@ Fit = Literal["pad", "crop", "stretch"]
 """How an image of another shape fills the frame.
 
 `pad` keeps all of the image and its aspect ratio, and fills the rest of the frame with the background; `crop` keeps the
-aspect ratio and cuts the middle out of the image; `stretch` keeps all of the image and changes its aspect ratio.
+aspect ratio and keeps the center of the image; `stretch` keeps all of the image and changes its aspect ratio.
 """
 
 Box = tuple[int, int, int, int]

@@ -81,7 +81,7 @@ def _checked_source_file(path: Path, options: ImportOptions) -> Path:
     if given:
         raise EpochbankError(
             f"{path} is a source file of {source.num_images:,} images of {source.shape[0]} x {source.shape[1]}, but "
-            f"{' and '.join(given)} apply when a source is imported. Omit them, or name the original source.",
+            f"{' and '.join(given)} apply only when a source is imported. Omit them, or name the original source.",
             usage=True,
         )
     return path

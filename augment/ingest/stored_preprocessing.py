@@ -26,8 +26,8 @@ _DECIDED = re.compile(r"images are (?:gray|grey|RGB), \d+ x \d+, (not )?inverted
 def stored_preprocessing(source: dict[str, Any], shape: Shape) -> Preprocessing:
     """Return how images of `shape` (H, W, C) were prepared, from `source` of a set's description.
 
-    Sets from before `preprocessing` was stored say in the notes of the import whether images were inverted; all else
-    was as the defaults are. Raises `EpochbankError` if neither is there.
+    Sets from before `preprocessing` was stored say in the notes of the import whether images were inverted; all
+    other settings were the defaults. Raises `EpochbankError` if neither is there.
     """
     stored = source.get("preprocessing")
     if isinstance(stored, dict) and stored.keys() <= {field.name for field in fields(Preprocessing)}:

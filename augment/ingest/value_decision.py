@@ -24,7 +24,7 @@ from ..sources.value_range import (
 )
 
 _FEW = 0.1
-"""Share of the sampled images that may be unlike the others."""
+"""Share of the sampled images that may differ from the others."""
 _LEAST_SHARE = 1 / 8
 """Images whose values span less of their range than this are nearly black, or have nearly no contrast."""
 _NAMES = {
@@ -120,7 +120,7 @@ def _as_given(given: ValueRange, option: str, found: dict[str, np.ndarray]) -> V
 
 
 def _fitting(kind: str, values: np.ndarray) -> ValueRange | None:
-    """Return the range that images of a kind have, or None if several are possible, or none is."""
+    """Return the range that images of a kind have; None if no range fits, or several do."""
     if kind in ("uint8", "uint16"):
         return getattr(ValueRanges(), kind)
     held = {one: float(one.holds(*values).mean()) for one in (UNIT, SIGNED_UNIT, BYTES, WORDS)}
@@ -162,10 +162,10 @@ def _dark(kind: str, values: np.ndarray, value_range: ValueRange) -> str:
     alike = values[:, (values[0] >= high - part) & (values[1] <= low + part)]
     low, high = float(alike[0].min()), float(alike[1].max())
     what = f"{alike.shape[1]} of {values.shape[1]} sampled {_NAMES[kind]}"
-    keep = f"keep it with --value-range {value_range}"
+    keep = f"keep the values with --value-range {value_range}"
     if low == high:
         return (
-            f"{what} are {number(low)} throughout, so there is nothing to see in them; expected different values. "
+            f"{what} have only the value {number(low)}; expected different values in an image. "
             f"Check the images, or {keep}."
         )
     whole = f"{number(value_range.low)} to {number(value_range.high)}"
@@ -174,7 +174,7 @@ def _dark(kind: str, values: np.ndarray, value_range: ValueRange) -> str:
     look = "black" if is_dark else "white" if low >= value_range.high - part else "without contrast"
     return (
         f"{what} have only the values {number(low)} to {number(high)} of {whole} and would become nearly {look}; "
-        f"expected at least an eighth of the range. Give the range that they have with --value-range {likely}, or "
+        f"expected at least an eighth of the range. Set the range of the images with --value-range {likely}, or "
         f"{keep}."
     )
 

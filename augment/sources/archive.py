@@ -58,7 +58,7 @@ class Archive:
     prefix_size: int
     """Bytes that precede the archive (of a self-extracting program, for example); stored offsets do not count them."""
     encoding: str = "cp437"
-    """Encoding of names that are not in UTF-8. The format's own is the code page of DOS."""
+    """Encoding of names that are not in UTF-8. The format specifies the code page of DOS."""
     is_encoding_of_all: bool = False
     """Whether names without the flag of UTF-8 have that encoding even if they are valid UTF-8."""
 

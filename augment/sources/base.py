@@ -36,7 +36,7 @@ class SourceOptions:
     labels_key: str | None = None
     """Name of the array, dataset or column of labels; None for the usual names."""
     layout: Literal["auto", "nhwc", "nchw", "hwcn", "flat"] = "auto"
-    """Order of the axes of an array of images; `flat` has the pixels of an image in a row."""
+    """Order of the axes of an array of images; in `flat`, each image is a row of pixels."""
     value_range: str = "auto"
     """Pixel values that become 0 and 255: `255` for 0 to 255, `-1:1` for -1 to 1; `auto` decides by the values."""
     name_encoding: str | None = None

@@ -199,6 +199,5 @@ def _check_options(spec: str, supported: frozenset[str], options: SourceOptions)
     given = {name for name, value in asdict(options).items() if value != getattr(SourceOptions(), name)}
     for name in sorted(given - supported):
         option, sources = _OPTIONS[name]
-        groups = " Put groups into an array `groups` of the file, or into a column `group` of the CSV."
-        remedy = groups if name == "group_pattern" else ""
-        raise EpochbankError(f"{option} applies only to {sources}; received {spec!r}. Omit it.{remedy}", usage=True)
+        groups = ", and put groups into an array `groups` or a column `group`" if name == "group_pattern" else ""
+        raise EpochbankError(f"{option} applies only to {sources}; received {spec!r}. Omit it{groups}.", usage=True)

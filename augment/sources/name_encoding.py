@@ -1,8 +1,8 @@
 """The encoding of names in a .zip archive that are not in UTF-8: given, or guessed.
 
 Windows writes names in the code page of its language, and the archive does not say which. The guess is the encoding
-that decodes all names and makes them most probable, if characters of each language occur as often as others of their
-tier: its everyday characters, rarer ones, and symbols.
+that decodes all names and makes them most probable. The model of a language has tiers (everyday characters, rarer
+ones, symbols), and the characters of a tier are equally probable.
 """
 
 import math
@@ -116,7 +116,7 @@ class _Tally:
         return len(b"\xb0\xa1".decode(encoding, "replace")) == 1
 
     def add(self, raw: bytes) -> None:
-        """Count a name: each folder of its path once, as far as memory is not at risk."""
+        """Count a name: each folder of its path once, within a limit on memory."""
         self.count += 1
         self.first = self.first or raw
         is_foreign = _decoded(raw, "utf-8") is None

@@ -20,7 +20,7 @@ _MAX_LEVELS = 4
 def first_files(path: Path) -> list[str]:
     """Return paths below a folder, or in a .zip archive, of the first files that are not hidden, with '/'.
 
-    At most 2,000 entries on four levels of folders are looked at, level by level. What cannot be read is left out.
+    At most 2,000 entries on four levels of folders are listed, level by level. What cannot be read is left out.
     """
     if path.is_dir():
         return list(_in_folder(path))

@@ -18,7 +18,7 @@ def all_sets(sets: Path) -> list[Path]:
 
 
 def written_ns(directory: Path) -> int:
-    """Return when a set was created, or last got a shard, whichever is later: nanoseconds since 1970.
+    """Return when a set was created or last got a shard, the later of the two: nanoseconds since 1970.
 
     That is the time of `set.json` or of the manifest; the times of directories and shards do not count.
     """

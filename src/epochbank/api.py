@@ -248,7 +248,7 @@ def predict(
     images
         Files, folders of images, or Pillow images.
     top
-        Number of classes to yield of each image.
+        Number of classes to yield for each image.
     batch_size
         Images per batch.
 
@@ -305,7 +305,7 @@ def _prepared_run(run: Path) -> tuple[dict[str, Any], Preprocessing]:
 def origins(name: str | Path | AugmentedSet, split: str, positions: np.ndarray) -> list[str]:
     """Return where the images at `positions` (int64 (n,)) of the validation or test split of a set come from.
 
-    They are paths or such as `images[17]`; '' if the source file of the set no longer exists.
+    Each is a path, or a position such as `images[17]`; '' if the source file of the set no longer exists.
     """
     return origins_of(_directory(name, DEFAULT_SETS), split, positions)
 

@@ -14,7 +14,7 @@ from .gpu_load import GpuLoad
 
 _FEWEST_ROUNDS, _MOST_ROUNDS = 5, 25
 _NARROW = 0.01
-"""Spread of the ratio at which further rounds add nothing."""
+"""Spread of the ratio below which no further round is run."""
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,9 @@ class BatchIterator(Iterator[Any]):
         first_batch: int,
         transform: Transform | None = None,
     ):
-        """Show `epochs` epochs, None for no limit, from batch `first_batch` of `first_epoch` on.
+        """Iterate over `epochs` epochs, None for no limit, from batch `first_batch` of `first_epoch` on.
 
-        With `transform`, show its results instead of the batches.
+        With `transform`, yield its results instead of the batches.
         """
         check_epochs(first_epoch, epochs)
         self.per_epoch = len(stream.batches)

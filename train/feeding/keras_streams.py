@@ -11,7 +11,7 @@ import weakref
 from ..streaming.stream import Stream
 
 _IDLE_SECONDS = 1.0
-"""A stream that nobody has asked for a batch for so long is released when another one starts."""
+"""Seconds without a request for a batch after which a stream is released when another one starts."""
 
 _running: "weakref.WeakSet[Stream]" = weakref.WeakSet()
 _resting: "weakref.WeakSet[Stream]" = weakref.WeakSet()

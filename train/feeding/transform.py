@@ -1,4 +1,4 @@
-"""Targets in another form: a function of (images, labels) that is applied to each batch before it is handed out."""
+"""Targets in another form: a function of (images, labels) that is applied to each batch."""
 
 from collections.abc import Callable
 from typing import Any

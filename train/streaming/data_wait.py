@@ -159,7 +159,7 @@ class ThreadTimes:
         )
 
     def since(self, earlier: "ThreadTimes") -> "ThreadTimes":
-        """Return what was added to `earlier`."""
+        """Return the difference to an earlier measurement of the same threads."""
         return self.plus(ThreadTimes(self.threads, -earlier.computed, -earlier.disk_waited, -earlier.disk_bytes))
 
 

@@ -42,7 +42,9 @@ def check_export(name: str, out: Path) -> None:
         )
     suffix = FORMATS[name].suffix
     if suffix and out.suffix != suffix:
-        raise EpochbankError(f"--out {out} does not end in {suffix}, as a {name} file must. Rename it.", usage=True)
+        raise EpochbankError(
+            f"--out {out} does not end in {suffix}, the suffix of {name} files. Rename it.", usage=True
+        )
     if out.exists():
         raise EpochbankError(f"{out} exists; expected a new path. Choose another --out, or remove it.")
     missing = [module for module in FORMATS[name].modules if find_spec(module) is None]

@@ -48,7 +48,7 @@ class FitOptions:
 
 
 def check_options(options: FitOptions, stored_set: StoredSet) -> None:
-    """Raise `EpochbankError` for a model or batches that cannot be; before Keras is imported, which takes seconds."""
+    """Raise `EpochbankError` for an unknown model or impossible batches, before the slow import of Keras."""
     check_model_name(options.model)
     num_images = stored_set.num_images["train"]
     size = options.batch_size or suitable_batch_size(num_images, options.originals)

@@ -1,4 +1,4 @@
-"""The mistakes of an evaluation: a picture of the most confident ones, and a table of all of them."""
+"""The mistakes of an evaluation: an image of the most confident ones, and a table of all of them."""
 
 import csv
 from collections.abc import Callable

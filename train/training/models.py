@@ -16,7 +16,7 @@ ModelFunction = Callable[[Shape, int], keras.Model]
 """Takes the shape of an image and the number of classes; returns a model."""
 
 _FORMAT = "channels_last"
-"""The format of the images, whatever keras.json says."""
+"""The data format of the images, regardless of keras.json."""
 
 
 def cnn_small(shape: Shape, classes: int) -> keras.Model:
@@ -119,7 +119,7 @@ def _channels_come_first() -> bool:
 
 
 def _check_data_format(model: keras.Model, name: str) -> None:
-    """Raise `EpochbankError` if keras.json makes a layer of `model` take the rows of the images for channels."""
+    """Raise `EpochbankError` if keras.json makes a layer of `model` use the rows of the images as channels."""
     if not _channels_come_first():
         return
     for layer in model._flatten_layers(include_self=False):

@@ -1,4 +1,4 @@
-"""What a model returns for a batch: logits or probabilities. The loss, and everything that rests on it, needs to know.
+"""What a model returns for a batch: logits or probabilities. The loss depends on it.
 
 The outputs decide, and not the type of the last layer: a softmax may be a layer, a function or a Lambda, and a cast may
 follow it.
@@ -26,7 +26,7 @@ ONE_OUTPUT = (
 _TOLERANCE = 0.02
 """How much a sum of 16-bit probabilities may differ from 1."""
 _LOOKS = 3
-"""How often the outputs are looked at with other weights."""
+"""Number of times the outputs are computed with other weights."""
 _IMAGES = 32
 """Random images that are used if there are no others."""
 
@@ -49,7 +49,7 @@ def output_kind(model: keras.Model, images: np.ndarray | None = None) -> OutputK
     Raises
     ------
     EpochbankError
-        If the model returns several outputs, NaN, or values from 0 to 1 that are no distribution, such as those of a
+        If the model returns several outputs, NaN, or values from 0 to 1 that do not sum to 1, such as those of a
         sigmoid.
     """
     if model not in _known:

@@ -115,7 +115,7 @@ def _extend(padded, height, width):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _reflect(dx, dy, row, height):
-    """Mirror the places of a row at the borders of the image, in 1/256 pixel: `operations.elastic._reflected`."""
+    """Mirror the coordinates of a row at the borders of the image, in 1/256 pixel: `operations.elastic._reflected`."""
     width = len(dx)
     for column in range(width):
         dx[column] = _mirrored((column << 8) + dx[column], width) - (column << 8)

@@ -1,4 +1,4 @@
-"""Places outside an image, folded into it: `distortion.operations.fill`, compiled."""
+"""Folds coordinates outside an image into it: `distortion.operations.fill`, compiled."""
 
 import numba
 import numpy as np
@@ -17,7 +17,7 @@ def fold_pixel(index, count, fill):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def fold_coordinates(x, y, height, width, fill):
-    """Fold the places outside an image into it, in place; `x`, `y` are float64: `operations.fill.fold_coordinates`."""
+    """Fold coordinates outside an image into it, in place; `x`, `y` are float64: `operations.fill.fold_coordinates`."""
     wide, high = np.float64(width), np.float64(height)
     for at in range(len(x)):
         if not ((x[at] >= 0.0) & (x[at] < wide) & (y[at] >= 0.0) & (y[at] < high)):

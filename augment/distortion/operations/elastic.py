@@ -112,7 +112,7 @@ BOXES = 3
 
 
 def _reflected(x: np.ndarray, count: int) -> np.ndarray:
-    """Mirror places (int, 1/256 pixel, pixel i at 256 i) at the borders of a side of `count` pixels."""
+    """Mirror coordinates (int, 1/256 pixel, pixel i at 256 i) at the borders of a side of `count` pixels."""
     x = (x + _ONE // 2) % (2 * _ONE * count)
     return np.minimum(x, 2 * _ONE * count - x) - _ONE // 2
 

@@ -85,7 +85,7 @@ def fold_coordinates(x: np.ndarray, count: int, fill: int) -> np.ndarray:
 def sample(pixels: np.ndarray, x: np.ndarray, y: np.ndarray, resample: int) -> np.ndarray:
     """Return the pixels (uint8 (k, C)) of an image (uint8 (H, W, C)) at k places inside it, as Pillow filters them.
 
-    `x` and `y` are float64 (k,), with pixel i between i and i + 1. The source of the arithmetic is Pillow's
+    `x` and `y` are float64 (k,), with pixel i between i and i + 1. The arithmetic is that of Pillow's
     `libImaging/Geometry.c`.
     """
     height, width, _ = pixels.shape
@@ -130,7 +130,7 @@ def fill_nearest(
     """Return `warped` with the pixels that came from outside `image` filled.
 
     `mask` is a white image after the same warp, black where pixels came from outside. `matrix` (float64 (3, 3)) maps
-    target to source; as in Pillow, places are computed in 16.16 fixed point.
+    target to source; as in Pillow, coordinates are computed in 16.16 fixed point.
     """
     width, height = image.size
     result = np.array(warped).reshape(height, width, -1)

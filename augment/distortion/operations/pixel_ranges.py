@@ -31,5 +31,5 @@ def in_pixels(values: np.ndarray, limits: Range, factor: float) -> np.ndarray:
 
 
 def size_factor(shape: Shape, pixels_at: int | None) -> float:
-    """Return by how much larger images of `shape` are than those of which the shorter side has `pixels_at` pixels."""
+    """Return the shorter side of `shape` (H, W, C) divided by `pixels_at`; 1 if `pixels_at` is None."""
     return 1.0 if pixels_at is None else min(shape[:2]) / pixels_at

@@ -51,7 +51,7 @@ def classify(
     Raises
     ------
     EpochbankError
-        If labels are neither, or have no name.
+        If labels have another type, or a label has no name.
     """
     notes: list[str] = []
     if labels.dtype.kind == "f":
@@ -63,7 +63,7 @@ def classify(
         notes.append(f"labels are whole numbers stored as {labels.dtype}")
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iubUST":
-        raise EpochbankError(f"{where}: labels is {labels.dtype}; expected integers or strings.")
+        raise EpochbankError(f"{where}: labels are {labels.dtype}; expected integers or strings.")
     if file is not None:
         if labels.dtype.kind not in "iub":
             raise EpochbankError(
@@ -77,7 +77,7 @@ def classify(
     if labels.dtype.kind in "iu":
         least = int(names[0])
         if least < 0:
-            notes.append(f"labels begin at {least}: a class is called {least}")
+            notes.append(f"labels begin at {least}, and {least} is used as a class")
         elif least > 0:
             notes.append(f"labels begin at {least}")
     return index, names, notes

@@ -60,8 +60,8 @@ def find_layout(where: str, name: str, shape: tuple[int, ...], count: int, optio
         if len(fitting) > 1 and len(shape) == 4:
             options = " or ".join(f"--layout {one.name}" for one in fitting)
             raise EpochbankError(
-                f"{where}: the layout of {name}, of shape {shape}, is unclear; expected one that only one reading "
-                f"fits. Give it: {options}."
+                f"{where}: the layout of {name}, of shape {shape}, is ambiguous; expected a shape that only one "
+                f"layout fits. Choose the layout: {options}."
             )
     else:
         fitting = [one for one in _possible(shape) if one.name == option]
@@ -99,4 +99,4 @@ def _expected(shape: tuple[int, ...], option: str) -> str:
         )
     if len(shape) == 4 and 4 in shape and not set(_CHANNELS) & set(shape[1:]):
         return f"{usual}. Save it without the alpha channel, such as images[..., :3]"
-    return f"{usual}" if option == "auto" else f"the axes of --layout {option}, with 1 or 3 channels. Omit it"
+    return f"{usual}" if option == "auto" else f"the axes of --layout {option}, with 1 or 3 channels. Omit the option"

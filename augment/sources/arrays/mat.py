@@ -137,7 +137,7 @@ class MatStore:
         return stream, stored.str, size
 
     def _stream(self, file: BinaryIO, size: int, *, compressed: bool) -> BinaryIO | _Inflated:
-        """Return a stream that begins behind the tag of a matrix."""
+        """Return a stream that begins after the tag of a matrix."""
         if not compressed:
             return file
         stream = _Inflated(file, size)

@@ -1,4 +1,4 @@
-"""Recognizes pickles, which epochbank never opens: reading one executes whatever it says."""
+"""Recognizes pickles, which epochbank never loads, because loading one can run any code."""
 
 from pathlib import Path
 
@@ -15,9 +15,10 @@ def refuse_pickles(path: Path) -> None:
     if not any(file.is_file() and (file.suffix.lower() in _SUFFIXES or _is_pickle(file)) for file in files):
         return
     raise EpochbankError(
-        f"{path} {'has pickles' if path.is_dir() else 'is a pickle'}, and reading a pickle executes code that it "
-        "names, so epochbank does not; expected arrays. If you trust it, load it yourself (pickle.load, torch.load), "
-        "then np.savez('data.npz', images=..., labels=...) and import data.npz; docs/sources.md has an example."
+        f"{path} {'has pickles' if path.is_dir() else 'is a pickle'}, which epochbank never loads, because that "
+        "executes code that the file names; expected arrays. If you trust it, load it yourself (pickle.load, "
+        "torch.load), save it with np.savez('data.npz', images=..., labels=...) and import data.npz: see "
+        "docs/sources.md."
     )
 
 

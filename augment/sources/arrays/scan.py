@@ -1,6 +1,6 @@
 """Sources of arrays, in any file format: images and labels, and optionally groups, splits and names of classes.
 
-`array_names` finds the arrays, `array_layout` the order of the axes, `array_labels` the classes. An array `groups` has
+`names` finds the arrays, `layout` the order of the axes, `labels` the classes. An array `groups` has
 the group of each image (integers or strings), `splits` or `parts` the names of its split. If there are `class_names`
 (K,), labels are indices into them.
 """
@@ -159,7 +159,7 @@ def _check_lengths(where: str, part: Part, headers: Mapping[str, Header], layout
 def _joined(where: str, what: str, columns: list[np.ndarray]) -> np.ndarray:
     """Concatenate columns of text, or columns of numbers."""
     if len({column.dtype.kind in "UST" for column in columns}) > 1:
-        raise EpochbankError(f"{where}: {what} of one split are text and those of another numbers; expected one type.")
+        raise EpochbankError(f"{where}: {what} are text in one split and numbers in another; expected one type.")
     return np.concatenate(columns) if len(columns) > 1 else columns[0]
 
 

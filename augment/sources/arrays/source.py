@@ -196,7 +196,7 @@ def _class_tables(folder: Path, names: Iterable[Name]) -> list[Path]:
 
 
 def _as_svhn(scan: Scan) -> Scan:
-    """Name class 10 of SVHN (Netzer et al., 2011) 0, as its authors say."""
+    """Rename class 10 of SVHN (Netzer et al., 2011) to 0, the digit that it stands for."""
     if scan.size != (32, 32) or scan.channels != 3 or scan.class_names != [str(label) for label in range(1, 11)]:
         return scan
     notes = [note.replace("; labels begin at 1", "") for note in scan.notes]

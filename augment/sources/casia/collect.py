@@ -66,7 +66,7 @@ class Collector:
         for row in np.flatnonzero(labels == _NO_CHARACTER).tolist():
             tag = f"0x{scan.table['tag'][row]:04X}"
             damaged.append(
-                (int(scan.table["number"][row]), f"has the tag {tag}, which is no character of GBK or ASCII")
+                (int(scan.table["number"][row]), f"has the tag {tag}, which is not a character of GBK or ASCII")
             )
         for number, reason in sorted(damaged, key=lambda one: -1 if one[0] is None else one[0]):
             self.bad.append((place.name if number is None else f"{place.name}, sample {number}", reason))

@@ -19,7 +19,7 @@ _WRITER = re.compile(r"([A-Za-z]?\d{3,4})(-[A-Za-z]+)*\.gnt", re.IGNORECASE)
 """Names of the files as distributed: `001-f.gnt`, `1001-c.gnt`, and `C001-f.gnt` of the competitions."""
 
 _MOST_ARCHIVES = 10
-"""Archives of a folder that are looked into to recognize it."""
+"""Maximum number of archives of a folder that are opened to recognize it."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Found:
     others: Counter[str] = field(default_factory=Counter)
     """Number of other files, by suffix."""
     repeated: int = 0
-    """Files that are in the source again, under the same name and with the same size."""
+    """Number of files that repeat another one: the same name and the same size."""
     bad: list[tuple[str, str]] = field(default_factory=list)
     """Archives and folders that cannot be read: (path, reason)."""
 
@@ -126,7 +126,7 @@ def _add(found: Found, place: Place) -> None:
 
 
 def _remove_repeated(found: Found) -> None:
-    """Leave out files that are there again, as after unpacking an archive; the unpacked one is used."""
+    """Leave out files that repeat another one, as after unpacking an archive; the unpacked one is used."""
     kept: dict[tuple[str, int], Place] = {}
     for place in sorted(found.files, key=lambda place: place.member is not None):
         kept.setdefault((split_path(place.name)[-1].lower(), place.size), place)

@@ -22,7 +22,7 @@ _WINDOW = 4 << 20
 """Bytes of a file that are read at once."""
 
 _MAX_BAD = 1000
-"""Damaged samples of a file that are listed; a file with more is not worth a list."""
+"""Maximum number of damaged samples that are listed per file; the rest of a file with more is not read."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ def character_of(tag: int) -> str | None:
 def read_samples(descriptor: int, start: int, size: int) -> Samples:
     """Read the headers of a file of `size` bytes that begins at `start` of an open file.
 
-    The rest of a file is not read after a header that contradicts itself, because the next one cannot be found.
+    The rest of a file is not read after an inconsistent header, because the next one cannot be found.
     """
     samples, unpack = Samples(), HEADER.unpack_from
     window, window_at, at, number = b"", 0, 0, 0
@@ -76,7 +76,7 @@ def read_samples(descriptor: int, start: int, size: int) -> Samples:
         if not 0 < num_pixels <= MAX_PIXELS:
             samples.bad.append((number, f"is {width} x {height}; expected 1 to {MAX_PIXELS:,} pixels"))
             if len(samples.bad) > _MAX_BAD:
-                samples.bad.append((None, "has further damaged samples, and its rest is not read"))
+                samples.bad.append((None, "has more damaged samples; the rest of the file is not read"))
                 break
         else:
             samples.offsets.append(at + HEADER.size)

@@ -85,7 +85,7 @@ class GntSource:
 
     def _notes(self, found: Found, collector: "Collector") -> Iterator[str]:
         if found.repeated:
-            yield f"skipped {counted(found.repeated, '.gnt file')} that the source holds again"
+            yield f"skipped {counted(found.repeated, '.gnt file')} with the name and size of another one"
         for suffix, what in _UNUSABLE.items():
             if found.others[suffix]:
                 yield f"skipped {counted(found.others[suffix], f'{suffix} file')}: {what}"
@@ -137,10 +137,10 @@ def _groups(files: list[Place], counts: list[int]) -> tuple[np.ndarray | None, l
     writers = [writer_of(place) for place in files]
     unknown = [place.name for place, writer in zip(files, writers, strict=True) if writer is None]
     if len(unknown) == len(files):
-        note = f"no groups, because the names of the files are not numbers of writers: {first_few(unknown)}"
+        note = f"no groups, because the file names are not writer numbers: {first_few(unknown)}"
         return None, None, [note]
     names = [writer or place.name for place, writer in zip(files, writers, strict=True)]
-    notes = [f"files whose names are not the number of a writer are a group each: {first_few(unknown)}"]
+    notes = [f"files whose names are not writer numbers form one group each: {first_few(unknown)}"]
     distinct, index = np.unique(names, return_inverse=True)
     return np.repeat(index.astype(np.int32), counts), [str(name) for name in distinct], notes if unknown else []
 
@@ -151,9 +151,9 @@ def _splits(files: list[Place], counts: list[int], use: bool) -> tuple[np.ndarra
     if len({split for split in splits if split is not None}) < 2:
         return None, []
     if not use:
-        return None, ["ignoring the splits that names of folders and files name, because of --split fractions"]
+        return None, ["ignoring the splits in the names of folders and files, because of --split fractions"]
     unnamed = [place.name for place, split in zip(files, splits, strict=True) if split is None]
-    notes = ["using the splits that names of folders and files name"]
+    notes = ["using the splits in the names of folders and files"]
     if unnamed:
         notes.append(f"files without a split: {first_few(unnamed)}")
     of_file = np.array([-1 if split is None else split for split in splits], np.int8)

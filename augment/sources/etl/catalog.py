@@ -176,7 +176,10 @@ def why_unrecognized(name: str) -> str:
         return "is an archive in an archive; unpack it"
     original = re.sub(r" ?\([0-9]+\)", "", name)
     if original != name and file_of(original):
-        return f"is named as the second copy of a download; remove it, or rename it to {original} if that is missing"
+        return f"has the name of a second download; remove it, or rename it to {original} if that is missing"
     if re.fullmatch("ETL7[-_ ]?[0-9]+", name, re.IGNORECASE):
-        return "is of ETL7L or ETL7S, which only its official name tells: ETL7LC_1, ETL7LC_2, ETL7SC_1 or ETL7SC_2"
+        return (
+            "belongs to ETL7L or ETL7S, and only the official name shows which: ETL7LC_1, ETL7LC_2, ETL7SC_1 or "
+            "ETL7SC_2"
+        )
     return "is not a name of the database"

@@ -1,8 +1,8 @@
 """Finds the form of each image of ETL8 and ETL9: what one writer filled in, which is a group.
 
-Sheet numbers alone do not tell, because they begin anew within a set: samples of ETL9G_11 and ETL9G_41 are on sheets 1
-and 3. The position in the file tells, and the sheet numbers check it. Where they disagree, as in a part of a file,
-sheet numbers are used within the file: a form may then share its group with others, but is never in two groups.
+Sheet numbers alone do not identify a form, because they restart within a set: samples of ETL9G_11 and ETL9G_41 are on
+sheets 1 and 3. The position in the file does, and the sheet numbers check it. Where they disagree, as in a part of a
+file, sheet numbers are used within the file: a form may then share its group with others, but is never in two groups.
 """
 
 from typing import NamedTuple

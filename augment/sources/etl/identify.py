@@ -20,7 +20,7 @@ _SAMPLED = 64
 
 _GRAY = ("8G", "9G")
 IDENTIFIED = ("8B", "9B", *_GRAY)
-"""The sets that are told apart."""
+"""The sets that are distinguished."""
 
 _LEAST_RECORDS, _LEAST_SHARE = 4, 0.9
 """Number of records, and share of valid codes among them, that show another set than the name."""
@@ -57,7 +57,7 @@ def identify_files(found: Found) -> Files:
 
 
 def identify(named: str, place: Place) -> str:
-    """Return the set that a file belongs to; `named`, the set by its name, if the content does not tell.
+    """Return the set that a file belongs to; `named`, the set by its name, if the content does not decide.
 
     Sets other than `IDENTIFIED` are not checked.
     """
@@ -93,7 +93,7 @@ def _share_of_valid_codes(start: bytes, name: str) -> float:
 def _which_gray(records: np.ndarray, named: str, says_so: bool) -> str:
     """Return 8G or 9G by majority: the first code, the offset of the image, and the name if it says so.
 
-    Of two that disagree, the first in this order counts; `named` if the content does not tell.
+    Of two that disagree, the first in this order counts; `named` if the content does not decide.
     """
     codes = values(records[:1], SETS["9G"].type.fields["code"]).tolist()
     votes = [_FIRST_CODE[code] for code in codes if code in _FIRST_CODE]

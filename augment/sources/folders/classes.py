@@ -133,7 +133,7 @@ def _split_note(splits: Sequence[int], sizes: Sequence[int], used: bool) -> str:
 
 
 def _repeated_names(levels: list[Path]) -> list[str]:
-    """Return a note if classes have the same name in several folders, which may be splits or data sets."""
+    """Return a note if classes have the same name in several folders, which may be splits or datasets."""
     above = defaultdict[str, set[Path]](set)
     for names in levels:
         above[names[-1]].add(names[:-1])
@@ -142,7 +142,7 @@ def _repeated_names(levels: list[Path]) -> list[str]:
         return []
     what = f"{counted(len(repeated), 'class name')} {'occurs' if len(repeated) == 1 else 'occur'}"
     apart = "is" if len(repeated) == 1 else "are"
-    return [f"{what} in several folders and {apart} kept apart: {first_few(repeated)}"]
+    return [f"{what} in several folders and {apart} kept separate: {first_few(repeated)}"]
 
 
 def _merged_names(folders: Sequence[bytes], class_of: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from ...shared.spacing import evenly_spaced
 _SUFFIXES = (b".tif", b".tiff", b".gif", b".webp", b".apng")
 _FORMATS = ("TIFF", "GIF", "WEBP", "PNG")
 _MOST = 10_000
-"""Files that are checked; of more, as many evenly spaced ones."""
+"""Maximum number of files that are checked; of more, an evenly spaced sample."""
 
 
 def may_have_frames(name: bytes) -> bool:
@@ -20,7 +20,7 @@ def may_have_frames(name: bytes) -> bool:
 
 
 def frames_note(indices: Sequence[int], read: Callable[[int], bytes | IO[bytes] | None]) -> list[str]:
-    """Return a note that counts the files with several images; none if there are none.
+    """Return a note that counts the files with several images; empty if there are none.
 
     Parameters
     ----------

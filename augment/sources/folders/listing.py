@@ -53,13 +53,11 @@ class Listing:
         if self.empty:
             notes.append(f"folders without images: {first_few(self.empty)}")
         if self.repeated:
-            notes.append(
-                f"skipped {counted(self.repeated, 'image')} that the archive contains again, under the same name"
-            )
+            notes.append(f"skipped {counted(self.repeated, 'image')} that the archive contains twice under one name")
         return notes
 
     def skipped_as_text(self) -> str:
         """Describe the number of skipped files and the reasons."""
         reasons = sorted(self.skipped.items(), key=lambda item: (-item[1], item[0]))
         listed = first_few([f"{count:,} {reason}" for reason, count in reasons])
-        return f"{self.skipped.total():,} hidden or foreign files ({listed})"
+        return f"{self.skipped.total():,} hidden files and files of other types ({listed})"

@@ -64,7 +64,7 @@ class PathNames:
                 self._missing.append(printable(path))
 
     def check(self, total: int) -> None:
-        """Raise `EpochbankError` if paths, of `total` ones, have no name."""
+        """Raise `EpochbankError` if any of the `total` paths has no name."""
         if self._num_missing:
             listed = "".join(f"\n  {path}" for path in self._missing)
             more = f"\n  and {self._num_missing - _SHOWN:,} more" if self._num_missing > _SHOWN else ""

@@ -36,7 +36,7 @@ def find_folder_splits(
     sizes
         Number of images in each folder.
     obey
-        Whether the splits will be used. If not, only the paths without them matter.
+        Whether the splits are used. If not, only the paths without them matter.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def _outermost(levels: Sequence[Path], sizes: Sequence[int], obey: bool) -> tupl
             return _folder_splits(splits, rest), []
         raise EpochbankError(
             f"{listed} name splits and have classes in common, but {next_to} beside them names no split. Move it away "
-            "or rename it, or ignore the splits with --split fractions, which ignores all of these names."
+            "or rename it, or ignore all of these names with --split fractions."
         )
     exact = all(top.lower() in SPLIT_WORDS for top in named)
     as_classes = f"{listed} are used as classes, not as splits, because"
@@ -106,7 +106,7 @@ def _splits_at(levels: Sequence[Path], at: int) -> list[int | None]:
 
 
 def _is_complete(splits: list[int | None]) -> bool:
-    """Return whether every folder names a split, or says that its images have no labels; and several are named."""
+    """Return whether every folder names a split, or that its images have no labels, and several splits are named."""
     return None not in splits and len(set(splits) - {-1}) > 1
 
 

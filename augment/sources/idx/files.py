@@ -84,7 +84,7 @@ def _choose_prefix(place: Path, folder: Path, prefixes: list[str]) -> str:
 
 
 def _pairs(files: list[_File]) -> list[Pair]:
-    """Pair the files of each split. Files in a folder of their own name, and .gz of others, count only alone."""
+    """Pair the files of each split. A .gz, or a file in a folder of its own name, is used only without another copy."""
     found: dict[tuple[int, str], Place] = {}
     for file in sorted(files, key=lambda file: _rank(file.place)):
         known = found.setdefault((file.split, file.content), file.place)

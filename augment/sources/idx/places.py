@@ -90,7 +90,8 @@ def find_container(path: Path) -> Container:
 def holds_idx(path: Path) -> bool:
     """Return whether a path is an IDX file, a folder or an archive of such files, or a folder that leads to one.
 
-    Folders and archives below which there are images are none. Raises `EpochbankError` for EMNIST in MATLAB's format.
+    Folders and archives that also contain image files do not count. Raises `EpochbankError` for EMNIST in MATLAB's
+    format.
     """
     if path.is_file() and path.suffix.lower() != ".zip":
         return is_idx_name(path.name)

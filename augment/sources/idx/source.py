@@ -183,6 +183,6 @@ def _labels(pair: Pair, num_images: int, workspace: Path) -> tuple[np.ndarray, n
         return values, None
     if values.shape[1] != _QMNIST_COLUMNS:
         raise EpochbankError(
-            f"{pair.labels} has {values.shape[1]} columns; expected {_QMNIST_COLUMNS}, as QMNIST. {_DOWNLOAD_AGAIN}"
+            f"{pair.labels} has {values.shape[1]} columns; expected {_QMNIST_COLUMNS}, as in QMNIST. {_DOWNLOAD_AGAIN}"
         )
     return values[:, 0], values[:, _WRITER]

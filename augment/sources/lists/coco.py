@@ -48,7 +48,7 @@ class CocoTable:
             )
         if not names.keys() >= number.keys():
             raise EpochbankError(
-                f"{path}: an annotation has a category_id that categories lack; expected one of "
+                f"{path}: an annotation has a category_id that is not in `categories`; expected one of "
                 f"{first_names(list(names.values()))}. Add the category."
             )
         self._names = [names[category] for category in number]
@@ -85,7 +85,7 @@ class CocoTable:
         name = self.path.name
         repeated = counted(self._repeated, "annotation")
         self.notes = [
-            *([f"ignoring {repeated} of {name} with the category of an earlier one"] if self._repeated else []),
+            *([f"ignoring {repeated} of {name} with the image and category of another one"] if self._repeated else []),
             *([f"leaving out {counted(without, 'image')} of {name} without an annotation"] if without else []),
         ]
 

@@ -36,7 +36,7 @@ class Roles:
 def find_roles(path: Path, header: list[str], sample: Sequence[Sequence[Any]], options: SourceOptions) -> Roles | None:
     """Return which column is which, by their names, or else by the contents of the `sample` of rows.
 
-    Returns None if there is no column of paths or of labels. Raises `EpochbankError` if several may be one of them.
+    Returns None if there is no column of paths or of labels. Raises `EpochbankError` if several columns may be either.
     """
     try:
         group, split = find_column(header, GROUP), find_column(header, SPLIT)

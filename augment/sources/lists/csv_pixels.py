@@ -1,4 +1,4 @@
-"""Sources in CSV files with the pixels of an image in each row, as many public data sets have them."""
+"""Sources in CSV files with the pixels of an image in each row, as many public datasets have them."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class PixelReader:
         return self.images.runs(indices)
 
     def origin(self, index: int) -> str:
-        """Return the number of the row, beginning with 0 below the header."""
+        """Return the number of the row, counted from 0 below the header."""
         return f"{self.name} row {index}"
 
 

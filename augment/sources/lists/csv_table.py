@@ -21,7 +21,7 @@ _SAMPLE = 20
 """Rows from which the columns are recognized."""
 
 _MAX_FIELD = 1 << 26
-"""Characters of a field: one may have all pixels of an image, and at the wrong separator a row is one field."""
+"""Maximum length of a field: it may hold all pixels of an image, or a whole row if the separator is wrong."""
 
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -61,7 +61,7 @@ def samples(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def first_row(path: Path) -> list[str]:
-    """Return the fields of the first row that is not blank, at the usual separator; [] if there is none."""
+    """Return the fields of the first row that is not blank, with the usual separator; [] if there is none."""
     separator = _SEPARATORS.get(path.suffix.lower(), _DEFAULT_SEPARATORS)[0]
     return next((row for _, row, _ in _parse(path, separator, strict=False)), [])
 
@@ -136,7 +136,7 @@ def _not_utf8(path: Path) -> EpochbankError:
 
 
 def _readable(line: bytes) -> str:
-    """Return which other encoding a line may be in, and what it reads as then; empty if none of the usual ones."""
+    """Return the usual encoding that decodes a line, and its text in it; empty if there is none."""
     for encoding, name in _OTHER_ENCODINGS.items():
         try:
             text = line.decode(encoding).strip()
@@ -176,7 +176,7 @@ def _quoted(raw: str, separator: str) -> list[bool]:
 
 
 def _behind_quotes(raw: str, start: int) -> int:
-    """Return the position behind the quoted field that begins at `start`."""
+    """Return the position after the quoted field that begins at `start`."""
     at = start + 1
     while True:
         at = raw.find('"', at) + 1

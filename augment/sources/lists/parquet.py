@@ -1,4 +1,4 @@
-"""Sources in Parquet files with encoded images, as Hugging Face stores data sets: a file, or a folder of shards.
+"""Sources in Parquet files with encoded images, as Hugging Face stores datasets: a file, or a folder of shards.
 
 The column of images is binary, or a struct with the fields `bytes` and `path`. Names of shards give the splits
 (`train-00000-of-00002.parquet`). The schema's metadata has the class names, under `huggingface`.

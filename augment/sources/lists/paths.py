@@ -22,7 +22,7 @@ _MAX_FOLDERS = 1000
 """Folders in which a list's images are searched."""
 
 _MAX_SEARCHES = 100
-"""Searches that find nothing, after which no further one is made."""
+"""Maximum number of searches without a result; no search is made after these."""
 
 _MAX_INDEXED = 1_000_000
 """Names of folders that are kept in memory to complete names without a suffix."""
@@ -75,7 +75,7 @@ def _invalid_template(text: str, problem: str, header: Sequence[str], hint: str 
 
 
 class PathFinder:
-    """Finds the images of a list whose paths are relative to `folder`, or absolute. The order of the calls counts."""
+    """Finds the images of a list whose paths are relative to `folder`, or absolute. Earlier calls affect the result."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -91,7 +91,7 @@ class PathFinder:
         self._names: dict[str, dict[str, str]] = {}
 
     def find(self, path: str) -> str:
-        """Return the path where the image is, or `path` itself if it is nowhere."""
+        """Return the path where the image is, or `path` itself if it is not found."""
         if self._is_file(path):
             self._as_written += 1
             self.found = True
@@ -121,7 +121,7 @@ class PathFinder:
         self._searches -= 1
         depth = len(PurePosixPath(path).parts)
         if path.startswith("/") or _DRIVE.match(path):
-            yield from ((count, "", "begin with other folders than the images") for count in range(1, depth))
+            yield from ((count, "", "begin with folders that do not exist here") for count in range(1, depth))
         else:
             for parent in self.folder.parents if "/" in path else ():
                 yield 0, str(parent), f"are relative to {parent}, not to the folder of the list"

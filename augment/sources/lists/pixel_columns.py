@@ -92,7 +92,7 @@ def find_pixels(
     if label is None:
         raise EpochbankError(
             f"{path} has {_described(header)}: pixels, but no label; expected a column label (or "
-            f"{', '.join(LABEL[1:3])}, ...). Name it with --labels-key, or take the file that has labels."
+            f"{', '.join(LABEL[1:3])}, ...). Name it with --labels-key, or use the file that has labels."
         )
     split = None if options.split == "fractions" else split
     return PixelColumns(tuple(pixels), shape, label, group, split, path.name.lower().startswith("emnist"))
@@ -108,8 +108,8 @@ def _square(path: Path, count: int) -> tuple[int, int]:
     side = _side(count)
     if not side:
         raise EpochbankError(
-            f"{path} has {count:,} pixels for each image, which make no square. Name the columns by row and column, "
-            "1x1 to HxW, which gives the size; or write the images to an .npz file."
+            f"{path} has {count:,} pixels for each image, which is not a square number. Name the columns by row and "
+            "column, 1x1 to HxW, which gives the size; or write the images to an .npz file."
         )
     return side, side
 

@@ -57,7 +57,7 @@ class PixelFile:
         return row[pixels[0]] if self._columns.packed else " ".join([row[place] or "?" for place in pixels])
 
     def _values(self, texts: Sequence[str]) -> np.ndarray:
-        """Return float32 (n, H W). Raises `ValueError` for text that is no number, and for another number of pixels."""
+        """Return float32 (n, H * W). Raises `ValueError` for text that is not a number, or a wrong number of pixels."""
         if not all(map(str.strip, texts)):
             raise ValueError
         values = np.loadtxt(texts, np.float32, comments=None, ndmin=2)

@@ -91,7 +91,7 @@ class ListScanner:
                 writer.add([encoded])
         faults.refuse("{rows} cannot be used", "Fix them.")
         if not labels:
-            raise EpochbankError(f"{self.path} lists no images; expected a row for each below the header.")
+            raise EpochbankError(f"{self.path} lists no images; expected a row for each image below the header.")
         self._check_repeats(paths, hashes)
         if not finder.found:
             raise self._none_found(len(labels), unfound)
@@ -111,7 +111,7 @@ class ListScanner:
         )
 
     def _path(self, row: Sequence[Any]) -> str:
-        """Return the path of a row's image as the list has it. Raises `ValueError` for a value that is no path."""
+        """Return the path of a row's image as the list has it. Raises `ValueError` for a value that is not a path."""
         path = self.roles.path
         text = path.path(row) if isinstance(path, Template) else text_of("path", row[path])
         if "\0" in text:

@@ -1,1 +1,1 @@
-"""Python iterables and data sets of other libraries."""
+"""Python iterables and datasets of other libraries."""

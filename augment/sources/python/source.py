@@ -170,7 +170,7 @@ class PythonSource:
     def _endless(self, iterable: _Iterable) -> EpochbankError:
         return EpochbankError(
             f"{self.spec} yields more than {iterable.length:,} {iterable.item_name}s, although its length is "
-            f"{iterable.length:,}; expected an end. Fix its length, or end the iteration."
+            f"{iterable.length:,}; expected no more. Fix its length, or end the iteration."
         )
 
     def _raised(self, error: Exception, when: str) -> EpochbankError:

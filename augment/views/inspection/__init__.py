@@ -88,7 +88,7 @@ def _source(spec: str, options: SourceOptions) -> Source | SourceFileSource:
     if given:
         raise EpochbankError(
             f"{spec} is a source file, but options that select and read the images of a source, such as "
-            f"{' and '.join(given)}, apply when it is imported. Omit them, or name the original source.",
+            f"{' and '.join(given)}, apply only when it is imported. Omit them, or name the original source.",
             usage=True,
         )
     return SourceFileSource(Path(spec))

@@ -16,7 +16,7 @@ from .findings import Findings, images_at
 _CLASSES, _IMAGES = 40, 8
 _SIDE, _GAP, _LABEL, _HEAD = 72, 6, 150, 28
 _NAME_SIZES, _LINE = (34, 26, 20, 15), 15
-"""Sizes of class names, in points, of which the largest is used at which all of them fit; else they are wrapped."""
+"""Font sizes of class names, in points: the largest at which all names fit. If none fits, names are wrapped."""
 _FRAME = (214, 214, 208)
 _TWO_COLUMNS = 10
 """Number of rows from which on the sheet has two columns."""
@@ -33,7 +33,7 @@ class Row:
     """Each uint8 (h, w) or (h, w, 3), of any size."""
     is_problem: bool = False
     in_pairs: bool = False
-    """Each two images are a pair, which is framed."""
+    """Every two images form a pair, which has a frame."""
 
 
 def class_rows(findings: Findings) -> list[Row]:
