@@ -46,9 +46,9 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
 
     The set holds the training, validation and test splits of SOURCE, and distorted epochs of the training split.
 
-    SOURCE is `digits`, a folder with one folder per class, a .zip of one, an .npz or HDF5 file (`images`,
-    `labels`, optionally `groups`, `splits`, `class_names`), a .csv (path, label, group, split), a folder of IDX
-    files (MNIST), files of the ETL Character Database or their archives, `python:module:function`, or a file
+    SOURCE is `digits`, a folder with one folder per class, a .zip of one, arrays (.npz, .npy, .mat, HDF5), a list
+    of images and labels (.csv, .tsv, .jsonl, .json), pixels in columns (.csv), a .parquet file, a folder of IDX
+    files (MNIST), files of the ETL Character Database or of CASIA-HWDB (.gnt), `python:module:function`, or a file
     written by `augment import`. If the command is interrupted, run it again to continue. With a larger --epochs
     it generates only the new epochs.
 

@@ -85,21 +85,25 @@ class Choice(click.Choice):
     It prints the new name of an old one.
     """
 
-    def __init__(self, choices: Sequence[str], old: Mapping[str, str] | None = None):
+    def __init__(
+        self, choices: Sequence[str], old: Mapping[str, str] | None = None, similar: Mapping[str, str] | None = None
+    ):
+        """Take the choices, their old names, and the choice to suggest for words that are spelled otherwise."""
         super().__init__(choices)
-        self._old = old or {}
+        self._old, self._similar = old or {}, similar or {}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the choice that `value` names."""
         if value in self._old:
             notify(f"{value} is now called {self._old[value]}; the old name works in this release only")
             value = self._old[value]
-        if isinstance(value, str) and value not in self.choices:
+        if isinstance(value, str) and value not in self.choices and american(value) in self.choices:
             value = american(value)
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            self.fail(f"{error.message}{did_you_mean(str(value), self.choices)}", param, ctx)
+            meant = self._similar.get(str(value), str(value))
+            self.fail(f"{error.message}{did_you_mean(meant, self.choices)}", param, ctx)
 
 
 class Commands(click.Group):

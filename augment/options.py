@@ -138,7 +138,7 @@ import_options = _options(
         help="Invert images. `auto` inverts gray images if most of the sampled ones have a light background.",
     ),
     click.option(
-        "--color", type=Choice(["auto", "gray", "rgb"]), default="auto",
+        "--color", type=Choice(["auto", "gray", "rgb"], similar={"colour": "rgb", "color": "rgb"}), default="auto",
         help="Color mode. `auto` uses RGB if any sampled image is colored.",
     ),
     source_options,

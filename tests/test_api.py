@@ -81,10 +81,6 @@ def test_views_return_what_the_commands_print(npz: Path, tmp_path: Path) -> None
     assert json.loads(json.dumps(facts)) == printed("list", "--sets", sets, "--json")
     assert faults == []
     assert epochbank.verify(glyphs, jobs=1) == []
-    shard = next(glyphs.path.glob("epoch-0000/*.h5"))
-    shard.write_bytes(shard.read_bytes()[:-1])
-    (fault,) = epochbank.verify(glyphs.path.name, sets=sets, jobs=1)
-    assert str(shard) in fault
     sheets = [
         epochbank.preview(npz, sets=tmp_path / "none"),
         epochbank.preview(npz, "handwriting", seed=1, sets=tmp_path / "none"),
@@ -93,6 +89,12 @@ def test_views_return_what_the_commands_print(npz: Path, tmp_path: Path) -> None
     ]
     assert all(isinstance(sheet, Image.Image) for sheet in sheets)
     assert not (tmp_path / "none").exists()
+    shard = next(glyphs.path.glob("epoch-0000/*.h5"))
+    shard.write_bytes(shard.read_bytes()[:-1])
+    (fault,) = epochbank.verify(glyphs.path.name, sets=sets, jobs=1)
+    assert str(shard) in fault
+    with pytest.raises(epochbank.EpochbankError, match="missing or incomplete"):
+        epochbank.preview(glyphs)
 
 
 def test_import_and_inspect(npz: Path, tmp_path: Path) -> None:

@@ -40,12 +40,22 @@ def test_every_class_keeps_its_share(labels: np.ndarray, limit: int) -> None:
 @settings(deadline=None)
 @given(labels=sources, limit=st.integers(1, 320))
 def test_images_of_a_class_are_evenly_spaced(labels: np.ndarray, limit: int) -> None:
-    """Within each class, the images that are kept are evenly spaced, from the first on."""
+    """Within each class, the images that are kept are evenly spaced, from some place on and around its end."""
     chosen = limited(labels, limit)
     for label in np.unique(labels[chosen]).tolist():
         indices = np.flatnonzero(labels == label)
         kept = np.intersect1d(indices, chosen)
-        assert np.array_equal(kept, indices[evenly_spaced(len(indices), len(kept))])
+        spacing = evenly_spaced(len(indices), len(kept))
+        shifted = [np.sort(indices[(spacing + shift) % len(indices)]) for shift in range(len(indices))]
+        assert any(np.array_equal(kept, one) for one in shifted)
+
+
+def test_classes_keep_different_writers() -> None:
+    """In a source that is sorted by writer, a limit keeps images of many writers, not the same few of every class."""
+    labels, writers = np.repeat(np.arange(40), 16), np.tile(np.arange(16), 40)
+    kept = limited(labels, 80)
+    assert np.array_equal(np.bincount(labels[kept]), np.full(40, 2))
+    assert np.bincount(writers[kept], minlength=16).min() >= 2
 
 
 def test_one_class_is_evenly_spaced() -> None:

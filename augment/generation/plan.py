@@ -21,6 +21,8 @@ from .new_set import ComputedSplit, compute_split
 from .options import GenerationOptions
 
 _CORES = (1, 2, 4, 8, 16, 32)
+_LONG = 1800
+"""Seconds from which a time is also given in hours."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class GenerationPlan:
     """The split of a set that does not exist yet."""
     suggested: dict[str, str] = field(default_factory=dict)
     """Options that suit the source better than the given ones, by name of the keyword in Python."""
+    refused: str = ""
+    """Why `augment run` refuses the labels; empty if it does not."""
+    refused: str = ""
+    """Why `augment run` refuses the labels; empty if it does not."""
     next: str = ""
     """The command that makes the set, with the options that were given and those that are suggested."""
     lost: tuple[Entry, ...] = field(default=(), repr=False)
@@ -133,17 +139,26 @@ class GenerationPlan:
             *([f"          {len(self.lost):,} of them replace missing or incomplete shards"] if self.lost else []),
             f"bytes     {size(self.estimate.bytes)} for the set"
             + (f", {size(self.import_estimate.bytes)} for the source file" if self.import_estimate else ""),
-            f"time      {seconds / 3600:.2f} hours ({duration(seconds)}) with {counted(self.jobs, 'job')} on this "
-            f"machine: import {duration(imported)}, generation {duration(seconds - imported)}",
+            f"time      {_hours(seconds)} with {counted(self.jobs, 'job')} on this machine: "
+            f"import {duration(imported)}, generation {duration(seconds - imported)}",
             "cores     " + ", ".join(f"{cores}: {duration(self.seconds_on(cores))}" for cores in self._cores()),
             *self._next_lines(),
         ]
 
     def _next_lines(self) -> list[str]:
+        if self.refused:
+            return ["", "Next: fix the labels; `augment run` refuses them as they are"]
+        if self.refused:
+            return ["", "Next: fix the labels; `augment run` refuses them as they are"]
         return ["", f"Next: {self.next}"] if self.next else []
 
     def _cores(self) -> list[int]:
         return sorted({*_CORES, self.jobs})
+
+
+def _hours(seconds: float) -> str:
+    """Format a time in hours too, if it is long."""
+    return f"{seconds / 3600:.1f} hours ({duration(seconds)})" if seconds >= _LONG else duration(seconds)
 
 
 def plan_set(

@@ -73,6 +73,7 @@ def plan_source(
             preprocessing=sample.decided,
             notes=[*scan.all_notes(), *warnings, *_unknown_yet(sample, import_options)],
             suggested=suggested,
+            refused=(problem or "") if held_out.validation or held_out.test else "",
         )
 
 

@@ -75,7 +75,7 @@ class RunLog:
         each = self.num_images / max(self.seconds, 1e-9)
         return [
             f"estimate     {duration(self.estimate.seconds)}, {size(self.estimate.bytes)}",
-            f"took         {duration(self.seconds)}, {size(self.bytes)}: {each:,.0f} images/s on "
+            f"took         {duration(self.seconds)} with start-up, {size(self.bytes)}: {each:,.0f} images/s on "
             f"{counted(self.estimate.jobs, 'job')}, {self.engine} engine",
         ]
 

@@ -228,8 +228,17 @@ def decide(scan: Scan, indices: np.ndarray, options: ImportOptions, *, refuse: b
     color = color_values(options.pad_color, channels)
     preprocessing = Preprocessing(height, width, channels, invert, options.fit, color, str(values.ranges))
     sentence, crop = _decision(preprocessing, sampled, options, scan.light), _cropping(preprocessing, sampled)
-    sentence = "; ".join(filter(None, [sentence, crop, values.note, values.problem]))
+    enlarged = "" if options.size or scan.size else _enlarging(preprocessing, sampled)
+    sentence = "; ".join(filter(None, [sentence, crop, enlarged, values.note, values.problem]))
     return Decision(preprocessing, sentence, {"fit": "crop"} if crop else {})
+
+
+def _enlarging(preprocessing: Preprocessing, sampled: SampleStatistics) -> str:
+    """Return a clause if all sampled images are smaller than the frame, which nobody chose; else ''."""
+    height, width = sampled.largest
+    if not 0 < max(height, width) < min(preprocessing.height, preprocessing.width):
+        return ""
+    return f"sampled images of at most {height} x {width} are enlarged: --size {height}x{width} keeps their size"
 
 
 def _cropping(preprocessing: Preprocessing, sampled: SampleStatistics) -> str:
@@ -313,7 +322,7 @@ def listed(skipped: list[tuple[str, str]]) -> str:
             shown += 1
         elif seen[reason] == _SAME + 1:
             rest = counts[reason] - _SAME
-            lines.append(f"and {rest:,} more {reason}")
+            lines.append(f"and {rest:,} more, each of which {reason}")
             shown += rest
     more = [f"and {len(skipped) - shown:,} more"] if len(skipped) > shown else []
     return "".join(f"\n  {line}" for line in [*lines, *more])

@@ -28,7 +28,7 @@ Box = tuple[int, int, int, int]
 _LARGEST_EXAMINED = 512
 """Longest side, in pixels, of an image that `examine` takes as it is; larger ones are reduced first."""
 
-_PLAIN_TOLERANCE, _SAME_SHAPE = 16, 1.0625
+_PLAIN_TOLERANCE, _PLAIN_SHARE, _SAME_SHAPE = 16, 0.9, 1.0625
 """Gray values by which the pixels of a plain border differ; ratio of aspect ratios below which shapes are the same."""
 
 _COLOR_TOLERANCE = 8
@@ -75,15 +75,20 @@ class SampleStatistics:
     light: int
     """Number of images with a light background: the median of the border pixels is above 127."""
     photographs: tuple[float, ...] = ()
-    """Width / height of each image that fills its frame: fewer than half of its border pixels are near their median."""
+    """Width / height of each image that fills its frame: fewer than nine tenths of its border pixels are near their
+    median, as those of a character on paper are."""
+    largest: tuple[int, int] = (0, 0)
+    """Largest height and width."""
 
 
 def examine(images: Iterable[Image.Image]) -> SampleStatistics:
     """Return statistics of images (mode L or RGB). Images with a side above 512 pixels are reduced first."""
     num_images = color = light = 0
     photographs = []
+    largest = (0, 0)
     for image in images:
         num_images += 1
+        largest = max(largest[0], image.height), max(largest[1], image.width)
         aspect = image.width / image.height
         if max(image.size) > _LARGEST_EXAMINED:
             image = image.reduce(-(-max(image.size) // _LARGEST_EXAMINED))
@@ -92,9 +97,9 @@ def examine(images: Iterable[Image.Image]) -> SampleStatistics:
         outermost = border(np.asarray(in_mode(image, "L"))[None])[0].astype(np.int16)
         median = int(np.median(outermost))
         light += median > 127
-        if 2 * np.count_nonzero(np.abs(outermost - median) <= _PLAIN_TOLERANCE) < len(outermost):
+        if np.count_nonzero(np.abs(outermost - median) <= _PLAIN_TOLERANCE) < _PLAIN_SHARE * len(outermost):
             photographs.append(aspect)
-    return SampleStatistics(num_images, color, light, tuple(photographs))
+    return SampleStatistics(num_images, color, light, tuple(photographs), largest)
 
 
 def other_shapes(sampled: SampleStatistics, preprocessing: Preprocessing) -> int:

@@ -27,6 +27,11 @@ _FEW = 0.1
 """Share of the sampled images that may differ from the others."""
 _LEAST_SHARE = 1 / 8
 """Images whose values span less of their range than this are nearly black, or have nearly no contrast."""
+_MANY, _MANY_SHARE = 3, 1 / 20
+"""Images of a kind that are not merely a few in a sample: at least this number, and more than this share."""
+_PEAKS = {WORDS: (255, 4096), BYTES: (1, 16)}
+"""Images with values up to the first number, beside images beyond the second, were not saved in the same range."""
+_CONVERT = "No --value-range fits the images of other types in the source, so save all images in one type and range."
 _NAMES = {
     "uint8": "8-bit images",
     "uint16": "16-bit images",
@@ -89,15 +94,20 @@ def decide_values(sampled: SampledValues, option: str) -> ValueDecision:
     ranges, notes, problem = ValueRanges(), list[str](), ""
     for kind, values in found.items():
         default = getattr(ranges, kind)
-        fitting = _fitting(kind, values)
-        trouble = _unclear(kind, values) if fitting is None else _dark(kind, values, fitting)
-        if trouble and 2 * values.shape[1] >= total:
+        fitting, count = _fitting(kind, values), values.shape[1]
+        others = {other: held for other, held in found.items() if other != kind}
+        if fitting is None:
+            trouble = _unclear(kind, values, others)
+        else:
+            trouble = _dark(kind, values, fitting, others) or _two_peaks(kind, values, fitting)
+        if trouble and (2 * count >= total or (count >= _MANY and count > _MANY_SHARE * total)):
             problem = problem or trouble
         if trouble or fitting is None:
             fitting = default
         ranges = replace(ranges, **{kind: fitting})
         if fitting != BYTES or kind != "uint8":
             notes.append(_note(kind, values, fitting))
+        notes.extend(_narrow_note(kind, values, fitting))
     return ValueDecision(ranges, "; ".join(notes), problem)
 
 
@@ -109,14 +119,69 @@ def _as_given(given: ValueRange, option: str, found: dict[str, np.ndarray]) -> V
             "bits. Omit it, or give the largest value that they have.",
             usage=True,
         )
-    ranges = ValueRanges(BYTES if beyond_8_bits else given, given, given, given)
+    ranges = _given_ranges(given)
     notes = [f"values from {number(given.low)} to {number(given.high)} become 0 to 255 (--value-range {option})"]
     for kind, values in found.items():
-        low, high = _span(values)
-        value_range = getattr(ranges, kind)
-        if high - low < _LEAST_SHARE * (value_range.high - value_range.low):
-            notes.append(f"nearly all sampled {_NAMES[kind]} have only the values {number(low)} to {number(high)}")
+        notes.extend(_narrow_note(kind, values, getattr(ranges, kind)))
     return ValueDecision(ranges, "; ".join(notes))
+
+
+def _suits(option: ValueRange, found: dict[str, np.ndarray]) -> bool:
+    """Return whether nearly all images of these kinds lie in a range that the user may give, and use it."""
+    ranges = _given_ranges(option)
+    return all(
+        float(getattr(ranges, kind).holds(*values).mean()) >= 1 - _FEW and not _is_narrow(values, getattr(ranges, kind))
+        for kind, values in found.items()
+    )
+
+
+def _options(likely: list[ValueRange], others: dict[str, np.ndarray]) -> str:
+    """Return the options that set one of the `likely` ranges, if they suit the images of other kinds; else ''."""
+    return " or ".join(f"--value-range {one}" for one in likely if _suits(one, others))
+
+
+def _is_narrow(values: np.ndarray, value_range: ValueRange) -> bool:
+    """Return whether nearly all images use only a small part of a range."""
+    low, high = _span(values)
+    return high - low < _LEAST_SHARE * (value_range.high - value_range.low)
+
+
+def _narrow_note(kind: str, values: np.ndarray, value_range: ValueRange) -> list[str]:
+    """Return a note on the images that use only a small part of the range; none if they are few."""
+    if _is_narrow(values, value_range):
+        low, high = _span(values)
+        return [f"nearly all sampled {_NAMES[kind]} have only the values {number(low)} to {number(high)}"]
+    narrow = values[1] - values[0] < _LEAST_SHARE * (value_range.high - value_range.low)
+    if narrow.mean() <= _FEW:
+        return []
+    return [
+        f"{narrow.sum()} of {narrow.size} sampled {_NAMES[kind]} use less than an eighth of the range, which the "
+        "others use"
+    ]
+
+
+def _two_peaks(kind: str, values: np.ndarray, value_range: ValueRange) -> str:
+    """Return a message if some images were saved in a much smaller range than the others; empty otherwise.
+
+    Images with a single value, such as blank ones, may have any range, and 8-bit images may be binary.
+    """
+    if value_range not in _PEAKS or kind == "uint8":
+        return ""
+    small, large = _PEAKS[value_range]
+    most = values[1, values[0] < values[1]]
+    dark, bright = int((most <= small).sum()), int((most > large).sum())
+    between = most.size - dark - bright
+    if min(dark, bright) < max(_MANY, _FEW * most.size) or 4 * between > dark:
+        return ""
+    return (
+        f"{dark} of {values.shape[1]} sampled {_NAMES[kind]} have only values up to {small} and {bright} have values "
+        f"beyond {large}; expected the same range in all of them. Save all of them in one range, or keep the values "
+        f"with --value-range {value_range}."
+    )
+
+
+def _given_ranges(given: ValueRange) -> ValueRanges:
+    return ValueRanges(BYTES if given.high > BYTES.high else given, given, given, given)
 
 
 def _fitting(kind: str, values: np.ndarray) -> ValueRange | None:
@@ -140,7 +205,7 @@ def _span(values: np.ndarray) -> tuple[float, float]:
     return float(np.sort(values[0])[few]), float(np.sort(values[1])[values.shape[1] - 1 - few])
 
 
-def _unclear(kind: str, values: np.ndarray) -> str:
+def _unclear(kind: str, values: np.ndarray, others: dict[str, np.ndarray]) -> str:
     low, high = float(values[0].min()), float(values[1].max())
     likely = [ValueRange(0, _likely_maximum(high))] if low >= 0 else [ValueRange(_rounded(low, -1), _rounded(high, 1))]
     if low < 0 and SIGNED_UNIT.low <= low and high <= SIGNED_UNIT.high:
@@ -148,21 +213,22 @@ def _unclear(kind: str, values: np.ndarray) -> str:
     expected = "0 to 1, -1 to 1 or 0 to 255" if kind == "floats" else "0 to 255 or 0 to 65535"
     return (
         f"the value range is unclear: {values.shape[1]} sampled {_NAMES[kind]} have values from {number(low)} to "
-        f"{number(high)}; expected {expected}. Say which values are black and white: "
-        f"{' or '.join(f'--value-range {one}' for one in likely)}."
+        f"{number(high)}; expected {expected}. "
+        + (f"Say which values are black and white: {found}." if (found := _options(likely, others)) else _CONVERT)
     )
 
 
-def _dark(kind: str, values: np.ndarray, value_range: ValueRange) -> str:
+def _dark(kind: str, values: np.ndarray, value_range: ValueRange, others: dict[str, np.ndarray]) -> str:
     """Return a message if nearly all images use only a small part of the range; empty if they use more."""
+    if not _is_narrow(values, value_range):
+        return ""
     low, high = _span(values)
     part = _LEAST_SHARE * (value_range.high - value_range.low)
-    if high - low >= part:
-        return ""
     alike = values[:, (values[0] >= high - part) & (values[1] <= low + part)]
     low, high = float(alike[0].min()), float(alike[1].max())
     what = f"{alike.shape[1]} of {values.shape[1]} sampled {_NAMES[kind]}"
-    keep = f"keep the values with --value-range {value_range}"
+    kept = WORDS if kind == "uint8" and "uint16" in others else value_range
+    keep = f"keep the values with --value-range {kept}"
     if low == high:
         return (
             f"{what} have only the value {number(low)}; expected different values in an image. "
@@ -174,8 +240,8 @@ def _dark(kind: str, values: np.ndarray, value_range: ValueRange) -> str:
     look = "black" if is_dark else "white" if low >= value_range.high - part else "without contrast"
     return (
         f"{what} have only the values {number(low)} to {number(high)} of {whole} and would become nearly {look}; "
-        f"expected at least an eighth of the range. Set the range of the images with --value-range {likely}, or "
-        f"{keep}."
+        "expected at least an eighth of the range. "
+        + (f"Set the range of the images with {found}, or {keep}." if (found := _options([likely], others)) else _CONVERT)
     )
 
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, are spread evenly, however many there are."""
+
 
 def evenly_spaced(count: int, limit: int | None) -> np.ndarray:
     """Return indices (int64, ascending) of all `count` items, or of `limit` of them, evenly spaced."""
@@ -14,7 +17,8 @@ def limited(labels: np.ndarray, limit: int | None) -> np.ndarray:
     """Return indices (int64, ascending) of all items, or of `limit` of them, the same share of every class.
 
     `labels` is int (n,), at least 0. Each class keeps at least one item if `limit` allows, and its items are evenly
-    spaced. A limit below the number of classes keeps one item of each of so many classes, evenly spaced. The result
+    spaced, from another place in each class: sources are often sorted, and classes would keep the same few writers. A
+    limit below the number of classes keeps one item of each of so many classes, evenly spaced. The result
     is a function of `labels` and `limit` alone.
     """
     if limit is None or limit >= len(labels):
@@ -28,8 +32,9 @@ def limited(labels: np.ndarray, limit: int | None) -> np.ndarray:
         chosen[present] = _apportioned(sizes[present], limit)
     order = np.argsort(labels, kind="stable")
     kept, start = [], 0
-    for size, count in zip(sizes.tolist(), chosen.tolist(), strict=True):
-        kept.append(order[start + evenly_spaced(size, count)])
+    for number, (size, count) in enumerate(zip(sizes.tolist(), chosen.tolist(), strict=True)):
+        shift = int(number * _GOLDEN % 1 * size)
+        kept.append(order[start + (evenly_spaced(size, count) + shift) % max(1, size)])
         start += size
     return np.sort(np.concatenate(kept))
 

@@ -126,10 +126,11 @@ def _find(spec: str) -> tuple[str, Path]:
     path = Path(os.path.expanduser(rest)).absolute()  # noqa: PTH111  Path.expanduser raises for unknown users.
     prefix = kind != "" and KINDS[kind].place == "prefix" and path.parent.exists()
     if not path.exists() and not prefix:
-        raise EpochbankError(
-            f"source {spec!r} does not exist; expected {_EXPECTED}. Check the path, relative to {Path.cwd()}."
-            f"{_suggestion(spec, path)}"
+        suggestion = _suggestion(spec, path)
+        expected = (
+            "." + suggestion if suggestion else f"; expected {_EXPECTED}. Check the path, relative to {Path.cwd()}."
         )
+        raise EpochbankError(f"source {spec!r} does not exist{expected}")
     kind = kind or _kind_of(path)
     if kind in ("", "folder"):
         refuse_pickles(path)
@@ -154,7 +155,7 @@ def _suggestion(spec: str, path: Path) -> str:
     prefixed = re.match(r"(\w+)[:;](.+)", spec)
     if prefixed is not None:
         kind = closest(prefixed[1], known)
-        return f" Did you mean `{kind}:{prefixed[2]}`?" if kind else ""
+        return f" Did you mean `{kind}:{prefixed[2]}`?" if kind and not spec.startswith(f"{kind}:") else ""
     with suppress(OSError), os.scandir(path.parent) as entries:
         names = [entry.name for entry in islice(entries, _MAX_NAMES)]
         if (name := closest(path.name, [*names, *([_DIGITS] if path.parent == Path.cwd() else [])])) is not None:

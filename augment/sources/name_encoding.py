@@ -44,8 +44,8 @@ _TIERS: dict[str, Sequence[Tier]] = {
 }
 _ASCII = math.log(1 / 60)
 _WESTERN_LETTER, _WESTERN_OTHER = math.log(0.95 / 52), math.log(0.05 / 76)
-_HALF_WIDTH = math.log(0.001 / 63)
-"""Half-width katakana, single bytes of cp932: rare in names."""
+_HALF_WIDTH_START, _HALF_WIDTH = math.log(0.001 / 63), math.log(1 / 63)
+"""The first of consecutive half-width katakana, single bytes of cp932, and the others: rare, but seldom alone."""
 
 _RARE = math.log(1e-6)
 _NO_LETTERS = range(0x9B, 0xA0)
@@ -137,13 +137,14 @@ class _Tally:
 
 def log_probability(text: bytes, encoding: str) -> float:
     """Return the logarithm of the probability of a name that `encoding` decodes."""
-    total, at, tiers = 0.0, 0, _TIERS.get(encoding, ())
+    total, at, tiers, is_half_width = 0.0, 0, _TIERS.get(encoding, ()), False
     while at < len(text):
         lead = text[at]
+        follows, is_half_width = is_half_width, encoding == "cp932" and 0xA0 < lead < 0xE0
         if lead < 0x80:
             total += _ASCII
-        elif encoding == "cp932" and 0xA0 < lead < 0xE0:
-            total += _HALF_WIDTH
+        elif is_half_width:
+            total += _HALF_WIDTH if follows else _HALF_WIDTH_START
         elif tiers and at + 1 < len(text):
             trail = text[at + 1]
             total += next(

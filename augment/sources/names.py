@@ -107,10 +107,18 @@ def find_column(found: Sequence[str], names: tuple[str, ...], *, option: str = "
     tiers = ([place for place, name in enumerate(lower) if name in tier] for tier in ({names[0]}, strong, {*names}))
     places = next(filter(None, tiers), [])
     if len(places) > 1:
+        check_once(found, found[places[0]])
         each = " and ".join(repr(found[place]) for place in places)
         remedy = f"Choose one with {option}" if option else f"Rename the right one to {names[0]!r}"
         raise ValueError(f"{each} may each be the {names[0]}; expected one. {remedy}")
     return places[0] if places else None
+
+
+def check_once(found: Sequence[str], name: str) -> None:
+    """Raise `ValueError` if several of the columns `found` have the same name."""
+    places = [str(place) for place, one in enumerate(found, start=1) if one.strip() == name.strip()]
+    if len(places) > 1:
+        raise ValueError(f"{' and '.join(places)} have the same name {name!r}; expected it once. Rename one of them")
 
 
 def find_key(found: Sequence[str], key: str) -> int | None:

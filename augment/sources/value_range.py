@@ -123,9 +123,14 @@ def _has_8_bits(item: Image.Image | np.ndarray) -> bool:
 
 
 def extremes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and the largest value of each of `images` (n, ...), NaN for images with NaN."""
+    """Return the least and the largest value of each of `images` (n, ...), NaN for images with NaN.
+
+    Those of floats are float64: comparing float16 with a range of the source would overflow.
+    """
     axes = tuple(range(1, images.ndim))
-    return images.min(axes), images.max(axes)
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN, and long doubles beyond float64: such images are bad.
+        found = images.min(axes), images.max(axes)
+        return (found[0].astype(np.float64), found[1].astype(np.float64)) if images.dtype.kind == "f" else found
 
 
 def _scaled_to_bytes(images: np.ndarray, ranges: ValueRanges) -> Iterator[np.ndarray | BadImage]:

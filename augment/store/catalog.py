@@ -10,6 +10,9 @@ from ..shared.closest import did_you_mean
 from ..shared.progress import age
 from .manifest import NAME
 
+_LISTED = 5
+"""Names of sets in a message."""
+
 
 def all_sets(sets: Path) -> list[Path]:
     """Return the set directories in `sets`, sorted by the time at which they were last written, the newest last."""
@@ -63,10 +66,16 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
         if (directory / "set.json").exists():
             return directory
     names = [path.name for path in all_sets(sets)]
-    raise EpochbankError(
-        f"there is no set {str(name)!r}: it is neither a path nor a name in {sets}/, which contains "
-        f"{', '.join(names) or 'no set'}. `augment list` shows all sets.{did_you_mean(Path(name).name, names)}"
-    )
+    suggestion = did_you_mean(Path(name).name, names) or f" {_some(names[::-1], sets)}"
+    raise EpochbankError(f"there is no set {str(name)!r}: it is neither a path nor a name in {sets}/.{suggestion}")
+
+
+def _some(names: list[str], sets: Path) -> str:
+    """Return a sentence on the first few of the sets in `sets`."""
+    if not names:
+        return f"Generate one: augment run digits --sets {sets}"
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return f"`augment list` shows all sets: {listed}."
 
 
 def choose_set(name: str | Path | None, sets: Path) -> Path:

@@ -123,14 +123,14 @@ def info_lines(facts: dict[str, Any], *, details: bool = True, digests: bool = F
         f"stored       {size(facts['bytes'])} in {counted(facts['shards'], 'shard')}, codec {facts['codec'] or '-'}",
         f"epochs       {len(epochs)} published",
     ]
+    for epoch in epochs:
+        digest = f"  digest {epoch['digest']}" if digests else ""
+        lines.append(f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}{digest}")
     if facts["lost_shards"]:
         lines.append(
             f"missing      {counted(facts['lost_shards'], 'shard')}; run the same `augment run` again to generate them "
             "again"
         )
-    for epoch in epochs:
-        digest = f"  digest {epoch['digest']}" if digests else ""
-        lines.append(f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}{digest}")
     resampled = facts["resampled"]
     if resampled is None:
         return [*lines, "resampled    none: this set has no label check"]

@@ -44,5 +44,5 @@ def _row(facts: dict[str, Any]) -> tuple[str, ...]:
         f"{facts['classes']:,}",
         f"{len(facts['epochs']):,}",
         size(facts["bytes"]),
-        facts["written"][:10],
+        facts["written"][:16].replace("T", " "),
     )

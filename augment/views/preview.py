@@ -26,6 +26,7 @@ from ..sources.decode import BadImage
 from ..sources.value_range import in_bytes
 from ..store.description import read_description
 from ..store.manifest import published_epochs, read_manifest
+from ..store.presence import check_presence
 from ..store.shard import read_run
 from ..store.split_file import check_split
 from .contact_sheet import Cell, contact_sheet
@@ -98,6 +99,7 @@ def preview_set(directory: Path) -> Image.Image:
     """Draw a few images of a set, each with its distortions in the stored epochs, at most eight."""
     description, entries = read_description(directory), read_manifest(directory)
     check_split(directory, description.split_checksum)
+    check_presence(directory, entries)
     count = description.num_images["train"]
     epochs = [epoch.epoch for epoch in published_epochs(entries, count)][:DISTORTIONS]
     if not epochs:

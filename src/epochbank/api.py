@@ -52,8 +52,10 @@ from .augment.views import inspection
 from .augment.views import preview as previews
 from .augment.views.origins import origins_of
 from .train.feeding.augmented_set import AugmentedSet, open_set
+from .train.training.backend import start_backend
 from .train.training.export import check_export, export_run
-from .train.training.run_directory import find_run, open_set_of, read_config
+from .train.training.image_arguments import check_image_paths
+from .train.training.run_directory import check_model, find_run, open_set_of, read_config
 
 
 def generate(
@@ -118,7 +120,8 @@ def plan(
         planned = plan_source(
             resolved.source, command.recipe, command.held_out, command.per_class, command.imports, command.options
         )
-    return replace(planned, next=run_command(source, recipe, epochs, keywords, planned.suggested))
+    command_line = run_command(source, recipe, epochs, keywords, planned.suggested)
+    return planned if planned.refused else replace(planned, next=command_line)
 
 
 def import_source(
@@ -266,6 +269,8 @@ def predict(
     check_numbers(top=top, batch_size=batch_size)
     directory = find_run(_path(run))
     config, preprocessing = _prepared_run(directory)
+    check_model(directory, config)
+    start_backend()
     from .train.training.predict import classify, load_run
 
     model, class_names = load_run(directory, config)
@@ -280,6 +285,7 @@ def _each(images: Iterable[str | Path | Image.Image]) -> Iterator[tuple[str | in
         if isinstance(image, Image.Image):
             yield number, image
         else:
+            check_image_paths([image])
             yield from ((str(file), file) for file in image_files([Path(image)]))
 
 

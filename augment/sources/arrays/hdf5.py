@@ -70,7 +70,7 @@ class Hdf5Store:
             item = group.get(name)
             if len(found) >= _MAX_DATASETS or name.startswith("#"):
                 return
-            if isinstance(item, h5py.Dataset):
+            if isinstance(item, h5py.Dataset) and item.shape is not None:  # A null dataspace has no shape.
                 found[prefix + name] = _header(item, transposed=self.transposed)
             elif isinstance(item, h5py.Group) and levels > 1:
                 self._collect(item, f"{prefix}{name}/", levels - 1, found)

@@ -60,6 +60,12 @@ def classify(
                 f"{where}: labels are {labels.dtype} and not whole numbers; expected integers or strings, one label "
                 "for each image."
             )
+        largest, exact = np.abs(labels).max(), 2 ** (np.finfo(labels.dtype).nmant + 1)
+        if largest > exact:
+            raise EpochbankError(
+                f"{where}: labels are {labels.dtype} and as large as {largest:g}, where different whole numbers are "
+                f"equal; expected at most {exact}. Save them as integers or strings."
+            )
         notes.append(f"labels are whole numbers stored as {labels.dtype}")
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iubUST":
@@ -69,8 +75,8 @@ def classify(
             raise EpochbankError(
                 f"{where}: labels are text, but --class-names names integer labels. Omit it.", usage=True
             )
-        numbers, index = np.unique(labels.astype(np.int64), return_inverse=True)
-        return index.astype(np.int32), name_labels(file, numbers.tolist()), notes
+        numbers, index = np.unique(labels, return_inverse=True)
+        return index.astype(np.int32), name_labels(file, [int(label) for label in numbers]), notes
     if class_names is not None:
         return *_indexed(where, labels, class_names), notes
     index, names = distinct(where, "labels", labels)

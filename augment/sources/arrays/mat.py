@@ -26,6 +26,8 @@ _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13
 _MATRIX, _COMPRESSED = 14, 15
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
 _HEADER_SIZE, _PIECE = 128, 1 << 20
+_MAX_RATIO = 1032
+"""Largest ratio of decompressed to compressed bytes: DEFLATE codes up to 258 bytes in 2 bits."""
 _DAMAGED = (ValueError, EOFError, struct.error, zlib.error)
 
 
@@ -126,14 +128,16 @@ class MatStore:
 
     def _values(self, file: BinaryIO, name: str) -> tuple[BinaryIO | _Inflated, str, int]:
         """Return a stream of the values of a variable, their type as stored, and their size in bytes."""
-        header, start, size, compressed = self._variables[name]
+        header, start, element_size, compressed = self._variables[name]
         file.seek(start)
-        stream = self._stream(file, size, compressed=compressed)
+        stream = self._stream(file, element_size, compressed=compressed)
         self._read_header(stream)
         kind, size, _ = self._read_tag(stream)
         stored = np.dtype(self._order + _TYPES[kind])
-        if size != math.prod(header.shape) * stored.itemsize:
-            raise ValueError(f"{name} has {size:,} bytes; expected {math.prod(header.shape) * stored.itemsize:,}")
+        expected = math.prod(header.shape) * stored.itemsize
+        size = min(size, element_size * (_MAX_RATIO if compressed else 1))
+        if size != expected:
+            raise ValueError(f"{name} has {size:,} bytes; expected {expected:,}")
         return stream, stored.str, size
 
     def _stream(self, file: BinaryIO, size: int, *, compressed: bool) -> BinaryIO | _Inflated:
@@ -157,6 +161,8 @@ class MatStore:
 
     def _read_element(self, stream: BinaryIO | _Inflated) -> bytes:
         _, size, small = self._read_tag(stream)
+        if size > _PIECE:
+            raise ValueError(f"it has {size:,} bytes for the flags, dimensions or name of a variable")
         return _read(stream, 4)[:size] if small else _read(stream, size + -size % 8)[:size]
 
     def _read_tag(self, stream: BinaryIO | _Inflated) -> tuple[int, int, bool]:

@@ -1,5 +1,6 @@
 """Arrays in `.npy` files, and the header that they share with the members of `.npz` files."""
 
+import math
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,8 @@ def read_header(file: IO[bytes]) -> tuple[Header, bool]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran_order, dtype = read(file)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape {shape} has a negative length")
     return Header(shape, dtype), fortran_order
 
 
@@ -46,7 +49,7 @@ class NpyStore:
             with open(self.path, "rb") as file:
                 header, fortran_order = read_header(file)
                 offset = file.tell()
-            expected = offset + int(np.prod(header.shape)) * header.dtype.itemsize
+            expected = offset + math.prod(header.shape) * header.dtype.itemsize
             if self.path.stat().st_size < expected and not header.dtype.hasobject:
                 raise ValueError(f"it has {self.path.stat().st_size:,} bytes; expected {expected:,}")
         except (ValueError, EOFError) as error:

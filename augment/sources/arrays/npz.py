@@ -30,6 +30,8 @@ _DAMAGED = (
 )
 """Exceptions raised for a damaged or encrypted `.npz`."""
 _SUFFIX = ".npy"
+_RATIOS = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
+"""Largest ratio of decompressed to compressed bytes. DEFLATE codes up to 258 bytes in 2 bits."""
 
 
 class NpzStore:
@@ -61,19 +63,16 @@ class NpzStore:
         """Return a whole array."""
         if self.headers()[name].dtype.hasobject:
             raise objects_refused(self.where, name)
-        with self._reading(), np.load(self.path, allow_pickle=False) as arrays:
-            return arrays[name]
+        with self._reading():
+            with zipfile.ZipFile(self.path) as archive:
+                self._member(archive, name)
+            with np.load(self.path, allow_pickle=False) as arrays:
+                return arrays[name]
 
     def open(self, name: str, workspace: Path) -> RawArray:
         """Return an array: in place if it is stored uncompressed, else a decompressed copy in `workspace`."""
         with self._reading(), zipfile.ZipFile(self.path) as archive:
-            member = archive.getinfo(name + _SUFFIX)
-            with archive.open(member) as file:
-                (shape, dtype), fortran_order = read_header(file)
-                header_size = file.tell()
-            expected = header_size + math.prod(shape) * dtype.itemsize
-            if member.file_size != expected and not dtype.hasobject:
-                raise ValueError(f"{name}.npy has {member.file_size:,} bytes, but its shape {shape} needs {expected:,}")
+            member, (shape, dtype), fortran_order, header_size = self._member(archive, name)
             if member.compress_type == zipfile.ZIP_STORED:
                 with open(self.path, "rb") as stored:
                     offset = data_offset(stored.fileno(), member.header_offset) + header_size
@@ -82,6 +81,22 @@ class NpzStore:
             with archive.open(member) as compressed, open(extracted, "wb") as copy:
                 shutil.copyfileobj(compressed, copy, 1 << 20)
             return RawArray(extracted, header_size, shape, dtype.str, fortran_order)
+
+    def _member(self, archive: zipfile.ZipFile, name: str) -> tuple[zipfile.ZipInfo, Header, bool, int]:
+        """Return the member of an array, its header, whether it is in Fortran order, and the header's size in bytes.
+
+        Raises `ValueError` if the member cannot hold the array, before anything of the array's size is allocated.
+        """
+        member = archive.getinfo(name + _SUFFIX)
+        with archive.open(member) as file:
+            header, fortran_order = read_header(file)
+            header_size = file.tell()
+        expected = header_size + math.prod(header.shape) * header.dtype.itemsize
+        most = min(member.compress_size, self.path.stat().st_size) * _RATIOS.get(member.compress_type, math.inf)
+        size = min(member.file_size, most)
+        if size != expected and not header.dtype.hasobject:
+            raise ValueError(f"{name}.npy has {size:,} bytes, but its shape {header.shape} needs {expected:,}")
+        return member, header, fortran_order, header_size
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

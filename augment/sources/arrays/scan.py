@@ -24,6 +24,7 @@ from .store import ArrayStore, Header, StoredArray, objects_refused
 _SPLITS = ("splits", "parts")
 """Names of the array of splits; the first one present is used."""
 _CLASS_NAMES = "class_names"
+_MAX_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ def scan_arrays(store: ArrayStore, options: SourceOptions, workspace: Path) -> S
     columns, layouts = [], []
     for part in parts:
         _check_types(where, part, headers)
-        found = _read_columns(store, part, workspace)
-        layouts.append(find_layout(where, part.images, headers[part.images].shape, len(found.labels), options.layout))
-        _check_lengths(where, part, headers, layouts[-1], found)
-        columns.append(found)
+        count = _num_labels(headers[part.labels].shape)
+        layouts.append(find_layout(where, part.images, headers[part.images].shape, count, options.layout))
+        _check_lengths(where, part, headers, layouts[-1])
+        columns.append(_read_columns(store, part, workspace))
     labels = _joined(where, "labels", [found.labels for found in columns])
-    names = store.column(_CLASS_NAMES) if _CLASS_NAMES in headers else None
+    names = _class_names(store, headers)
     index, class_names, label_notes = classify(where, labels, names, options.class_names)
     groups = [found.groups for found in columns if found.groups is not None]
     group_index, group_names = (
@@ -125,35 +126,72 @@ def _check_types(where: str, part: Part, headers: Mapping[str, Header]) -> None:
     dtype = headers[part.images].dtype
     if dtype.kind not in "biuf":
         raise EpochbankError(f"{where}: {part.images} is {dtype}; expected integers, floats or bool. Convert it.")
+    if part.groups is not None and headers[part.groups].dtype.kind not in "iuUST":
+        raise EpochbankError(f"{where}: {part.groups} is {headers[part.groups].dtype}; expected integers or strings.")
+
+
+def _num_labels(shape: tuple[int, ...]) -> int:
+    """Return the number of labels in an array of labels of this shape."""
+    return max(shape) if len(shape) == 2 and 1 in shape else shape[0] if shape else 0
+
+
+def _is_one_hot(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and min(shape) > 1 and shape[1] <= _MAX_CLASSES
+
+
+def _column(store: ArrayStore, name: str) -> np.ndarray:
+    try:
+        return store.column(name)
+    except MemoryError as error:
+        raise EpochbankError(
+            f"{store.where}: {name} has shape {store.headers()[name].shape}, which does not fit in the memory. "
+            "Check the array, or import fewer images at a time."
+        ) from error
+
+
+def _class_names(store: ArrayStore, headers: Mapping[str, Header]) -> np.ndarray | None:
+    """Return the array of names of the classes; None if there is none."""
+    if _CLASS_NAMES not in headers:
+        return None
+    shape = headers[_CLASS_NAMES].shape
+    if len(shape) != 1 or shape[0] > _MAX_CLASSES:
+        raise EpochbankError(
+            f"{store.where}: class_names has shape {shape}; expected (K,), one name per class, with K up to "
+            f"{_MAX_CLASSES:,}."
+        )
+    return _column(store, _CLASS_NAMES)
 
 
 def _read_columns(store: ArrayStore, part: Part, workspace: Path) -> _Columns:
     """Read labels and groups of a part; labels in one column, or in one row, become (N,)."""
     header = store.headers()[part.labels]
     notes = []
-    if len(header.shape) == 2 and 1 not in header.shape and 0 not in header.shape:
+    if _is_one_hot(header.shape):
         stored = store.open(part.labels, workspace)
         labels = one_hot_index(store.where, part.labels, header.shape, stored.runs(np.arange(header.shape[0])))
         notes.append("labels are one-hot")
     else:
-        labels = store.column(part.labels)
+        labels = _column(store, part.labels)
         if labels.ndim == 2 and 1 in labels.shape:
             notes.append("labels have the shape (N, 1)" if labels.shape[1] == 1 else "labels have the shape (1, N)")
             labels = labels.reshape(-1)
-    groups = None if part.groups is None else store.column(part.groups)
+    groups = None if part.groups is None else _column(store, part.groups)
     return _Columns(labels, groups, notes)
 
 
-def _check_lengths(where: str, part: Part, headers: Mapping[str, Header], layout: Layout, found: _Columns) -> None:
+def _check_lengths(where: str, part: Part, headers: Mapping[str, Header], layout: Layout) -> None:
+    """Check labels and groups before they are read: a small file may say that they are huge."""
     count = headers[part.images].shape[layout.axis]
-    for name, column in ((part.labels, found.labels), (part.groups, found.groups)):
-        if column is not None and column.shape != (count,):
+    for name in filter(None, (part.labels, part.groups)):
+        shape = headers[name].shape
+        fits = shape == (count,)
+        if name == part.labels and not fits:
+            fits = shape in ((count, 1), (1, count)) or (_is_one_hot(shape) and shape[0] == count)
+        if not fits:
             raise EpochbankError(
-                f"{where}: {part.images} has {count} images and {name} has shape {column.shape}; "
+                f"{where}: {part.images} has {count} images and {name} has shape {shape}; "
                 f"expected ({count},), one for each image."
             )
-    if found.groups is not None and found.groups.dtype.kind not in "iuUST":
-        raise EpochbankError(f"{where}: {part.groups} is {found.groups.dtype}; expected integers or strings.")
 
 
 def _joined(where: str, what: str, columns: list[np.ndarray]) -> np.ndarray:
@@ -175,12 +213,12 @@ def _splits(
         return None
     if headers[name].dtype.kind == "O":
         raise objects_refused(store.where, name)
-    values = store.column(name)
-    if values.shape != (counts[0],):
+    if headers[name].shape != (counts[0],):
         raise EpochbankError(
-            f"{store.where}: {parts[0].images} has {counts[0]} images and {name} has shape {values.shape}; "
+            f"{store.where}: {parts[0].images} has {counts[0]} images and {name} has shape {headers[name].shape}; "
             f"expected ({counts[0]},), one for each image."
         )
+    values = _column(store, name)
     if values.dtype.kind not in "UST":
         raise EpochbankError(f"{store.where}: {name} is {values.dtype}; expected strings.")
     index, names = distinct(store.where, name, values)

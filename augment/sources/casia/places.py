@@ -12,9 +12,8 @@ from typing import Any
 from ..etl.places import UNREADABLE_ZIP, Place, is_hidden, split_path
 from ..paths import printable
 from ..peek import first_files
-from ..split_words import SPLIT_WORDS, split_in
+from ..split_words import split_in
 
-_SPLIT_WORDS = {**SPLIT_WORDS, "trn": 0, "tst": 2}
 _WRITER = re.compile(r"([A-Za-z]?\d{3,4})(-[A-Za-z]+)*\.gnt", re.IGNORECASE)
 """Names of the files as distributed: `001-f.gnt`, `1001-c.gnt`, and `C001-f.gnt` of the competitions."""
 
@@ -86,7 +85,7 @@ def writer_of(place: Place) -> str | None:
 
 def split_of(place: Place) -> int | None:
     """Return the split that the path of a file names, or None: the name nearest to the file counts."""
-    named = (split_in(name, _SPLIT_WORDS) for name in reversed(split_path(place.name)))
+    named = (split_in(name) for name in reversed(split_path(place.name)))
     return next((split for split in named if split is not None), None)
 
 

@@ -17,6 +17,8 @@ from ..names import first_names
 from .json_stream import read_items
 
 _KEYS = ("images", "annotations", "categories")
+_SHOWN = 5
+"""Repeated ids listed in a message; further ones are counted."""
 
 
 class CocoTable:
@@ -71,8 +73,12 @@ class CocoTable:
         self._images, self._categories, self._repeated = images[first], categories[first], int(same.sum())
 
     def rows(self) -> Iterator[tuple[str, Sequence[Any]]]:
-        """Yield `image N` with the path and the category's name of each image that has an annotation."""
+        """Yield `image N` with the path and the category's name of each image that has an annotation.
+
+        Raises `EpochbankError` at the end if several of these images have the same id.
+        """
         without = number = 0
+        counts, repeated_ids = np.zeros(len(self._images), np.uint32), dict[int, Any]()
         for key, item in read_items(self.path):
             if key != "images":
                 continue
@@ -80,14 +86,32 @@ class CocoTable:
             if place == len(self._images) or self._images[place] != self._id(key, item, "id"):
                 without += 1
             else:
+                counts[place] += 1
+                if counts[place] > 1 and len(repeated_ids) < _SHOWN:
+                    repeated_ids[place] = item["id"]
                 yield f"image {number}", (self._field(key, item, "file_name"), self._names[self._categories[place]])
             number += 1
+        self._check_ids(counts, repeated_ids)
         name = self.path.name
         repeated = counted(self._repeated, "annotation")
         self.notes = [
             *([f"ignoring {repeated} of {name} with the image and category of another one"] if self._repeated else []),
             *([f"leaving out {counted(without, 'image')} of {name} without an annotation"] if without else []),
         ]
+
+    def _check_ids(self, counts: np.ndarray, repeated: dict[int, Any]) -> None:
+        """Raise `EpochbankError` if an id is that of several images.
+
+        `counts` has the number of images of each id; `repeated` has the first such ids, by position in `counts`.
+        """
+        if repeated:
+            listed = ", ".join(f"{value!r} ({counts[place]:,} images)" for place, value in repeated.items())
+            more = int((counts > 1).sum()) - len(repeated)
+            raise EpochbankError(
+                f"{self.path} has several images with the id {listed}{f' and {more:,} more ids' if more else ''}, so "
+                "their annotations are unclear; expected an id of its own for each image. Number the images, and "
+                "correct image_id in the annotations."
+            )
 
     def _field(self, key: str, item: Any, field: str) -> Any:
         if not isinstance(item, dict) or not isinstance(item.get(field), str | int):

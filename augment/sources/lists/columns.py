@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import EpochbankError
 from ...shared.closest import did_you_mean
 from ..base import SourceOptions
-from ..names import GROUP, LABEL, PATH, SPLIT, find_column, find_key, first_names
+from ..names import GROUP, LABEL, PATH, SPLIT, check_once, find_column, find_key, first_names
 from ..paths import skip_reason
 from .fields import is_number
 from .paths import Template
@@ -59,10 +59,11 @@ def named_column(path: Path, header: Sequence[str], names: tuple[str, ...], key:
     """Return the position of the column that `key`, the value of `option`, names; else that of one of `names`.
 
     Returns None if `key` is None and the header has none of `names`. Raises `EpochbankError` for an unknown `key`, and
-    `ValueError` if several columns have one of `names`.
+    `ValueError` if several columns have one of `names`, or are named `key`.
     """
     if key is None:
         return find_column(header, names, option=option)
+    check_once(header, key)
     place = find_key(header, key)
     if place is None:
         raise EpochbankError(

@@ -81,5 +81,5 @@ def _has_object_in_first_line(path: Path) -> bool:
             return False
     try:
         return isinstance(json.loads(line.decode("utf-8-sig")), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

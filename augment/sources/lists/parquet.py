@@ -21,7 +21,7 @@ from ..peek import first_files
 from ..split_words import split_in
 from .columns import is_image_name, named_column
 from .fields import as_integer, integer_or_text, text_of
-from .parquet_reader import ParquetReader, open_parquet
+from .parquet_reader import ParquetReader, naming_damage, open_parquet
 
 IMAGE = ("image", "images", "img", "picture", "image_bytes", "bytes", "data", "png", "jpg")
 """Names of the column of images: the preferred name first."""
@@ -109,7 +109,7 @@ class ParquetSource:
     def _read_columns(self, path: Path, columns: "_Columns", labels: Names, groups: Names) -> np.ndarray:
         """Append the labels and groups of a file; return the split of each row, int8 (n,), -1 without a column."""
         names, splits = columns.read(), array("b")
-        with open_parquet(path) as file:
+        with open_parquet(path) as file, naming_damage(path):
             missing = [name for name in names if name not in file.schema_arrow.names]
             if missing or columns.image.split(".")[0] not in file.schema_arrow.names:
                 raise EpochbankError(

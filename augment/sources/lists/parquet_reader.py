@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class ParquetReader:
             start += count
 
     def _read_file(self, path: Path, rows: np.ndarray) -> Iterator[Image.Image | BadImage]:
-        with open_parquet(path) as file:
+        with open_parquet(path) as file, naming_damage(path):
             start = 0
             for group in range(file.num_row_groups):
                 count = file.metadata.row_group(group).num_rows
@@ -74,13 +75,22 @@ def _decoded(value: Any) -> Image.Image | BadImage:
 def open_parquet(path: Path) -> Any:
     """Open a Parquet file. Raises `EpochbankError` if it is damaged, or pyarrow is not installed."""
     try:
-        from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise EpochbankError(
             f'{path} needs pyarrow, which is not installed. Install it: pip install "epochbank[parquet]"'
         ) from error
-    try:
+    with naming_damage(path):
         return ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=1 << 20)
-    except ArrowException as error:
-        raise EpochbankError(f"{path} cannot be read as Parquet: {error}. Download the file again.") from error
+
+
+@contextmanager
+def naming_damage(path: Path) -> Iterator[None]:
+    """Raise `EpochbankError`, which names the file, for exceptions of pyarrow: the file at `path` is damaged."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (ArrowException, OSError) as error:
+        reason = str(error).strip().rstrip(".")
+        raise EpochbankError(f"{path} cannot be read as Parquet: {reason}. Download the file again.") from error

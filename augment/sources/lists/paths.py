@@ -30,6 +30,9 @@ _MAX_INDEXED = 1_000_000
 _LIST_FOLDERS = {"annotations", "annotation", "labels", "lists", "meta", "metadata", "splits"}
 """Folders of lists, in lower case: the images are next to such a folder, not in it."""
 
+_MAX_WIDTH = 255
+"""Maximum width of a column in a template: longer names of files do not exist."""
+
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
@@ -44,13 +47,15 @@ class Template:
             raise _invalid_template(text, f"is invalid ({error}); expected columns in braces", header) from error
         self.columns: list[int] = []
         """Positions of the columns that the template names."""
-        for _, name, _ in self._pieces:
+        for _, name, spec in self._pieces:
             if name is not None:
                 place = find_key(header, name)
                 if place is None:
                     hint = did_you_mean(name, header)
                     raise _invalid_template(text, f"names the column {name!r}, which does not exist", header, hint)
                 self.columns.append(place)
+            if any(int(digits) > _MAX_WIDTH for digits in re.findall(r"\d+", spec)):
+                raise _invalid_template(text, f"pads {name!r} by {spec!r}; expected at most {_MAX_WIDTH}", header)
         if not self.columns:
             raise _invalid_template(text, "names no column in braces", header)
 

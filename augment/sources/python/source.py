@@ -5,12 +5,13 @@ It is iterated once, in this process. The decoded images are kept in temporary f
 
 import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import EpochbankError
 from ...shared.import_path import import_by_path, source_digest
-from ...shared.progress import Progress
+from ...shared.progress import Progress, counted
 from ..base import Scan, SourceOptions
 from ..decode import BadImage
 from ..names import check_text, split_number
@@ -61,10 +62,10 @@ class PythonSource:
         Raises `EpochbankError` for exceptions of the iterable, and for invalid items.
         """
         iterables, class_names, total = self._open()
-        columns = Columns(class_names)
+        columns, notes = Columns(class_names), list[str]()
         with Spool(workspace) as spool, Progress("read", total, "items") as progress:
             for place, iterable in enumerate(iterables):
-                for number, item in self._iterate(iterable):
+                for number, item in self._iterate(iterable, notes):
                     self._add(columns, spool, iterable, place, number, item)
                     progress.advance(1)
         if not len(columns.labels):
@@ -72,7 +73,8 @@ class PythonSource:
             raise EpochbankError(
                 f"{self.spec} yields no usable image; expected at least one.{unlabeled}{_listed(columns.bad)}"
             )
-        return columns.scan(spool.reader(tuple(iterable.item_name for iterable in iterables)))
+        scan = columns.scan(spool.reader(tuple(iterable.item_name for iterable in iterables)))
+        return replace(scan, notes=[*scan.notes, *notes])
 
     def _open(self) -> tuple[list[_Iterable], list[str] | None, int | None]:
         """Return the iterables, their class names and their total length; None if these are unknown."""
@@ -86,7 +88,7 @@ class PythonSource:
             names = [one for one in map(find_class_names, named.values()) if one is not None]
             names = names or [one for one in map(find_class_names, (info, data, attribute)) if one is not None][:1]
             lengths = [length_of(items) for items in named.values()]
-        except Exception as error:  # The user's code may raise any exception.
+        except (Exception, SystemExit) as error:  # The user's code may raise any exception.
             raise self._raised(error, "when it was opened") from error
         if any(one != names[0] for one in names[1:]):
             raise EpochbankError(f"{self.spec}: its splits have different class names; expected the same for all.")
@@ -124,8 +126,11 @@ class PythonSource:
         except ValueError as error:
             raise EpochbankError(f"{self.spec}: the list of class names {error}.") from error
 
-    def _iterate(self, iterable: _Iterable) -> Iterator[tuple[int, Any]]:
-        """Yield the items with their numbers. Raises `EpochbankError` for exceptions of the iterable."""
+    def _iterate(self, iterable: _Iterable, notes: list[str]) -> Iterator[tuple[int, Any]]:
+        """Yield the items with their numbers; add a note if there are fewer than the length says.
+
+        Raises `EpochbankError` for exceptions of the iterable.
+        """
         try:
             items = items_of(iterable.items)
         except TypeError as error:
@@ -143,8 +148,12 @@ class PythonSource:
                 number += 1
         except EpochbankError:
             raise
-        except Exception as error:  # The user's code may raise any exception.
+        except (Exception, SystemExit) as error:  # The user's code may raise any exception.
             raise self._raised(error, f"at {iterable.item_name} {number}") from error
+        if iterable.length is not None and number < iterable.length:
+            notes.append(
+                f"{self.spec} yields {counted(number, iterable.item_name)}, although its length is {iterable.length:,}"
+            )
 
     def _add(self, columns: Columns, spool: Spool, iterable: _Iterable, place: int, number: int, item: Any) -> None:
         """Store an item, or record why its image cannot be used."""
@@ -173,7 +182,7 @@ class PythonSource:
             f"{iterable.length:,}; expected no more. Fix its length, or end the iteration."
         )
 
-    def _raised(self, error: Exception, when: str) -> EpochbankError:
+    def _raised(self, error: BaseException, when: str) -> EpochbankError:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         return EpochbankError(
             f"{self.spec} raised {type(error).__name__} {when}: {error} ({frame.filename}, line {frame.lineno}). "

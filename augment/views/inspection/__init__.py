@@ -15,6 +15,7 @@ from ...shared.atomic import TEMPORARY
 from ...shared.command_words import option_words
 from ...shared.fonts import check_font
 from ...sources import Source, SourceOptions, open_source
+from ...split.few_classes import label_problem
 from ..contact_sheet import save
 from .class_sheet import class_rows, class_sheet
 from .files import HISTOGRAM, SHEET, check_directory, check_outside, write_report, write_tables
@@ -71,7 +72,7 @@ def inspect(
             "kind": _kind(source),
             "out": str(out),
             **report(findings),
-            "next": _next_command(spec, options, findings) if len(findings.bad) < len(findings.indices) else None,
+            "next": _next_command(spec, options, findings),
         }
         write_tables(out, findings, facts["classes"]["table"])
         counts = np.bincount(findings.scan.labels, minlength=len(findings.scan.class_names))
@@ -96,13 +97,18 @@ def _source(spec: str, options: SourceOptions) -> Source | SourceFileSource:
 
 def _kind(source: Source | SourceFileSource) -> str:
     """Return the kind of a source, such as `folder`, `npz` or `source file`."""
-    return (
-        "source file" if isinstance(source, SourceFileSource) else type(source).__name__.removesuffix("Source").lower()
-    )
+    if isinstance(source, SourceFileSource):
+        return "source file"
+    return type(getattr(source, "source", source)).__name__.removesuffix("Source").lower()
 
 
-def _next_command(spec: str, options: SourceOptions, findings: Findings) -> str:
-    """Return the suggested next command: the same source and options, and what suits its images."""
+def _next_command(spec: str, options: SourceOptions, findings: Findings) -> str | None:
+    """Return the suggested next command: the same source and options, and what suits its images.
+
+    None if it would be refused, because images or labels must be fixed first.
+    """
+    if len(findings.bad) == len(findings.indices) or label_problem(findings.scan.labels, findings.scan.class_names):
+        return None
     suggested = {
         **asdict(options),
         **findings.suggested,

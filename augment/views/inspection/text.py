@@ -51,7 +51,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
         "",
         *_problem_lines(facts["problems"], facts["background"], facts["splits"] is not None),
         "",
-        f"Next: {facts['next'] or 'fix the images; none of them can be used'}",
+        f"Next: {facts['next'] or 'fix what is listed above, then inspect the source again'}",
     ]
 
 
