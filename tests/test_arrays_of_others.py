@@ -1,9 +1,10 @@
 """Arrays under the names, in the shapes and in the formats that public files have, imported by `augment import`."""
 
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -175,8 +176,23 @@ def test_npy_pairs_by_keys() -> None:
     """Files with other names are given by --images-key and --labels-key."""
     np.save("scans.npy", GRAY)
     np.save("truth.npy", LABELS)
-    assert "--labels-key" in refused("scans.npy")
+    assert "scans_labels.npy" in refused("scans.npy")
     check("scans.npy", "--images-key", "scans", "--labels-key", "truth")
+
+
+@pytest.mark.parametrize("name", ["scans", "images", "x_train", "my-imgs", "Xtrain", "train"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_images_without_labels(name: str, suffix: str) -> None:
+    """A single array is refused with the name that its labels may have, and with labels of that name it is imported."""
+    if suffix == ".npz" and name in ("scans", "train"):
+        return  # The name of the file says nothing about the array in it.
+    save = np.save if suffix == ".npy" else np.savez
+    save(f"{name}{suffix}", GRAY)  # type: ignore[operator]
+    text = " ".join(refused(f"{name}{suffix}").split())
+    assert "without labels" in text
+    labels = text.split("such as ")[1].split(f"{suffix}.")[0]
+    save(f"{labels}{suffix}", LABELS)  # type: ignore[operator]
+    check(f"{name}{suffix}")
 
 
 # Names of arrays
@@ -276,8 +292,11 @@ def test_labels(labels: np.ndarray, expected: np.ndarray, note: str, suffix: str
         (np.zeros((COUNT, 2, 2), int), "labels has shape (60, 2, 2)"),
         (np.array([{}] * COUNT), "never unpickles"),
         (LABELS[:-1], "labels has shape (59,)"),
+        (np.array(1), "labels has shape ()"),
+        (LABELS * 1e300, "as large as 5e+300"),
+        ((LABELS * 1.0 + 2**24).astype(np.float32), "expected at most 16777216"),
     ],
-    ids=["NaN", "soft", "several", "3-D", "objects", "too few"],
+    ids=["NaN", "soft", "several", "3-D", "objects", "too few", "0-D", "beyond integers", "beyond float32"],
 )
 def test_labels_that_do_not_fit(labels: np.ndarray, message: str) -> None:
     """Labels that give no single class for each image are refused."""
@@ -361,8 +380,29 @@ def test_class_names_for_text() -> None:
         (GRAY.reshape(COUNT, -1), GRAY, (), "each image is a row of pixels"),
         (GRAY.reshape(COUNT, -1), GRAY, ("--layout", "flat"), ""),
         (np.moveaxis(COLOR, 3, 1), COLOR, ("--layout", "nchw"), ""),
+        (GRAY.reshape(COUNT, -1, 1), GRAY, (), "read as 12 x 12: each image is a row of pixels"),
+        (GRAY.reshape(COUNT, 1, -1), GRAY, (), "read as 12 x 12: each image is a row of pixels"),
+        (GRAY.reshape(COUNT, 1, 1, -1), GRAY, (), "read as 12 x 12: each image is a row of pixels"),
+        (GRAY.reshape(COUNT, -1, 1), GRAY, ("--layout", "flat"), ""),
+        (GRAY.reshape(COUNT, -1, 1), GRAY.reshape(COUNT, -1, 1), ("--layout", "nhwc"), ""),
+        (GRAY[:, :, :11].reshape(COUNT, -1, 1), GRAY[:, :, :11].reshape(COUNT, -1, 1), (), "read as 132 x 1"),
     ],
-    ids=["nhwc", "nchw", "nchw gray", "hwcn", "hwn", "flat", "flat given", "nchw given"],
+    ids=[
+        "nhwc",
+        "nchw",
+        "nchw gray",
+        "hwcn",
+        "hwn",
+        "flat",
+        "flat given",
+        "nchw given",
+        "flat column",
+        "flat row",
+        "flat 4-D",
+        "flat column given",
+        "column",
+        "not square",
+    ],
 )
 def test_layouts(suffix: str, stored: np.ndarray, expected: np.ndarray, options: tuple[str, ...], note: str) -> None:
     """The order of the axes is recognized by the number of labels, and said if it is unusual."""
@@ -388,18 +428,98 @@ def test_unclear_layout() -> None:
     [
         (COLOR[..., [0, 1, 2, 0]], (), "images[..., :3]"),
         (GRAY.reshape(COUNT, -1)[:, :-1], (), "images.reshape(-1, H, W)"),
-        (COLOR.reshape(COUNT, -1), (), "images.reshape(-1, 3, H, W)"),
+        (COLOR.reshape(COUNT, -1), (), "images.reshape(-1, 12, 12, 3)"),
+        (COLOR.reshape(COUNT, -1), ("--layout", "flat"), "images.reshape(-1, 3, 12, 12)"),
         (COLOR, ("--layout", "nchw"), "--layout nchw"),
         (GRAY[:0], (), "is empty"),
         (np.array([{}] * COUNT), (), "never unpickles"),
         (GRAY * 1j, (), "complex128"),
     ],
-    ids=["RGBA", "not square", "flat RGB", "wrong option", "empty", "objects", "complex"],
+    ids=["RGBA", "not square", "flat RGB", "flat RGB given", "wrong option", "empty", "objects", "complex"],
 )
 def test_images_that_do_not_fit(images: np.ndarray, options: tuple[str, ...], message: str) -> None:
     """Shapes and types that cannot be images are refused with the remedy."""
     np.savez("a.npz", images=images, labels=LABELS[: len(images)])
     assert message in refused("a.npz", *options)
+
+
+# Sizes that a header claims
+
+
+def write_npy(file: IO[bytes], dtype: str, shape: tuple[int, ...], values: bytes = b"") -> None:
+    """Write the header of an array of any shape, and `values`, which need not fit."""
+    header: dict[str, Any] = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
+    file.write(values)
+
+
+def write_claim(path: Path, shape: tuple[int, ...], name: str = "labels") -> None:
+    """Write a small file in which `name`, labels by default, has this shape."""
+    if path.suffix == ".npz":
+        np.savez(path, images=GRAY, **({} if name == "labels" else {"labels": LABELS}))  # type: ignore[arg-type]
+        with zipfile.ZipFile(path, "a") as archive, archive.open(f"{name}.npy", "w") as file:
+            write_npy(file, "<i8", shape)
+    else:
+        with h5py.File(path, "w") as hdf5:
+            hdf5["images"] = GRAY
+            if name != "labels":
+                hdf5["labels"] = LABELS
+            hdf5.create_dataset(name, shape, "i8", chunks=(1000,) * len(shape), compression="gzip")
+
+
+@pytest.mark.parametrize("name", ["labels", "groups", "splits", "class_names"])
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_lengths_are_compared_before_arrays_are_read(suffix: str, name: str) -> None:
+    """A small file whose header claims 8 TB of labels is refused by its shape, and nothing of that size is read."""
+    write_claim(Path(f"a{suffix}"), (10**12,), name)
+    assert f"{name} has shape (1000000000000,)" in refused(f"a{suffix}")
+
+
+def test_labels_larger_than_the_file() -> None:
+    """If images and labels both claim more than a file can hold, even in its directory, it is refused as damaged."""
+    with zipfile.ZipFile("a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, shape in (("images", (10**12, 4, 4)), ("labels", (10**12,))):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                write_npy(file, "|u1", shape)
+            archive.getinfo(f"{name}.npy").file_size = 128 + 10**12
+    assert "a.npz cannot be read as .npz: labels.npy has" in refused("a.npz")
+
+
+@pytest.mark.parametrize("shape", [(COUNT, 2**40, 2**40), (-1, 12, 12)], ids=["overflow", "negative"])
+def test_impossible_shapes_of_npy_files(shape: tuple[int, ...], recwarn: pytest.WarningsRecorder) -> None:
+    """A shape beyond 64 bits, or with a negative length, is refused without a warning of NumPy."""
+    with open("images.npy", "wb") as file:
+        write_npy(file, "|u1", shape, GRAY.tobytes())
+    np.save("labels.npy", LABELS)
+    assert "images.npy cannot be read as .npy" in refused("images.npy")
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
+def test_null_datasets_are_ignored() -> None:
+    """An HDF5 dataset without a dataspace is no array."""
+    with h5py.File("a.h5", "w") as file:
+        file["images"], file["labels"], file["old_labels"] = GRAY, LABELS, h5py.Empty("i8")
+    check("a.h5")
+
+
+def test_images_of_too_many_pixels() -> None:
+    """The limit of pixels of an image holds for arrays, before one is read."""
+    with h5py.File("a.h5", "w") as file:
+        file.create_dataset("images", (COUNT, 20000, 20000), "u1", chunks=(1, 20000, 20000), compression="gzip")
+        file["labels"] = LABELS
+    assert "images of 20000 x 20000; expected at most 89,478,485 pixels" in refused("a.h5")
+
+
+def test_matlab_labels_are_checked_by_the_header() -> None:
+    """Labels of another length are refused before they are read; so are values beyond the element that holds them."""
+    scipy.io.savemat("a.mat", {"images": GRAY, "labels": np.zeros((1, 59))}, do_compression=True)
+    assert "labels has shape (1, 59)" in refused("a.mat")
+    scipy.io.savemat("b.mat", {"images": GRAY, "labels": LABELS * 1.0})
+    data = bytearray(Path("b.mat").read_bytes())
+    size = data.index(np.uint32(8 * COUNT).tobytes(), data.index(b"labels"))
+    data[size : size + 4] = np.uint32(2**32 - 8).tobytes()
+    Path("b.mat").write_bytes(data)
+    assert "b.mat cannot be read as a MATLAB file" in refused("b.mat")
 
 
 # MATLAB

@@ -216,6 +216,72 @@ def test_depths_in_one_folder() -> None:
     np.testing.assert_allclose(found[::3].astype(int), IMAGES[::3], atol=1)
 
 
+def write_words(numbers: range, images: np.ndarray) -> None:
+    """Replace images of the tree by 16-bit images."""
+    for number in numbers:
+        Image.fromarray(images[number].astype(np.uint16)).save(f"t/{'abcd'[LABELS[number]]}/{number:03d}.png")
+
+
+def test_a_type_of_images_that_would_become_black_is_refused() -> None:
+    """A third of a folder in 16-bit files that hold 0 to 255 is refused, and the range in the message fits all."""
+    write_tree(IMAGES)
+    write_words(range(0, 48, 3), IMAGES)
+    text = refused("t")
+    assert f"t: 16 of 16 sampled 16-bit images have only the values 0 to {IMAGES[::3].max()} of 0 to 65535" in text
+    assert "--value-range 255, or keep the values with --value-range 65535" in text
+    np.testing.assert_array_equal(pixels(imported("t", "--value-range", 255)[0]), IMAGES)
+
+
+def test_a_few_images_of_another_type_are_noted() -> None:
+    """Two dark 16-bit images among 48 do not stop the import, but a note says that they become black."""
+    write_tree(IMAGES)
+    write_words(range(2), IMAGES)
+    text = " ".join(imported("t")[1].split())
+    assert re.search(r"nearly all sampled 16-bit images have only the values 0 to 2\d\d and become nearly black", text)
+
+
+def test_no_range_is_suggested_that_spoils_images_of_another_type() -> None:
+    """8-bit images that hold 0 to 15 beside full 16-bit images: the range 0 to 15 would make the others bad."""
+    write_tree(IMAGES // 16)
+    write_words(range(0, 48, 3), IMAGES * 257.0)
+    text = refused("t")
+    assert "32 of 32 sampled 8-bit images" in text
+    assert "Save all images in one type and range" in text
+    assert "--value-range 15" not in text
+    assert "--value-range 65535" in text
+    imported("t", "--value-range", 65535)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint16, 257), (np.int32, 257), (np.float32, 1 / 255)])
+def test_two_ranges_in_one_type_are_refused(dtype: type, scale: float) -> None:
+    """If a third of the images were saved in a much smaller range than the others, no range is right for all."""
+    images = IMAGES * (np.where(np.arange(48) % 3, max(scale, 1), min(scale, 1))[:, None, None])
+    text = refused(write_tree(images.astype(dtype), ".tif"))
+    assert f"16 of 48 sampled {'float' if dtype is np.float32 else ''}" in text
+    assert "expected the same range in all of them" in text
+    option = text.split("--value-range ")[1].rstrip(".")
+    assert "16 of 48 sampled" in " ".join(imported("t", "--value-range", option)[1].split())
+
+
+def test_dark_images_among_others_are_noted() -> None:
+    """Photographs may be dark or blank: their share is said if it is above a tenth, and they are imported."""
+    images = IMAGES.astype(np.uint16) * 257
+    images[:12] //= 12
+    images[12:24] = 0
+    text = " ".join(imported(write_tree(images))[1].split())
+    assert "24 of 48 sampled 16-bit images use less than an eighth of the range, which the others use" in text
+    Path("out.h5").unlink()
+    images[:20] = images[24:44]
+    assert "use less than an eighth" not in " ".join(imported(write_tree(images))[1].split())
+
+
+def test_half_floats_give_no_warnings(recwarn: pytest.WarningsRecorder) -> None:
+    """float16 images are compared with ranges beyond float16 without a warning of NumPy."""
+    np.savez("a.npz", images=(IMAGES / 255).astype(np.float16), labels=LABELS)
+    np.testing.assert_array_equal(pixels(imported("a.npz")[0]), IMAGES)
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_images_without_content_are_refused(value: int) -> None:
     """A source in which every image has the same single value is refused, unless its range is given."""

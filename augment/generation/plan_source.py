@@ -95,7 +95,7 @@ def _import_sample(
     most = max(32, min(_SAMPLE, _SAMPLE_BYTES // (3 * height * width)))
     few = replace(options, limit=min(most, len(indices)), on_bad="skip")
     engine = resize_engine_for(len(indices))
-    preprocessing, _, suggested = decide(scan, indices, options)
+    preprocessing, _, suggested = decide(scan, indices, options, name=name)
     resizer(engine, preprocessing)  # Start the engine first: its start-up is not measured.
     begun = time.perf_counter()
     import_scanned(scan, name, workspace / "sample.h5", few, jobs=1, quiet=True, engine=engine)

@@ -136,7 +136,7 @@ def import_scanned(
 ) -> list[str]:
     """Like `import_source`, for a scanned source. `engine` resizes the images; None chooses the faster one."""
     indices = limited(scan.labels, options.limit)
-    preprocessing, decided, _ = decide(scan, indices, options)
+    preprocessing, decided, _ = decide(scan, indices, options, name=name)
     notes = [*scan.all_notes(), decided]
     engine = engine or resize_engine_for(len(indices))
     with new_file(path) as temporary:
@@ -212,15 +212,15 @@ class Decision(NamedTuple):
     """Options that suit the sampled images better, by the names of fields of `ImportOptions`."""
 
 
-def decide(scan: Scan, indices: np.ndarray, options: ImportOptions, *, refuse: bool = True) -> Decision:
+def decide(scan: Scan, indices: np.ndarray, options: ImportOptions, *, name: str = "", refuse: bool = True) -> Decision:
     """Decide on the preprocessing from `options` and a sample of images.
 
-    If the sampled images would become nearly black, or their value range is unclear, this raises `EpochbankError`;
-    without `refuse`, the description of the decision says so.
+    If the sampled images would become nearly black, or their value range is unclear, this raises `EpochbankError`,
+    which begins with the `name` of the source; without `refuse`, the description of the decision says so.
     """
     sampled, values = _examine_sample(scan.reader, indices[evenly_spaced(len(indices), SAMPLE)], options)
     if values.problem and refuse:
-        raise EpochbankError(values.problem)
+        raise EpochbankError(f"{name}: {values.problem}" if name else values.problem)
     channels = {"gray": 1, "rgb": 3, "auto": scan.channels or (3 if sampled.color else 1)}[options.color]
     is_light = 2 * sampled.light > sampled.num_images if scan.light is None else scan.light
     invert = options.invert == "yes" or (options.invert == "auto" and channels == 1 and is_light)

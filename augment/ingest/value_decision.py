@@ -31,7 +31,7 @@ _MANY, _MANY_SHARE = 3, 1 / 20
 """Images of a kind that are not merely a few in a sample: at least this number, and more than this share."""
 _PEAKS = {WORDS: (255, 4096), BYTES: (1, 16)}
 """Images with values up to the first number, beside images beyond the second, were not saved in the same range."""
-_CONVERT = "No --value-range fits the images of other types in the source, so save all images in one type and range."
+_CONVERT = "Save all images in one type and range, because no --value-range fits those of other types too"
 _NAMES = {
     "uint8": "8-bit images",
     "uint16": "16-bit images",
@@ -150,7 +150,10 @@ def _narrow_note(kind: str, values: np.ndarray, value_range: ValueRange) -> list
     """Return a note on the images that use only a small part of the range; none if they are few."""
     if _is_narrow(values, value_range):
         low, high = _span(values)
-        return [f"nearly all sampled {_NAMES[kind]} have only the values {number(low)} to {number(high)}"]
+        return [
+            f"nearly all sampled {_NAMES[kind]} have only the values {number(low)} to {number(high)} and become nearly "
+            f"{_look(low, high, value_range)}"
+        ]
     narrow = values[1] - values[0] < _LEAST_SHARE * (value_range.high - value_range.low)
     if narrow.mean() <= _FEW:
         return []
@@ -158,6 +161,13 @@ def _narrow_note(kind: str, values: np.ndarray, value_range: ValueRange) -> list
         f"{narrow.sum()} of {narrow.size} sampled {_NAMES[kind]} use less than an eighth of the range, which the "
         "others use"
     ]
+
+
+def _look(low: float, high: float, value_range: ValueRange) -> str:
+    """Return how images with values from `low` to `high`, a small part of the range, look."""
+    part = _LEAST_SHARE * (value_range.high - value_range.low)
+    dark, light = high <= value_range.low + part, low >= value_range.high - part
+    return "black" if dark else "white" if light else "without contrast"
 
 
 def _two_peaks(kind: str, values: np.ndarray, value_range: ValueRange) -> str:
@@ -210,11 +220,12 @@ def _unclear(kind: str, values: np.ndarray, others: dict[str, np.ndarray]) -> st
     likely = [ValueRange(0, _likely_maximum(high))] if low >= 0 else [ValueRange(_rounded(low, -1), _rounded(high, 1))]
     if low < 0 and SIGNED_UNIT.low <= low and high <= SIGNED_UNIT.high:
         likely.insert(0, SIGNED_UNIT)
+    fitting = _options(likely, others)
+    fix = f"Say which values are black and white: {fitting}" if fitting else _CONVERT
     expected = "0 to 1, -1 to 1 or 0 to 255" if kind == "floats" else "0 to 255 or 0 to 65535"
     return (
         f"the value range is unclear: {values.shape[1]} sampled {_NAMES[kind]} have values from {number(low)} to "
-        f"{number(high)}; expected {expected}. "
-        + (f"Say which values are black and white: {found}." if (found := _options(likely, others)) else _CONVERT)
+        f"{number(high)}; expected {expected}. {fix}."
     )
 
 
@@ -227,21 +238,20 @@ def _dark(kind: str, values: np.ndarray, value_range: ValueRange, others: dict[s
     alike = values[:, (values[0] >= high - part) & (values[1] <= low + part)]
     low, high = float(alike[0].min()), float(alike[1].max())
     what = f"{alike.shape[1]} of {values.shape[1]} sampled {_NAMES[kind]}"
-    kept = WORDS if kind == "uint8" and "uint16" in others else value_range
-    keep = f"keep the values with --value-range {kept}"
+    kept = _options([value_range, WORDS] if kind == "uint8" and others else [value_range], others)
+    keep = f", or keep the values with {kept.split(' or ')[0]}" if kept else ""
     if low == high:
         return (
-            f"{what} have only the value {number(low)}; expected different values in an image. "
-            f"Check the images, or {keep}."
+            f"{what} have only the value {number(low)}; expected different values in an image. Check the images{keep}."
         )
     whole = f"{number(value_range.low)} to {number(value_range.high)}"
     is_dark = high <= value_range.low + part
     likely = ValueRange(0, _likely_maximum(high)) if is_dark and low >= 0 else ValueRange(low, high)
-    look = "black" if is_dark else "white" if low >= value_range.high - part else "without contrast"
+    fitting = _options([likely], others)
+    fix = f"Set the range of the images with {fitting}" if fitting else _CONVERT
     return (
-        f"{what} have only the values {number(low)} to {number(high)} of {whole} and would become nearly {look}; "
-        "expected at least an eighth of the range. "
-        + (f"Set the range of the images with {found}, or {keep}." if (found := _options([likely], others)) else _CONVERT)
+        f"{what} have only the values {number(low)} to {number(high)} of {whole} and would become nearly "
+        f"{_look(low, high, value_range)}; expected at least an eighth of the range. {fix}{keep}."
     )
 
 

@@ -50,7 +50,7 @@ def preview_source(found: ResolvedSource, recipe: Recipe, options: ImportOptions
     with tempfile.TemporaryDirectory(prefix="epochbank-") as workspace, quiet_progress(True):
         scan = found.source.scan(Path(workspace))
         indices = limited(scan.labels, options.limit)
-        preprocessing, decided, _ = decide(scan, indices, options)
+        preprocessing, decided, _ = decide(scan, indices, options, name=found.source.name)
         images, names, bad = [], [], []
         for index in indices[spread(scan.labels[indices], ORIGINALS)].tolist():
             for item in in_bytes(scan.reader.read(np.array([index])), preprocessing.value_ranges):

@@ -66,6 +66,14 @@ def parse_name(text: str) -> Name:
     return Name(text, "", 0, split, tuple(words))
 
 
+def labels_name(text: str) -> str:
+    """Return a name for the labels that belong to the array or file of images `text`, such as `y_train`."""
+    name = parse_name(text)
+    word = IMAGES[name.rank] if name.role == "images" else ""
+    found = re.sub(word, "y" if word == "x" else "labels", text, count=1, flags=re.IGNORECASE) if word else ""
+    return found if word and parse_name(found).rest == name.rest else f"{text}_labels"
+
+
 def find_parts(
     shapes: Mapping[str, tuple[int, ...]], images_key: str | None = None, labels_key: str | None = None
 ) -> list[Part]:

@@ -16,6 +16,7 @@ from ...shared.types import SPLITS
 from ..base import Decoded, Scan, SourceOptions
 from ..names import split_number
 from ..value_range import as_pixels
+from .checks import MAX_CLASSES, check_lengths, check_types, is_one_hot, num_labels
 from .labels import classify, distinct, one_hot_index
 from .layout import Layout, find_layout
 from .names import Part, find_parts, unlabeled
@@ -24,7 +25,6 @@ from .store import ArrayStore, Header, StoredArray, objects_refused
 _SPLITS = ("splits", "parts")
 """Names of the array of splits; the first one present is used."""
 _CLASS_NAMES = "class_names"
-_MAX_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def scan_arrays(store: ArrayStore, options: SourceOptions, workspace: Path) -> S
         raise EpochbankError(f"{where}: {error}{end}", usage=usage) from error
     columns, layouts = [], []
     for part in parts:
-        _check_types(where, part, headers)
-        count = _num_labels(headers[part.labels].shape)
+        check_types(where, part, headers)
+        count = num_labels(headers[part.labels].shape)
         layouts.append(find_layout(where, part.images, headers[part.images].shape, count, options.layout))
-        _check_lengths(where, part, headers, layouts[-1])
+        check_lengths(where, part, headers, layouts[-1])
         columns.append(_read_columns(store, part, workspace))
     labels = _joined(where, "labels", [found.labels for found in columns])
     names = _class_names(store, headers)
@@ -119,26 +119,6 @@ def scan_arrays(store: ArrayStore, options: SourceOptions, workspace: Path) -> S
     )
 
 
-def _check_types(where: str, part: Part, headers: Mapping[str, Header]) -> None:
-    for name in filter(None, (part.images, part.labels, part.groups)):
-        if headers[name].dtype.hasobject and headers[name].dtype.kind == "O":
-            raise objects_refused(where, name)
-    dtype = headers[part.images].dtype
-    if dtype.kind not in "biuf":
-        raise EpochbankError(f"{where}: {part.images} is {dtype}; expected integers, floats or bool. Convert it.")
-    if part.groups is not None and headers[part.groups].dtype.kind not in "iuUST":
-        raise EpochbankError(f"{where}: {part.groups} is {headers[part.groups].dtype}; expected integers or strings.")
-
-
-def _num_labels(shape: tuple[int, ...]) -> int:
-    """Return the number of labels in an array of labels of this shape."""
-    return max(shape) if len(shape) == 2 and 1 in shape else shape[0] if shape else 0
-
-
-def _is_one_hot(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 2 and min(shape) > 1 and shape[1] <= _MAX_CLASSES
-
-
 def _column(store: ArrayStore, name: str) -> np.ndarray:
     try:
         return store.column(name)
@@ -154,10 +134,10 @@ def _class_names(store: ArrayStore, headers: Mapping[str, Header]) -> np.ndarray
     if _CLASS_NAMES not in headers:
         return None
     shape = headers[_CLASS_NAMES].shape
-    if len(shape) != 1 or shape[0] > _MAX_CLASSES:
+    if len(shape) != 1 or shape[0] > MAX_CLASSES:
         raise EpochbankError(
             f"{store.where}: class_names has shape {shape}; expected (K,), one name per class, with K up to "
-            f"{_MAX_CLASSES:,}."
+            f"{MAX_CLASSES:,}."
         )
     return _column(store, _CLASS_NAMES)
 
@@ -166,7 +146,7 @@ def _read_columns(store: ArrayStore, part: Part, workspace: Path) -> _Columns:
     """Read labels and groups of a part; labels in one column, or in one row, become (N,)."""
     header = store.headers()[part.labels]
     notes = []
-    if _is_one_hot(header.shape):
+    if is_one_hot(header.shape):
         stored = store.open(part.labels, workspace)
         labels = one_hot_index(store.where, part.labels, header.shape, stored.runs(np.arange(header.shape[0])))
         notes.append("labels are one-hot")
@@ -177,21 +157,6 @@ def _read_columns(store: ArrayStore, part: Part, workspace: Path) -> _Columns:
             labels = labels.reshape(-1)
     groups = None if part.groups is None else _column(store, part.groups)
     return _Columns(labels, groups, notes)
-
-
-def _check_lengths(where: str, part: Part, headers: Mapping[str, Header], layout: Layout) -> None:
-    """Check labels and groups before they are read: a small file may say that they are huge."""
-    count = headers[part.images].shape[layout.axis]
-    for name in filter(None, (part.labels, part.groups)):
-        shape = headers[name].shape
-        fits = shape == (count,)
-        if name == part.labels and not fits:
-            fits = shape in ((count, 1), (1, count)) or (_is_one_hot(shape) and shape[0] == count)
-        if not fits:
-            raise EpochbankError(
-                f"{where}: {part.images} has {count} images and {name} has shape {shape}; "
-                f"expected ({count},), one for each image."
-            )
 
 
 def _joined(where: str, what: str, columns: list[np.ndarray]) -> np.ndarray:
@@ -256,6 +221,8 @@ def _image_notes(
             said.add(layout.name)
             what = f"{layout.height} x {layout.width}" + (" RGB" if layout.channels == 3 else "")
             notes.append(f"images of shape {shape} are read as {what}: {meaning[layout.name]}")
+        elif layout.name == "nhwc" and 1 in (layout.height, layout.width) and options.layout == "auto":
+            notes.append(f"images of shape {shape} are read as {layout.height} x {layout.width}")
         if dtype.kind == "b":
             notes.append("images are bool: False is black, True is white")
     return notes

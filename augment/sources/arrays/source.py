@@ -14,10 +14,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ...errors import EpochbankError
 from ..base import Scan, SourceOptions, file_identity
 from .hdf5 import Hdf5Store
 from .mat import MatStore, is_version_5
-from .names import Name, parse_name
+from .names import Name, labels_name, parse_name
 from .npy import NpyStore
 from .npz import NpzStore
 from .scan import scan_arrays
@@ -112,18 +113,39 @@ class NpyFilesSource(_ArraySource):
         found = {path: parse_name(path.stem) for path in _listed(folder, _SINGLE)}
         if named is not None and self.options.labels_key is None and self.options.images_key is None:
             found = {path: name for path, name in found.items() if _belongs(name, named)}
-        files = sorted(path for path, name in found.items() if name.role or self.options.labels_key is not None)
+        files = sorted(
+            path
+            for path, name in found.items()
+            if name.role or path == self.path or self.options.labels_key is not None
+        )
         return files + _class_tables(folder, found.values())
 
     def _store(self, path: Path) -> ArrayStore:
         return NpyStore(path) if path.suffix.lower() == ".npy" else NpzStore(path)
 
     def _scan(self, store: ArrayStore, files: list[Path], workspace: Path) -> Scan:
+        options = self.options if self.path.is_dir() else self._with_images(store)
         table = next((file for file in files if file.suffix == ".csv"), None)
-        if table is None or self.options.class_names is not None:
-            return scan_arrays(store, self.options, workspace)
-        scan = scan_arrays(store, replace(self.options, class_names=str(table)), workspace)
+        if table is None or options.class_names is not None:
+            return scan_arrays(store, options, workspace)
+        scan = scan_arrays(store, replace(options, class_names=str(table)), workspace)
         return replace(scan, notes=[*scan.notes, f"class names are from {table.name}"])
+
+    def _with_images(self, store: ArrayStore) -> SourceOptions:
+        """Return the options, in which SOURCE is the array of images if its name has no word for its role.
+
+        Raises `EpochbankError` if SOURCE is the only array.
+        """
+        name, arrays = self.path.stem, store.headers()
+        role = parse_name(name).role
+        if len(arrays) == 1 and self.options.labels_key is None and (role == "images" or (not role and name in arrays)):
+            raise EpochbankError(
+                f"{self.path} has one array, without labels; expected one label for each image in a file beside it, "
+                f"such as {labels_name(name)}{self.path.suffix}. Save the labels in such a file, or both arrays with "
+                "np.savez('data.npz', images=..., labels=...)."
+            )
+        is_images = role == "" and name in arrays and self.options.images_key is None
+        return replace(self.options, images_key=name) if is_images else self.options
 
 
 class NpzSource(NpyFilesSource):
