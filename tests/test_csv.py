@@ -173,7 +173,7 @@ HEADER = "path,label,group,split\n"
              "label (or class, classes, class_name, ...)"]),
         ("scan,label\na,b\n", ["has the columns 'scan', 'label'", "expected path (or file"]),
         ("path;text;x\na;b;c\n", ["has the columns 'path', 'text', 'x'", "and label (or class,"]),
-        ("path,path,label\na,b,c\n", ["'path' and 'path' may each be the path", "expected one"]),
+        ("path,path,label\na,b,c\n", ["the columns 1 and 2 have the same name 'path'; expected it once", "Rename one"]),
         ("file,image,label\na,b,c\n", ["'file' and 'image' may each be the path", "Choose one with --images-key"]),
         ("path,label,writer,user\na,b,c,d\n", ["'writer' and 'user' may each be the group"]),
         (HEADER, ["lists no images", "expected a row for each"]),

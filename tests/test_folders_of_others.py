@@ -92,7 +92,8 @@ def imported(result: Result, path: Path) -> SourceFile:
         ("train", 0), ("seg_train", 0), ("training_set", 0), ("x_train", 0), ("Images_Training", 0), ("TrainSet", 0),
         ("train2", 0), ("valid-images", 1), ("Val", 1), ("my dev set", 1), ("test_set", 2), ("evaluation", 2),
         ("eval", 2), ("holdout", 2), ("TESTING", 2), ("trainer", None), ("latest", None), ("valley", None),
-        ("contest", None), ("train_test", None), ("", None), ("cat", None),
+        ("contest", None), ("train_test", None), ("", None), ("cat", None), ("trainset", 0), ("testdata", 2),
+        ("valset", 1), ("TrainImages", 0), ("trn", 0), ("tst", 2), ("train1", 0), ("Training2", 0), ("offset", None),
     ],
 )  # fmt: skip
 def test_words_for_splits_in_names(name: str, split: int | None) -> None:
@@ -113,6 +114,10 @@ CLASSES = ("cat", "dog", "emu")
         {"data/Images_Training": 0, "data/Images_Validation": 1},
         {"train/images": 0, "test/images": 2},
         {"Train Data/train": 0, "Test Data/test": 2},
+        {"trainset": 0, "testset": 2},
+        {"traindata": 0, "testdata": 2},
+        {"trn": 0, "tst": 2},
+        {"training": 0, "Training2": 0, "testing": 2},
     ],
     ids=str,
 )
@@ -164,6 +169,83 @@ def test_folders_beside_splits_are_refused(tmp_path: Path) -> None:
     assert "--split fractions" in result.output
     file = imported(run("import", root, tmp_path / "o.h5", "--split", "fractions"), tmp_path / "o.h5")
     assert file.class_names == ["a"]
+
+
+NAMES_WITH_BOTH = {
+    "{c}_train": "{c}_test",
+    "train_{c}": "test_{c}",
+    "{c}Train": "{c}Test",
+    "data/{c} trainset": "data/{c} testset",
+}
+
+
+@pytest.mark.parametrize("train", NAMES_WITH_BOTH)
+def test_names_of_a_class_and_a_split(make: Callable[[Tree], Path], train: str) -> None:
+    """`cat_train` and `cat_test` are the training and test images of the class `cat`; a note says so."""
+    forms = {train: 0, NAMES_WITH_BOTH[train]: 2}
+    path = make(
+        tree(*(f"{form.format(c=c)}/1.png" for form in forms for c in CLASSES), f"{train.format(c='owl')}/1.png")
+    )
+    scan = scan_of(path)
+    expected = {f"{form.format(c=c)}/1.png": (c, split) for form, split in forms.items() for c in CLASSES}
+    assert rows_of(scan) == expected | {f"{train.format(c='owl')}/1.png": ("owl", 0)}
+    assert any(note.startswith("folders name both a class and a split: ") for note in scan.notes)
+    ignored = scan_of(path, split="fractions")
+    assert ignored.splits is None
+    assert ignored.class_names == sorted([*CLASSES, "owl"])
+
+
+@pytest.mark.parametrize(
+    ("names", "message", "merged"),
+    [
+        (["learn/cat", "learn/dog", "test/cat"], "test/ names a split and has classes in common, but learn/ beside it "
+         "names no split", ["cat", "dog"]),
+        (["train/cat", "cat", "dog"], "train/ names a split and has classes in common, but cat/ beside it names no "
+         "split", ["cat", "dog"]),
+        (["学習/犬", "test/犬"], "test/ names a split and has classes in common, but 学習/ beside it", ["犬"]),
+        (["test_train/cat", "test_test/cat"], "test_test/ names a split", ["cat"]),
+        (["images/train/cat", "images/test/cat", "masks/x"], "images/test/, images/train/ name splits and have classes "
+         "in common, but masks/ beside them names no split", ["images/cat", "masks/x"]),
+        (["2019/train/cat", "2019/test/cat", "2020/cat", "2021/cat"], "2019/test/, 2019/train/ name splits and have "
+         "classes in common, but 2020/, 2021/ beside them name no split", ["2019/cat", "2020/cat", "2021/cat"]),
+        (["cat_train", "cat_test", "dog"], "cat_test/, cat_train/ name splits and have classes in common, but dog/ "
+         "beside them names no split", ["cat", "dog"]),
+        (["cat/train", "cat/test", "dog/train", "dog/test", "emu"], "but emu/ beside them names no split",
+         ["cat", "dog", "emu"]),
+    ],
+    ids=lambda value: str(value[0]),
+)  # fmt: skip
+def test_unclear_splits_are_refused(
+    make: Callable[[Tree], Path], names: list[str], message: str, merged: list[str]
+) -> None:
+    """Folders of a split beside others with the same classes are refused; --split fractions merges the classes."""
+    path = make(tree(*(f"{name}/1.png" for name in names)))
+    with pytest.raises(EpochbankError) as error:
+        scan_of(path)
+    assert message in str(error.value)
+    assert "rename" in str(error.value)
+    assert "--split fractions" in str(error.value)
+    scan = scan_of(path, split="fractions")
+    assert scan.class_names == merged
+    assert scan.splits is None
+
+
+def test_a_class_named_test_is_said(make: Callable[[Tree], Path]) -> None:
+    """A folder `test` beside other classes is a class, and a note says so."""
+    scan = scan_of(make(tree("test/1.png", "ball/1.png", "bus/1.png")))
+    assert scan.class_names == ["ball", "bus", "test"]
+    assert "test/ is used as a class, not as a split, because it is next to ball/, bus/" in scan.notes
+
+
+@pytest.mark.parametrize("name", ["unlabeled/x", "unlabelled", "unsup/a/b", "test_unlabeled/cat", "unlabeled2017"])
+@pytest.mark.parametrize("splits", [("train", "test"), ("train",)], ids=str)
+def test_unlabeled_images_are_skipped(make: Callable[[Tree], Path], name: str, splits: tuple[str, ...]) -> None:
+    """Folders of images without labels beside splits are left out, with a note, whatever is in them."""
+    names = [f"{split}/{c}/1.png" for split in splits for c in CLASSES]
+    scan = scan_of(make(tree(*names, f"{name}/1.png")))
+    assert sorted(rows_of(scan)) == sorted(names)
+    assert scan.class_names == list(CLASSES)
+    assert f"skipped images without a class: 1 in {name}/" in scan.notes
 
 
 @pytest.mark.parametrize(
@@ -401,6 +483,8 @@ def encoded_zip(path: Path, names: list[str], encoding: str) -> Path:
         (["猫咪", "小狗"], "gbk"),
         (["고양이", "강아지"], "euc_kr"),
         (["貓咪", "小狗"], "big5"),
+        (["ｱｲｳ", "ｶｷｸ"], "cp932"),
+        (["ﾊﾟﾝ", "ﾉﾐ", "ﾐﾙｸ"], "cp932"),
         (["Français", "Español"], "cp437"),
         (["Äpfel", "Öl"], "cp437"),
     ],

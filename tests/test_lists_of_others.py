@@ -411,5 +411,21 @@ def test_some_missing_images() -> None:
     table("list.csv", "path,label", [[path, "AB"[k % 2]] for k, path in enumerate([*scans(), *map(str, range(30))])])
     error = refused("list.csv").output
     assert error.count("No such file") == 6
-    assert "and 25 more cannot be read: No such file or directory" in error
+    assert "and 25 more, each of which cannot be read: No such file or directory" in error
     check(imported("list.csv", "--on-bad", "skip")[0], LABELS)
+
+
+@pytest.mark.parametrize("spec", ["99999999999d", "0256", "d}/{id:.999999999f"])
+def test_widths_of_a_template_are_bounded(spec: str) -> None:
+    """A template pads to at most 255 characters, as no file has a longer name."""
+    with pytest.raises(EpochbankError, match="expected at most 255"):
+        Template(f"{{id:{spec}}}.png", ["id"])
+    assert Template("{id:0255d}", ["id"]).path(["1"]) == "1".zfill(255)
+
+
+@pytest.mark.parametrize("options", [(), ("--labels-key", "label")], ids=str)
+def test_a_name_of_two_columns(options: tuple[str, ...]) -> None:
+    """A header with the same name twice is refused, even if an option gives the name."""
+    table("list.csv", "path,label,label", [[path, k % 2, k % 3] for k, path in enumerate(scans())])
+    output = refused("list.csv", *options).output
+    assert "the columns 2 and 3 have the same name 'label'; expected it once. Rename one of them" in output

@@ -230,3 +230,47 @@ def test_speed() -> None:
     start = time.monotonic()
     assert len(scan_of("a.csv").labels) == 3000
     assert time.monotonic() - start < 10
+
+
+ORDERS = {
+    "text": sorted(range(784), key=str),
+    "random": np.random.default_rng(0).permutation(784).tolist(),
+    "columns": np.arange(784).reshape(28, 28).T.ravel().tolist(),
+}
+
+
+@pytest.mark.parametrize("form", ["pixel{0}", "{0}", "{1}x{2}", "px_{1}_{2}"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_pixels_are_in_the_order_of_their_names(order: str, form: str) -> None:
+    """Columns of pixels in any order give the same images, by their numbers, or rows and columns; a note says so."""
+    names = [form.format(k, k // 28 + 1, k % 28 + 1) for k in ORDERS[order]]
+    stored = images().reshape(COUNT, -1)[:, ORDERS[order]]
+    Path("train.csv").write_text(",".join(["label", *names]) + "\n" + rows_of(stored))
+    file, result = imported("train.csv")
+    check(file, images())
+    assert "pixels of train.csv are in the order that the names of their columns say" in result.output
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_label_that_is_last_without_a_header(first: int) -> None:
+    """If the last of unnamed columns looks like the label, the source is refused until --labels-key names it."""
+    stored = images()
+    stored[:, 0, 0] = 7 * first * np.arange(COUNT)
+    labels = [str(k % 3) for k in range(COUNT)]
+    rows = zip(stored.reshape(COUNT, -1).tolist(), labels, strict=True)
+    Path("mnist.csv").write_text("".join(f"{','.join(map(str, row))},{label}\n" for row, label in rows))
+    assert '--labels-key "column 785"' in refused("mnist.csv")
+    file, _ = imported("mnist.csv", "--labels-key", "column 785")
+    check(file, stored, labels)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [3, 7, 9], [0, 1, 2, 3]], ids=str)
+def test_a_label_that_is_first_without_a_header(labels: list[int]) -> None:
+    """The first of unnamed columns is the label if the last one is constant, or has the values of pixels."""
+    stored = images()
+    numbers = [labels[k % len(labels)] for k in range(COUNT)]
+    for last in (np.zeros(COUNT, int), 9 * np.arange(COUNT)):
+        stored[:, -1, -1] = last
+        Path("mnist.csv").write_text(rows_of(stored, numbers))
+        check(imported("mnist.csv")[0], stored, list(map(str, numbers)))
+        Path("out.h5").unlink()

@@ -181,3 +181,33 @@ def test_a_class_called_minus_one(run: Run, labels: str, noted: bool) -> None:
     code, output = run(f"data = list(zip(IMAGES, {labels}))")
     assert code == 0, output
     assert ("with the label -1 are a class called -1" in output) == noted
+
+
+@pytest.mark.parametrize(("length", "noted"), [(100, True), (40, False)])
+def test_a_data_set_that_gives_less_than_its_length(run: Run, length: int, noted: bool) -> None:
+    """A note says that an iterable ended before the length that it gives."""
+    code, output = run(f"""
+class Short:
+    def __len__(self):
+        return {length}
+
+    def __iter__(self):
+        return iter(zip(IMAGES, LABELS))
+
+data = Short()
+""")
+    assert code == 0
+    assert ("yields 40 items, although its length is 100" in output) == noted
+
+
+@pytest.mark.parametrize("place", ["at once", "in the iteration"])
+def test_an_exit_is_an_error_of_the_function(run: Run, place: str) -> None:
+    """`SystemExit` in the user's function is reported like any exception, and does not end the command."""
+    start = "" if place == "at once" else "yield IMAGES[0], 0"
+    code, output = run(f"""
+def data():
+    {start or "pass"}
+    raise SystemExit(3)
+""")
+    assert code == 1
+    assert "raised SystemExit " + ("when it was opened: 3" if not start else "at item 1: 3") in output

@@ -354,3 +354,58 @@ def test_bad_images_in_parquet() -> None:
     found = list(scan_of("a.parquet").reader.read(np.arange(4)))
     assert [isinstance(one, BadImage) for one in found] == [True, True, False, True]
     assert "has no bytes" in str(found[0])
+
+
+@pytest.mark.parametrize("ids", [[0, 1], ["a", "b"]], ids=str)
+def test_coco_with_repeated_ids(ids: list[int | str]) -> None:
+    """Several images with one id are refused, with the ids and the number of images of each."""
+    names = scans("photos", 4)
+    document = {
+        "images": [{"id": ids[k > 0], "file_name": f"photos/{name}"} for k, name in enumerate(names)],
+        "annotations": [{"image_id": one, "category_id": 0} for one in ids],
+        "categories": [{"id": 0, "name": "cat"}],
+    }
+    Path("c.json").write_text(json.dumps(document))
+    assert f"several images with the id {ids[1]!r} (3 images)" in " ".join(refused("c.json").split())
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000 + "}\n{}"], ids=["array", "object"])
+@pytest.mark.parametrize("name", ["deep.jsonl", "deep.json"])
+def test_deeply_nested_json_is_refused(name: str, text: str) -> None:
+    """Nesting that is too deep for the parser is a message that names the file."""
+    Path(name).write_text(text + "\n")
+    assert f"{name}, " in (output := refused(name))
+    assert "cannot be read as JSON" in output
+
+
+@pytest.mark.parametrize("column", ["label", "image"])
+def test_damaged_pages_of_parquet(column: str) -> None:
+    """A damaged page is a message that names the file, in the scan and in the import, with one full stop."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
+    images = [png(k) for k in range(COUNT)]
+    pq.write_table(pa.table({"image": images, "label": ["cat", "dog"] * 6}), "d.parquet", use_dictionary=False)
+    place = pq.ParquetFile("d.parquet").metadata.row_group(0).column(0 if column == "image" else 1)
+    content = bytearray(Path("d.parquet").read_bytes())
+    content[place.data_page_offset : place.data_page_offset + 16] = b"\xff" * 16
+    Path("d.parquet").write_bytes(content)
+    output = refused("d.parquet")
+    assert "d.parquet cannot be read as Parquet: " in output
+    assert ".. " not in output
+    Path("e.parquet").write_bytes(b"no Parquet")
+    assert ".. " not in refused("e.parquet")
+
+
+def test_splits_in_names_of_parquet_files() -> None:
+    """Words for splits may be run together with others in the names of files."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+
+    Path("shards").mkdir()
+    for name, numbers in (("trainset-0", range(8)), ("tst-0", range(8, 12))):
+        rows = {"image": [png(k) for k in numbers], "label": [k % 2 for k in numbers]}
+        pq.write_table(pa.table(rows), f"shards/{name}.parquet")
+    scan = scan_of("shards")
+    assert scan.splits is not None
+    assert scan.splits.tolist() == [0] * 8 + [2] * 4

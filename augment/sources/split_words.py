@@ -1,4 +1,4 @@
-"""Words for splits in names: `seg_train`, `test_set`, `trainset`, `Images_Training` and `Gnt1.0TrainPart1` name a split."""
+"""Words for splits in names: `seg_train`, `test_set`, `trainset` and `Gnt1.0TrainPart1` name a split."""
 
 import re
 from collections.abc import Mapping

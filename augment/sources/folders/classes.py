@@ -11,7 +11,8 @@ from ...errors import EpochbankError
 from ...shared.progress import counted
 from ...shared.types import SPLITS
 from ..paths import printable
-from .splits import FolderSplits, Path, find_folder_splits, splits_of_all
+from .split_levels import Path
+from .splits import FolderSplits, find_folder_splits, splits_of_all
 
 _SHOWN = 5
 """Names listed in a note; further ones are counted."""
@@ -48,7 +49,11 @@ def find_classes(
     found, notes = find_folder_splits(levels, sizes, obey=use_source_splits)
     if found is not None:
         levels = found.levels
-        notes = [_split_note(found.splits, sizes, use_source_splits), *_unlabeled(folders, sizes, found, listed)]
+        notes = [
+            _split_note(found.splits, sizes, use_source_splits),
+            *notes,
+            *_unlabeled(folders, sizes, found, listed),
+        ]
     else:
         notes = [*notes, *_repeated_names(levels)]
     labeled = [place for place, names in enumerate(levels) if names]
@@ -113,7 +118,7 @@ def _unlabeled(
         return []
     labeled = {split for split, names in zip(found.splits, found.levels, strict=True) if names}
     needed = [place for place in without if found.splits[place] in labeled | {0, 1}]
-    counts = ", ".join(f"{sizes[place]:,} in {printable(folders[place])}/" for place in needed or without)
+    counts = first_few([f"{sizes[place]:,} in {printable(folders[place])}/" for place in needed or without])
     if needed:
         raise EpochbankError(
             f"some images lie directly in a folder that names a split ({counts}), but its classes are folders in it; "

@@ -1,17 +1,15 @@
-"""Finds the folders that name splits: `train/cat`, `seg_train/seg_train/cat`, `cat/train`."""
+"""Finds the folders that name splits: `train/cat`, `seg_train/seg_train/cat`, `cat/train`, `cat_train`."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...errors import EpochbankError
-from ..split_words import SPLIT_WORDS, split_in, words_in
+from ..split_words import SPLIT_WORDS, words_in
+from .beside import find_beside
+from .split_levels import Path, rest_of, rest_with_names, splits_at, splits_of_classes
 
-Path = tuple[str, ...]
-"""Names of the folders that lead to images, from the outermost."""
-
-_UNLABELED_WORDS = frozenset({"pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "submission"})
 _SHOWN = 5
+"""Folders listed in a note; further ones are counted."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +19,15 @@ class FolderSplits:
     splits: list[int]
     """Index into `SPLITS` for each folder; -1 if it names none, as folders of images without labels do."""
     levels: list[Path]
-    """Path of each folder without the folder that names the split; empty if no folder of a class remains."""
+    """Path of each folder without the name of the split; empty if no folder of a class remains."""
 
 
 def find_folder_splits(
     levels: Sequence[Path], sizes: Sequence[int], *, obey: bool = True
 ) -> tuple[FolderSplits | None, list[str]]:
-    """Return the splits that folders name, or None and notes if folders look like splits but are classes.
+    """Return the splits that folders name, or None if they name none, and notes.
+
+    Notes say that folders name both a class and a split, or that they look like splits but are classes.
 
     Parameters
     ----------
@@ -44,108 +44,91 @@ def find_folder_splits(
         If folders of splits are next to others, so that it is unclear what these are. Only if the splits are used.
     """
     deepest = max(map(len, levels))
-    for at in (*range(deepest), *range(-1, -deepest, -1)):
-        splits = _splits_at(levels, at)
-        if _is_complete(splits):
-            rest = _rest(levels, splits, at)
-            if _has_common_class(splits, rest):
-                return _folder_splits(splits, rest), []
-    return _outermost(levels, sizes, obey)
+    named = [(at, splits_at(levels, at)) for at in (*range(deepest), *range(-1, -deepest, -1))]
+    for at, splits in named:
+        rest = rest_of(levels, splits, at)
+        if (_is_complete(splits) and _has_common_class(splits, rest)) or _has_unlabeled(splits, rest):
+            return _folder_splits(splits, rest), []
+    for at, splits in named:
+        rest = rest_with_names(levels, splits, at) if _is_complete(splits) else []
+        if _has_common_class(splits, rest) and len(splits_of_classes(splits, rest)) > 1:
+            return _folder_splits(splits, rest), [_both_note(levels, splits, at, rest)]
+    beside = find_beside(levels)
+    if beside is None:
+        return _outermost(levels, sizes)
+    if obey:
+        raise EpochbankError(beside.message)
+    return _folder_splits(beside.splits, beside.classes), []
 
 
 def splits_of_all(levels: Sequence[Path]) -> list[int] | None:
     """Return the split of each folder from the first level on which all folders name one, for known classes."""
     for at in range(min(map(len, levels))):
-        splits = _splits_at(levels, at)
+        splits = splits_at(levels, at)
         if _is_complete(splits):
-            return _folder_splits(splits, []).splits
+            return [-1 if split is None else split for split in splits]
     return None
 
 
-def _outermost(levels: Sequence[Path], sizes: Sequence[int], obey: bool) -> tuple[FolderSplits | None, list[str]]:
-    """Decide on outermost folders that name splits, but have no class in common or are next to others."""
-    splits = _splits_at(levels, 0)
+def _outermost(levels: Sequence[Path], sizes: Sequence[int]) -> tuple[FolderSplits | None, list[str]]:
+    """Decide on outermost folders that name splits, but have no class in common."""
+    splits = splits_at(levels, 0)
     tops = {names[0]: split for names, split in zip(levels, splits, strict=True)}
     named = {top: split for top, split in tops.items() if split is not None and split >= 0}
+    others = sorted(top for top, split in tops.items() if split is None)
+    if others:
+        several = len(set(named.values())) > 1
+        used = [top for top, split in named.items() if several or (split > 0 and top.lower() in SPLIT_WORDS)]
+        subject = "they are" if len(used) > 1 else "it is"
+        return None, _as_classes(used, f"{subject} next to {_listed(others)}")
     if len(set(named.values())) < 2:
         return None, []
-    rest = _rest(levels, splits, 0)
-    listed = ", ".join(f"{top}/" for top in sorted(named))
-    others = sorted(top for top, split in tops.items() if split is None)
-    more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
-    next_to = ", ".join(f"{top}/" for top in others[:_SHOWN]) + more
-    if others and _has_common_class(splits, rest):
-        if not obey:
-            return _folder_splits(splits, rest), []
-        raise EpochbankError(
-            f"{listed} name splits and have classes in common, but {next_to} beside them names no split. Move it away "
-            "or rename it, or ignore all of these names with --split fractions."
-        )
-    exact = all(top.lower() in SPLIT_WORDS for top in named)
-    as_classes = f"{listed} are used as classes, not as splits, because"
-    if others:
-        return None, [f"{as_classes} they are next to {next_to}"] if exact else []
+    rest = rest_of(levels, splits, 0)
     direct = sum(size for below, size in zip(rest, sizes, strict=True) if not below)
     if direct == sum(sizes):
-        return None, [f"{as_classes} images lie directly in them"] if exact else []
+        return None, _as_classes(list(named), "images lie directly in them")
     if direct and len({_rest_of_name(top) for top in named}) == 1:
         return _folder_splits(splits, rest), []
-    return None, [f"{as_classes} they have no class in common"] if exact else []
+    return None, _as_classes(list(named), "they have no class in common")
 
 
-def _folder_splits(splits: list[int | None], rest: list[Path]) -> FolderSplits:
-    return FolderSplits([-1 if split is None else split for split in splits], rest)
+def _as_classes(folders: Sequence[str], reason: str) -> list[str]:
+    """Return a note that folders that name splits are used as classes; none without such folders."""
+    are = "are used as classes, not as splits" if len(folders) > 1 else "is used as a class, not as a split"
+    return [f"{_listed(sorted(folders))} {are}, because {reason}"] if folders else []
 
 
-def _splits_at(levels: Sequence[Path], at: int) -> list[int | None]:
-    """Return the split that each path names on a level; None if it names none there.
-
-    `at` counts from the outside, or from the inside if it is negative.
-    """
-    return [_split(path[at]) if -len(path) <= at < len(path) else None for path in levels]
+def _both_note(levels: Sequence[Path], splits: Sequence[int | None], at: int, rest: Sequence[Path]) -> str:
+    place = next(place for place, split in enumerate(splits) if split is not None and split >= 0)
+    return f"folders name both a class and a split: {levels[place][at]}/ is of the class {'/'.join(rest[place])}"
 
 
-def _is_complete(splits: list[int | None]) -> bool:
+def _folder_splits(splits: Sequence[int | None], rest: Sequence[Path]) -> FolderSplits:
+    return FolderSplits(
+        [-1 if split is None else split for split in splits],
+        [() if split == -1 else path for split, path in zip(splits, rest, strict=True)],
+    )
+
+
+def _is_complete(splits: Sequence[int | None]) -> bool:
     """Return whether every folder names a split, or that its images have no labels, and several splits are named."""
     return None not in splits and len(set(splits) - {-1}) > 1
 
 
-def _has_common_class(splits: list[int | None], rest: list[Path]) -> bool:
-    """Return whether a class is in several splits."""
-    splits_of_class = defaultdict[Path, set[int]](set)
-    for split, path in zip(splits, rest, strict=True):
-        if split is not None and path:
-            splits_of_class[path].add(split)
-    return any(len(found) > 1 for found in splits_of_class.values())
+def _has_unlabeled(splits: Sequence[int | None], rest: Sequence[Path]) -> bool:
+    """Return whether one split, with folders of classes, is next to nothing but images without labels."""
+    in_classes = all(path for split, path in zip(splits, rest, strict=True) if split != -1)
+    return None not in splits and -1 in splits and len(set(splits)) == 2 and in_classes
 
 
-def _split(name: str) -> int | None:
-    split = split_in(name)
-    return -1 if split is None and _UNLABELED_WORDS & set(words_in(name)) else split
+def _has_common_class(splits: Sequence[int | None], rest: Sequence[Path]) -> bool:
+    """Return whether a class is in several splits; `rest` may be empty."""
+    return bool(rest) and any(len(found) > 1 for found in splits_of_classes(splits, rest).values())
 
 
-def _rest(levels: Sequence[Path], splits: list[int | None], at: int) -> list[Path]:
-    """Return the paths without a level, and without a folder below it that names the split again and is alone there.
-
-    `seg_train/seg_train/cat` becomes `cat`.
-    """
-    rest = [_without(path, at) for path in levels]
-    if at < 0:
-        return rest
-    below = defaultdict[Path, set[str]](set)
-    for path in levels:
-        below[path[: at + 1]].update(path[at + 1 : at + 2] or ("",))
-    return [
-        _without(short, at)
-        if split is not None and len(below[path[: at + 1]]) == 1 and len(short) > at and _split(short[at]) == split
-        else short
-        for path, split, short in zip(levels, splits, rest, strict=True)
-    ]
-
-
-def _without(path: Path, at: int) -> Path:
-    at = at if at >= 0 else len(path) + at
-    return path[:at] + path[at + 1 :] if 0 <= at < len(path) else path
+def _listed(folders: Sequence[str]) -> str:
+    more = f" and {len(folders) - _SHOWN:,} more" if len(folders) > _SHOWN else ""
+    return ", ".join(f"{folder}/" for folder in folders[:_SHOWN]) + more
 
 
 def _rest_of_name(name: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Sources in CSV files with the pixels of an image in each row, as many public datasets have them."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,18 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import EpochbankError
-from ...shared.progress import Progress
+from ...shared.progress import Progress, counted
 from ..arrays.store import RawArray
 from ..base import Decoded, Scan, SourceOptions
 from ..class_names import name_labels
-from ..names import Names, check_text, first_names, split_number
+from ..names import Names, check_text, first_names, is_integer, split_number
 from .csv_table import CsvTable
-from .fields import Faults, as_integer, text_of
+from .fields import Faults, as_integer, is_number, text_of
 from .pixel_columns import PixelColumns
 from .pixel_file import PixelFile
 
 _ROWS = 256
 """Rows whose pixels are converted together."""
+
+_MOST_CLASSES = 255
+"""Most values of a column of labels, if its name does not say that it has labels; a pixel may have one more."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ def scan_pixels(table: CsvTable, columns: PixelColumns, options: SourceOptions, 
     """Copy the pixels into a binary file in `workspace`. Raises `EpochbankError` that lists the invalid rows."""
     labels, groups, splits = Names(), Names(), array("b")
     faults = Faults(table.path)
+    last_column = None if columns.is_label_named else set[str]()
     with (
         PixelFile(workspace / "pixels", columns) as pixels,
         Progress(f"read {table.path.name}", None, "rows") as progress,
@@ -60,6 +64,8 @@ def scan_pixels(table: CsvTable, columns: PixelColumns, options: SourceOptions, 
                 except ValueError as error:
                     faults.add(f"{where} {error}")
                     continue
+                if last_column is not None and len(last_column) <= _MOST_CLASSES:
+                    last_column.add(row[-1])
                 splits.append(split)
                 usable.append((where, row))
             pixels.add(usable, faults)
@@ -68,6 +74,8 @@ def scan_pixels(table: CsvTable, columns: PixelColumns, options: SourceOptions, 
     if not labels:
         raise EpochbankError(f"{table.path} holds no images; expected a row of pixels for each.")
     label_index, class_names = labels.sorted_index(by_value=True)
+    if last_column is not None:
+        _check_label(table, class_names, last_column)
     if options.class_names is not None:
         class_names = name_labels(options.class_names, [int(name) for name in class_names])
     group_index, group_names = groups.sorted_index() if len(groups) else (None, None)
@@ -83,6 +91,29 @@ def scan_pixels(table: CsvTable, columns: PixelColumns, options: SourceOptions, 
         splits=split_index if (split_index >= 0).any() else None,
         notes=_notes(table, columns),
     )
+
+
+def _check_label(table: CsvTable, first: Sequence[str], last: Set[str]) -> None:
+    """Raise `EpochbankError` if the last column of a table without names seems to be the label, rather than the first.
+
+    `first` and `last` are the distinct values of these columns.
+    """
+    is_pixel = all(map(is_number, first)) and (len(first) <= 2 < len(last) or not _looks_like_classes(first))
+    if is_pixel and _looks_like_classes(last):
+        raise EpochbankError(
+            f"{table.path} does not say which column is the label, and the last one ({counted(len(last), 'value')}) "
+            f"looks like it rather than the first ({counted(len(first), 'value')}, such as {first[0]!r}). Choose with "
+            f'--labels-key "{table.header[-1]}" or --labels-key "{table.header[0]}".',
+            usage=True,
+        )
+
+
+def _looks_like_classes(values: Collection[str]) -> bool:
+    """Return whether the distinct values of a column are several whole numbers without a gap, from 0 or 1."""
+    if not 1 < len(values) <= _MOST_CLASSES or not all(is_integer(value) for value in values):
+        return False
+    numbers = sorted(map(int, values))
+    return numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1
 
 
 def _fields(
@@ -106,6 +137,8 @@ def _notes(table: CsvTable, columns: PixelColumns) -> list[str]:
     label = table.header[columns.label]
     named = repr(label) if table.has_header else f"{label}, as there is no header"
     notes = [f"images of {name} are rows of {height} x {width} pixels; the label is in {named}"]
+    if list(columns.pixels) != sorted(columns.pixels):
+        notes.append(f"pixels of {name} are in the order that the names of their columns say, not in that of the file")
     if columns.transposed:
         notes.append(f"images of {name} are stored transposed, as in all of EMNIST; they were turned upright")
     return [*notes, *([f"unused columns of {name}: {first_names(unused)}"] if unused else []), *table.notes]

@@ -22,7 +22,8 @@ _LEAST = 16
 _PIXEL = re.compile(r"[A-Za-z_ .\-]*\d+(?:[x_.]\d+)?")
 """Header of a column of one pixel: `pixel7`, `7`, `0.7`, or row and column, `1x7`."""
 
-_ROW_AND_COLUMN = re.compile(r"\D*(\d+)[x_](\d+)")
+_ROW_AND_COLUMN = re.compile(r"(\D*)(\d+)[x_](\d+)")
+_NUMBERED = re.compile(r"(\D*)(\d+)")
 
 _ALL_PIXELS = ("pixels", "pixel", "image_pixels", "pixel_values")
 """Headers of a column with all pixels of an image."""
@@ -33,12 +34,14 @@ class PixelColumns:
     """Which columns of a table are the pixels."""
 
     pixels: tuple[int, ...]
-    """Positions of the columns, row by row; or of the one column with all pixels."""
+    """Positions of the columns, row by row as their names say; or of the one column with all pixels."""
     shape: tuple[int, int]
     """(H, W) of an image."""
     label: int
     group: int | None
     split: int | None
+    is_label_named: bool
+    """Whether a header or an option says which column is the label; if not, it is the first."""
     transposed: bool
     """Whether the images are stored column by column, as EMNIST has them."""
 
@@ -51,12 +54,12 @@ class PixelColumns:
 def is_header(rows: Sequence[Sequence[str]]) -> bool:
     """Return whether the first of `rows` names the columns, rather than being a label and the pixels of an image.
 
-    A header may be numbers: 0, 1, 2, ... or, as pandas names equal columns, 0, 0.1, 0.2, ...
+    A header may be numbers: 0, 1, 2, ... in any order or, as pandas names equal columns, 0, 0.1, 0.2, ...
     """
     numbers = [list(filter(is_number, row)) for row in rows[:2]]
     if len(numbers[0]) < len(rows[0]) - 1:
         return True
-    if any(numbers[0] == [str(number + first) for number in range(len(numbers[0]))] for first in (0, 1)):
+    if any(set(numbers[0]) == {str(number + first) for number in range(len(numbers[0]))} for first in (0, 1)):
         return True
     whole = [all(map(str.isdecimal, row)) for row in numbers]
     return whole == [False, True]
@@ -71,6 +74,7 @@ def find_pixels(
     """
     try:
         label = named_column(path, header, LABEL, options.labels_key, "--labels-key")
+        is_label_named = label is not None
         group, split = find_column(header, GROUP), find_column(header, SPLIT)
         packed = named_column(path, header, _ALL_PIXELS, options.images_key, "--images-key")
     except ValueError as error:
@@ -88,6 +92,7 @@ def find_pixels(
         first = sample[0] if sample else []
         if len(pixels) < _LEAST or not all(is_number(first[place]) for place in pixels if place < len(first)):
             return None
+        pixels = _by_name(pixels, header)
         shape = _named_shape([header[place].strip() for place in pixels]) or _square(path, len(pixels))
     if label is None:
         raise EpochbankError(
@@ -95,7 +100,8 @@ def find_pixels(
             f"{', '.join(LABEL[1:3])}, ...). Name it with --labels-key, or use the file that has labels."
         )
     split = None if options.split == "fractions" else split
-    return PixelColumns(tuple(pixels), shape, label, group, split, path.name.lower().startswith("emnist"))
+    transposed = path.name.lower().startswith("emnist")
+    return PixelColumns(tuple(pixels), shape, label, group, split, is_label_named, transposed)
 
 
 def _side(count: int) -> int:
@@ -114,9 +120,23 @@ def _square(path: Path, count: int) -> tuple[int, int]:
     return side, side
 
 
+def _by_name(pixels: Sequence[int], header: Sequence[str]) -> list[int]:
+    """Return the positions `pixels` in the order of rows and columns, or of numbers, that their names in `header` say.
+
+    The order is unchanged if a name has neither, if names differ in more, or if two names say the same.
+    """
+    for pattern in (_ROW_AND_COLUMN, _NUMBERED):
+        matches = [pattern.fullmatch(header[place].strip()) for place in pixels]
+        groups = [match.groups() for match in matches if match]
+        keys = [tuple(map(int, numbers)) for _, *numbers in groups]
+        if len(set(keys)) == len(pixels) and len({prefix for prefix, *_ in groups}) == 1:
+            return [place for _, place in sorted(zip(keys, pixels, strict=True))]
+    return list(pixels)
+
+
 def _named_shape(names: Sequence[str]) -> tuple[int, int] | None:
     """Return (H, W) if `names` are 1x1, 1x2, ... HxW, or begin with 0x0; None if they are not."""
-    pairs = [tuple(map(int, found.groups())) for found in map(_ROW_AND_COLUMN.fullmatch, names) if found]
+    pairs = [tuple(map(int, found.groups()[1:])) for found in map(_ROW_AND_COLUMN.fullmatch, names) if found]
     if len(pairs) < len(names):
         return None
     (top, left), (bottom, right) = pairs[0], pairs[-1]
