@@ -127,6 +127,14 @@ def test_the_closest_name(name: str, names: list[str], found: str | None) -> Non
     assert did_you_mean(name, names) == ("" if found is None else f" Did you mean `{found}`?")
 
 
+@pytest.mark.parametrize("word", ["color", "colour"])
+def test_color_is_suggested_to_be_rgb(word: str) -> None:
+    """`--color colour` is refused with the word as it was given, and the mode that is meant."""
+    result = CliRunner().invoke(epochbank.augment.cli.main, ["import", "digits", "o.h5", "--color", word])
+    assert result.exit_code == 2
+    assert f"'{word}' is not one of 'auto', 'gray', 'rgb'. Did you mean `rgb`?" in result.output
+
+
 @pytest.mark.parametrize("words", [["--colour", "gray"], ["--color", "grey"], ["--colour=grey"]])
 def test_british_spellings_are_options_and_values(tmp_path: Path, npz: Path, words: list[str]) -> None:
     """`--colour grey` is `--color gray`, without a message."""

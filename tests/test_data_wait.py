@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from epochbank.train.benchmark.gpu_load import GpuLoad, mean_load
-from epochbank.train.streaming.data_wait import DataWait, DataWaitMeter, ThreadTimes, advice
+from epochbank.train.streaming.data_wait import DataWait, DataWaitMeter, ThreadTimes, advice, total_of
 
 
 class Clock:
@@ -138,6 +138,14 @@ def test_advice_names_the_bottleneck(
     assert text.endswith(".")
     assert text.count(". ") == 0
     assert expected in text
+
+
+def test_short_epochs_get_no_advice() -> None:
+    """Waits in epochs of less than some seconds are noise: the share is printed, without a remedy."""
+    times = ThreadTimes(2, 20, 5, 0)
+    text = advice(total_of([DataWait(0.1, 0.3, 6)] * 20), times, "zstd", 2)
+    assert text == ("Training waited for data 33 % of the time, which says little, because an epoch takes only 0.3 s.")
+    assert "use larger batches" in advice(total_of([DataWait(2, 6, 6)] * 20), times, "zstd", 2)
 
 
 def test_advice_without_steps_or_known_reason() -> None:

@@ -104,6 +104,36 @@ def test_a_faulty_transform_is_named(stored_set: AugmentedSet, transform: Any, m
         next(stored_set.batches(32, transform=transform))
 
 
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (lambda x, y: (x, y[1:]), "returned 32 images in x, but y is for 31; expected the same number"),
+        (lambda x, y: (x[::2], y), "returned 16 images in x, but y is for 32"),
+        (lambda x, y: (x, y, np.ones(5)), "returned 32 images in x, but sample_weight is for 5"),
+        (lambda x, y: (x, {"digit": y, "even": y[2:]}), r"returned 32 images in x, but y\['even'\] is for 30"),
+    ],
+)
+def test_another_number_of_labels_or_weights_is_refused(stored_set: AugmentedSet, transform: Any, message: str) -> None:
+    with pytest.raises(EpochbankError, match=message):
+        AugmentedSequence(stored_set, 32, transform=transform)[0]
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "0"])
+def test_wrong_seeds_are_refused(stored_set: AugmentedSet, seed: Any) -> None:
+    for build in (AugmentedSequence, AugmentedSet.batches, AugmentedSet.to_tf_dataset):
+        with pytest.raises(EpochbankError, match=rf"seed={seed!r}; expected an int of at least 0"):
+            build(stored_set, 32, seed=seed)
+    assert len(AugmentedSequence(stored_set, 32, seed=np.int64(3)))  # type: ignore[arg-type]
+
+
+def test_sets_and_sequences_have_a_short_repr(stored_set: AugmentedSet) -> None:
+    """It names the set and what it holds, or how it is divided into steps."""
+    path = repr(str(stored_set.path))
+    assert repr(stored_set) == f"AugmentedSet({path}, shape=(4, 4, 1), classes=5, epochs=2)"
+    assert repr(AugmentedSequence(stored_set, 32)) == f"AugmentedSequence({path}, batch_size=32, steps=10)"
+    assert repr(stored_set.test(8)) == f"EvaluationSequence({path}, 'test', batch_size=8, steps=3)"
+
+
 def test_what_is_no_function_is_refused_at_once(stored_set: AugmentedSet) -> None:
     for build in (
         lambda: AugmentedSequence(stored_set, transform="one-hot"),  # type: ignore[arg-type]

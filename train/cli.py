@@ -25,6 +25,7 @@ from .options import (
     sets_option,
     shuffle_option,
     threads_option,
+    training_batch_size_option,
     world_size_option,
 )
 
@@ -51,8 +52,7 @@ def main() -> None:
               help="Built-in model (cnn-small, cnn), or a function of (shape, classes) that returns a Keras "
               "model.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=30, help="Number of training epochs.")
-@click.option("--batch-size", type=click.IntRange(1),
-              help="Images per batch.  [default: 256, fewer for a small set]")  # fmt: skip
+@training_batch_size_option
 @originals_option
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the weights, dropout and shuffling.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.002,
@@ -76,7 +76,8 @@ def main() -> None:
               help="Steps between checkpoints, in addition to --checkpoint-minutes.")  # fmt: skip
 @click.option("--run", type=click.Path(path_type=Path), help="New run directory.  [default: a new one in runs/]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="Continue this interrupted run from its last checkpoint, with its original settings.")  # fmt: skip
+              help="Continue this interrupted run, a path or a name in runs/, from its last checkpoint, with its "
+              "original settings.")  # fmt: skip
 @sets_option
 def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **options: object) -> None:
     """Train a model on a set and evaluate it.
@@ -97,9 +98,10 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
     from .training.backend import start_backend
 
     if resume is not None:
-        from .training.run_directory import find_unfinished
+        from .training.run_directory import find_run, find_unfinished
 
         changes = _options_allowed_with_resume(resume)
+        resume = find_run(resume)
         find_unfinished(resume)
         notify(start_backend())
         from .training.fit import resume as resume_fit
@@ -137,6 +139,8 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
     click.echo(f"data       {result.advice}")
     click.echo(f"model      {result.run / 'model.keras'}")
     click.echo("report     " + "\n           ".join(map(str, files)))
+    if shown and not result.evaluations[shown].confusions:
+        click.echo(f"           no mistakes on the {shown} split, so there is no picture of them")
     click.echo(f"\nNext: train predict {result.run} IMAGE...")
 
 
@@ -166,7 +170,7 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
 def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> None:
     """Evaluate the best model of a run on a held-out split.
 
-    RUN is a run directory; the default is the newest run in runs/.
+    RUN is a run directory or its name in runs/; the default is the newest run in runs/.
 
     \b
     Examples:
@@ -174,9 +178,10 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
       train evaluate runs/digits-kanji-1f2e3d4c-20260101-120000 --split validation --json
     """
     from .training.backend import start_backend
-    from .training.run_directory import choose_run
+    from .training.run_directory import check_evaluation, choose_run
 
     directory = choose_run(run)
+    check_evaluation(directory, split)
     start_backend()
     from .training.evaluate import evaluate_run
 
@@ -201,9 +206,9 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, as_json: bool) -> None:
     """Classify images with the best model of a run.
 
-    IMAGES are files, or folders that are searched for images. They are prepared exactly as those of the set were:
-    size, fit, color, inversion and value range. Print the likeliest classes of each image with their probabilities;
-    --json prints one JSON object per line.
+    RUN is a run directory or its name in runs/. IMAGES are files, or folders that are searched for images; unpack
+    archives first. They are prepared exactly as those of the set were: size, fit, color, inversion and value range.
+    Print the likeliest classes of each image with their probabilities; --json prints one JSON object per line.
 
     \b
     Examples:
@@ -211,14 +216,9 @@ def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, as_js
       train predict runs/mine scans/ --top 1 --json
     """
     from .. import api
-    from .training.backend import start_backend
-    from .training.run_directory import find_run
+    from .training.image_arguments import check_image_paths
 
-    find_run(run)
-    for path in images:
-        if not Path(path).exists():
-            raise EpochbankError(f"image {path} does not exist; expected a file or a folder.", usage=True)
-    start_backend()
+    check_image_paths(images)
     unreadable = 0
     for found in api.predict(run, images, top=top, batch_size=batch_size):
         unreadable += "error" in found
@@ -243,7 +243,8 @@ def _prediction_lines(found: dict[str, Any]) -> list[str]:
 def export(run: Path, format_name: str, out: Path) -> None:
     """Export the best model of a run, for use without epochbank.
 
-    Keras writes the model. classes.json beside it has the class names, by label, and how the images were prepared.
+    RUN is a run directory or its name in runs/. Keras writes the model. classes.json beside it has the class names, by
+    label, and how the images were prepared.
 
     \b
     Examples:
@@ -251,38 +252,36 @@ def export(run: Path, format_name: str, out: Path) -> None:
       train export runs/mine --format tflite --out exported/digits.tflite
     """
     from .. import api
-    from .training.backend import start_backend
-    from .training.export import check_export
-    from .training.run_directory import find_run
 
-    find_run(run)
-    check_export(format_name, out)
-    start_backend()
     for path in api.export(run, out, format_name):
         click.echo(f"{path} written")
 
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
-@batch_size_option
+@training_batch_size_option
 @originals_option
-@click.option("--seconds", type=click.FloatRange(0), default=5.0, help="Minimum time to stream, in seconds.")
+@click.option("--seconds", type=click.FloatRange(0), default=5.0,
+              help="Minimum seconds of each measurement: streaming, and with --model up to four times as long for "
+              "the rounds of training steps.")  # fmt: skip
 @threads_option
 @rank_option
 @world_size_option
 @shuffle_option
 @click.option("--model", metavar="NAME|MODULE:FUNCTION", help="Also time training steps of this model.")
-@click.option("--steps", type=click.IntRange(2), default=50, help="Training steps in each of at least five rounds.")
+@click.option("--steps", type=click.IntRange(2), default=50,
+              help="Training steps in each round; a model is measured in 5 to 25 rounds.")  # fmt: skip
 @precision_option
 @sets_option
-def bench(name: str | None, batch_size: int, originals: float, seconds: float, threads: int | None,
+def bench(name: str | None, batch_size: int | None, originals: float, seconds: float, threads: int | None,
           rank: int | None, world_size: int | None, shuffle: "Shuffle", model: str | None, steps: int, precision: str,
           sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
     SET is a path or a name in --sets; the default is the set that was written last. With --model, also measure the
-    headroom (the time of a training step on the stream, divided by that of a step on one cached batch), for up to
-    four times --seconds, and the utilization of an NVIDIA GPU.
+    headroom (the time of a training step on the stream, divided by that of a step on one cached batch) and the
+    utilization of an NVIDIA GPU. This takes at least five rounds, and more, for up to four times --seconds, while the
+    rounds differ.
 
     \b
     Examples:
@@ -292,20 +291,26 @@ def bench(name: str | None, batch_size: int, originals: float, seconds: float, t
     from ..augment.store.catalog import choose_set
     from .benchmark.measure import step_time, stream_rate
     from .feeding.augmented_set import open_set
-    from .streaming.batches import TrainingBatches
+    from .streaming.batches import TrainingBatches, suitable_batch_size
     from .streaming.stream import Stream
     from .training.backend import start_backend
     from .training.model_names import check_model_name
+    from .training.trainable import check_classes
 
     if model is not None:
         check_model_name(model)
     stored_set = open_set(choose_set(name, sets))
     num_images = stored_set.num_images["train"]
-    batches = TrainingBatches(num_images, stored_set.epochs, batch_size, originals, rank or 0, world_size or 1)
+    batch_size = batch_size or suitable_batch_size(num_images, originals)
+    batches = full_batches = TrainingBatches(
+        num_images, stored_set.epochs, batch_size, originals, rank or 0, world_size or 1
+    )
+    if model is not None:
+        check_classes(stored_set)
+        full_batches = replace(batches, drop_last=True)
     stream = Stream(stored_set, batches, seed=0, threads=threads, shuffle=shuffle)
     click.echo("\n".join(stream_rate(stream, seconds).lines()))
     if model is not None:
         notify(start_backend())
-        full_batches = replace(batches, drop_last=True)
         stream = Stream(stored_set, full_batches, seed=0, threads=threads, shuffle=shuffle)
         click.echo("\n".join(step_time(stream, model, steps, precision, 4 * seconds).lines()))

@@ -9,6 +9,9 @@ from ..augment.console import Choice
 sets_option = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=256, help="Images per batch.")
+training_batch_size_option = click.option("--batch-size", type=click.IntRange(1),
+                                          help="Images per batch.  [default: 256, fewer for a small "
+                                          "set]")  # fmt: skip
 threads_option = click.option("--threads", type=click.IntRange(1),
                               help="Number of decoding threads.  [default: one per core, up to 4]")  # fmt: skip
 precision_option = click.option("--precision", type=Choice(["float32", "mixed_float16", "mixed_bfloat16"]),

@@ -67,8 +67,6 @@ class GenerationPlan:
     """Options that suit the source better than the given ones, by name of the keyword in Python."""
     refused: str = ""
     """Why `augment run` refuses the labels; empty if it does not."""
-    refused: str = ""
-    """Why `augment run` refuses the labels; empty if it does not."""
     next: str = ""
     """The command that makes the set, with the options that were given and those that are suggested."""
     lost: tuple[Entry, ...] = field(default=(), repr=False)
@@ -146,8 +144,6 @@ class GenerationPlan:
         ]
 
     def _next_lines(self) -> list[str]:
-        if self.refused:
-            return ["", "Next: fix the labels; `augment run` refuses them as they are"]
         if self.refused:
             return ["", "Next: fix the labels; `augment run` refuses them as they are"]
         return ["", f"Next: {self.next}"] if self.next else []

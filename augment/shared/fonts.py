@@ -39,7 +39,8 @@ def drawable(text: str, first: Path | None = None) -> tuple[str, str]:
 
     The font is the first that has all characters of `text`: the file `first`, Matplotlib's DejaVu Sans, the font of the
     extra `fonts`, or a font of the system. If there is none, the font with most of them is used, and the other
-    characters become code points like `U+4E9C`, which is reported once. Raises `EpochbankError` if `first` is no font.
+    characters become code points like `U+4E9C U+54C0`, which is reported once. Raises `EpochbankError` if `first` is no
+    font.
     """
     return _drawable(text, "" if first is None else check_font(first), pillow=False)
 
@@ -94,7 +95,14 @@ def _drawable(text: str, first: str, *, pillow: bool) -> tuple[str, str]:
     if font is None:
         _report_missing()
         font = max(fonts, key=lambda font: sum(_has(font, character) for character in text))
-    return "".join(character if _has(font, character) else code_point(character) for character in text), font
+    shown = ""
+    before = ""
+    for character in text:
+        one = character if _has(font, character) else code_point(character)
+        # A code point next to a letter or another one would be read as one word.
+        shown += f" {one}" if max(len(before), len(one)) > 1 and before[-1:].isalnum() and one[0].isalnum() else one
+        before = one
+    return shown, font
 
 
 @lru_cache(maxsize=1)
@@ -102,8 +110,8 @@ def _report_missing() -> None:
     """Print, once per process, what to install."""
     notify(
         "no font has all characters of the class names, so code points are drawn: install one with "
-        "`pip install 'epochbank[fonts]'` (Japanese) or `apt install fonts-noto-cjk`, or name one with "
-        "`augment inspect --font`"
+        "`pip install 'epochbank[fonts]'` for Japanese, or `apt install fonts-noto-cjk` for Japanese, Chinese and "
+        "Korean, which all commands then find; `augment inspect --font FILE` uses a font that is not installed"
     )
 
 

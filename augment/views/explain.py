@@ -112,17 +112,17 @@ def explain_lines(facts: dict[str, Any]) -> list[str]:
 
 
 _STAGE_TEXTS = {
-    "rotate": "rotate {degrees:+.1f}\N{DEGREE SIGN}",
-    "shear": "shear {x:+.2f} {y:+.2f}",
-    "scale": "scale {width}x{height} +{left}+{top}",
-    "blur": "blur {radius:.2f}",
-    "affine": "affine {degrees:+.1f}\N{DEGREE SIGN} x{scale:.2f}",
-    "crop": "crop {width}x{height} +{left}+{top}",
-    "elastic": "elastic {alpha:.0f}/{sigma:.1f}",
-    "stroke": "stroke {strength:+.2f}",
-    "contrast": "contrast {contrast:.1f} {brightness:+.1f} ^{gamma:.1f}",
+    "rotate": "rotate {degrees:+z.1f}\N{DEGREE SIGN}",
+    "shear": "shear x {x:+z.2f}, y {y:+z.2f}",
+    "scale": "scale to {width}x{height} at {left}, {top}",
+    "blur": "blur radius {radius:.2f}",
+    "affine": "affine {degrees:+z.1f}\N{DEGREE SIGN}, scale x{scale:.2f}",
+    "crop": "crop to {width}x{height} at {left}, {top}",
+    "elastic": "elastic alpha {alpha:.0f}, sigma {sigma:.1f}",
+    "stroke": "stroke {strength:+z.2f}",
+    "contrast": "contrast x{contrast:.2f}, brightness {brightness:+z.2f}, gamma {gamma:.2f}",
     "noise": "noise {amount:.1f}",
-    "color": "color {brightness:.1f} {saturation:.1f} {hue:+.2f}",
+    "color": "color: hue {hue:+z.2f}, brightness x{brightness:.2f}, saturation x{saturation:.2f}",
     "albumentations": "albumentations {seed}",
 }
 

@@ -91,17 +91,20 @@ class StepTime:
     def verdict(self) -> str:
         """Return what the data pipeline costs, in words: less than what noise hides counts as nothing."""
         (low, high), ratio = self.spread, self.headroom
-        text = f"steps on the stream take {ratio:.3f} times as long as on a cached batch: the data pipeline costs"
         if low <= 1:
-            return f"{text} nothing that can be measured (less than {100 * max(high - 1, 0.001):.1f} %)"
-        return f"{text} {100 * (ratio - 1):.1f} %"
+            most = 100 * max(high - 1, 0.001)
+            return f"no cost of the data pipeline can be measured: if there is one, it is less than {most:.1f} %"
+        return (
+            f"steps on the stream take {ratio:.3f} times as long as on a cached batch: the data pipeline costs "
+            f"{100 * (ratio - 1):.1f} %"
+        )
 
     def lines(self) -> list[str]:
         """Return the lines that `train bench` prints."""
         wait, (low, high) = self.data_wait, self.spread
         lines = [
             f"step      {1e3 * self.streamed:.2f} ms on the stream, {1e3 * self.cached:.2f} ms on one cached batch",
-            f"headroom  {self.headroom:.3f} (half of {len(self.ratios)} rounds: {low:.3f} to {high:.3f})",
+            f"headroom  {self.headroom:.3f} (middle half of {len(self.ratios)} rounds: {low:.3f} to {high:.3f})",
             f"          {self.verdict()}",
             f"waited    {100 * wait.share:.2f} % of the time for data; {wait.depth:.1f} batches were ready",
         ]

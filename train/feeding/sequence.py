@@ -11,7 +11,6 @@ from typing import Any
 import keras
 
 from ...augment.errors import EpochbankError
-from ...augment.shared.closest import did_you_mean
 from ...augment.shared.renamed import accepts_old_names, warn_renamed
 from ..streaming.batches import EvaluationBatches, TrainingBatches
 from ..streaming.data_wait import DataWaitMeter
@@ -42,6 +41,11 @@ class _StreamSequence(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         return len(self.stream.batches)
+
+    def __repr__(self) -> str:
+        set_path, batches = str(self.stream.stored_set.path), self.stream.batches
+        split = f", {batches.split!r}" if isinstance(batches, EvaluationBatches) else ""
+        return f"{type(self).__name__}({set_path!r}{split}, batch_size={batches.batch_size}, steps={len(self)})"
 
     def close(self) -> None:
         """Stop the threads and free the images. A later request for a batch starts the threads again."""
@@ -242,17 +246,7 @@ class EvaluationSequence(_StreamSequence):
         """
         super().__init__()
         stored_set = opened(stored_set)
-        if split not in stored_set.num_images:
-            splits = list(stored_set.num_images)
-            raise EpochbankError(
-                f"split {split!r} is unknown; expected one of {', '.join(splits)}.{did_you_mean(str(split), splits)}",
-                usage=True,
-            )
-        if not stored_set.num_images[split]:
-            raise EpochbankError(
-                f"{stored_set.path} has no {split} split: it was made with --{split} 0. "
-                f"Use another split, or generate a set with --{split} above 0."
-            )
+        stored_set.check_split(split)
         batches = EvaluationBatches(split, stored_set.num_images[split], batch_size)
         self._attach(Stream(stored_set, batches, seed=None, threads=threads), transform)
         self._within_pass = False

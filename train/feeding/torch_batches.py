@@ -9,7 +9,7 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.lock import SharedLock
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import PassKey, Segment, TrainingBatches
-from ..streaming.order import Shuffle, check_shuffle
+from ..streaming.order import Shuffle, check_seed, check_shuffle
 from ..streaming.stream import Stream, default_threads
 from .iterators import check_epochs, epoch_numbers
 
@@ -90,6 +90,7 @@ class TorchBatches(IterableDataset):
                 f"PyTorch cannot be imported ({_import_error}), but to_torch needs it. Install it: pip install torch."
             ) from _import_error
         check_epochs(first_epoch, epochs)
+        check_seed(seed)
         self.stored_set, self.seed, self.epochs, self.threads = stored_set, seed, epochs, threads
         self.shuffle = check_shuffle(shuffle)
         self._batches, self._process_given = batches, process is not None

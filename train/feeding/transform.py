@@ -1,6 +1,6 @@
 """Targets in another form: a function of (images, labels) that is applied to each batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ def check_transform(transform: Transform | None) -> Transform | None:
 def transformed(transform: Transform | None, batch: Batch) -> Any:
     """Return what `transform` makes of a batch; the batch itself if it is None.
 
-    Raises `EpochbankError` if the function raises an exception, or returns neither (x, y) nor (x, y, sample_weight).
+    Raises `EpochbankError` if the function raises an exception, or returns neither (x, y) nor (x, y, sample_weight), or
+    arrays of different lengths.
     """
     if transform is None:
         return batch
@@ -45,8 +46,36 @@ def transformed(transform: Transform | None, batch: Batch) -> Any:
             f"labels {labels.dtype} {labels.shape}: {error}. Fix the function."
         ) from error
     if isinstance(result, tuple) and len(result) in (2, 3):
+        _check_lengths(name, result)
         return result
     described = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
     raise EpochbankError(
         f"transform={name} returned {described}; expected a tuple (x, y) or (x, y, sample_weight). Fix the function."
     )
+
+
+def _check_lengths(name: str, result: tuple[Any, ...]) -> None:
+    """Raise `EpochbankError` if the arrays of (x, y) or (x, y, sample_weight) do not all have the same length."""
+    parts = zip(("x", "y", "sample_weight"), result, strict=False)
+    lengths = [one for part, arrays in parts for one in _lengths(part, arrays)]
+    for where, length in lengths:
+        first_where, first = lengths[0]
+        if length != first:
+            raise EpochbankError(
+                f"transform={name} returned {first} images in {first_where}, but {where} is for {length}; expected the "
+                "same number in x, y and sample_weight. Fix the function."
+            )
+
+
+def _lengths(where: str, arrays: Any) -> Iterator[tuple[str, int]]:
+    """Yield the name and the length of each array in a dictionary, list or tuple, as far as it has a length."""
+    if isinstance(arrays, dict):
+        for key, one in arrays.items():
+            yield from _lengths(f"{where}[{key!r}]", one)
+    elif isinstance(arrays, list | tuple):
+        for number, one in enumerate(arrays):
+            yield from _lengths(f"{where}[{number}]", one)
+    else:
+        shape: Any = getattr(arrays, "shape", ())
+        if len(shape) and shape[0] is not None:
+            yield where, int(shape[0])

@@ -1,10 +1,11 @@
 """What is published of a set: its path, shape, splits, stored epochs, and where their chunks are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ...augment.errors import EpochbankError
+from ...augment.shared.closest import did_you_mean
 from ...augment.store.description import Description, read_description
 from ...augment.store.manifest import Entry, published_epochs, read_manifest
 from ...augment.store.presence import check_presence
@@ -16,8 +17,14 @@ class StoredSet:
     """A set as it was published when it was opened. Shards that are published later do not appear in it."""
 
     path: Path
-    description: Description = field(repr=False)
-    entries: tuple[Entry, ...] = field(repr=False)
+    description: Description
+    entries: tuple[Entry, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({str(self.path)!r}, shape={self.shape}, classes={len(self.class_names)}, "
+            f"epochs={len(self.epochs)})"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -50,6 +57,20 @@ class StoredSet:
         for entry in self.entries:
             shards.setdefault((entry.split, entry.epoch), []).append(entry)
         return shards
+
+    def check_split(self, split: str) -> None:
+        """Raise `EpochbankError` if `split` is not `train`, `validation` or `test`, or has no images."""
+        if split not in self.num_images:
+            splits = list(self.num_images)
+            raise EpochbankError(
+                f"split {split!r} is unknown; expected one of {', '.join(splits)}.{did_you_mean(str(split), splits)}",
+                usage=True,
+            )
+        if not self.num_images[split]:
+            raise EpochbankError(
+                f"{self.path} has no {split} split: it was made with --{split} 0. "
+                f"Use another split, or generate a set with --{split} above 0."
+            )
 
     def table(self, split: str, epoch: int = 0) -> ChunkTable:
         """Return the chunk table of a split, or of a stored epoch (`split="epoch"`).

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from ...augment.errors import EpochbankError
+from ...augment.shared.progress import counted
 
 PassKey = tuple[str, int, int]
 """Identifies a pass: split, stored epoch, and the number of earlier passes over the same images."""
@@ -101,9 +102,15 @@ class TrainingBatches:
                 usage=True,
             )
         if not self._count:
+            several = self.world_size > 1
+            kind = "full batch" if self.drop_last else "batch"
+            divided = f" divided among {self.world_size} ranks" if several else ""
+            needed = (
+                f"expected at least {self.num_primary if self.drop_last else 1}{' for each rank' if several else ''}"
+            )
             raise EpochbankError(
-                f"{self.num_images} training images divided among {self.world_size} ranks make no batch of "
-                f"{self.batch_size}. Use a smaller batch or fewer ranks.",
+                f"{counted(self.num_images, 'training image')}{divided} make no {kind} of {self.batch_size}; "
+                f"{needed}. Use a smaller batch{' or fewer ranks' if several else ''}.",
                 usage=True,
             )
 

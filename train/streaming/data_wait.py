@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ...augment.shared.progress import size
+from ...augment.shared.progress import duration, size
 
 _MAX_HANDOVER = 0.002
 """Upper limit, in seconds, of the time that a framework needs to pass a fetched batch to a waiting step."""
 _NEVER = 0.001
 """Share of the time below which training counts as never waiting."""
+_SHORT_EPOCH = 3.0
+"""Mean seconds of an epoch below which its start-up hides what else steps waited for."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class DataWait:
     """Seconds of all steps, including waits."""
     depth: float
     """Number of batches that were ready when a step began, on average."""
+    epochs: int = 1
+    """Number of epochs."""
 
     @property
     def share(self) -> float:
@@ -117,7 +121,7 @@ def total_of(epochs: Sequence[DataWait]) -> DataWait:
     """Return the data wait of several epochs together; the depth is weighted by their seconds."""
     seconds = sum(epoch.seconds for epoch in epochs)
     depth = sum(epoch.depth * epoch.seconds for epoch in epochs) / seconds if seconds else 0.0
-    return DataWait(sum(epoch.waited for epoch in epochs), seconds, depth)
+    return DataWait(sum(epoch.waited for epoch in epochs), seconds, depth, sum(epoch.epochs for epoch in epochs))
 
 
 def _waited(deliveries: list[_Delivery], steps: list[tuple[int, float]], following: float) -> float:
@@ -177,6 +181,12 @@ def advice(
         return f"Training never waited for data: {data_wait.depth:.0f} batches were ready on average."
     if data_wait.share < 10 * _NEVER:
         return f"Training hardly waited for data: {100 * data_wait.share:.1f} % of the time."
+    seconds = data_wait.seconds / data_wait.epochs
+    if seconds < _SHORT_EPOCH:
+        return (
+            f"Training waited for data {100 * data_wait.share:.0f} % of the time, which says little, "
+            f"because an epoch takes only {duration(seconds)}."
+        )
     text = f"Training waited for data {100 * data_wait.share:.0f} % of the time: "
     if thread_times.computed > 0.7 * data_wait.seconds * thread_times.threads:
         threads = [f"more {threads_option} (this machine has {cores} cores)"] if cores > thread_times.threads else []

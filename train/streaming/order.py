@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
@@ -37,6 +38,12 @@ def check_shuffle(shuffle: Shuffle) -> Shuffle:
     if shuffle not in get_args(Shuffle):
         raise EpochbankError(f"shuffle={shuffle!r}; expected one of {', '.join(get_args(Shuffle))}.", usage=True)
     return shuffle
+
+
+def check_seed(seed: int | None) -> None:
+    """Raise `EpochbankError` unless `seed` is an int of at least 0, or None, for the stored order."""
+    if seed is not None and not (isinstance(seed, Integral) and seed >= 0):
+        raise EpochbankError(f"seed={seed!r}; expected an int of at least 0.", usage=True)
 
 
 @dataclass(frozen=True)

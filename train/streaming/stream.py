@@ -20,7 +20,7 @@ from ..reading.disk import Disk
 from ..reading.stored_set import StoredSet
 from .batches import Batches
 from .data_wait import ThreadTimes
-from .order import Shuffle, check_shuffle
+from .order import Shuffle, check_seed, check_shuffle
 from .pending_batch import Batch, PendingBatch
 from .windows import Decoder, Read
 
@@ -70,10 +70,11 @@ class Stream:
         Raises
         ------
         EpochbankError
-            If `shuffle` is unknown.
+            If `shuffle` is unknown, or `seed` is below 0.
         """
         self.stored_set, self.batches, self.seed = stored_set, batches, seed
         self.shuffle = check_shuffle(shuffle)
+        check_seed(seed)
         self.threads = threads or default_threads()
         self.prefetch = prefetch
         self._begin_use()

@@ -17,7 +17,7 @@ from ..reading.stored_set import StoredSet
 from ..streaming.batches import EvaluationBatches
 from .models import build_model
 from .outputs import returns_probabilities
-from .run_directory import open_set_of, read_config
+from .run_directory import best_model, open_set_of, read_config
 
 MISTAKES = np.dtype([("position", "i8"), ("true", "i4"), ("predicted", "i4"), ("probability", "f4")])
 """A mistake without its image: position in the split, labels, and the probability of the wrong class."""
@@ -125,12 +125,7 @@ def load_best(model: keras.Model, run: Path) -> None:
 
     Only the weights are loaded, so that custom layers need not be serializable by Keras.
     """
-    path = run / "model.keras"
-    if not path.exists():
-        raise EpochbankError(
-            f"{run} has no model.keras: it was stopped before its first epoch was completed. Train again, or continue "
-            f"the run: train fit --resume {run}"
-        )
+    path = best_model(run)
     try:
         model.load_weights(path)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:

@@ -12,6 +12,8 @@ import numpy as np
 from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import TEMPORARY, make_directory, write_text
 from ...augment.shared.closest import did_you_mean
+from .backend import start_backend
+from .run_directory import check_model
 
 CLASSES = "classes.json"
 
@@ -63,10 +65,15 @@ def export_run(run: Path, config: dict[str, Any], name: str, out: Path, preproce
     of the uint8 images that the model takes; and `preprocessing`, how they were prepared. Raises `EpochbankError` if
     Keras cannot export the model.
     """
+    check_export(name, out)
+    check_model(run, config)
+    beside = out.parent / CLASSES
+    known = {"classes": config.get("class_names"), "shape": config.get("shape"), "preprocessing": preprocessing}
+    _check_beside(beside, known)
+    start_backend()
     from .outputs import returns_probabilities
     from .predict import load_run
 
-    check_export(name, out)
     model, class_names = load_run(run, config)
     document = {
         "classes": class_names,
@@ -74,11 +81,7 @@ def export_run(run: Path, config: dict[str, Any], name: str, out: Path, preproce
         "shape": config["shape"],
         "preprocessing": preprocessing,
     }
-    text, beside = json.dumps(document, indent=2, ensure_ascii=False) + "\n", out.parent / CLASSES
-    if beside.exists() and beside.read_bytes() != text.encode():
-        raise EpochbankError(
-            f"{beside} belongs to another model; expected a directory without it. Choose another --out."
-        )
+    _check_beside(beside, document)
     make_directory(out.parent)
     folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=out.parent))
     try:
@@ -93,5 +96,20 @@ def export_run(run: Path, config: dict[str, Any], name: str, out: Path, preproce
         (folder / out.name).rename(out)
     finally:
         shutil.rmtree(folder)
-    write_text(beside, text)
+    write_text(beside, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return [out, beside]
+
+
+def _check_beside(beside: Path, expected: dict[str, Any]) -> None:
+    """Raise `EpochbankError` if there is a `classes.json` that does not have these values."""
+    if not beside.exists():
+        return
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    # As JSON, in which a tuple is a list.
+    if not isinstance(found, dict) or found | json.loads(json.dumps(expected)) != found:
+        raise EpochbankError(
+            f"{beside} belongs to another model; expected a directory without it. Choose another --out."
+        )

@@ -10,6 +10,7 @@ from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches, suitable_batch_size
 from ..streaming.order import Shuffle
 from .model_names import check_model_name
+from .trainable import check_classes
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,12 @@ class FitOptions:
 
 
 def check_options(options: FitOptions, stored_set: StoredSet) -> None:
-    """Raise `EpochbankError` for an unknown model or impossible batches, before the slow import of Keras."""
+    """Raise `EpochbankError` for an unknown model, a set that no model can learn, or impossible batches.
+
+    Keras, whose import is slow, is not imported.
+    """
     check_model_name(options.model)
+    check_classes(stored_set)
     num_images = stored_set.num_images["train"]
     size = options.batch_size or suitable_batch_size(num_images, options.originals)
     TrainingBatches(num_images, stored_set.epochs, size, options.originals, options.rank or 0, options.world_size or 1)

@@ -11,12 +11,16 @@ from matplotlib.figure import Figure
 from ...augment.shared.atomic import new_file
 from ...augment.shared.progress import counted
 from .evaluate import Evaluation, Mistake
-from .plot_text import BLACK, class_text, end_of, text_of
+from .plot_text import BLACK, fitted, percent, text_of
 
 Origins = Callable[[np.ndarray], list[str]]
 """Returns where the images at these positions of the split (int64 (n,)) come from; '' where that is unknown."""
 
 _COLUMNS = 8
+_CELL = 1.8
+"""Inches from one image to the next."""
+_TEXT = 66 * _CELL
+"""Width of the text of an image, in points: the cell without a gap."""
 _BLOCK = 4096
 
 
@@ -37,14 +41,15 @@ def write_mistakes(path: Path, result: Evaluation, names: list[str], origins: Or
 
 
 def mistakes_sheet(result: Evaluation, split: str, names: list[str], origins: Origins) -> Figure:
-    """Plot the most confident mistakes: the true class above; below, the predicted class and the origin."""
+    """Plot the most confident mistakes: the true class above; below, the predicted class and the origin.
+
+    `result` has at least one mistake.
+    """
     wrong = len(result.mistakes)
     title = f"{split}: {wrong:,} of {counted(result.num_images, 'image')} misclassified"
     title += f" ({100 * (1 - result.accuracy):.2f} %)"
-    if not result.worst:
-        return message(title)
     rows, columns = -(-len(result.worst) // _COLUMNS), min(_COLUMNS, len(result.worst))
-    figure = Figure((max(1.8 * columns, 8.5), 2.4 * rows + 0.9), layout="constrained")
+    figure = Figure((max(_CELL * columns, 8.5), 2.4 * rows + 0.9), layout="constrained")
     most = "; the most confident ones" if wrong > len(result.worst) else ""
     below = "below: predicted class, its probability, and the origin of the image"
     figure.suptitle(f"{title}{most}\nabove: true class; {below}", fontsize=11)
@@ -61,15 +66,10 @@ def _show(axes: Axes, mistake: Mistake, names: list[str], origin: str) -> None:
     image = mistake.image
     axes.imshow(image[:, :, 0] if image.shape[2] == 1 else image, cmap="gray", vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[], frame_on=False)
-    true, font = class_text(names[mistake.true], 11 if max(map(len, names)) <= 2 else 8)
+    points = 11 if max(map(len, names)) <= 2 else 8
+    true, font = text_of(fitted(names[mistake.true], points, _TEXT), points)
     axes.set_title(true, fontproperties=font, color=BLACK)
-    predicted = f"{end_of(names[mistake.predicted])}  {100 * mistake.confidence:.0f} %"
-    below, font = text_of(f"{predicted}\n{end_of(origin, 30)}", 7)
+    probability = f"  {percent(mistake.confidence)}"
+    predicted = fitted(names[mistake.predicted], 7, _TEXT - 4 * len(probability)) + probability
+    below, font = text_of(f"{predicted}\n{fitted(origin, 7, _TEXT)}", 7)
     axes.set_xlabel(below, fontproperties=font, color=BLACK)
-
-
-def message(text: str) -> Figure:
-    """Return a figure that shows only a text."""
-    figure = Figure((7, 2))
-    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
-    return figure

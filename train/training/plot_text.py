@@ -1,10 +1,12 @@
-"""Text in plots: class names and origins, as they can be drawn."""
+"""Text in plots: class names, origins and probabilities, as they can be drawn."""
 
 from pathlib import Path
 
 from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from ...augment.shared.fonts import drawable
+from ...augment.shared.shortened import shortened
 
 BLUE, ORANGE, GRAY, BLACK = "#2a6f97", "#d1603d", "#777777", "#222222"
 """Colors of the plots."""
@@ -26,3 +28,18 @@ def text_of(text: str, size: float) -> tuple[str, FontProperties]:
 def end_of(text: str, longest: int = 22) -> str:
     """Return the last `longest` characters of a text, with an ellipsis if it is longer."""
     return text if len(text) <= longest else "…" + text[1 - longest :]
+
+
+def fitted(text: str, size: float, width: float) -> str:
+    """Return a line of text, cut in the middle if it is wider than `width` points in a font of `size` points."""
+
+    def fits(line: str) -> bool:
+        shown, font = text_of(line, size)
+        return bool(text_to_path.get_text_width_height_descent(shown, font, ismath=False)[0] <= width)
+
+    return shortened(text, fits)
+
+
+def percent(share: float) -> str:
+    """Return a share, 0 to 1, in percent; below 1 % with a digit that is not 0: `87 %`, `0.4 %`, `0.02 %`."""
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"

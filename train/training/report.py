@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from .evaluate import Evaluation
-from .mistakes import Origins, message, mistakes_sheet, write_mistakes
+from .mistakes import Origins, mistakes_sheet, write_mistakes
 from .plot_text import BLACK, BLUE, GRAY, ORANGE, class_text
 
 _CONFUSED_CLASSES = 20
@@ -29,18 +29,19 @@ def write_report(
     """Write the plots (PNG) and the table of mistakes (CSV) to `directory` and return their paths.
 
     `result` is the evaluation on `split`, None if there is no held-out split; `names` are the class names; `origins`
-    finds the origins of its images.
+    finds the origins of its images. Without a mistake there is no picture of mistakes.
     """
     figures = {"learning-curves.png": learning_curves(history)}
-    if result is not None:
+    if result is not None and result.confusions:
         figures["mistakes.png"] = mistakes_sheet(result, split, names, origins)
         figures["confusions.png"] = confusions(result, split, names)
     for name, figure in figures.items():
-        figure.savefig(directory / name, dpi=120, facecolor="white")
+        figure.savefig(directory / name, dpi=120, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     paths = [directory / name for name in figures]
     if result is not None:
-        paths.insert(2, directory / "mistakes.csv")
-        write_mistakes(paths[2], result, names, origins)
+        table = directory / "mistakes.csv"
+        write_mistakes(table, result, names, origins)
+        paths.insert(2, table)
     return paths
 
 
@@ -53,10 +54,13 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     best = int(np.argmin(history["val_loss" if validated else "loss"]))
     # One epoch is a point, not a line.
     style = {"marker": "o" if len(epochs) < 30 else None, "ms": 8 if len(epochs) == 1 else 3}
-    for axes, key, title in ((left, "loss", "Loss (cross-entropy, nats)"), (right, "accuracy", "Accuracy")):
-        axes.plot(epochs, history[key], color=BLUE, label="training, distorted and originals", **style)
+    for axes, key, title in ((left, "loss", "Loss (cross-entropy, nats)"), (right, "accuracy", "Accuracy (%)")):
+        unit = 100 if key == "accuracy" else 1
+        axes.plot(
+            epochs, unit * np.asarray(history[key]), color=BLUE, label="training, distorted and originals", **style
+        )
         if validated:
-            axes.plot(epochs, history[f"val_{key}"], color=ORANGE, label="validation", **style)
+            axes.plot(epochs, unit * np.asarray(history[f"val_{key}"]), color=ORANGE, label="validation", **style)
         axes.axvline(best + 1, color=GRAY, lw=1, ls=":", label=f"best epoch: {best + 1}", zorder=0)
         axes.set_title(title)
         axes.set_xlabel("epoch")
@@ -80,23 +84,25 @@ def _scale_loss(axes: Axes, losses: list[float]) -> None:
 
 
 def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
-    """Plot the confusion matrix of the most confused classes: mistakes orange, correct predictions blue."""
-    if not result.confusions:
-        return message(f"{split}: no mistakes in {result.num_images:,} images")
-    shown = sorted(range(len(names)) if len(names) <= _CONFUSED_CLASSES else _most_confused(result.confusions))
+    """Plot the confusion matrix of the most confused classes: mistakes orange, correct predictions blue.
+
+    `result` has at least one mistake.
+    """
+    pairs = _confused_pairs(result.confusions)
+    every = len(names) <= _CONFUSED_CLASSES
+    shown = sorted(range(len(names)) if every else _most_confused(pairs, result.confusions))
     counts = np.array([[result.per_class[a, 0] if a == b else result.confusions[a, b] for b in shown] for a in shown])
     diagonal = np.eye(len(shown), dtype=bool)
-    figure = Figure((0.42 * len(shown) + 3.8, 0.42 * len(shown) + 2.4), layout="constrained")
+    figure = Figure((0.42 * len(shown) + 3.8, 0.42 * len(shown) + 2.4), layout="compressed")
     axes = figure.subplots()
-    most = max(5, int(counts[~diagonal].max(initial=0)))
-    correct = max(1, int(counts[diagonal].max()))
+    most, correct = int(counts[~diagonal].max()), max(1, int(counts[diagonal].max()))
     axes.imshow(np.ma.masked_array(counts, ~diagonal), cmap="Blues", vmin=-correct, vmax=4 * correct)
     drawn = axes.imshow(np.ma.masked_array(counts, diagonal), cmap="Oranges", vmin=0, vmax=most)
-    figure.colorbar(drawn, ax=axes, shrink=0.7, label="images misclassified", ticks=MaxNLocator(5, integer=True))
+    ticks = MaxNLocator(5, integer=True, min_n_ticks=1)
+    figure.colorbar(drawn, ax=axes, shrink=0.7, label="images misclassified", ticks=ticks)
     for y, x in np.ndindex(counts.shape):
-        if counts[y, x]:
-            dark = x != y and counts[y, x] > 0.6 * most
-            color = BLUE if x == y else "white" if dark else BLACK
+        if counts[y, x] or x == y:
+            color = "white" if x != y and counts[y, x] > 0.6 * most else BLACK
             axes.text(x, y, f"{counts[y, x]}", ha="center", va="center", fontsize=8, color=color)
     points = 11 if max(len(names[number]) for number in shown) <= 2 else 8
     labels, fonts = zip(*(class_text(names[number], points) for number in shown), strict=True)
@@ -106,19 +112,35 @@ def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
         label.set_fontproperties(font)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    every = len(shown) == len(names)
-    title = f"{split}: {'all classes' if every else f'the {len(shown)} most confused classes'}"
-    axes.set_title(f"{title}\nblue: correct; orange: misclassified", fontsize=11)
+    if every:
+        title = "all classes"
+    elif max(pairs.values()) > 1:
+        title = f"the {len(shown)} most confused classes"
+    else:
+        title = f"no two classes confused more than once;\nthe {len(shown)} classes with the most mistakes"
+    axes.set_title(f"{split}: {title}\nblue: correct; orange: misclassified", fontsize=11)
     return figure
 
 
-def _most_confused(confusions: Counter[tuple[int, int]]) -> set[int]:
-    """Return up to `_CONFUSED_CLASSES` classes, those of the most often confused pairs."""
+def _confused_pairs(confusions: Counter[tuple[int, int]]) -> Counter[tuple[int, int]]:
+    """Return the number of mistakes between two classes, the smaller label first, in both directions together."""
     pairs: Counter[tuple[int, int]] = Counter()
     for (true, predicted), count in confusions.items():
         pairs[min(true, predicted), max(true, predicted)] += count
+    return pairs
+
+
+def _most_confused(pairs: Counter[tuple[int, int]], confusions: Counter[tuple[int, int]]) -> set[int]:
+    """Return up to `_CONFUSED_CLASSES` classes, those of the most often confused pairs.
+
+    Of pairs that are equally often confused, those of classes with the most mistakes come first.
+    """
+    mistakes: Counter[int] = Counter()
+    for (true, _), count in confusions.items():
+        mistakes[true] += count
     shown: set[int] = set()
-    for pair, _ in pairs.most_common():
+    order = sorted(pairs, key=lambda pair: (-pairs[pair], -mistakes[pair[0]] - mistakes[pair[1]], pair))
+    for pair in order:
         if len(shown | set(pair)) <= _CONFUSED_CLASSES:
             shown.update(pair)
     return shown

@@ -14,9 +14,11 @@ from typing import Any
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import make_directory, write_text
-from ...augment.shared.closest import did_you_mean
+from ...augment.shared.closest import closest
 from ...augment.shared.progress import age
 from ..feeding.augmented_set import AugmentedSet, open_set
+from .model_names import check_model_name
+from .trainable import check_classes
 
 
 def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path:
@@ -40,14 +42,18 @@ def check_new(path: Path) -> None:
 
 
 def find_run(path: Path | None, runs: Path = Path("runs")) -> Path:
-    """Return `path`, or the newest run in `runs`; `EpochbankError` if there is no run."""
+    """Return the run at `path` or of that name in `runs`, or the newest one in `runs`.
+
+    Raises `EpochbankError` if there is no such run.
+    """
     if path is not None:
-        if (path / "config.json").exists():
-            return path
-        names = [config.parent.name for config in runs.glob("*/config.json")]
+        for directory in (path, runs / path):
+            if (directory / "config.json").exists():
+                return directory
+        similar = closest(path.name, (config.parent.name for config in runs.glob("*/config.json")))
         raise EpochbankError(
-            f"{path} is not a run directory: it has no config.json. `train fit` creates one."
-            f"{did_you_mean(path.name, names)}"
+            f"{path} is not a run directory, and not the name of one in {runs}/: there is no config.json. `train fit` "
+            f"creates one.{f' Did you mean `{runs / similar}`?' if similar else ''}"
         )
     found = sorted(runs.glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
     if not found:
@@ -88,8 +94,37 @@ def open_set_of(run: Path, config: dict[str, Any]) -> AugmentedSet:
     return stored_set
 
 
+def best_model(run: Path) -> Path:
+    """Return the file of a run's best model; `EpochbankError` if there is none yet."""
+    path = run / "model.keras"
+    if not path.exists():
+        raise EpochbankError(
+            f"{run} has no model.keras: it was stopped before its first epoch was completed. Train again, or continue "
+            f"the run: train fit --resume {run}"
+        )
+    return path
+
+
+def check_model(run: Path, config: dict[str, Any]) -> None:
+    """Raise `EpochbankError` if a run has no model yet, or the module of its function does not exist."""
+    best_model(run)
+    check_model_name(str(config.get("model")))
+
+
+def check_evaluation(run: Path, split: str) -> None:
+    """Raise `EpochbankError` if a run cannot be evaluated on a split, as far as that shows without its model.
+
+    Keras is not imported.
+    """
+    config = read_config(run)
+    stored_set = open_set_of(run, config)
+    check_classes(stored_set)
+    stored_set.check_split(split)
+    check_model(run, config)
+
+
 def find_unfinished(run: Path) -> dict[str, Any]:
-    """Read config.json of a run that can be resumed; `EpochbankError` if it is not a run, or is finished."""
+    """Read config.json of a run directory that can be resumed; `EpochbankError` if it is none, or is finished."""
     config = read_config(find_run(run))
     if not isinstance(config.get("stored_epochs"), list):
         raise EpochbankError(f"{run / 'config.json'} is damaged: it has no list of stored_epochs. Train again.")

@@ -1,6 +1,7 @@
 """Contact sheet by class: original images of a source, each row with the class name next to it."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +10,21 @@ from PIL import Image, ImageDraw
 
 from ...shared.fonts import pillow_text
 from ...shared.progress import counted
+from ...shared.shortened import shortened
 from ..contact_sheet import ACCENT, CAPTION, FAINT, INK, MARGIN, PAPER, TITLE
 from ..sample import some_classes, some_of_class
 from .findings import Findings, images_at
 
 _CLASSES, _IMAGES = 40, 8
 _SIDE, _GAP, _LABEL, _HEAD = 72, 6, 150, 28
-_NAME_SIZES, _LINE = (34, 26, 20, 15), 15
-"""Font sizes of class names, in points: the largest at which all names fit. If none fits, names are wrapped."""
+_NAME_SIZES, _NAME_HEIGHT = (34, 26, 20, 15, CAPTION), 54
+"""Font sizes of names, in points: the largest at which all of them fit into the height, in pixels. If none is small
+enough, names are cut."""
+_PIECES = re.compile(r"[^/_. -]*[/_. -]|[^/_. -]+")
+"""The pieces of a name; a line ends after one."""
 _FRAME = (214, 214, 208)
-_TWO_COLUMNS = 10
-"""Number of rows from which on the sheet has two columns."""
+_WIDEST, _FEWEST_ROWS = 1620, 5
+"""Width of the sheet, in pixels, and number of rows in a column, between which the number of columns is chosen."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +70,30 @@ def _images(findings: Findings, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def class_sheet(title: str, rows: Sequence[Row], font: Path | None = None) -> Image.Image:
-    """Draw rows below a title, RGB. `font` is a font file that is searched first for the characters of class names."""
-    columns = 2 if len(rows) >= _TWO_COLUMNS else 1
-    lines = -(-len(rows) // columns)
-    step_x, step_y = _LABEL + _IMAGES * (_SIDE + _GAP) + 2 * MARGIN, _SIDE + _GAP
+    """Draw rows below a title, RGB: classes, and below them problems, each in as many columns as suit their images.
+
+    `font` is a font file that is searched first for the characters of names.
+    """
     title, title_font = pillow_text(title, TITLE)
-    width = max(columns * step_x, 2 * MARGIN + round(title_font.getlength(title)))
-    sheet = Image.new("RGB", (width, 2 * MARGIN + _HEAD + lines * step_y), PAPER)
+    width, bottom = 2 * MARGIN + round(title_font.getlength(title)), MARGIN + _HEAD
+    places: list[tuple[int, int, Row]] = []
+    for is_problem in (False, True):
+        block = [row for row in rows if row.is_problem == is_problem]
+        if not block:
+            continue
+        step_x, step_y = _LABEL + max(len(row.images) for row in block) * (_SIDE + _GAP) + 2 * MARGIN, _SIDE + _GAP
+        columns = max(1, min(_WIDEST // step_x, len(block) // _FEWEST_ROWS))
+        lines = -(-len(block) // columns)
+        top = bottom + (MARGIN if places else 0)
+        for index, row in enumerate(block):
+            places.append((MARGIN + index // lines * step_x, top + index % lines * step_y, row))
+        width, bottom = max(width, columns * step_x), top + lines * step_y
+    sheet = Image.new("RGB", (width, bottom + MARGIN), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, MARGIN - 4), title, INK, title_font)
-    points = _name_size([row.name for row in rows if not row.is_problem], font)
-    for index, row in enumerate(rows):
-        left, top = MARGIN + index // lines * step_x, MARGIN + _HEAD + index % lines * step_y
-        _write(pen, left, top, row, font, None if row.is_problem else points)
+    points = _name_size([row.name for row in rows], font)
+    for left, top, row in places:
+        _write(pen, left, top, row, font, points)
         for number, image in enumerate(row.images):
             x = left + _LABEL + number * (_SIDE + _GAP)
             shown = _resized(image)
@@ -91,40 +107,58 @@ def class_sheet(title: str, rows: Sequence[Row], font: Path | None = None) -> Im
     return sheet
 
 
-def _name_size(names: Sequence[str], font: Path | None) -> int | None:
-    """Return the largest size, in points, at which every name fits into one line; None if there is none."""
+def _name_size(names: Sequence[str], font: Path | None) -> int:
+    """Return the largest size, in points, at which every name fits, else the smallest one."""
     for points in _NAME_SIZES:
-        texts = (pillow_text(name, points, font) for name in names)
-        if all(drawn.getlength(text) <= _LABEL - 12 for text, drawn in texts):
+        fits = _fits(points, font)
+        wrapped = (_wrapped(name, fits) for name in names)
+        if all(len(lines) <= _most_lines(points) and all(map(fits, lines)) for lines in wrapped):
             return points
-    return None
+    return _NAME_SIZES[-1]
 
 
-def _write(pen: ImageDraw.ImageDraw, left: int, top: int, row: Row, font: Path | None, points: int | None) -> None:
-    """Write the name in `points`, or in up to three lines if that is None, and the caption below it."""
-    ink = ACCENT if row.is_problem else INK
-    if points is not None:
-        name, large = pillow_text(row.name, points, font)
-        pen.text((left, top), name, ink, large)
-    else:
-        for number, line in enumerate(_wrapped(row.name, font)):
-            text, small = pillow_text(line, CAPTION, font)
-            pen.text((left, top + number * _LINE), text, ink, small)
+def _write(pen: ImageDraw.ImageDraw, left: int, top: int, row: Row, font: Path | None, points: int) -> None:
+    """Write the name, in as many lines as fit, and the caption below it."""
+    fits = _fits(points, font)
+    lines = [shortened(line, fits, "...") for line in _wrapped(row.name, fits)]
+    most = _most_lines(points)
+    if len(lines) > most:
+        middle = f"...{lines[1 - most]}"
+        lines = [lines[0], middle if fits(middle) else "...", *lines[2 - most :]]
+    for number, line in enumerate(lines):
+        text, chosen = pillow_text(line, points, font)
+        pen.text((left, top + number * _line(points)), text, ACCENT if row.is_problem else INK, chosen)
     caption, small = pillow_text(row.caption, CAPTION)
     pen.text((left, top + _SIDE - 18), caption, FAINT, small)
 
 
-def _wrapped(name: str, font: Path | None) -> Iterable[str]:
-    """Return the last three lines of `name`, broken after each `/` and where a line is too long."""
-    lines = [""]
-    for character in name:
-        text, small = pillow_text(lines[-1] + character, CAPTION, font)
-        if small.getlength(text) > _LABEL - 12:
-            lines.append("")
-        lines[-1] += character
-        if character == "/":
-            lines.append("")
-    return [line for line in lines if line][-3:]
+def _line(points: int) -> int:
+    return points * 5 // 4
+
+
+def _most_lines(points: int) -> int:
+    return _NAME_HEIGHT // _line(points)
+
+
+def _fits(points: int, font: Path | None) -> Callable[[str], bool]:
+    """Return whether a line in `points` is narrow enough, as a function of the line."""
+
+    def fits(line: str) -> bool:
+        text, chosen = pillow_text(line, points, font)
+        return chosen.getlength(text) <= _LABEL - 12
+
+    return fits
+
+
+def _wrapped(name: str, fits: Callable[[str], bool]) -> list[str]:
+    """Return the lines of `name`, broken after `/`, `_`, `-`, `.` or a space; one without them may not fit."""
+    lines: list[str] = []
+    for piece in _PIECES.findall(name) if not fits(name) else [name]:
+        if lines and fits(lines[-1] + piece):
+            lines[-1] += piece
+        else:
+            lines.append(piece)
+    return lines
 
 
 def _resized(image: np.ndarray) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Chart of the number of images per class: one bar per class, or a curve if there are many classes."""
+"""Chart of the number of images per class: a bar for each class; for many classes a curve, or a bar for each number."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,8 @@ from ..contact_sheet import ACCENT, PAPER
 
 _MOST_BARS, _ROWS = 300, 50
 """Largest number of classes with a bar each, and of bars in one column."""
+_FEW_SIZES = 10
+"""Largest number of different numbers of images for which many classes have a bar for each number, not a curve."""
 _SKEWED = 20
 """The scale is logarithmic if the largest class has at least this many times the images of the smallest."""
 _MOST_CHARACTERS = 22
@@ -21,7 +23,8 @@ _MOST_CHARACTERS = 22
 def histogram(name: str, class_names: Sequence[str], counts: np.ndarray, font: Path | None = None) -> Image.Image:
     """Draw the number of images of each class (int (K,)), the largest class first, RGB.
 
-    Up to 300 classes have a labeled bar each. `font` is a font file that is searched first for the characters of names.
+    Up to 300 classes have a labeled bar each. More classes have a bar for each number of images, if these are few, with
+    the number of classes; else a curve. `font` is a font file that is searched first for the characters of names.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,9 +38,13 @@ def histogram(name: str, class_names: Sequence[str], counts: np.ndarray, font: P
 
     order = np.argsort(-counts, kind="stable")
     sizes, median = counts[order], f"{np.median(counts):,.10g}"
-    each = f"{sizes[-1]:,} to {sizes[0]:,} each (median {median})" if sizes[0] > sizes[-1] else f"{median} each"
+    each = f"{sizes[-1]:,} to {sizes[0]:,} each (median {median})"
     title = f"{name}: {counted(int(sizes.sum()), 'image')} of {counted(len(sizes), 'class')}, {each}"
-    logarithmic = bool(sizes[0] >= _SKEWED * max(1, sizes[-1]))
+    if sizes[0] == sizes[-1]:
+        title = f"{name}: {counted(len(sizes), 'class')} with {counted(int(sizes[0]), 'image')} each"
+    different, frequency = (found[::-1] for found in np.unique(sizes, return_counts=True))
+    by_size = len(sizes) > _MOST_BARS and len(different) <= _FEW_SIZES
+    logarithmic = bool(sizes[0] >= _SKEWED * max(1, sizes[-1])) and not by_size
     title += ", log scale" if logarithmic else ""
     scale = {"value": "function", "functions": (np.log1p, np.expm1)} if logarithmic else {"value": "linear"}
     color, paper = (f"#{bytes(rgb).hex()}" for rgb in (ACCENT, PAPER))
@@ -57,6 +64,15 @@ def histogram(name: str, class_names: Sequence[str], counts: np.ndarray, font: P
             axes.set_xscale(**scale)
             axes.margins(x=0.2)
             axes.tick_params(left=False, bottom=False, labelbottom=False)
+    elif by_size:
+        figure.set_size_inches(8, 0.35 * len(different) + 0.8)
+        axes = figure.subplots()
+        classes = [counted(int(count), "class") for count in frequency]
+        axes.bar_label(axes.barh(range(len(different)), frequency, color=color), classes, padding=3, fontsize=9)
+        axes.set_yticks(range(len(different)), [counted(int(count), "image") for count in different], fontsize=9)
+        axes.set(ylim=(len(different) - 0.5, -0.5), frame_on=False)
+        axes.margins(x=0.2)
+        axes.tick_params(left=False, bottom=False, labelbottom=False)
     else:
         axes = figure.subplots()
         axes.stairs(sizes, fill=True, color=color)
