@@ -391,7 +391,7 @@ def test_examine_counts_color_and_light_backgrounds() -> None:
     red = np.repeat(paper[:, :, None], 3, 2)
     red[8, 8] = (200, 10, 10)
     images = [Image.fromarray(paper)] * 2 + [Image.fromarray(night)] * 3 + [Image.fromarray(red)]
-    assert examine(images) == SampleStatistics(num_images=6, color=1, light=3)
+    assert examine(images) == SampleStatistics(num_images=6, color=1, light=3, largest=(20, 20))
     assert examine([]) == SampleStatistics(0, 0, 0)
 
 
