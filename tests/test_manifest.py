@@ -101,12 +101,15 @@ def test_an_entry_is_visible_after_append(tmp_path: Path) -> None:
 
 
 def test_a_truncated_last_line_is_ignored(tmp_path: Path) -> None:
-    """The reader ignores a last line that is truncated anywhere, and the writer removes it."""
-    path = write(tmp_path, entry(0), entry(1), entry(2))
+    """The reader ignores an unpublished last line that is truncated anywhere, and the writer removes it."""
+    path = write(tmp_path, entry(0), entry(1))
+    published = (tmp_path / "manifest.check").read_bytes()
+    write(tmp_path, entry(2))
     whole = path.read_bytes()
     line = len(whole.splitlines(keepends=True)[-1])
     for missing in (*range(1, line, 17), line - 1, line):
         path.write_bytes(whole[:-missing])
+        (tmp_path / "manifest.check").write_bytes(published)
         assert read_manifest(tmp_path) == [entry(0), entry(1)]
         assert path.read_bytes() == whole[:-missing]
         write(tmp_path, entry(2))

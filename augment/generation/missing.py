@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from ..errors import EpochbankError
 from ..shared.progress import size
 from ..shared.types import SPLITS, Shape
-from ..store.manifest import Entry
+from ..store.description import LARGEST_CHUNK
+from ..store.manifest import Entry, gaps
 from ..store.shard import ShardTask
 from .options import GenerationOptions
 
 _CHUNK_BYTES = 512 << 10
 _CHUNK_IMAGES = 256
-_LARGEST_CHUNK = 1 << 30
 _SHARD_BYTES = 64 << 20
 _SHARDS_PER_EPOCH = 16
 _FEWEST_IMAGES = 1024
@@ -44,17 +44,19 @@ def missing_shards(
     shape: Shape,
     options: GenerationOptions,
     lost: Iterable[Entry] = (),
+    first: int = 0,
 ) -> list[ShardTask]:
     """Return the shards to write for a set with `num_images` in each split, given those that are `published`.
 
-    `lost` are the published ones whose files are gone; they come first, exactly as they were. Raises
+    `lost` are the published ones whose files are gone; they come first, exactly as they were. The stored epochs have
+    the numbers from `first` on, which is not 0 if the oldest are retired. Raises
     `EpochbankError` for chunks that are too large.
     """
     chunk = options.chunk_size or chunk_images(shape)
-    if chunk * math.prod(shape) > _LARGEST_CHUNK:
+    if chunk * math.prod(shape) > LARGEST_CHUNK:
         raise EpochbankError(
             f"--chunk-size {chunk} makes chunks of {size(chunk * math.prod(shape))} decoded; "
-            f"expected at most {size(_LARGEST_CHUNK)}.",
+            f"expected at most {size(LARGEST_CHUNK)}.",
             usage=True,
         )
     again = [ShardTask(one.split, one.epoch, one.start, one.num_images, one.chunk, one.codec) for one in lost]
@@ -62,6 +64,7 @@ def missing_shards(
         published,
         num_images,
         options.epochs,
+        first=first,
         shard=options.shard_size or shard_images(num_images["train"], shape, chunk),
         chunk=chunk,
         # New shards of a set get its codec unless the user names another.
@@ -70,9 +73,16 @@ def missing_shards(
 
 
 def uncovered(
-    published: Iterable[Entry], num_images: dict[str, int], epochs: int, *, shard: int, chunk: int, codec: str
+    published: Iterable[Entry],
+    num_images: dict[str, int],
+    epochs: int,
+    *,
+    shard: int,
+    chunk: int,
+    codec: str,
+    first: int = 0,
 ) -> list[ShardTask]:
-    """Return the shards that complete the undistorted splits and the stored epochs 0 to `epochs` - 1.
+    """Return the shards that complete the undistorted splits and the stored epochs `first` to `first` + `epochs` - 1.
 
     A gap between published shards is divided at multiples of `shard`, so that a run with another shard size fills the
     gaps that one with the first size left.
@@ -81,24 +91,13 @@ def uncovered(
     for entry in published:
         held.setdefault((entry.split, entry.epoch), []).append(entry)
     wanted = [(split, 0, num_images[split]) for split in reversed(SPLITS)]
-    wanted += [("epoch", epoch, num_images["train"]) for epoch in range(epochs)]
+    wanted += [("epoch", epoch, num_images["train"]) for epoch in range(first, first + epochs)]
     return [
         ShardTask(split, epoch, start, stop - start, chunk, codec)
         for split, epoch, count in wanted
-        for low, high in _gaps(held.get((split, epoch), []), count)
+        for low, high in gaps(held.get((split, epoch), []), count)
         for start, stop in _divided(low, high, shard)
     ]
-
-
-def _gaps(entries: list[Entry], count: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of positions in [0, count) that no entry covers."""
-    at = 0
-    for entry in sorted(entries, key=lambda entry: entry.start):
-        if entry.start > at:
-            yield at, entry.start
-        at = max(at, entry.stop)
-    if at < count:
-        yield at, count
 
 
 def _divided(low: int, high: int, shard: int) -> Iterator[tuple[int, int]]:

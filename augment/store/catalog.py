@@ -1,4 +1,4 @@
-"""Find sets by path, by name, or the newest one."""
+"""Find sets by path, name, tag or fingerprint, or the newest one."""
 
 import reprlib
 import time
@@ -6,9 +6,15 @@ from pathlib import Path
 
 from ..console import notify
 from ..errors import EpochbankError
+from ..shared.atomic import TEMPORARY
 from ..shared.closest import did_you_mean
 from ..shared.progress import age
+from .description import read_description
 from .manifest import NAME
+from .tags import read_tags
+
+_FEWEST_DIGITS = 4
+"""Least number of digits of a fingerprint that name a set."""
 
 _LISTED = 5
 """Names of sets in a message."""
@@ -16,7 +22,7 @@ _LISTED = 5
 
 def all_sets(sets: Path) -> list[Path]:
     """Return the set directories in `sets`, sorted by the time at which they were last written, the newest last."""
-    found = [path.parent for path in sets.glob("*/set.json")]
+    found = [path.parent for path in sets.glob("*/set.json") if not path.parent.name.startswith(TEMPORARY)]
     return sorted(found, key=lambda directory: (written_ns(directory), directory.name))
 
 
@@ -44,12 +50,13 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
     Parameters
     ----------
     name
-        Path of the set, or its name in `sets`; None for the newest set in `sets`.
+        Path of the set, or its directory name, a tag or at least the first four digits of its fingerprint in `sets`;
+        None for the newest set in `sets`. A path counts first, then a directory name, then a tag.
 
     Raises
     ------
     EpochbankError
-        If there is no such set.
+        If there is no such set, or several have this tag or these digits.
     """
     if name is not None and not isinstance(name, str | Path):
         raise EpochbankError(
@@ -62,12 +69,62 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
         if found:
             return found[-1]
         raise EpochbankError(f"there is no set in {sets}/. Generate one: augment run digits --sets {sets}")
+    directory = named_set(name, sets)
+    if directory is not None:
+        return directory
+    names = [path.name for path in all_sets(sets)]
+    tags = [tag for path in all_sets(sets) for tag in _readable_tags(path)]
+    raise EpochbankError(
+        f"there is no set {str(name)!r}: it is neither a path nor a name, a tag or a fingerprint in {sets}/, which "
+        f"contains {', '.join(names) or 'no set'}. `augment list` shows all sets."
+        f"{did_you_mean(Path(name).name, [*names, *tags])}"
+    )
+
+
+def named_set(name: str | Path, sets: Path) -> Path | None:
+    """Return the directory of the set that `name` means, as for `find_set`; None if there is none.
+
+    Raises `EpochbankError` if several sets in `sets` have this tag or these digits.
+    """
     for directory in (Path(name), sets / name):
         if (directory / "set.json").exists():
             return directory
-    names = [path.name for path in all_sets(sets)]
-    suggestion = did_you_mean(Path(name).name, names) or f" {_some(names[::-1], sets)}"
-    raise EpochbankError(f"there is no set {str(name)!r}: it is neither a path nor a name in {sets}/.{suggestion}")
+    found = sets_tagged(str(name), sets) or _with_fingerprint(str(name), sets)
+    if len(found) > 1:
+        raise EpochbankError(
+            f"{str(name)!r} names {len(found)} sets in {sets}/: {', '.join(path.name for path in found)}; expected "
+            "one. Use the directory name, or more digits of the fingerprint."
+        )
+    return found[0] if found else None
+
+
+def sets_tagged(tag: str, sets: Path) -> list[Path]:
+    """Return the sets in `sets` that have the tag `tag`."""
+    return [directory for directory in all_sets(sets) if tag in _readable_tags(directory)]
+
+
+def _with_fingerprint(digits: str, sets: Path) -> list[Path]:
+    """Return the sets whose fingerprint begins with `digits`, hexadecimal; none for fewer than four digits."""
+    digits = digits.lower()
+    if len(digits) < _FEWEST_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        return []
+    return [directory for directory in all_sets(sets) if _fingerprint(directory).startswith(digits)]
+
+
+def _fingerprint(directory: Path) -> str:
+    """Return the fingerprint of a set; '' if the set cannot be read, so that it does not hide the others."""
+    try:
+        return read_description(directory).fingerprint
+    except EpochbankError:
+        return ""
+
+
+def _readable_tags(directory: Path) -> list[str]:
+    """Return the tags of a set; none if they cannot be read, so that they do not hide the other sets."""
+    try:
+        return read_tags(directory)
+    except EpochbankError:
+        return []
 
 
 def _some(names: list[str], sets: Path) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 from ..errors import EpochbankError
 from ..shared.atomic import write_text
 from ..shared.renamed import rename_keys
+from ..shared.types import SPLITS
+from .set_files import check_directory
 
 FORMAT = 1
 """Format version of a set. It is part of the fingerprint; readers refuse a newer version."""
+
+LARGEST_CHUNK = 1 << 30
+"""Most decoded bytes of a chunk, and so of an image."""
 
 _STORED_NAMES = {"num_images": "images"}
 """Fields of `Description` that format 1 stores under another key."""
@@ -79,10 +85,12 @@ def write_description(directory: Path, description: Description) -> None:
 def read_description(directory: Path) -> Description:
     """Read `set.json`.
 
-    Raises `EpochbankError` if there is no set in `directory`, or it is damaged or of a newer format.
+    Raises `EpochbankError` if there is no set in `directory`, it is damaged or of a newer format, or its directory
+    contains what a set may not contain (`store.set_files`).
     """
     path = directory / "set.json"
     try:
+        check_directory(directory)
         document = json.loads(path.read_text(encoding="utf-8"))
         found = document["format"]
         if found != FORMAT:
@@ -96,11 +104,52 @@ def read_description(directory: Path) -> Description:
                 "Restore it from a copy, or generate the set again."
             )
         del document["format"]
-        return Description(**rename_keys(document, {stored: field for field, stored in _STORED_NAMES.items()}))
-    except FileNotFoundError as error:
+        description = Description(**rename_keys(document, {stored: field for field, stored in _STORED_NAMES.items()}))
+        _check_values(description)
+        return description
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise EpochbankError(f"{directory} is not a set: it has no set.json. `augment list` shows all sets.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise EpochbankError(
+            f"{path} cannot be read: {error.strerror or error}. Check the disk and the permissions."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EpochbankError(
             f"{path} is damaged ({error}); expected the JSON that `augment run` wrote. "
             "Restore it from a copy, or generate the set again."
         ) from error
+
+
+def _check_values(description: Description) -> None:
+    """Raise `ValueError` if a value cannot be that of a set; its type may be any that JSON has."""
+    identity, shape = description.identity, description.identity["shape"]
+    limits = identity.get("per_class")
+    texts = [
+        description.recipe,
+        description.fingerprint,
+        *(description.source[key] for key in ("name", "spec", "path")),
+    ]
+    names, counts = description.class_names, description.num_images
+    problems = {
+        "fingerprint": description.fingerprint != fingerprint_of(identity),
+        "shape": not (_counts(shape, 1) and len(shape) == 3 and math.prod(shape) <= LARGEST_CHUNK),
+        "per_class": limits is not None and not (_counts(limits, 0) and len(limits) == 2),
+        "images": sorted(counts) != sorted(SPLITS) or not _counts(list(counts.values()), 0),
+        "class_names": not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)),
+        "split_checksum": not is_digest(description.split_checksum),
+        "recipe or source": not all(isinstance(text, str) and "\0" not in text for text in texts),
+        "warnings": not all(isinstance(text, str) for text in description.warnings),
+    }
+    wrong = [name for name, problem in problems.items() if problem]
+    if wrong:
+        raise ValueError(f"the value of {wrong[0]} is impossible")
+
+
+def _counts(values: Any, least: int) -> bool:
+    """Return whether `values` is a list of integers of `least` or more that fit into 64 bits."""
+    return isinstance(values, list) and all(type(value) is int and least <= value < 1 << 62 for value in values)
+
+
+def is_digest(text: Any) -> bool:
+    """Return whether `text` is an XXH3-128 as epochbank stores it: 32 lower-case hexadecimal digits."""
+    return isinstance(text, str) and len(text) == 32 and not text.strip("0123456789abcdef")

@@ -4,24 +4,40 @@ A shard in the manifest is complete, verified and immutable; a shard that is not
 was lost is generated again with the same images; if the new file has other bytes, a later line with the same `file`
 replaces the first one. The cost of appending a line does not grow with the set. If a power failure truncates the last
 line, readers ignore that line and the next writer removes it.
+
+`manifest.check` has a checksum of every line and of all lines before it (`store.manifest_check`), by which lost,
+doubled, changed and reordered lines are found. Sets of earlier versions have no such file until they are written to.
 """
 
+import io
 import json
 import os
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from ..errors import EpochbankError
-from ..shared.atomic import sync_directory
+from ..shared.atomic import new_file, no_follow, sync_directory
 from ..shared.renamed import rename_keys
+from ..shared.types import SPLITS
+from .codec import CODECS
+from .description import is_digest
 from .digest import add, to_hex
+from .manifest_check import CHECK, Records, records_of, vouched
 
 NAME = "manifest.jsonl"
 
 _STORED_NAMES = {"split": "part", "num_images": "images", "resampled": "redrawn"}
 """Fields of `Entry` that format 1 stores under another key."""
+_SHARDS = re.compile("(epoch-[0-9]{4,}|" + "|".join(SPLITS) + ")")
+_SHARD = re.compile("[0-9]{10,}[.]h5")
 _FIELDS = {stored: field for field, stored in _STORED_NAMES.items()}
+RETIRED = "retired"
+"""Value of `split` in an entry that retires the stored epoch `epoch`: from then on the set does not contain it."""
 
 
 @dataclass(frozen=True)
@@ -58,60 +74,200 @@ class Entry:
 def read_manifest(directory: Path) -> list[Entry]:
     """Return the published shards in order of publication; an empty list if there is no manifest yet.
 
-    Of several lines on one file, the last counts. Raises `EpochbankError` if a line other than the last is damaged.
+    Of several lines on one file, the last counts. Raises `EpochbankError` if a line is damaged, lost, doubled or moved,
+    or shards overlap. The last line may be truncated, unless it was published.
     """
-    entries, _ = _read(directory / NAME)
-    return list({entry.file: entry for entry in entries}.values())
+    entries, _, _ = _read(directory)
+    last = without_retired({entry.file: entry for entry in entries}.values())
+    _check_overlap(directory, last)
+    return last
 
 
-def _read(path: Path) -> tuple[list[Entry], int]:
-    """Return the entries of a manifest and the number of bytes that they occupy."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return [], 0
+def shard_folder(split: str, epoch: int) -> str:
+    """Return the name of the directory, in that of the set, with the shards of a split or of a stored epoch."""
+    return f"{split}-{epoch:04d}" if split in ("epoch", RETIRED) else split
+
+
+def shard_file(split: str, epoch: int, start: int) -> str:
+    """Return the path of a shard relative to the set's directory."""
+    return f"{shard_folder(split, epoch)}/{start:010d}.h5"
+
+
+def _read(directory: Path) -> tuple[list[Entry], bytes, bytes]:
+    """Return the entries of the manifest, the bytes that they occupy, and the contents of `manifest.check`."""
+    path = directory / NAME
+    # The writer extends the manifest first, so that the check that is read before it cannot have more lines.
+    check, data = _contents(directory / CHECK), _contents(path)
     lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-    entries, length = [], 0
+    certain = vouched(path, data, lines, check)
+    entries: list[Entry] = []
     for number, line in enumerate(lines, 1):
         try:
-            entries.append(Entry(**rename_keys(json.loads(line), _FIELDS)))
-        except (ValueError, TypeError, AttributeError) as error:
-            if number == len(lines):
+            entries.append(_entry(line))
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            if number == len(lines) and number > certain:
                 break  # The last line was not written completely: its shard does not exist.
             raise EpochbankError(
                 f"{path}, line {number} is damaged ({error}); expected one JSON object a line. Restore the file "
-                "from a copy, or generate the set again in another --sets directory."
+                f"from a copy, or remove the line and {CHECK} and run the same `augment run` again, which generates "
+                "the shard again."
             ) from error
-        length += len(line)
-    return entries, length
+    if not entries and not check:
+        _check_unlisted(directory)
+    return entries, b"".join(lines[: len(entries)]), check
+
+
+def _contents(path: Path) -> bytes:
+    """Return the bytes of a file; none if it does not exist."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise EpochbankError(
+            f"{path} cannot be read: {error.strerror or error}. Check the disk and the permissions."
+        ) from error
+
+
+def _entry(line: bytes) -> Entry:
+    """Return the entry of a line. Raises `ValueError` or `TypeError` if it is none."""
+    entry = Entry(**rename_keys(json.loads(line), _FIELDS))
+    wrong = [name for name, right in _checks(entry) if not right]
+    if wrong:
+        raise ValueError(f"the value of {_STORED_NAMES.get(wrong[0], wrong[0])!r} is impossible")
+    return entry
+
+
+def _checks(entry: Entry) -> Iterable[tuple[str, bool]]:
+    """Yield the name of each field, and whether it can have its value."""
+    yield "split", entry.split in ("epoch", RETIRED, *SPLITS)
+    yield "epoch", _count(entry.epoch) and (entry.split in ("epoch", RETIRED) or entry.epoch == 0)
+    yield "start", _count(entry.start)
+    yield "num_images", _count(entry.num_images) and (entry.num_images > 0) == (entry.split != RETIRED)
+    yield "chunk", _count(entry.chunk) and entry.chunk > 0
+    yield "codec", isinstance(entry.codec, str) and entry.codec in CODECS
+    # The name follows from the rest, so a manifest cannot name a file elsewhere or the shard of another epoch.
+    yield "file", entry.file == shard_file(entry.split, entry.epoch, entry.start)
+    yield "bytes", _count(entry.bytes)
+    yield "checksum", is_digest(entry.checksum)
+    yield "digest", is_digest(entry.digest)
+    yield "resampled", _count(entry.resampled) and entry.resampled <= entry.num_images
+    yield "undistorted", _count(entry.undistorted) and entry.undistorted <= entry.num_images
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 62
+
+
+def _check_overlap(directory: Path, entries: Iterable[Entry]) -> None:
+    for before, after in pairwise(sorted(entries, key=lambda one: (one.split, one.epoch, one.start))):
+        if (before.split, before.epoch) == (after.split, after.epoch) and after.start < before.stop:
+            raise EpochbankError(
+                f"{directory / NAME} lists positions {after.start} to {min(before.stop, after.stop) - 1} of "
+                f"{shard_folder(after.split, after.epoch)} twice, in {before.file} and {after.file}; expected once. "
+                "Restore the file from a copy, or generate the set again in another --sets directory."
+            )
+
+
+def _check_unlisted(directory: Path) -> None:
+    """Raise `EpochbankError` if a set without a manifest has shards: a killed run leaves one at most."""
+    found = unlisted(directory, ())
+    if len(found) > 1:
+        raise EpochbankError(
+            f"{directory / NAME} is empty or missing, but there are {len(found):,} shards such as "
+            f"{directory / found[0]}. Restore {NAME} and {CHECK} from a copy, or remove the shards and run the same "
+            "`augment run` again."
+        )
+
+
+def unlisted(directory: Path, entries: Iterable[Entry]) -> list[str]:
+    """Return the shards in the set's `directory` that `entries` do not list, sorted, as paths relative to it."""
+    listed = {entry.file for entry in entries}
+    found = []
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as folders:
+        names = [folder.name for folder in folders if folder.is_dir() and _SHARDS.fullmatch(folder.name)]
+        for name in names:
+            with suppress(FileNotFoundError), os.scandir(directory / name) as files:
+                found += [f"{name}/{file.name}" for file in files if _SHARD.fullmatch(file.name)]
+    return sorted(set(found) - listed)
 
 
 class ManifestWriter:
     """Append entries durably, one at a time. The caller holds the lock of the set."""
 
     def __init__(self, directory: Path):
-        path = directory / NAME
-        _, length = _read(path)
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  closed by close()
-        self._file.truncate(length)
+        """Remove a truncated last line, and write `manifest.check` for lines that have no checksum yet.
+
+        Raises `EpochbankError` if the manifest is damaged.
+        """
+        path, check = directory / NAME, directory / CHECK
+        _, data, checked = _read(directory)
+        self._records = Records()
+        records = records_of(data, self._records)
+        if checked != records:
+            with new_file(check) as temporary:
+                temporary.write_bytes(records)
+        self._file = open(path, "ab", buffering=0, opener=no_follow)  # noqa: SIM115  closed by close()
+        self._file.truncate(len(data))
+        self._check = open(check, "ab", buffering=0, opener=no_follow)  # noqa: SIM115  closed by close()
+        self._owed = b""
+        """Records of lines that are in the manifest, but did not fit on the disk themselves."""
         sync_directory(directory)
 
     def append(self, entry: Entry) -> None:
-        """Write one line and wait until it is on disk. Raises `OSError` if it cannot be written completely."""
+        """Write one line and its checksum, and wait until both are on disk.
+
+        Raises `OSError` if one cannot be written completely.
+        """
         line = (json.dumps(rename_keys(asdict(entry), _STORED_NAMES), separators=(",", ":")) + "\n").encode()
-        before, written = os.fstat(self._file.fileno()).st_size, 0
-        try:
-            while written < len(line):  # On a full disk, write() may write only a part of the line.
-                written += self._file.write(line[written:])
-        except BaseException:
-            if written < len(line):  # Keep a complete line: a reader may have seen it.
-                self._file.truncate(before)
-            raise
+        _write(self._file, line)
+        self._owed += self._records.add(line)
         os.fsync(self._file.fileno())
+        # After the line: a power failure in between leaves a line without a checksum, which the next writer adds.
+        _write(self._check, self._owed)
+        self._owed = b""
+        os.fsync(self._check.fileno())
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._file.close()
+        self._check.close()
+
+
+def _write(file: io.FileIO, data: bytes) -> None:
+    """Append `data` to `file`, or nothing. Raises `OSError` if it cannot be written completely."""
+    before, written = os.fstat(file.fileno()).st_size, 0
+    try:
+        while written < len(data):  # On a full disk, write() may write only a part.
+            written += file.write(data[written:])
+    except BaseException:
+        if written < len(data):  # Keep complete lines: a reader may have seen them.
+            file.truncate(before)
+        raise
+
+
+def retirement(epoch: int) -> Entry:
+    """Return the entry that retires stored epoch `epoch`: once appended, it hides all shards of the epoch."""
+    none = to_hex(0)
+    return Entry(RETIRED, epoch, 0, 0, 1, "none", shard_file(RETIRED, epoch, 0), 0, none, none)
+
+
+def without_retired(entries: Iterable[Entry]) -> list[Entry]:
+    """Return `entries` without those of retired epochs, wherever these entries are, and without the retirements."""
+    entries = list(entries)
+    retired = {entry.epoch for entry in entries if entry.split == RETIRED}
+    return [
+        entry for entry in entries if entry.split != RETIRED and not (entry.split == "epoch" and entry.epoch in retired)
+    ]
+
+
+def first_epoch(directory: Path) -> int:
+    """Return the least number that a stored epoch of the set may have. The epochs before it are retired.
+
+    Raises `EpochbankError` like `read_manifest`.
+    """
+    entries, *_ = _read(directory)
+    return max((entry.epoch + 1 for entry in entries if entry.split == RETIRED), default=0)
 
 
 @dataclass(frozen=True)
@@ -139,5 +295,21 @@ def published_epochs(entries: Iterable[Entry], num_images: int) -> list[Epoch]:
             digest=to_hex(add(*(int(entry.digest, 16) for entry in shards))),
         )
         for number, shards in sorted(epochs.items())
-        if sum(entry.num_images for entry in shards) == num_images
+        if covers(shards, num_images)
     ]
+
+
+def covers(entries: Iterable[Entry], num_images: int) -> bool:
+    """Return whether the entries of a split or epoch cover the positions 0 to `num_images` - 1, and no others."""
+    entries = list(entries)
+    return not gaps(entries, num_images) and max((entry.stop for entry in entries), default=0) == num_images
+
+
+def gaps(entries: Iterable[Entry], num_images: int) -> list[tuple[int, int]]:
+    """Return the ranges (start, stop) of positions in [0, `num_images`) that no entry of a split or epoch covers."""
+    found, at = [], 0
+    for entry in sorted(entries, key=lambda entry: entry.start):
+        if entry.start > at:
+            found.append((at, entry.start))
+        at = max(at, entry.stop)
+    return [*found, (at, num_images)] if at < num_images else found

@@ -6,23 +6,28 @@ reads the contents.
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import EpochbankError
 from .manifest import Entry
+from .set_files import special
 
 REGENERATE = "Run the same `augment run` again: it generates these shards again, and no others."
 """The fix in messages about missing and incomplete shards."""
 
 
 def lost_shards(directory: Path, entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries whose file in the set's `directory` does not exist or has another size, in order."""
+    """Return the entries whose file in the set's `directory` does not exist or has another size, in order.
+
+    A special file, and a link that leads out of the set, do not count as the file.
+    """
     sizes: dict[str, dict[str, int]] = {}
     lost = []
     for entry in entries:
         folder, _, name = entry.file.rpartition("/")
         if folder not in sizes:
-            sizes[folder] = _sizes(directory / folder)
+            sizes[folder] = _sizes(directory, folder)
         if sizes[folder].get(name) != entry.bytes:
             lost.append(entry)
     return lost
@@ -44,18 +49,32 @@ def describe_lost(directory: Path, lost: list[Entry], total: int) -> str:
 
 
 def fault_of(path: Path, entry: Entry) -> str:
-    """Return whether the shard at `path` is missing or has another size than its entry, or '' if neither is true."""
+    """Return whether the shard at `path` is missing, no regular file or of another size than its entry; '' if not.
+
+    `path` is that of the entry's file in the directory of the set.
+    """
     try:
+        if path.is_symlink() or not path.is_file():
+            fault = special(path, path.parent.parent)
+            if fault:
+                return f"it is {fault}"
         found = path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "the file is missing"
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror or error}"
     return "" if found == entry.bytes else f"the file has {found:,} bytes; expected {entry.bytes:,}"
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the bytes of each file in `folder`; nothing if there is no such folder."""
+def _sizes(directory: Path, folder: str) -> dict[str, int]:
+    """Return the bytes of each file in `folder` of the set in `directory`; nothing if there is no such folder."""
+    sizes = {}
     try:
-        with os.scandir(folder) as found:
-            return {one.name: one.stat().st_size for one in found if one.is_file()}
+        with os.scandir(directory / folder) as found:
+            for one in found:
+                if one.is_file() and not (one.is_symlink() and special(Path(one.path), directory)):
+                    with suppress(FileNotFoundError):  # It was removed since.
+                        sizes[one.name] = one.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    return sizes

@@ -5,8 +5,8 @@ Datasets: `image` uint8 (n, H, W, C) in chunks of whole images, `label` int32 (n
 there are any. Chunks are compressed outside the HDF5 library and its lock, and written as they are.
 """
 
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,22 +14,20 @@ from typing import NamedTuple
 import h5py
 import hdf5plugin
 import numpy as np
-import xxhash
+from h5py import h5f, h5p
 from isal import isal_zlib
 
-from ..errors import EpochbankError
 from ..shared.profile import Profile
 from .codec import encode
 from .digest import add, digest_of, file_checksum, to_hex
-from .manifest import Entry
+from .manifest import Entry, shard_file
+
+IDENTITY = "identity"
+"""Attribute of a shard with `identity_of` it, as a string of fixed length: HDF5 has checksums of those only."""
 
 REJECTED = np.dtype([("position", "<i8"), ("attempt", "u1"), ("operation", "S64"), ("lost", "<f4")])
 """A rejected attempt at an image: its position, the number of the attempt, the operation that removed the most ink (the
 last one if the image became blank), and the share of ink lost (0 if it became blank)."""
-
-
-REPAIR = "`augment verify` lists all damaged shards and explains how to generate them again."
-"""The fix in messages about a damaged shard."""
 
 
 class Run(NamedTuple):
@@ -72,8 +70,7 @@ class ShardTask:
     @property
     def file(self) -> str:
         """Path relative to the set's directory."""
-        folder = f"epoch-{self.epoch:04d}" if self.split == "epoch" else self.split
-        return f"{folder}/{self.start:010d}.h5"
+        return shard_file(self.split, self.epoch, self.start)
 
 
 def in_chunks(run: Run, start: int, chunk: int) -> Iterator[Run]:
@@ -131,7 +128,7 @@ def _write(
     checksums = np.empty(-(-task.num_images // chunk), np.uint32)
     rejected: list[np.ndarray] = []
     digest, filled = 0, 0
-    with h5py.File(path, "x") as file:
+    with _new_file(path) as file:
         image = file.create_dataset(
             "image", (task.num_images, *shape), np.uint8, chunks=(chunk, *shape), **_FILTERS[task.codec]
         )
@@ -158,6 +155,7 @@ def _write(
         table = np.concatenate(rejected)
         if len(table):
             file["rejected"] = table
+            file["rejected"].attrs["checksum"] = np.uint32(isal_zlib.crc32(table.tobytes()))
             file["rejected"].attrs["contents"] = (
                 "attempts that the label check rejected, and the operation that caused it"
             )
@@ -177,21 +175,21 @@ def _write(
     )
 
 
+def _new_file(path: Path) -> h5py.File:
+    """Create an HDF5 file in format 1.10, which has checksums of headers and of the chunk index; older ones have none.
+
+    The format also stores times, which are turned off: the same shard always has the same bytes.
+    """
+    creation, access = h5p.create(h5p.FILE_CREATE), h5p.create(h5p.FILE_ACCESS)
+    creation.set_obj_track_times(False)
+    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    return h5py.File(h5f.create(os.fsencode(path), h5f.ACC_EXCL, creation, access))
+
+
 def chunk_checksum(stored: bytes | bytearray | memoryview, labels: np.ndarray) -> int:
     """Return the CRC-32 (RFC 1952, as `zlib.crc32`) of a stored chunk followed by its labels (int32 (m,))."""
     return isal_zlib.crc32(labels.data, isal_zlib.crc32(stored))
-
-
-def chunk_is_sound(stored: bytes | bytearray | memoryview, labels: np.ndarray, checksum: np.integer) -> bool:
-    """Return whether a stored chunk and its labels match `checksum`, an element of the shard's `checksum` dataset.
-
-    Checksums are CRC-32 (uint32). Shards of the first development versions have XXH3-64 (uint64) instead.
-    """
-    if checksum.dtype == np.uint32:
-        return chunk_checksum(stored, labels) == checksum
-    state = xxhash.xxh3_64(stored)
-    state.update(labels.data)
-    return state.intdigest() == checksum
 
 
 def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:
@@ -204,35 +202,10 @@ def _attributes(task: ShardTask, fingerprint: str, digest: int) -> dict:
         "start": task.start,
         "codec": task.codec,
         "digest": to_hex(digest),
+        IDENTITY: np.bytes_(identity_of(task, to_hex(digest))),
     }
 
 
-def read_run(directory: Path, entry: Entry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read positions `first` to `last` - 1 of a shard through the HDF5 library.
-
-    Returns images uint8 (n, H, W, C), labels int32 (n,) and rows int64 (n,). Raises `EpochbankError` if the file is
-    missing or damaged.
-    """
-    low, high = first - entry.start, last - entry.start
-    with _opened(directory, entry) as file:
-        return file["image"][low:high], file["label"][low:high], file["row"][low:high]
-
-
-def read_rejected(directory: Path, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-    """Read the rejected attempts of a shard (`REJECTED` (k,)) and the labels of their images (int32 (k,)).
-
-    Raises `EpochbankError` if the file is missing or damaged.
-    """
-    with _opened(directory, entry) as file:
-        table = file["rejected"][()] if "rejected" in file else np.empty(0, REJECTED)
-        return table, file["label"][()][table["position"] - entry.start]
-
-
-@contextmanager
-def _opened(directory: Path, entry: Entry) -> Iterator[h5py.File]:
-    path = directory / entry.file
-    try:
-        with h5py.File(path, "r", locking="best-effort") as file:
-            yield file
-    except (OSError, KeyError, ValueError, RuntimeError) as error:  # Damage makes h5py raise any of these.
-        raise EpochbankError(f"{path} cannot be read: {error}. {REPAIR}") from error
+def identity_of(shard: ShardTask | Entry, digest: str) -> str:
+    """Return the text by which a reader recognizes a shard whose images have this digest."""
+    return f"{shard.split} {shard.epoch} {shard.start} {shard.num_images} {digest}"

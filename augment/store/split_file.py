@@ -4,8 +4,12 @@
 `group` int32 (n,), an index into the dataset `group_name` at the top level. If epochs are balanced, `train/by_class`
 int64 (n,) lists the training images class by class. The datasets are memory-mapped, so a worker's memory does not grow
 with the set.
+
+Every reader compares the file with its checksum in `set.json`, and its columns with what `set.json` says, once per
+process and state of the file.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +21,20 @@ import numpy as np
 
 from ..errors import EpochbankError
 from ..shared.atomic import new_file
+from ..shared.hdf5_output import hdf5_output
+from .description import Description, read_description
 from .digest import file_checksum
+from .set_files import special
 
 NAME = "split.h5"
+
+_BLOCK = 1 << 20
+"""Elements of a column that are looked at together."""
+_SETTLED = 0.1
+"""Seconds after its last change from which a file's time of change tells whether it changes again."""
+
+_State = tuple[int, int, int, int]
+"""Device, inode, bytes and time of the last change (ns) of a file."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ def write_split(
     directory: Path, splits: dict[str, SplitRows], group_names: list[str] | None, *, by_class: bool = False
 ) -> None:
     """Write and publish `split.h5` in `directory`; `by_class` adds `train/by_class`, for balanced epochs."""
-    with new_file(directory / NAME) as temporary, h5py.File(temporary, "x") as file:
+    with new_file(directory / NAME) as temporary, hdf5_output(temporary, "x") as (file, _):
         for name, split in splits.items():
             group = file.create_group(name)
             group["row"], group["label"] = split.row.astype(np.int64), split.label.astype(np.int32)
@@ -53,50 +68,117 @@ def write_split(
 def check_split(directory: Path, checksum: str) -> None:
     """Raise `EpochbankError` unless `split.h5` exists and has this checksum (XXH3-128, hexadecimal)."""
     path = directory / NAME
-    if not path.exists() or file_checksum(path) != checksum:
-        raise EpochbankError(
-            f"{path} is {'damaged: its checksum is wrong' if path.exists() else 'missing'}. "
-            "Restore it from a copy, or generate the set again."
-        )
+    fault = special(path, directory)
+    if not fault and not path.exists():
+        fault = "missing"
+    if not fault and file_checksum(path) != checksum:
+        fault = "damaged: its checksum is wrong"
+    if fault:
+        raise EpochbankError(f"{path} is {fault}. Restore it from a copy, or generate the set again.")
 
 
-@lru_cache(maxsize=16)
 def read_split(directory: Path, split: str) -> SplitRows:
     """Return the rows, labels and groups of a split, memory-mapped and read-only.
 
     Raises `EpochbankError` if the file is missing or damaged.
     """
+    return _read_split(directory, split, _checked(directory))
+
+
+@lru_cache(maxsize=16)
+def _read_split(directory: Path, split: str, state: _State) -> SplitRows:
     with _opened(directory) as file:
         columns = {name: _mapped(directory, dataset) for name, dataset in file[split].items()}
         return SplitRows(columns["row"], columns["label"], columns.get("group"))
 
 
-@lru_cache(maxsize=16)
 def read_by_class(directory: Path) -> np.ndarray:
     """Return the training images class by class, int64 (n,), memory-mapped.
 
     Raises `EpochbankError` if the file is missing or damaged.
     """
+    return _read_by_class(directory, _checked(directory))
+
+
+@lru_cache(maxsize=16)
+def _read_by_class(directory: Path, state: _State) -> np.ndarray:
     with _opened(directory) as file:
         return _mapped(directory, file["train"]["by_class"])
 
 
 def group_name(directory: Path, number: int) -> str:
     """Return the name of group `number`. Raises `EpochbankError` if the file is missing or damaged."""
+    _checked(directory)
     with _opened(directory) as file:
         return file["group_name"].asstr()[number]
 
 
+_sound: dict[Path, _State] = {}
+"""The state in which the file of each set was checked."""
+
+
+def _checked(directory: Path) -> _State:
+    """Return the state of `split.h5`, after checking it if this process has not checked it in this state.
+
+    A file without a set around it is not checked: it is one that is being written.
+    """
+    with _describing_damage(directory):
+        found = (directory / NAME).stat()
+    state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    if _sound.get(directory) != state and (directory / "set.json").exists():
+        description = read_description(directory)
+        check_split(directory, description.split_checksum)
+        with _describing_damage(directory):
+            _check_columns(directory, description, state)
+        if time.time_ns() - found.st_mtime_ns > _SETTLED * 1e9:
+            _sound[directory] = state
+    return state
+
+
+def _check_columns(directory: Path, description: Description, state: _State) -> None:
+    """Raise `ValueError` if a column does not fit `set.json`, such as a label that is no class."""
+    with _opened(directory) as file:
+        groups = len(file["group_name"]) if "group_name" in file else 0
+    for split, count in description.num_images.items():
+        rows = _read_split(directory, split, state)
+        if rows.row.ndim != 1 or (len(rows.row) != count and (split != "train" or description.per_class is None)):
+            raise ValueError(f"{split}/row has shape {rows.row.shape}; expected ({count},)")
+        _check_column(f"{split}/row", rows.row, rows.row.shape, np.int64, np.iinfo(np.int64).max)
+        _check_column(f"{split}/label", rows.label, rows.row.shape, np.int32, len(description.class_names))
+        if rows.group is not None:
+            _check_column(f"{split}/group", rows.group, rows.row.shape, np.int32, groups)
+    if description.per_class is not None:
+        rows = _read_split(directory, "train", state)
+        by_class = _read_by_class(directory, state)
+        _check_column("train/by_class", by_class, rows.row.shape, np.int64, len(rows.row))
+
+
+def _check_column(name: str, column: np.ndarray, shape: tuple[int, ...], dtype: type, stop: int) -> None:
+    if column.shape != shape or column.dtype != dtype:
+        raise ValueError(f"{name} is {column.dtype} {column.shape}; expected {np.dtype(dtype)} {shape}")
+    for start in range(0, len(column), _BLOCK):
+        block = column[start : start + _BLOCK]
+        if block.min() < 0 or block.max() >= stop:
+            raise ValueError(f"{name} has a value out of 0 to {stop - 1}")
+
+
 @contextmanager
 def _opened(directory: Path) -> Iterator[h5py.File]:
-    path = directory / NAME
+    with (
+        _describing_damage(directory),
+        h5py.File(directory / NAME, "r", locking="best-effort") as file,
+    ):
+        yield file
+
+
+@contextmanager
+def _describing_damage(directory: Path) -> Iterator[None]:
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
-            yield file
+        yield
     # Damage makes h5py and the memory map raise any of these.
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise EpochbankError(
-            f"{path} cannot be read: {error}. Restore it from a copy, or generate the set again."
+            f"{directory / NAME} cannot be read: {error}. Restore it from a copy, or generate the set again."
         ) from error
 
 

@@ -1,22 +1,20 @@
-"""Verification: compare every published shard with its manifest entry, byte by byte and image by image."""
+"""Verification: compare what is on disk with what the set says that it holds, byte by byte and image by image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import hdf5plugin  # noqa: F401  registers the filters that shards are compressed with
-
 from ..errors import EpochbankError
-from ..shared.progress import Progress
+from ..shared.progress import Progress, counted
+from ..shared.types import SPLITS
 from ..shared.workers import on_all_cores
 from .description import Description, read_description
 from .digest import add, digest_of, file_checksum, to_hex
-from .manifest import Entry, read_manifest
+from .manifest import Entry, first_epoch, gaps, read_manifest, shard_folder, unlisted
 from .presence import fault_of
-from .shard import read_run
+from .shard_index import opened
+from .shard_read import read_chunks
 from .split_file import check_split
-
-_READ_IMAGES = 1024
 
 
 @dataclass(frozen=True)
@@ -28,49 +26,126 @@ class Check:
     description: Description
 
 
-def verify(directory: Path, jobs: int) -> list[str]:
-    """Verify all published shards with `jobs` processes.
+class ShardFault(str):
+    """A sentence about a shard whose file is missing or damaged; deleting it and running again repairs it."""
 
-    Returns one sentence for each damaged shard; an empty list if all shards are as they were written. Raises
-    `EpochbankError` if `set.json`, `split.h5` or the manifest itself is damaged.
+
+def verify(directory: Path, jobs: int) -> list[str]:
+    """Verify a set with `jobs` processes: `split.h5`, what the manifest lists, and every published shard.
+
+    Returns one sentence for each fault, a `ShardFault` if it is one of a single shard; an empty list if the set is
+    complete and everything is as it was written. Raises `EpochbankError` if `set.json` or the manifest is damaged, by
+    which the rest would be judged.
     """
-    description, entries = read_description(directory), read_manifest(directory)
-    check_split(directory, description.split_checksum)
+    description = read_description(directory)
+    there = unlisted(directory, ())  # Before the manifest: a run may publish shards in the meantime.
+    entries = read_manifest(directory)
+    try:
+        check_split(directory, description.split_checksum)
+        faults = []
+    except EpochbankError as error:
+        faults = [str(error)]
+    first = first_epoch(directory)
+    faults += coverage_faults(directory, entries, description.num_images, first)
+    # Files of retired epochs may be left while something reads them.
+    retired = {shard_folder("epoch", epoch) for epoch in range(first)}
+    listed = {entry.file for entry in entries}
+    extra = [file for file in there if file not in listed and file.partition("/")[0] not in retired]
+    if len(extra) > 1:  # A killed run leaves one.
+        faults.append(
+            f"{directory} has {len(extra):,} shards that the manifest does not list, such as {extra[0]}: its lines are "
+            "lost. Run the same `augment run` again, which generates what is not listed."
+        )
+    return faults + _shard_faults(directory, entries, description, jobs)
+
+
+def coverage_faults(directory: Path, entries: list[Entry], num_images: dict[str, int], first: int = 0) -> list[str]:
+    """Return one sentence for each split and epoch that the entries do not cover completely; no file is looked at.
+
+    The set should have the stored epochs from `first` to the last one that it has a shard of, at least one.
+    """
+    shards: dict[tuple[str, int], list[Entry]] = {(split, 0): [] for split in SPLITS}
+    last = max((entry.epoch for entry in entries if entry.split == "epoch"), default=first)
+    # A crafted number of an epoch must not make this long: more epochs than entries cannot be complete.
+    shards |= {("epoch", epoch): [] for epoch in range(first, min(last, first + len(entries)) + 1)}
+    for entry in entries:
+        shards.setdefault((entry.split, entry.epoch), []).append(entry)
+    faults = []
+    for (split, epoch), held in shards.items():
+        count = num_images["train" if split == "epoch" else split]
+        missing = gaps(held, count)
+        where = f"{directory / shard_folder(split, epoch)}"
+        if missing:
+            images = sum(stop - start for start, stop in missing)
+            faults.append(
+                f"{where} is unfinished: no shard has {counted(images, 'image')} from position {missing[0][0]:,} on. "
+                "Run the same `augment run` again to complete it."
+            )
+        if max((entry.stop for entry in held), default=0) > count:
+            faults.append(
+                f"{where} has more than {counted(count, 'image')}, the number in set.json. Restore the manifest from a "
+                "copy, or generate the set again in another --sets directory."
+            )
+    return faults
+
+
+def _shard_faults(directory: Path, entries: list[Entry], description: Description, jobs: int) -> list[str]:
     checks = (Check(directory.absolute(), entry, description) for entry in entries)
-    faults: dict[int, str] = {}
+    found: dict[int, str] = {}
     with Progress("verify", sum(entry.num_images for entry in entries)) as progress:
         for number, fault in on_all_cores(check_shard, checks, len(entries), jobs):
             progress.advance(entries[number].num_images)
             if fault:
-                faults[number] = fault
+                found[number] = fault
     return [
-        f"{directory / entries[number].file} ({_where(entries[number])}): {fault}"
-        for number, fault in sorted(faults.items())
+        ShardFault(f"{directory / entries[number].file} ({_where(entries[number])}): {fault}")
+        for number, fault in sorted(found.items())
     ]
+
+
+def report(directory: Path, faults: list[str]) -> str:
+    """Return the faults of a set, at least one, as a message with a line for each, and how to repair shards."""
+    shards = sum(isinstance(fault, ShardFault) for fault in faults)
+    if not shards and len(faults) == 1:
+        return faults[0]
+    listed = "".join(f"\n  {fault}" for fault in faults)
+    if not shards:
+        return f"{directory} has {counted(len(faults), 'fault')}:{listed}"
+    return (
+        f"{directory} is damaged in {counted(shards, 'shard')}:{listed}\nDelete the files that were changed, if any, "
+        "then run the same `augment run` again: it generates missing and incomplete shards, and no others."
+    )
 
 
 def check_shard(check: Check) -> str:
     """Return what is wrong with one shard, or '' if nothing is."""
-    path, entry = check.directory / check.entry.file, check.entry
+    directory, entry = check.directory, check.entry
+    path = directory / entry.file
     fault = fault_of(path, entry)
     if fault:
         return fault
-    if file_checksum(path) != entry.checksum:
-        return "the file was changed: its checksum is wrong"
     digest = 0
     try:
-        for images, labels, rows, start in _runs(check):
+        if file_checksum(path) != entry.checksum:
+            return "the file was changed: its checksum is wrong"
+        with opened(directory, entry) as file:
+            found = file.attrs.get("fingerprint")
+            if found != check.description.fingerprint:
+                return f"it is a shard of another set, with fingerprint {found}"
+        for images, labels, rows, start in _contents(directory, entry):
             if images.shape[1:] != check.description.shape:
                 return f"images have shape {images.shape[1:]}; expected {check.description.shape}"
             digest = add(digest, digest_of(start, images, labels, rows))
     except EpochbankError as error:
         return str(error.__cause__)
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror or error}"
     return "" if to_hex(digest) == entry.digest else "the images, labels or rows were changed: their digest is wrong"
 
 
-def _runs(check: Check) -> Iterator[tuple]:
-    for start in range(check.entry.start, check.entry.stop, _READ_IMAGES):
-        yield *read_run(check.directory, check.entry, start, min(start + _READ_IMAGES, check.entry.stop)), start
+def _contents(directory: Path, entry: Entry) -> Iterator[tuple]:
+    for start, (images, labels, rows) in read_chunks(directory, entry, entry.start, entry.stop):
+        yield images, labels, rows, start
 
 
 def _where(entry: Entry) -> str:

@@ -1,27 +1,25 @@
 """The chunk table: where each chunk of a split or stored epoch is in its file, and how to read it.
 
 The manifest lists the shards. The HDF5 library is asked once per shard where the chunks are, when the first of them is
-needed. Chunks are then read and decoded without the HDF5 library, outside its lock and the GIL, directly into the
-caller's memory. Chunks with a filter other than the codecs of `store.codec` are read through the library.
+needed, and the shard is compared with its manifest entry then (`store.shard_index`). Chunks are read and decoded
+without the HDF5 library, outside its lock and the GIL, directly into the caller's memory.
 """
 
 import math
-import os
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-from h5py import h5d, h5f, h5p, h5s
 
 from ...augment.errors import EpochbankError
-from ...augment.store.codec import CODECS, decode
+from ...augment.store.codec import decode
 from ...augment.store.manifest import Entry
-from ...augment.store.shard import REPAIR, chunk_is_sound, read_run
+from ...augment.store.shard_index import REPAIR, ShardIndex, read_index
+from ...augment.store.shard_read import chunk_is_sound
 from .disk import Disk
 
 _scratch: list[np.ndarray] = []
@@ -29,20 +27,6 @@ _scratch: list[np.ndarray] = []
 _LARGE = 1 << 14
 """Bytes of an image above which copying images one by one is as fast as copying them together."""
 _CELLS = np.arange(16)
-
-
-@dataclass(frozen=True)
-class _Locations:
-    """Where the chunks of one shard are. 20 bytes per chunk."""
-
-    offsets: np.ndarray
-    """int64: byte offset of each stored chunk in the file."""
-    sizes: np.ndarray
-    """int64: stored bytes of each chunk."""
-    checksums: np.ndarray
-    """uint32 or uint64: see `store.shard.chunk_is_sound`."""
-    labels: int
-    """Byte offset of the labels in the file."""
 
 
 class ChunkTable:
@@ -62,8 +46,8 @@ class ChunkTable:
             or [np.empty(0, np.int64)]
         )
         """int64 (chunks,): number of images in each chunk."""
-        self._locations_lock = threading.Lock()
-        self._locations: dict[int, _Locations | None] = {}
+        self._index_lock = threading.Lock()
+        self._indexes: dict[int, ShardIndex] = {}
 
     @property
     def chunk_bytes(self) -> int:
@@ -101,36 +85,41 @@ class ChunkTable:
         shard = bisect_right(self._first, number) - 1
         entry, path, within = self.shards[shard], self._paths[shard], number - self._first[shard]
         start, count = entry.start + within * entry.chunk, int(self.chunk_sizes[number])
-        if shard not in self._locations:
-            with disk.waiting(), self._locations_lock:
-                if shard not in self._locations:
-                    self._locations[shard] = _locate(path, entry)
-        locations = self._locations[shard]
+        if shard not in self._indexes:
+            with disk.waiting(), self._index_lock:
+                if shard not in self._indexes:
+                    self._indexes[shard] = self._index(entry)
+        index = self._indexes[shard]
         chunk_labels = labels if slots is None else np.empty(count, np.int32)
         # Decode into scratch memory, which is in this core's cache, if images are scattered or the chunk is padded.
         direct = slots is None and count == entry.chunk
         with _scratch_buffer(0 if direct else entry.chunk * math.prod(self.shape)) as memory:
             decoded = images if direct else memory.reshape(entry.chunk, *self.shape)
-            if locations is None:
-                with disk.waiting():
-                    decoded[:count], chunk_labels[:], _ = read_run(self._directory, entry, start, start + count)
-            else:
-                at = locations.labels + 4 * within * entry.chunk
-                offset, size = int(locations.offsets[within]), int(locations.sizes[within])
-                try:
-                    disk.read(path, chunk_labels.data.cast("B"), at)
-                    _read(disk, path, offset, size, entry.codec, chunk_labels, locations.checksums[within], decoded)
-                except (OSError, ValueError, RuntimeError) as error:
-                    fix = "Check the disk." if isinstance(error, OSError) else REPAIR
-                    raise EpochbankError(
-                        f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
-                        f"{offset + size - 1}) cannot be read: {error}. {fix}"
-                    ) from error
+            at = index.labels + 4 * within * entry.chunk
+            offset, size = int(index.offsets[within]), int(index.sizes[within])
+            try:
+                disk.read(path, chunk_labels.data.cast("B"), at)
+                _read(disk, path, offset, size, entry.codec, chunk_labels, index.checksums[within], decoded)
+            except (OSError, ValueError, RuntimeError) as error:
+                fix = "Check the disk." if isinstance(error, OSError) else REPAIR
+                raise EpochbankError(
+                    f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
+                    f"{offset + size - 1}) cannot be read: {error}. {fix}"
+                ) from error
             if slots is not None:
                 _scatter(decoded[:count], images, slots)
                 labels[slots] = chunk_labels
             elif not direct:
                 images[:] = decoded[:count]
+
+    def _index(self, entry: Entry) -> ShardIndex:
+        index = read_index(self._directory, entry)
+        if index.shape != self.shape:
+            path = self._directory / entry.file
+            raise EpochbankError(
+                f"{path} has images of shape {index.shape}; expected {self.shape}, as set.json says. {REPAIR}"
+            )
+        return index
 
 
 def _read(
@@ -180,45 +169,3 @@ def _scratch_buffer(size: int) -> Iterator[np.ndarray]:
         yield memory[:size]
     finally:
         _scratch.append(memory)
-
-
-def _locate(path: str, entry: Entry) -> _Locations | None:
-    """Return where the chunks of a shard are; None if they were written with a filter other than its codec's."""
-    try:
-        # Low-level calls are faster: the first batches of an epoch wait for this, once per shard.
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
-        file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)
-        try:
-            image, label, checksum = (h5d.open(file, name) for name in (b"image", b"label", b"checksum"))
-            found: list[h5d.StoreInfo] = []
-            image.chunk_iter(found.append)
-            labels = label.get_offset()
-            if not _has_expected_filter(image, found, entry) or labels is None:
-                return None
-            chunks = -(-entry.num_images // entry.chunk)
-            checksums = np.empty(checksum.shape, checksum.dtype)
-            if len(found) != chunks or len(checksums) != chunks:
-                raise OSError(f"it has {len(found)} chunks; expected {chunks}")
-            checksum.read(h5s.ALL, h5s.ALL, checksums)
-        finally:
-            file.close()
-    except (OSError, KeyError, ValueError, RuntimeError) as error:  # HDF5 raises each of them for damage.
-        raise EpochbankError(f"{path} cannot be read: {error}. {REPAIR}") from error
-    offsets, sizes = np.empty(chunks, np.int64), np.empty(chunks, np.int64)
-    for chunk in found:
-        at = chunk.chunk_offset[0] // entry.chunk
-        offsets[at], sizes[at] = chunk.byte_offset, chunk.size
-    return _Locations(offsets, sizes, checksums, labels)
-
-
-def _has_expected_filter(image: h5d.DatasetID, found: list[h5d.StoreInfo], entry: Entry) -> bool:
-    """Return whether all images were written with the filter of their codec only, in chunks of the expected size."""
-    properties = image.get_create_plist()
-    filters = [properties.get_filter(at)[0] for at in range(properties.get_nfilters())]
-    expected = [] if CODECS[entry.codec] is None else [CODECS[entry.codec]]
-    return (
-        filters == expected
-        and properties.get_chunk()[0] == entry.chunk
-        and not any(chunk.filter_mask for chunk in found)
-    )

@@ -1,13 +1,14 @@
 """What is published of a set: its path, shape, splits, stored epochs, and where their chunks are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.closest import did_you_mean
+from ...augment.shared.reading_lock import ReadingLock
 from ...augment.store.description import Description, read_description
-from ...augment.store.manifest import Entry, published_epochs, read_manifest
+from ...augment.store.manifest import Entry, covers, published_epochs, read_manifest
 from ...augment.store.presence import check_presence
 from .chunk_table import ChunkTable
 
@@ -19,6 +20,8 @@ class StoredSet:
     path: Path
     description: Description
     entries: tuple[Entry, ...]
+    lock: ReadingLock | None = field(default=None, compare=False)
+    """Keeps commands from deleting what this set reads."""
 
     def __repr__(self) -> str:
         return (
@@ -79,7 +82,7 @@ class StoredSet:
         """
         entries = self._shards.get((split, epoch), [])
         expected = self.num_images["train" if split == "epoch" else split]
-        if sum(entry.num_images for entry in entries) != expected:
+        if not covers(entries, expected):
             raise EpochbankError(
                 f"{self.path}: {f'epoch {epoch}' if split == 'epoch' else f'the {split} split'} is unfinished. "
                 "Run the same `augment run` again to complete it."
@@ -93,7 +96,9 @@ def read_stored_set(directory: Path) -> StoredSet:
     Raises `EpochbankError` if there is no set, it is damaged or of a newer format, a published shard is missing or
     incomplete, or no epoch is published.
     """
-    stored_set = StoredSet(directory, read_description(directory), tuple(read_manifest(directory)))
+    # Before the manifest is read: from then on no command deletes a shard that the manifest lists.
+    lock = ReadingLock(directory) if directory.is_dir() else None
+    stored_set = StoredSet(directory, read_description(directory), tuple(read_manifest(directory)), lock)
     check_presence(directory, stored_set.entries)
     if not stored_set.epochs:
         raise EpochbankError(
