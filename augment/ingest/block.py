@@ -17,7 +17,7 @@ from ..store.digest import image_digests
 from .dhash import dhash
 from .preprocess import Preprocessing, to_color_mode_many
 from .resize import resizer
-from .source_file import Offsets
+from .source_output import Offsets
 
 _BATCH_BYTES = 4 << 20
 """Largest batch of images of one shape that are preprocessed together."""

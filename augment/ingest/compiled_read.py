@@ -1,4 +1,4 @@
-"""Read many images of a file in one compiled loop, without Python code between two of them."""
+"""Read many items of a file in one compiled loop, without Python code between two of them."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from numba import types
 _pread: Any = types.ExternalFunction("pread", types.intp(types.intc, types.intp, types.intp, types.int64))
 
 
-def read_images(descriptor: int, images: np.ndarray, offsets: np.ndarray) -> int:
-    """Fill each of `images` (uint8 (n, H, W, C), contiguous) from the byte offset in `offsets` (int64 (n,)).
+def read_items(descriptor: int, items: np.ndarray, offsets: np.ndarray) -> int:
+    """Fill each of `items` ((n, ...), contiguous) from the byte offset in `offsets` (int64 (n,)).
 
-    Returns the number of images that were read completely before the first one that was not; n if all were.
+    Returns the number of items that were read completely before the first one that was not; n if all were.
     """
-    return _read(descriptor, images.ctypes.data, images[:1].nbytes, offsets)
+    return _read(descriptor, items.ctypes.data, items[:1].nbytes, offsets)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,8 +1,6 @@
 """Import of a source into a source file, on all cores, with memory that does not grow with the source."""
 
-import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,19 +12,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..errors import EpochbankError
-from ..shared.atomic import TEMPORARY, make_directory, new_file, remove, sync
+from ..shared.atomic import TEMPORARY, make_directory, move, new_file, sync
 from ..shared.progress import Progress, quiet_progress, size
 from ..shared.renamed import rename_keys
 from ..shared.spacing import evenly_spaced, limited
-from ..shared.workers import on_all_cores
+from ..shared.workers import kept_workers, on_all_cores
 from ..sources import Reader, Scan, Source, SourceOptions
 from ..sources.value_range import ValueRanges, in_bytes
-from . import source_file
+from . import source_file, source_output
 from .block import Block, BlockResult, usable_images, write_block
 from .near_duplicates import find_duplicates, find_near_duplicates
 from .preprocess import Preprocessing, SampleStatistics, color_values, examine, other_shapes
 from .resize import resize_engine_for
 from .value_decision import SampledValues, ValueDecision, decide_values
+from .workspace import publish_new, workspace_for
 
 SAMPLE = 256
 """Number of images that are sampled to decide on color and inversion."""
@@ -35,6 +34,9 @@ DEFAULT_SIZE = (64, 64)
 
 _LISTED = 20
 """Number of unusable images that a message lists; a source file records all of them."""
+
+_FILE = "source.h5"
+"""Name of the source file in the workspace."""
 
 _SAME = 5
 """Number of them with the same reason."""
@@ -91,9 +93,14 @@ def import_source(
     jobs: int,
     *,
     check: Callable[[Scan], None] = lambda scan: None,
+    replace: bool = False,
+    wait: bool = False,
     quiet: bool = False,
 ) -> list[str]:
     """Import `source` into the new file `path`, which appears when it is complete. `quiet` hides progress.
+
+    `replace` replaces `path` if it exists; otherwise an existing file is kept, even if it appears during the import.
+    `wait` waits if another process imports into `path`.
 
     `check` raises `EpochbankError` if the scan shows that the images cannot be used, before they are read.
 
@@ -101,21 +108,40 @@ def import_source(
     origins, unless `options` skip them; and if reading or writing fails.
     """
     make_directory(path.parent)
-    for left in path.parent.iterdir():
-        if re.fullmatch(rf"{re.escape(TEMPORARY)}\w+-{re.escape(path.name)}", left.name):
-            remove(left)  # left by an import that was killed
     try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY, suffix=f"-{path.name}", dir=path.parent) as workspace:
+        with workspace_for(path, wait=wait) as workspace:
             with quiet_progress(quiet):
-                scan = source.scan(Path(workspace), jobs)
+                scan = source.scan(workspace, jobs)
             _refuse_unusable(scan, options)
             check(scan)
-            return import_scanned(scan, source.name, path, options, jobs, quiet=quiet)
+            notes = import_scanned(scan, source.name, workspace / _FILE, options, jobs, quiet=quiet)
+            _publish(workspace / _FILE, path, replace=replace)
+            return notes
     except OSError as error:
         raise EpochbankError(
-            f"the import into {path} failed: {error}. No incomplete file is left; fix the problem, then run the "
-            "command again."
+            f"the import into {path} failed: {_described(error)}. No incomplete file is left; fix the problem, then "
+            "run the command again."
         ) from error
+
+
+def _publish(temporary: Path, path: Path, *, replace: bool) -> None:
+    if replace:
+        move(temporary, path)
+        return
+    try:
+        publish_new(temporary, path)
+    except FileExistsError as error:
+        raise EpochbankError(
+            f"{path} appeared while the source was imported, and is kept; expected a new file. Remove it or choose "
+            "another name, then run the command again."
+        ) from error
+
+
+def _described(error: OSError) -> str:
+    """Return the reason of an error, with the file unless that is in the workspace, whose files are gone."""
+    if error.strerror and TEMPORARY in str(error.filename or TEMPORARY):
+        return error.strerror
+    return str(error)
 
 
 def _refuse_unusable(scan: Scan, options: ImportOptions) -> None:
@@ -139,7 +165,7 @@ def import_scanned(
     preprocessing, decided, _ = decide(scan, indices, options, name=name)
     notes = [*scan.all_notes(), decided]
     engine = engine or resize_engine_for(len(indices))
-    with new_file(path) as temporary:
+    with kept_workers(), new_file(path) as temporary:
         write = partial(
             _write_images, temporary, scan, preprocessing=preprocessing, engine=engine, jobs=jobs, quiet=quiet
         )
@@ -161,7 +187,7 @@ def import_scanned(
             duplicates = threads.submit(find_duplicates, digests)
             near_duplicates = threads.submit(find_near_duplicates, digests, dhashes, image_at)
             _finish(temporary, scan, indices, name, preprocessing, decided, notes, results, skipped)
-            source_file.add_pairs(temporary, duplicates.result(), *near_duplicates.result())
+            source_output.add_pairs(temporary, duplicates.result(), *near_duplicates.result())
             synced.result()
     return [*notes, *([f"left out:{lines}"] if skipped else [])]
 
@@ -185,7 +211,7 @@ def _finish(
     groups, group_names = None, None
     if scan.groups is not None and scan.group_names is not None:
         groups, group_names = _compact(scan.groups[indices], scan.group_names)
-    source_file.finish(
+    source_output.finish(
         path,
         name=name,
         labels=labels,
@@ -288,10 +314,10 @@ def _write_images(
     needed, free = len(indices) * int(np.prod(preprocessing.shape)), shutil.disk_usage(path.parent).free
     if needed > free:
         raise EpochbankError(
-            f"the source file needs {size(needed)}, but the disk of {path.parent} has {size(free)} left. "
+            f"the source file needs {size(needed)}, but its disk has {size(free)} left. "
             "Free space, choose another directory, or import fewer images with --limit."
         )
-    offsets = source_file.create(path, len(indices), preprocessing.shape)
+    offsets = source_output.create(path, len(indices), preprocessing.shape)
     rows = source_file.block_rows(preprocessing.shape)
     starts = range(0, len(indices), rows)
     blocks = (

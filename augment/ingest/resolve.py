@@ -8,13 +8,22 @@ from pathlib import Path
 
 from ..console import notify
 from ..errors import EpochbankError
-from ..shared.atomic import make_directory, sweep
+from ..shared.atomic import make_directory, move
 from ..shared.command_words import option_words
 from ..shared.lock import writing
 from ..sources import Scan, Source, SourceOptions, open_source
 from ..sources.base import size_and_mtime
 from .importer import ImportOptions, import_source
-from .source_file import FORMAT, SourceFile, is_source_file, open_source_file
+from .source_file import (
+    FORMAT,
+    DamagedSource,
+    SourceFile,
+    StoredFacts,
+    is_source_file,
+    open_source_file,
+    stored_facts,
+)
+from .workspace import sweep_workspaces
 
 SOURCES = "sources"
 """Directory of the source files in `sets/`."""
@@ -31,7 +40,7 @@ class ResolvedSource:
 
     @property
     def file(self) -> SourceFile | None:
-        """The source file, if it exists."""
+        """The source file, if it exists. Raises `DamagedSource` if it is damaged."""
         return open_source_file(self.path) if self.path.exists() else None
 
 
@@ -56,17 +65,70 @@ def prepare_source(
 ) -> SourceFile:
     """Return the source file of the source `name`, and import the source first if that file does not exist.
 
-    `check` is that of `import_source`.
+    A damaged file in `sets/sources/` is imported again. `check` is that of `import_source`.
     """
     resolved = resolve_source(name, sets, options)
-    if resolved.source is not None and not resolved.path.exists():
-        make_directory(resolved.path.parent)
-        with writing(resolved.path.parent, wait=True):
-            if not resolved.path.exists():
-                sweep(resolved.path.parent)
-                for note in import_source(resolved.source, resolved.path, options, jobs, check=check):
-                    notify(note)
+    if resolved.source is None:
+        return open_source_file(resolved.path)
+    if resolved.path.exists():
+        try:
+            return open_source_file(resolved.path)
+        except DamagedSource as damage:
+            return _import_again(resolved, options, jobs, damage)
+    make_directory(resolved.path.parent)
+    with writing(resolved.path.parent, wait=True):
+        if not resolved.path.exists():
+            sweep_workspaces(resolved.path.parent)
+            for note in import_source(resolved.source, resolved.path, options, jobs, check=check):
+                notify(note)
     return open_source_file(resolved.path)
+
+
+def restore_source(name: str, sets: Path, options: ImportOptions, jobs: int, damage: DamagedSource) -> SourceFile:
+    """Import the source `name` again, in which `damage` was found after its source file had been opened.
+
+    Raises `damage` if the user named a source file, which is never replaced, and `EpochbankError` if the source has
+    other contents now.
+    """
+    resolved = resolve_source(name, sets, options)
+    if resolved.source is None:
+        raise damage
+    return _import_again(resolved, options, jobs, damage)
+
+
+def _import_again(resolved: ResolvedSource, options: ImportOptions, jobs: int, damage: DamagedSource) -> SourceFile:
+    """Replace a damaged source file in `sets/sources/` by a new import with the same contents."""
+    assert resolved.source is not None
+    path, again = resolved.path, resolved.path.with_name(f"again-{resolved.path.name}")
+    with writing(path.parent, wait=True):
+        sweep_workspaces(path.parent)
+        notify(f"{str(damage).partition('. ')[0]}; the source is imported again")
+        import_source(resolved.source, again, options, jobs, replace=True)
+        try:
+            new = open_source_file(again)
+            difference = _difference(stored_facts(path), new)
+            if difference:
+                raise EpochbankError(
+                    f"{path} is damaged, and importing the source again gives another file: {difference}. Restore "
+                    f"{path.name} from a copy, or remove it to begin a new set."
+                ) from damage
+            move(again, path)
+        finally:
+            again.unlink(missing_ok=True)
+    return open_source_file(path)
+
+
+def _difference(stored: StoredFacts, new: SourceFile) -> str:
+    """Return what differs between a damaged file and a new import; '' if they have the same contents, or it is unknown.
+
+    If one of the digests is damaged, the other one shows that the contents are the same.
+    """
+    if stored.digest in (None, new.digest) or (new.columns is not None and stored.columns == new.columns):
+        return ""
+    if stored.shape is not None and stored.shape != (new.num_images, *new.shape):
+        before, now = (" x ".join(map(str, shape)) for shape in (stored.shape, (new.num_images, *new.shape)))
+        return f"images of the shape {now} instead of {before}"
+    return f"other pixels, labels, groups or names (digest {new.digest[:16]} instead of {str(stored.digest)[:16]})"
 
 
 def _checked_source_file(path: Path, options: ImportOptions) -> Path:

@@ -9,13 +9,18 @@ Datasets:
 - `copy` and `alike` int64 (k, 2), pairs of rows that are exact duplicates and near-duplicates;
 - `origin`, where each image came from; `note`, the messages of the import; `skipped`, what `--on-bad skip` left out
   and why.
+
+The attribute `digest` is the identity of the content. Damage is found by `digest` of each image that is read, by the
+attribute `columns`, a digest of all else but origins and hashes, when the file is opened, and by the attribute
+`origins`, a digest of the origins, in `augment verify`. Files from before `columns` existed are compared with the
+identity before a set is begun.
 """
 
-import hashlib
 import json
 import math
+import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +30,9 @@ import h5py
 import numpy as np
 
 from ..errors import EpochbankError
-from ..shared.preallocate import reserve
 from ..shared.types import NO_PAIRS, SPLITS, Shape
+from ..store.digest import image_digests
+from .source_digest import damage_digest, text_digest
 
 FORMAT = 2
 """Format of new files. Format 1, without `part`, `digest`, `likeness`, `copy` and `alike`, can still be read."""
@@ -35,8 +41,23 @@ KIND = "epochbank source"
 _DATASETS = {"split": "part", "duplicates": "copy", "near_duplicates": "alike"}
 """Columns whose datasets have another name in the file."""
 _LARGEST_BLOCK = 4 << 20
-_PAGE = 4096
-_STRINGS = h5py.string_dtype()
+_DIGEST_BYTES = 16
+_ORIGINS = 4096
+"""Origins that are read at once."""
+_FAULTS = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
+"""Exceptions that h5py raises for damaged files."""
+
+
+class DamagedSource(EpochbankError):
+    """A source file that is not as it was written, or no longer exists."""
+
+
+def damaged(path: Path, what: str) -> DamagedSource:
+    """Return the error for the damaged source file `path`; `what` says what is wrong, beginning with a verb."""
+    return DamagedSource(
+        f"the source file {path} {what}. Import the source again: `augment run` with the original SOURCE does so if "
+        "this file is in sets/sources/; or restore it from a copy."
+    )
 
 
 @dataclass(frozen=True)
@@ -67,51 +88,78 @@ class SourceFile:
     """False if there were too many candidates to compare all of them."""
     preprocessing: dict[str, Any] | None = None
     """The fields of `Preprocessing`; None in a file from before they were stored."""
+    digest_offset: int | None = None
+    """Byte offset of the digest of the first image; None in a file of format 1."""
+    columns: str | None = None
+    """Digest of everything but pixels, origins and hashes, hexadecimal; None in a file from before it was stored."""
+    origins: str | None = None
+    """Digest of the origins, hexadecimal; None in a file from before it was stored."""
 
     def column(self, name: str) -> np.ndarray:
-        """Return the column `label`, `group`, `split`, `duplicates` or `near_duplicates`."""
+        """Return the column `label`, `group`, `split`, `duplicates` or `near_duplicates`.
+
+        Raises `DamagedSource` if it cannot be read.
+        """
         dataset = _DATASETS.get(name, name)
-        with h5py.File(self.path, "r", locking="best-effort") as file:
+        with _opened(self.path) as file:
             if dataset in ("copy", "alike") and dataset not in file:
                 return NO_PAIRS  # Files of format 1 have none.
-            return file[dataset][()]
+            return _dataset(file, dataset)[()]
 
     def skipped_names(self) -> list[tuple[str, str]]:
         """Return origin and reason of each unusable image that was left out."""
-        with h5py.File(self.path, "r", locking="best-effort") as file:
-            return [(origin, reason) for origin, reason in file["skipped"].asstr()[()]]
+        with _opened(self.path) as file:
+            return [(origin, reason) for origin, reason in _dataset(file, "skipped").asstr()[()]]
 
     def origin(self, row: int) -> str:
         """Return where the image of `row` came from."""
-        with h5py.File(self.path, "r", locking="best-effort") as file:
-            return file["origin"].asstr()[row]
+        return read_origins(self.path, row, row + 1)[0]
 
     def read(self, rows: np.ndarray, *, compiled: bool = False) -> np.ndarray:
         """Return the images at `rows` (int64 (n,), any order), uint8 (n, H, W, C), read without the HDF5 library.
 
-        `compiled` reads them in a compiled loop, which needs Numba. Raises `EpochbankError` if the file is missing or
-        truncated.
+        Each is compared with its digest. `compiled` reads them in a compiled loop, which needs Numba. Raises
+        `DamagedSource` if the file is missing, truncated or damaged.
         """
         images = np.empty((len(rows), *self.shape), np.uint8)
-        offsets = self.offset + rows * math.prod(self.shape)
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
-        except FileNotFoundError as error:
-            raise EpochbankError(f"the source file {self.path} does not exist. Import the source again.") from error
+        except OSError as error:
+            raise damaged(self.path, f"cannot be opened: {error.strerror}") from error
         try:
-            done = 0
-            if compiled:
-                from .compiled_read import read_images
-
-                done = read_images(descriptor, images, offsets)
-            for image, offset, row in zip(images[done:], offsets[done:].tolist(), rows[done:].tolist(), strict=True):
-                if os.preadv(descriptor, [image.data], offset) != image.nbytes:
-                    raise EpochbankError(
-                        f"the source file {self.path} is truncated at row {row}. Import the source again."
-                    )
+            self._fill(descriptor, images, self.offset + rows * math.prod(self.shape), rows, compiled)
+            if self.digest_offset is not None:
+                wrong = (image_digests(images) != self._digests(descriptor, rows)).any(axis=1)
+                if wrong.any():
+                    raise damaged(self.path, f"is damaged: the image of row {rows[wrong.argmax()]} was changed")
         finally:
             os.close(descriptor)
         return images
+
+    def _digests(self, descriptor: int, rows: np.ndarray) -> np.ndarray:
+        """Return the stored digests of `rows`, uint64 (n, 2), through a memory map, which costs least per row."""
+        assert self.digest_offset is not None
+        first = self.digest_offset - self.digest_offset % mmap.ALLOCATIONGRANULARITY
+        stop = self.digest_offset + self.num_images * _DIGEST_BYTES
+        if os.fstat(descriptor).st_size < stop:  # Reading such a map would end the process.
+            raise damaged(self.path, "is truncated")
+        with mmap.mmap(descriptor, stop - first, access=mmap.ACCESS_READ, offset=first) as mapped:
+            return np.frombuffer(mapped, "<u8", offset=self.digest_offset - first).reshape(-1, 2)[rows]
+
+    def _fill(self, descriptor: int, items: np.ndarray, offsets: np.ndarray, rows: np.ndarray, compiled: bool) -> None:
+        """Read each of `items` (n, ...) of `rows` from its byte offset. Raises `DamagedSource` if one is not there."""
+        done = 0
+        if compiled:
+            from .compiled_read import read_items
+
+            done = read_items(descriptor, items, offsets)
+        for item, offset, row in zip(items[done:], offsets[done:].tolist(), rows[done:].tolist(), strict=True):
+            try:
+                size = os.preadv(descriptor, [item.data], offset)
+            except OSError as error:
+                raise damaged(self.path, f"cannot be read at row {row}: {error.strerror}") from error
+            if size != item.nbytes:
+                raise damaged(self.path, f"is truncated at row {row}")
 
 
 def _names_of(splits: np.ndarray) -> tuple[str, ...]:
@@ -122,35 +170,6 @@ def _names_of(splits: np.ndarray) -> tuple[str, ...]:
 def block_rows(shape: Shape) -> int:
     """Return the rows of one block of the digest and of one import task: at most 1,024 rows and 4 MiB."""
     return max(1, min(1024, _LARGEST_BLOCK // math.prod(shape)))
-
-
-class Offsets(NamedTuple):
-    """Byte offsets in a file at which its columns begin."""
-
-    image: int
-    digest: int
-    dhash: int
-    preallocated: bool
-    """Whether disk space for the images is allocated, so that they may be written through a memory map."""
-
-
-def create(path: Path, num_images: int, shape: Shape) -> Offsets:
-    """Create the file with space for images, digests and hashes, and return the offsets of these.
-
-    The images begin on a page boundary, so that small images cross as few pages as possible.
-    """
-    with h5py.File(path, "x", alignment_threshold=_PAGE, alignment_interval=_PAGE) as file:
-        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plist.set_layout(h5py.h5d.CONTIGUOUS)
-        plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-
-        def allocate(name: bytes, shape: tuple[int, ...], kind: h5py.h5t.TypeID) -> int:
-            return h5py.h5d.create(file.id, name, kind, h5py.h5s.create_simple(shape), plist).get_offset()
-
-        image = allocate(b"image", (num_images, *shape), h5py.h5t.NATIVE_UINT8)
-        digest, dhash = (allocate(name, (num_images, 2), h5py.h5t.STD_U64LE) for name in (b"digest", b"likeness"))
-    return Offsets(image, digest, dhash, reserve(path, image, num_images * math.prod(shape)))
 
 
 def mapped(path: Path, name: str) -> np.ndarray:
@@ -176,65 +195,6 @@ def images(path: Path) -> Iterator[Callable[[int], np.ndarray]]:
         os.close(descriptor)
 
 
-def finish(
-    path: Path,
-    *,
-    name: str,
-    labels: np.ndarray,
-    class_names: list[str],
-    groups: np.ndarray | None,
-    group_names: list[str] | None,
-    splits: np.ndarray | None,
-    block_digests: Iterable[bytes],
-    origins: Iterable[list[str]],
-    skipped: list[tuple[str, str]],
-    notes: list[str],
-    decided: str,
-    preprocessing: dict[str, Any],
-) -> None:
-    """Write everything except images, digests and hashes, which are in the file already, and the digest of it all.
-
-    `origins` yields the origins in order of row, several at a time.
-    """
-    with h5py.File(path, "r+") as file:
-        shape = file["image"].shape[1:]
-        file["label"] = labels
-        file.create_dataset("class_name", data=class_names, dtype=_STRINGS)
-        if groups is not None:
-            file["group"] = groups
-            file.create_dataset("group_name", data=group_names, dtype=_STRINGS)
-        if splits is not None:
-            file["part"] = splits
-        origin = file.create_dataset("origin", (len(labels),), _STRINGS, chunks=(min(len(labels), 4096),))
-        done = 0
-        for some in origins:
-            origin[done : done + len(some)] = some
-            done += len(some)
-        file.create_dataset("note", data=np.array(notes, object), dtype=_STRINGS)
-        file.create_dataset("skipped", data=np.array(skipped, object).reshape(-1, 2), dtype=_STRINGS)
-        head = {"shape": [int(side) for side in shape], "classes": class_names, "groups": group_names}
-        digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-        digest.update(np.ascontiguousarray(labels, "<i4").data)
-        if groups is not None:
-            digest.update(np.ascontiguousarray(groups, "<i4").data)
-        if splits is not None:
-            digest.update(np.ascontiguousarray(splits, "i1").data)
-        for block in block_digests:
-            digest.update(block)
-        file.attrs.update(kind=KIND, format=FORMAT, name=name, digest=digest.hexdigest(), decided=decided)
-        file.attrs["preprocessing"] = json.dumps(preprocessing)
-
-
-def add_pairs(path: Path, duplicates: np.ndarray, near_duplicates: np.ndarray, complete: bool) -> None:
-    """Write the pairs of rows (int64 (k, 2)) that are duplicates and near-duplicates.
-
-    `complete` says whether all candidates for near-duplicates were compared.
-    """
-    with h5py.File(path, "r+") as file:
-        file["copy"], file["alike"] = duplicates, near_duplicates
-        file["alike"].attrs["complete"] = complete
-
-
 def is_source_file(path: Path) -> bool:
     """Return whether `path` is an HDF5 file written by `augment import`."""
     if path.suffix.lower() not in (".h5", ".hdf5") or not path.is_file():
@@ -247,31 +207,126 @@ def is_source_file(path: Path) -> bool:
 
 
 def open_source_file(path: Path) -> SourceFile:
-    """Read the metadata of a source file. Raises `EpochbankError` if it is damaged or of a newer format."""
+    """Read the metadata of a source file, and compare them and the columns with their digest.
+
+    Raises `DamagedSource` if the file is damaged, and `EpochbankError` if it is of a newer format.
+    """
+    with _opened(path) as file:
+        found = file.attrs["format"]
+        if not 1 <= found <= FORMAT:
+            raise EpochbankError(
+                f"{path} is a source file of format {found}; this epochbank reads 1 to {FORMAT}. "
+                "Upgrade epochbank, or import the source again."
+            )
+        image, digest = _dataset(file, "image"), _dataset(file, "digest") if "digest" in file else None
+        num_images, *shape = image.shape
+        source = SourceFile(
+            path=path.resolve(),
+            name=file.attrs["name"],
+            digest=file.attrs["digest"],
+            shape=(shape[0], shape[1], shape[2]),
+            num_images=num_images,
+            offset=image.id.get_offset(),
+            class_names=_dataset(file, "class_name").asstr()[()].tolist(),
+            group_names=_dataset(file, "group_name").asstr()[()].tolist() if "group_name" in file else None,
+            decided=file.attrs["decided"],
+            skipped=len(_dataset(file, "skipped")),
+            notes=_dataset(file, "note").asstr()[()].tolist() if "note" in file else [],
+            splits=_names_of(_dataset(file, "part")[()]) if "part" in file else (),
+            duplicates=len(_dataset(file, "copy")) if "copy" in file else None,
+            near_duplicates_complete=bool(file["alike"].attrs["complete"]) if "alike" in file else True,
+            preprocessing=json.loads(file.attrs["preprocessing"]) if "preprocessing" in file.attrs else None,
+            digest_offset=None if digest is None else digest.id.get_offset(),
+            columns=file.attrs.get("columns"),
+            origins=file.attrs.get("origins"),
+        )
+        _check(source, path.stat().st_size)
+    return source
+
+
+class StoredFacts(NamedTuple):
+    """What a damaged source file says about its contents; None for what cannot be read."""
+
+    digest: str | None = None
+    columns: str | None = None
+    shape: tuple[int, ...] | None = None
+    """(N, H, W, C)."""
+
+
+def stored_facts(path: Path) -> StoredFacts:
+    """Return what can be read of a source file that may be damaged."""
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            if not 1 <= file.attrs["format"] <= FORMAT:
-                raise EpochbankError(
-                    f"{path} is a source file of format {file.attrs['format']}; this epochbank reads 1 to {FORMAT}. "
-                    "Upgrade epochbank, or import the source again."
-                )
-            num_images, *shape = file["image"].shape
-            return SourceFile(
-                path=path.resolve(),
-                name=file.attrs["name"],
-                digest=file.attrs["digest"],
-                shape=(shape[0], shape[1], shape[2]),
-                num_images=num_images,
-                offset=file["image"].id.get_offset(),
-                class_names=file["class_name"].asstr()[()].tolist(),
-                group_names=file["group_name"].asstr()[()].tolist() if "group_name" in file else None,
-                decided=file.attrs["decided"],
-                skipped=len(file["skipped"]),
-                notes=file["note"].asstr()[()].tolist() if "note" in file else [],
-                splits=_names_of(file["part"][()]) if "part" in file else (),
-                duplicates=len(file["copy"]) if "copy" in file else None,
-                near_duplicates_complete=bool(file["alike"].attrs["complete"]) if "alike" in file else True,
-                preprocessing=json.loads(file.attrs["preprocessing"]) if "preprocessing" in file.attrs else None,
-            )
-    except (OSError, KeyError) as error:
-        raise EpochbankError(f"the source file {path} is damaged ({error}). Import the source again.") from error
+            return StoredFacts(file.attrs["digest"], file.attrs.get("columns"), file["image"].shape)
+    except _FAULTS:
+        return StoredFacts()  # Nothing is known, so nothing can differ.
+
+
+def columns_digest(source: SourceFile) -> str:
+    """Return the digest of the metadata and columns of a source file; `SourceFile.columns` is what it should be."""
+    facts = {
+        "name": source.name,
+        "digest": source.digest,
+        "shape": [source.num_images, *source.shape],
+        "classes": source.class_names,
+        "groups": source.group_names,
+        "decided": source.decided,
+        "notes": source.notes,
+        "complete": source.near_duplicates_complete,
+        "preprocessing": source.preprocessing,
+        "skipped": source.skipped_names(),
+    }
+    names = ("label", *_optional_columns(source), "duplicates", "near_duplicates")
+    return damage_digest(facts, map(source.column, names))
+
+
+def origins_digest(source: SourceFile) -> str:
+    """Return the digest of the origins in a source file; `SourceFile.origins` is what it should be."""
+    with _opened(source.path) as file:
+        origin = _dataset(file, "origin").asstr()
+        return text_digest(origin[start : start + _ORIGINS].tolist() for start in range(0, source.num_images, _ORIGINS))
+
+
+def read_origins(path: Path, start: int, stop: int) -> list[str]:
+    """Return where the images of rows `start` to `stop` - 1 of a source file came from."""
+    with _opened(path) as file:
+        return _dataset(file, "origin").asstr()[start:stop].tolist()
+
+
+def _optional_columns(source: SourceFile) -> list[str]:
+    return [*(["group"] if source.group_names is not None else []), *(["split"] if source.splits else [])]
+
+
+def _check(source: SourceFile, size: int) -> None:
+    """Raise `ValueError` if the metadata of a file of `size` bytes do not fit together, or its columns are damaged."""
+    if source.offset + source.num_images * math.prod(source.shape) > size or min(source.shape) < 1:
+        raise ValueError("it is truncated")
+    labels = source.column("label")
+    if labels.shape != (source.num_images,) or labels.min() < 0 or labels.max() >= len(source.class_names):
+        raise ValueError("its labels are not those of its classes")
+    if source.columns is not None and source.columns != columns_digest(source):
+        raise ValueError("its labels, names or settings were changed")
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a dataset whose values are in this file and can be in it. Raises `ValueError` for others."""
+    link, dataset = file.get(name, getlink=True), file[name]
+    if not isinstance(link, h5py.HardLink) or not isinstance(dataset, h5py.Dataset) or dataset.is_virtual:
+        raise ValueError(f"{name} is not a dataset of this file")
+    if dataset.external is not None:
+        raise ValueError(f"{name} is stored in another file")
+    if dataset.nbytes > file.id.get_filesize() and name != "origin":
+        raise ValueError(f"{name} has {dataset.nbytes:,} bytes, more than the file")
+    return dataset
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """Open a source file to read it. Raises `DamagedSource` if it is missing, or if reading it fails in the block."""
+    if not path.is_file():  # Opening a pipe would wait for its writer.
+        raise damaged(path, "is not a file" if path.exists() else "does not exist")
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            yield file
+    except _FAULTS as error:
+        raise damaged(path, f"is damaged ({error})") from error

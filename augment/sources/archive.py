@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import EpochbankError
-from .decode import MAX_PIXELS, BadImage
+from .decode import MAX_PIXELS, BadImage, check_ratio
 
 _END, _END_64, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
 _ENTRY, _HEADER = struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s22x2H")
 _ZIP64_FIELD, _UTF8_NAME_FIELD = 1, 0x7075  # extra fields
 _ENCRYPTED, _UTF8 = 0x2041, 0x800  # flags
 _METHODS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "LZMA"}
+_MIN_DICTIONARY = 4096
+"""Smallest dictionary of LZMA in bytes."""
 _MAX_FILE_SIZE = 16 * MAX_PIXELS
 """Largest image file in bytes: 16 bytes per pixel of the largest image."""
 
@@ -109,6 +112,8 @@ class Archive:
             raise BadImage("cannot be read: the archive is damaged there") from error
         if max(entry.compressed_size, entry.size) > _MAX_FILE_SIZE:
             raise BadImage(f"has {entry.size:,} bytes; expected at most {_MAX_FILE_SIZE:,}")
+        if entry.method:
+            check_ratio(entry.size, entry.compressed_size)
         data = _decompress(os.pread(descriptor, entry.compressed_size, start), entry)
         if len(data) != entry.size or zlib.crc32(data) != entry.crc:
             raise BadImage("cannot be read: it is damaged in the archive")
@@ -144,6 +149,13 @@ class Archive:
             except UnicodeDecodeError:
                 name = raw.decode(second, "surrogateescape")
         return name if "/" in name else name.replace("\\", "/")
+
+
+def check_member(member: zipfile.ZipInfo) -> None:
+    """Raise `ValueError` for a compression that Python's `zipfile` does not decompress within a limit of memory."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        method = _METHODS.get(member.compress_type, f"method {member.compress_type}")
+        raise ValueError(f"{member.filename} is compressed by {method}; expected deflate, or none")
 
 
 def find_archive(path: Path) -> Archive:
@@ -212,7 +224,9 @@ def _decompress(compressed: bytes, entry: Entry) -> bytes:
                 return bz2.BZ2Decompressor().decompress(compressed, entry.size + 1)
             case _:  # LZMA: 4 bytes, a byte that encodes lc, lp and pb, and the size of the dictionary
                 lc_lp_pb, dict_size = struct.unpack_from("<BL", compressed, 4)
-                lzma1 = {"lc": lc_lp_pb % 9, "lp": lc_lp_pb // 9 % 5, "pb": lc_lp_pb // 45, "dict_size": dict_size}
+                # No match reaches back beyond the beginning, so a dictionary of the file's size is enough.
+                needed = min(dict_size, max(entry.size, _MIN_DICTIONARY))
+                lzma1 = {"lc": lc_lp_pb % 9, "lp": lc_lp_pb // 9 % 5, "pb": lc_lp_pb // 45, "dict_size": needed}
                 filters = [{"id": lzma.FILTER_LZMA1, **lzma1}]
                 return lzma.LZMADecompressor(lzma.FORMAT_RAW, None, filters).decompress(compressed[9:], entry.size + 1)
     except (zlib.error, lzma.LZMAError, struct.error, ValueError, OSError, EOFError) as error:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from ...errors import EpochbankError
+from .hdf5_links import check_inside
 from .store import Header, StoredArray, objects_refused, runs_of
 
 _DAMAGED = (OSError, RuntimeError, KeyError, TypeError)
@@ -62,6 +63,7 @@ class Hdf5Store:
     def _headers(self) -> dict[str, Header]:
         found: dict[str, Header] = {}
         with self._open() as file:
+            check_inside(self.path, file)
             self._collect(file, "", _MAX_LEVELS, found)
         return found
 

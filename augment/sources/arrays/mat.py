@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ...errors import EpochbankError
+from ..workspace_space import check_unpacked
 from .store import Header, RawArray
 
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -26,6 +27,8 @@ _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13
 _MATRIX, _COMPRESSED = 14, 15
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
 _HEADER_SIZE, _PIECE = 128, 1 << 20
+_MAX_ELEMENT = 1 << 16
+"""Largest size in bytes of the flags, dimensions and name of a variable."""
 _MAX_RATIO = 1032
 """Largest ratio of decompressed to compressed bytes: DEFLATE codes up to 258 bytes in 2 bits."""
 _DAMAGED = (ValueError, EOFError, struct.error, zlib.error)
@@ -117,6 +120,7 @@ class MatStore:
             stream, stored, size = self._values(file, name)
             offset = 0
             if variable.compressed:
+                check_unpacked(f"{name} of {self.path}", size, workspace)
                 with open(extracted, "wb") as copy:
                     for start in range(0, size, _PIECE):
                         copy.write(_read(stream, min(_PIECE, size - start)))
@@ -161,8 +165,8 @@ class MatStore:
 
     def _read_element(self, stream: BinaryIO | _Inflated) -> bytes:
         _, size, small = self._read_tag(stream)
-        if size > _PIECE:
-            raise ValueError(f"it has {size:,} bytes for the flags, dimensions or name of a variable")
+        if size > _MAX_ELEMENT:
+            raise ValueError(f"a header has {size:,} bytes; expected at most {_MAX_ELEMENT:,}")
         return _read(stream, 4)[:size] if small else _read(stream, size + -size % 8)[:size]
 
     def _read_tag(self, stream: BinaryIO | _Inflated) -> tuple[int, int, bool]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import EpochbankError
-from ..archive import data_offset
+from ..archive import check_member, data_offset
+from ..workspace_space import check_unpacked
 from .npy import read_header
 from .store import Header, RawArray, objects_refused
 
@@ -55,6 +56,7 @@ class NpzStore:
         with self._reading(), zipfile.ZipFile(self.path) as archive:
             for name in archive.namelist():
                 if name.endswith(_SUFFIX):
+                    check_member(archive.getinfo(name))
                     with archive.open(name) as file:
                         found[name.removesuffix(_SUFFIX)] = read_header(file)[0]
         return found
@@ -77,6 +79,7 @@ class NpzStore:
                 with open(self.path, "rb") as stored:
                     offset = data_offset(stored.fileno(), member.header_offset) + header_size
                 return RawArray(self.path, offset, shape, dtype.str, fortran_order)
+            check_unpacked(f"{name} of {self.path}", member.file_size, workspace)
             extracted = workspace / f"{self.path.stem}-{archive.namelist().index(member.filename)}.npy"
             with archive.open(member) as compressed, open(extracted, "wb") as copy:
                 shutil.copyfileobj(compressed, copy, 1 << 20)

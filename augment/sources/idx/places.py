@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from ...errors import EpochbankError
+from ..archive import check_member
 from ..paths import is_hidden, skip_reason
 from ..peek import first_files
 from .names import is_idx_name
@@ -16,7 +17,7 @@ from .names import is_idx_name
 _MEMBERS = "gzip.zip"
 """Name of the archive in which NIST distributes EMNIST."""
 
-UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError)
 """Exceptions for damaged, encrypted and unsupported files, in addition to `OSError`."""
 
 
@@ -45,7 +46,9 @@ class Place(NamedTuple):
         with ExitStack() as stack:
             if self.member:
                 archive = stack.enter_context(zipfile.ZipFile(self.path))
-                file = stack.enter_context(archive.open(self.member))
+                member = archive.getinfo(self.member)
+                check_member(member)
+                file = stack.enter_context(archive.open(member))
             else:
                 file = stack.enter_context(self.path.open("rb"))
             is_gzip = file.read(2) == b"\x1f\x8b"

@@ -18,6 +18,7 @@ from ...errors import EpochbankError
 from ..arrays.store import RawArray
 from ..base import Scan, SourceOptions, file_identity
 from ..class_names import name_labels
+from ..workspace_space import check_unpacked
 from .files import Pair, find_pairs
 from .names import find_name_files, read_class_names
 from .places import UNREADABLE, Place
@@ -153,8 +154,9 @@ def _open_array(place: Place, kinds: tuple[_Kind, ...], workspace: Path) -> RawA
             offset, expected, count = file.tell(), math.prod(shape) * np.dtype(kind.dtype).itemsize, 0
             if compressed:
                 extracted = workspace / f"{place.name}.extracted"
+                check_unpacked(str(place), expected, workspace)
                 with open(extracted, "wb") as copy:
-                    while piece := file.read(1 << 20):
+                    while count <= expected and (piece := file.read(1 << 20)):
                         copy.write(piece[: max(expected - count, 0)])
                         count += len(piece)
             else:

@@ -14,10 +14,14 @@ from ..arrays.store import RawArray
 from ..base import Decoded, Scan, SourceOptions
 from ..class_names import name_labels
 from ..names import Names, check_text, first_names, is_integer, split_number
+from ..workspace_space import check_unpacked
 from .csv_table import CsvTable
 from .fields import Faults, as_integer, is_number, text_of
 from .pixel_columns import PixelColumns
 from .pixel_file import PixelFile
+
+_TEXT_PER_PIXEL = 2
+"""Fewest bytes of text of a pixel, which is a digit and a separator; in the copy it is usually one byte."""
 
 _ROWS = 256
 """Rows whose pixels are converted together."""
@@ -47,6 +51,7 @@ def scan_pixels(table: CsvTable, columns: PixelColumns, options: SourceOptions, 
     """Copy the pixels into a binary file in `workspace`. Raises `EpochbankError` that lists the invalid rows."""
     labels, groups, splits = Names(), Names(), array("b")
     faults = Faults(table.path)
+    check_unpacked(f"the pixels of {table.path}", table.path.stat().st_size // _TEXT_PER_PIXEL, workspace)
     last_column = None if columns.is_label_named else set[str]()
     with (
         PixelFile(workspace / "pixels", columns) as pixels,

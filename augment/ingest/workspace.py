@@ -1,0 +1,157 @@
+"""The workspace of an import: a temporary directory beside the file that it writes, locked as long as it is used.
+
+An import that is killed leaves its workspace without a lock, and the next import beside it removes it. Two imports
+never remove each other's, and the second one to the same file is refused, with the process that writes it.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..console import notify
+from ..errors import EpochbankError
+from ..shared.atomic import TEMPORARY, remove, sync_directory
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+_OWNER = "owner"
+"""File in a workspace that says who uses it."""
+
+
+@contextmanager
+def workspace_for(path: Path, *, wait: bool = False) -> Iterator[Path]:
+    """Create and lock a directory beside `path`, in which `path` is made; yield it, and remove it in the end.
+
+    Removes what killed imports of `path` have left. Raises `EpochbankError` if another process imports into `path`,
+    unless `wait` is True, and if `path` has appeared while this waited.
+    """
+    for left in path.parent.glob(f"{TEMPORARY}*"):
+        if re.fullmatch(rf"{re.escape(TEMPORARY)}\w+-{re.escape(path.name)}", left.name):
+            remove_if_unused(left)
+    directory, descriptor = _create(path)
+    try:
+        (directory / _OWNER).write_text(
+            f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        )
+        if wait:
+            _wait_for_first(path, directory)
+        _refuse_second(path, directory)
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
+
+
+def sweep_workspaces(directory: Path) -> None:
+    """Remove what killed imports have left in `directory`."""
+    for left in directory.glob(f"{TEMPORARY}*"):
+        remove_if_unused(left)
+
+
+def remove_if_unused(temporary: Path) -> bool:
+    """Remove a temporary file or directory unless a running import uses it; return whether it was removed."""
+    descriptor = _locked(temporary)
+    if descriptor is None:
+        return False
+    try:
+        remove(temporary)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def publish_new(temporary: Path, path: Path) -> None:
+    """Give the synced file `temporary` the name `path`, durably. Raises `FileExistsError` if something has that name.
+
+    Where the file system has no hard links, that is checked just before the file is renamed.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(str(path)) from None
+        temporary.rename(path)
+    sync_directory(path.parent)
+
+
+def _create(path: Path) -> tuple[Path, int]:
+    """Create a workspace and lock it. The names of workspaces sort by the time of their creation."""
+    while True:
+        name = f"{TEMPORARY}{time.time_ns():016x}{secrets.token_hex(4)}-{path.name}"
+        directory = path.parent / name
+        directory.mkdir(mode=0o700)
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # Another import may look at it for a moment, or remove it.
+        except OSError:  # The file system has no locks, so no import removes a workspace.
+            return directory, descriptor
+        with suppress(FileNotFoundError):
+            if os.path.samestat(directory.stat(), os.fstat(descriptor)):
+                return directory, descriptor
+        os.close(descriptor)
+
+
+def _locked(temporary: Path) -> int | None:
+    """Lock a temporary file or directory, and return its descriptor; None if it is in use, or cannot be locked."""
+    try:
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _is_in_use(temporary: Path) -> bool:
+    """Return whether another process has locked a workspace; False if it is gone, or cannot be locked."""
+    with suppress(OSError):
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def _wait_for_first(path: Path, own: Path) -> None:
+    """Wait until no older workspace for `path` is in use, and report once who uses it."""
+    reported = False
+    while True:
+        try:
+            _refuse_second(path, own)
+        except EpochbankError as error:
+            if not reported:
+                notify(f"waiting: {str(error).partition('. ')[0]}")
+            reported = True
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        else:
+            break
+    if reported and path.exists():
+        raise EpochbankError(f"{path} exists now: the other import has written it. Use it, or choose another name.")
+
+
+def _refuse_second(path: Path, own: Path) -> None:
+    """Raise `EpochbankError` if a workspace for `path` that is older than `own` is in use."""
+    pattern = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]+-{re.escape(path.name)}")
+    for other in sorted(path.parent.glob(f"{TEMPORARY}*")):
+        if other.name < own.name and pattern.fullmatch(other.name) and _is_in_use(other):
+            owner = "unknown"
+            with suppress(OSError):
+                owner = (other / _OWNER).read_text()
+            raise EpochbankError(
+                f"{path} is being written by another import ({owner}). Wait until it has finished (--wait), or choose "
+                "another name."
+            )
