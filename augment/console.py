@@ -1,11 +1,12 @@
 """What both command lines share: errors as messages with exit codes, old option names, and messages to the user.
 
-Exit codes: 0; 1 for a problem with the data or the machine; 2 for wrong arguments; 130 after Ctrl-C, 143 after SIGTERM;
-141 if the program that reads standard output has ended.
+Exit codes: 0; 1 for a problem with the data or the machine; 2 for wrong arguments; 130 after Ctrl-C, 143 after SIGTERM,
+129 after SIGHUP; 141 if the program that reads standard output has ended.
 """
 
 import errno
-import os
+import io
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from click.exceptions import Exit
 
 from .errors import EpochbankError
 from .shared.closest import did_you_mean
+from .shared.signals import number_of, raising
+from .shared.streams import discard, open_closed_streams, write_message
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
 """Context settings of both command lines."""
@@ -120,8 +123,16 @@ class Commands(click.Group):
             ctx.fail(f"No such command {name!r}.{did_you_mean(name, self.commands)}")
         return super().resolve_command(ctx, args)
 
+    def main(self, *args: Any, **keywords: Any) -> Any:
+        """Run the command line. Streams and signals are set up before anything else, so before a file is touched."""
+        open_closed_streams()
+        with raising():
+            return super().main(*args, **keywords)
+
     def make_context(self, *args: Any, **keywords: Any) -> click.Context:
         """Parse the arguments of the group. `--help` and `--version` print their text here."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # Paths need not be UTF-8; JSON stays valid.
         with _problems_as_messages():
             return super().make_context(*args, **keywords)
 
@@ -137,19 +148,21 @@ def _problems_as_messages() -> Iterator[None]:
     try:
         yield
     except EpochbankError as error:
-        click.echo(f"Error: {error}", err=True)
+        notify(f"Error: {error}")
         raise Exit(error.exit_code) from error
     except BrokenPipeError as error:  # The program that reads the output has ended, and needs no message.
-        _discard_output()
+        discard(sys.stdout)
         raise Exit(141) from error
     except OSError as error:
-        _discard_output()
+        discard(sys.stdout)
         fix = _FIXES.get(error.errno or 0, "Fix the problem or choose another directory, then run the command again.")
-        click.echo(f"Error: {error}. {fix}", err=True)
+        notify(f"Error: {error}. {fix}")
         raise Exit(1) from error
     except KeyboardInterrupt as error:
-        notify(f"\nInterrupted. {str(error) or 'No incomplete file is left; run the command again.'}")
-        raise Exit(getattr(error, "exit_code", 130)) from error
+        number = number_of(error)
+        what = "Interrupted" if number == signal.SIGINT else f"Interrupted by {signal.Signals(number).name}"
+        notify(f"\n{what}. {str(error) or 'No incomplete file is left; run the command again.'}")
+        raise Exit(128 + number) from error
 
 
 @contextmanager
@@ -167,14 +180,16 @@ def _future_warnings_as_messages() -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _discard_output() -> None:
-    """Discard output that cannot be written, so that Python does not try again at exit."""
+def ask(question: str, yes: bool) -> None:
+    """Ask `question` unless `yes`; raise `EpochbankError` if the answer is no, or there is none."""
     try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if yes or click.confirm(question, err=True):
+            return
+    except click.Abort:
+        pass
+    raise EpochbankError("nothing was removed, because the answer was not yes. --yes answers it in scripts.")
 
 
 def notify(text: str) -> None:
     """Print a message for the user on standard error, apart from the results."""
-    print(text, file=sys.stderr, flush=True)
+    write_message(text)

@@ -438,10 +438,10 @@ def test_changed_custom_source_is_detected(write_module: Callable[[str], str], t
     module = write_module(NOISE)
     recipe = custom_recipe(module)
     stored = json.loads(json.dumps(recipe.settings()))
-    assert recipe_from_settings("test", stored).settings() == stored
+    assert recipe_from_settings("test", stored, trust=True).settings() == stored
     (tmp_path / f"{module}.py").write_text(NOISE + "# changed\n", encoding="utf-8")
     with pytest.raises(ValueError, match=f"the source of {module}:change has changed since the settings were stored"):
-        recipe_from_settings("test", stored)
+        recipe_from_settings("test", stored, trust=True)
 
 
 @pytest.mark.parametrize(

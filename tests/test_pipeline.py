@@ -209,7 +209,7 @@ def test_settings_make_the_recipe_without_the_file(tmp_path: Path) -> None:
     path = save(usual(), tmp_path)
     recipe = load_recipe(write(tmp_path))
     path.unlink()
-    again = recipe_from_settings("mine", json.loads(json.dumps(recipe.settings())))
+    again = recipe_from_settings("mine", json.loads(json.dumps(recipe.settings())), trust=True)
     assert again.settings() == recipe.settings()
     assert again.stages[0].choices == recipe.stages[0].choices
     images = glyphs(10, (24, 24, 1))
@@ -479,12 +479,12 @@ def test_stored_images_can_be_made_from_the_reported_seed(tmp_path: Path, npz: P
     images, compose = glyphs(300), usual()
     stored = stored_epoch(Path(directory))
     for position in range(12):
-        facts = json.loads(invoke("explain", directory, "0", str(position), "--json"))
+        facts = json.loads(invoke("explain", directory, "0", str(position), "--json", "--trust"))
         (stage,) = facts["stages"]
         assert stage.keys() == {"op", "seed"}
         made = with_albumentations(compose, images[facts["row"]], stage["seed"])
         assert np.array_equal(made, stored[position])
-    invoke("preview", directory, "--out", str(tmp_path / "sheet.png"))
+    invoke("preview", directory, "--out", str(tmp_path / "sheet.png"), "--trust")
 
 
 def stored_epoch(directory: Path) -> np.ndarray:
@@ -509,7 +509,7 @@ def test_set_of_another_version_is_refused(tmp_path: Path, npz: Path, monkeypatc
     directory = json.loads(invoke("info", "--sets", sets, "--json"))["path"]
     version = A.__version__
     monkeypatch.setattr(A, "__version__", "9.9.9")
-    done = CliRunner().invoke(main, ["explain", directory, "0", "0"])
+    done = CliRunner().invoke(main, ["explain", directory, "0", "0", "--trust"])
     assert done.exit_code == 1
     message = " ".join(done.output.split())
     assert f"cannot be restored: {FIRST}albumentations = '{version}', but 9.9.9 is installed" in message

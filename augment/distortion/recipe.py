@@ -13,7 +13,7 @@ from ..errors import EpochbankError
 from ..shared.closest import did_you_mean
 from ..shared.renamed import rename_keys, warn_renamed
 from ..shared.types import Shape
-from .operations import BUILT_IN, CustomOperation, Operation
+from .operations import BUILT_IN, AlbumentationsOperation, CustomOperation, Operation
 from .operations.base import is_number
 from .operations.pixel_ranges import LARGEST_SIDE, SideRule
 
@@ -23,6 +23,10 @@ _STORED_OPS = {"color": "colour"}
 """Operations that have an older name in the settings of format 1, and so in fingerprints."""
 _OLD_OPS = {old: new for new, old in _STORED_OPS.items()}
 _OLD_KEYS = {"safety": "label_check"}
+
+
+class UntrustedCode(ValueError):
+    """A recipe names code that would have to be executed, and the user has not said that it may be."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +124,14 @@ def recipe_path(name_or_file: str | Path) -> Path:
 
 
 def load_recipe(name_or_file: str | Path) -> Recipe:
-    """Read a recipe by built-in name or path.
+    """Read a recipe by built-in name or path, and import the code that it names, which the user so trusts.
 
     Raises `EpochbankError`, which names the file, the key and the values that are allowed. Warns about old keys.
     """
     path = recipe_path(name_or_file)
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EpochbankError(
             f"{path}: not a TOML file: {error}. Fix the file and run the command again.", usage=True
         ) from error
@@ -141,10 +145,11 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
         raise EpochbankError(f"{path}: {error}{end}", usage=True) from error
 
 
-def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
+def parse_recipe(document: dict[str, Any], folder: Path = Path(), *, trust: bool = True) -> Recipe:
     """Return the recipe of a parsed TOML document; raise `ValueError`, whose text starts with the invalid key.
 
-    Relative paths in the recipe start at `folder`.
+    Relative paths in the recipe start at `folder`. Without `trust`, code that the recipe names is not imported; this
+    raises `UntrustedCode` instead.
     """
     for old, new in _OLD_KEYS.items():
         if {old, new} <= document.keys():
@@ -162,7 +167,9 @@ def parse_recipe(document: dict[str, Any], folder: Path = Path()) -> Recipe:
     pixels_at = SideRule().check("pixels_at", document.get("pixels_at"))
     return Recipe(
         name=name,
-        stages=tuple(_parse_stage(stage, f"stage[{number}]", folder, pixels_at) for number, stage in enumerate(stages)),
+        stages=tuple(
+            _parse_stage(stage, f"stage[{number}]", folder, pixels_at, trust) for number, stage in enumerate(stages)
+        ),
         description=str(document.get("description", "")),
         label_check=_parse_label_check(document.get("label_check", {})),
         sizes=_parse_sizes(document.get("sizes", [1, LARGEST_SIDE])),
@@ -206,18 +213,22 @@ def check_shape(recipe: Recipe, shape: Shape) -> None:
                 ) from error
 
 
-def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
-    """Return the recipe whose `settings()` these are.
+def recipe_from_settings(name: str, settings: dict[str, Any], *, trust: bool = False) -> Recipe:
+    """Return the recipe whose `settings()` these are; its code is imported only with `trust`.
 
-    Raises `ValueError` if the settings can no longer be reproduced, because the module of a custom operation changed.
+    Raises `UntrustedCode` if it needs code, and `ValueError` if the settings are damaged, or can no longer be
+    reproduced because the module of a custom operation changed.
     """
-    document: dict[str, Any] = {"name": name, "stage": [], "label_check": settings.get("safety", False)}
-    for stage in settings["stages"]:
-        operations = [
-            {key: value for key, value in operation.items() if key != "source"} for operation in stage["operations"]
-        ]
-        document["stage"].append({"probability": stage["probability"], "operation": operations})
-    recipe = parse_recipe(document)
+    try:
+        document: dict[str, Any] = {"name": name, "stage": [], "label_check": settings.get("safety", False)}
+        for stage in settings["stages"]:
+            operations = [
+                {key: value for key, value in operation.items() if key != "source"} for operation in stage["operations"]
+            ]
+            document["stage"].append({"probability": stage["probability"], "operation": operations})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its settings are damaged ({type(error).__name__}: {error})") from error
+    recipe = parse_recipe(document, trust=trust)
     if recipe.settings() != settings:
         custom = {choice.op for stage in recipe.stages for choice in stage.choices if ":" in choice.op}
         what = f"the source of {' or '.join(sorted(custom))}" if custom else f"the meaning of recipe {name}"
@@ -225,7 +236,7 @@ def recipe_from_settings(name: str, settings: dict[str, Any]) -> Recipe:
     return recipe
 
 
-def _parse_stage(table: dict[str, Any], where: str, folder: Path, pixels_at: int | None) -> Stage:
+def _parse_stage(table: dict[str, Any], where: str, folder: Path, pixels_at: int | None, trust: bool) -> Stage:
     _check_keys(table, {"name", "probability", "operation"}, f"{where}.")
     probability = table.get("probability", 1.0)
     if not is_number(probability) or not 0 <= probability <= 1:
@@ -234,19 +245,22 @@ def _parse_stage(table: dict[str, Any], where: str, folder: Path, pixels_at: int
     if not isinstance(operations, list) or not operations or not all(isinstance(item, dict) for item in operations):
         raise ValueError(f'{where}.operation: expected a list of tables such as {{ op = "blur" }}')
     choices = tuple(
-        _parse_choice(item, f"{where}.operation[{number}]", folder, pixels_at) for number, item in enumerate(operations)
+        _parse_choice(item, f"{where}.operation[{number}]", folder, pixels_at, trust)
+        for number, item in enumerate(operations)
     )
     if sum(choice.weight for choice in choices) <= 0:
         raise ValueError(f"{where}.operation: every weight is 0; expected one above 0")
     return Stage(choices, float(probability), str(table.get("name", "")))
 
 
-def _parse_choice(table: dict[str, Any], where: str, folder: Path, pixels_at: int | None) -> Choice:
+def _parse_choice(table: dict[str, Any], where: str, folder: Path, pixels_at: int | None, trust: bool) -> Choice:
     op, weight = table.get("op"), table.get("weight", 1.0)
     op = _OLD_OPS.get(op, op) if isinstance(op, str) else op
     if not is_number(weight) or weight < 0:
         raise ValueError(f"{where}.weight = {weight!r}; expected a number of 0 or more")
     settings = {key: value for key, value in table.items() if key not in ("op", "weight")}
+    if not trust and isinstance(op, str) and (":" in op or op == AlbumentationsOperation.name):
+        raise UntrustedCode("an Albumentations pipeline" if op == AlbumentationsOperation.name else repr(op))
     try:
         if isinstance(op, str) and ":" in op:
             _check_keys(settings, set(), "")

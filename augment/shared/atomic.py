@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -49,6 +49,21 @@ def move(temporary: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
+def no_follow(path: str | os.PathLike[str], flags: int) -> int:
+    """Open like `os.open`, but not through a symbolic link; as the `opener` of `open()`."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Raise `EpochbankError` if one of `paths` is a symbolic link, through which another file would be written."""
+    for path in paths:
+        if path.is_symlink():
+            raise EpochbankError(
+                f"{path} is a symbolic link; nothing is written through it, because sets and runs of others may point "
+                "anywhere. Replace it with what it points to, or remove it."
+            )
+
+
 def sync_directory(directory: Path) -> None:
     """Flush the entries of `directory` to disk."""
     descriptor = os.open(directory, os.O_RDONLY)
@@ -59,9 +74,12 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Publish `text`, encoded as UTF-8, as `path`."""
+    """Publish `text`, encoded as UTF-8, as `path`.
+
+    A byte of a path that is not in UTF-8, such as 0xE9, becomes `\\udce9`, which JSON reads back as the same path.
+    """
     with new_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
@@ -87,7 +105,7 @@ def sweep(directory: Path) -> int:
 
 def remove(temporary: Path) -> None:
     """Remove a temporary file or directory if it exists."""
-    if temporary.is_dir():
+    if temporary.is_dir() and not temporary.is_symlink():
         shutil.rmtree(temporary, ignore_errors=True)
     else:
         temporary.unlink(missing_ok=True)

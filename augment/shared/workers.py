@@ -1,8 +1,12 @@
 """Run tasks on all cores with joblib, and yield their results as they come."""
 
+import ctypes
 import os
 import re
 import signal
+import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
@@ -11,6 +15,7 @@ from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from ..errors import EpochbankError
+from .signals import ENDING
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -20,6 +25,34 @@ def core_count() -> int:
     """Return the number of cores that this process may use."""
     # macOS and Windows have no affinity.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_PR_SET_PDEATHSIG = 1
+"""Option of prctl(2): the signal that a process receives when the thread that started it ends."""
+_SECONDS_BETWEEN_LOOKS = 1.0
+"""How often a worker checks whether its parent is alive, where the kernel sends no signal."""
+_SECONDS_FOR_OWN_SIGNAL = 0.5
+"""A signal to the whole process group reaches a worker first, and this process within this time."""
+
+
+_blocks = 0
+"""Number of blocks of `kept_workers` that are open in this process, in all threads."""
+_blocks_lock = threading.Lock()
+
+
+@contextmanager
+def kept_workers() -> Iterator[None]:
+    """Within the block, calls of `on_all_cores` share their worker processes, which end with the outermost block."""
+    global _blocks
+    with _blocks_lock:
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _blocks_lock:
+            _blocks -= 1
+            if not _blocks:
+                _end_workers()
 
 
 def on_all_cores(
@@ -43,15 +76,29 @@ def on_all_cores(
     EpochbankError
         If a worker process dies or cannot load its task. An exception of a task is raised unchanged; either stops the
         other tasks.
+
+    The worker processes end with the call, or with the block of `kept_workers` around it, and when this process dies.
     """
     jobs = min(jobs, count)
     if jobs <= 1:
         for number, task in enumerate(tasks):
             yield number, work(task)
         return
+    with kept_workers():
+        yield from _in_workers(work, tasks, jobs)
+
+
+def _in_workers(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[tuple[int, Result]]:
     from joblib import Parallel, delayed
 
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    parallel = Parallel(
+        n_jobs=jobs,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="2*n_jobs",
+        initializer=_end_with_parent,
+        initargs=(os.getpid(), threading.current_thread() is threading.main_thread()),
+    )
     try:
         with _safe_path(), _interrupts_blocked():
             results = parallel(delayed(_numbered)(work, number, task) for number, task in enumerate(tasks))
@@ -64,7 +111,45 @@ def on_all_cores(
                 warnings.simplefilter("ignore")  # joblib warns of cancelled tasks.
                 results.close()
     except BrokenExecutor as error:
+        _end_workers()
+        if -_exit_code(error) in ENDING:
+            time.sleep(_SECONDS_FOR_OWN_SIGNAL)
         raise EpochbankError(_describe(error)) from error
+    except BaseException:
+        _end_workers()  # Now, because the caller removes what they were writing.
+        raise
+
+
+def _end_workers() -> None:
+    """Kill the idle workers. Asking them to end would wait forever if one of them was killed while it held a lock."""
+    reusable = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if reusable is not None and reusable._executor is not None:
+        reusable._executor.shutdown(wait=True, kill_workers=True)
+
+
+def _end_with_parent(parent: int, in_main_thread: bool) -> None:
+    """Make this worker end when the process `parent` dies, also by SIGKILL.
+
+    The kernel watches the thread that started the worker, so this needs one that lives as long as the process.
+    """
+    if sys.platform == "linux" and in_main_thread:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # It died before the call.
+            os._exit(1)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True, name="watch parent").start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
+
+
+def _exit_code(error: BrokenExecutor) -> int:
+    """Return the exit code of the worker that died, negative for a signal; 0 if loky reports none."""
+    codes = [int(code) for code in re.findall(r"\w+\((-?\d+)\)", str(error).partition("exit codes")[2])]
+    return next((code for code in codes if code), 0)
 
 
 def _describe(error: BrokenExecutor) -> str:
@@ -75,11 +160,10 @@ def _describe(error: BrokenExecutor) -> str:
             f"a worker process could not load a task or its result: {_exception_in(str(error.__cause__))}. "
             f"{again} --jobs 1, which needs no worker processes."
         )
-    codes = [int(code) for code in re.findall(r"\w+\((-?\d+)\)", str(error).partition("exit codes")[2])]
-    code = next((code for code in codes if code), None)
+    code = _exit_code(error)
     if code == -signal.SIGKILL:
         return f"a worker process was killed (SIGKILL), usually because memory ran out. {again} fewer --jobs."
-    if code is None:
+    if not code:
         what = "ended unexpectedly"
     elif code < 0:
         what = f"was terminated by {_signal_name(-code)}"
@@ -121,9 +205,10 @@ def _safe_path() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT in this thread and in the processes that it starts; after Ctrl-C this process stops them itself."""
-    resource_tracker.ensure_running()  # Start it here: if joblib did so later, that would unblock the signal.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Block SIGINT and SIGHUP in this thread and in the processes that it starts; this process stops them itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    resource_tracker.ensure_running()  # Start it here: if joblib did so later, that would unblock SIGINT.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:

@@ -1,6 +1,5 @@
 """One line for each epoch of training, in at most 100 columns, and a bar within an epoch on a terminal."""
 
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import keras
 
 from ...augment.shared.progress import Progress, duration
+from ...augment.shared.streams import is_terminal
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 
@@ -29,7 +29,7 @@ class EpochLines(keras.callbacks.Callback):
         """Start the clock, and the bar."""
         self._started = self._shown_at = time.monotonic()
         self._shown = 0
-        if sys.stderr.isatty():
+        if is_terminal():
             self._bar = Progress(f"epoch {epoch + 1}/{self._epochs}", self._steps - self.first_step, "steps")
             self._bar.__enter__()
 

@@ -17,7 +17,7 @@ from ..reading.stored_set import StoredSet
 from ..streaming.batches import EvaluationBatches
 from .models import build_model
 from .outputs import returns_probabilities
-from .run_directory import best_model, open_set_of, read_config
+from .run_directory import best_model, check_trust, open_set_of, read_config
 
 MISTAKES = np.dtype([("position", "i8"), ("true", "i4"), ("predicted", "i4"), ("probability", "f4")])
 """A mistake without its image: position in the split, labels, and the probability of the wrong class."""
@@ -98,13 +98,14 @@ def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Eval
     )
 
 
-def evaluate_run(run: Path, split: str, batch_size: int) -> tuple[StoredSet, Evaluation]:
+def evaluate_run(run: Path, split: str, batch_size: int, trust: bool = False) -> tuple[StoredSet, Evaluation]:
     """Evaluate the best model of the run in directory `run` on `split` of the set that it was trained on.
 
-    Returns the set and the evaluation. Raises `EpochbankError` if the run has no model yet, or its set is missing or
-    has been replaced.
+    Returns the set and the evaluation. Raises `EpochbankError` if the run has no model yet, its model is a function and
+    `trust` is False, or its set is missing or has been replaced.
     """
     config = read_config(run)
+    check_trust(run, config, trust)
     stored_set = open_set_of(run, config)
     model = build_model(config["model"], stored_set.shape, len(stored_set.class_names))
     load_best(model, run)
@@ -123,7 +124,8 @@ def evaluate_split(model: keras.Model, stored_set: StoredSet, split: str, batch_
 def load_best(model: keras.Model, run: Path) -> None:
     """Load the weights of the run's best epoch into `model`.
 
-    Only the weights are loaded, so that custom layers need not be serializable by Keras.
+    Only the weights are loaded: custom layers need not be serializable by Keras, and no layer that the file describes,
+    such as a Lambda layer, is made or executed.
     """
     path = best_model(run)
     try:

@@ -58,12 +58,14 @@ def check_export(name: str, out: Path) -> None:
         )
 
 
-def export_run(run: Path, config: dict[str, Any], name: str, out: Path, preprocessing: dict[str, Any]) -> list[Path]:
+def export_run(
+    run: Path, config: dict[str, Any], name: str, out: Path, preprocessing: dict[str, Any], trust: bool = False
+) -> list[Path]:
     """Export the best model of a run to `out`, with `classes.json` beside it; return both paths.
 
     `classes.json` has `classes`, the class names by label; `outputs`, `probabilities` or `logits`; `shape`, (H, W, C)
     of the uint8 images that the model takes; and `preprocessing`, how they were prepared. Raises `EpochbankError` if
-    Keras cannot export the model.
+    Keras cannot export the model, or the model is a function and `trust` is False.
     """
     check_export(name, out)
     check_model(run, config)
@@ -74,7 +76,7 @@ def export_run(run: Path, config: dict[str, Any], name: str, out: Path, preproce
     from .outputs import returns_probabilities
     from .predict import load_run
 
-    model, class_names = load_run(run, config)
+    model, class_names = load_run(run, config, trust)
     document = {
         "classes": class_names,
         "outputs": "probabilities" if returns_probabilities(model) else "logits",

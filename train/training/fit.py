@@ -1,20 +1,24 @@
 """Train a model on a set into a run directory, from the beginning or from a checkpoint."""
 
+import json
 import math
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import keras
+import numpy as np
 
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
-from ...augment.shared.atomic import sweep
+from ...augment.shared.atomic import refuse_links, sweep
 from ...augment.shared.lock import writing
+from ...augment.shared.signals import number_of
 from ...augment.shared.workers import core_count
+from ...augment.store.usage import record_use
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches, suitable_batch_size
@@ -22,12 +26,21 @@ from ..streaming.data_wait import advice
 from .backend import compute_deterministically
 from .checkpoint import CHECKPOINT_FILE, CheckpointInterval
 from .evaluate import Evaluation, evaluate_split, load_best
-from .fit_options import FitOptions, read_options
+from .fit_options import FitOptions, check_options, read_options
 from .interrupt import Stopped
-from .loop import train
+from .loop import read_history, train
 from .models import build_model, compile_model
 from .outputs import output_kind
-from .run_directory import find_unfinished, new_run, open_set_of, with_epochs, write_json
+from .run_directory import (
+    SUMMARY,
+    check_new,
+    check_trust,
+    find_unfinished,
+    new_run,
+    open_set_of,
+    with_epochs,
+    write_json,
+)
 from .snapshot import Snapshot, read_snapshot
 
 
@@ -47,42 +60,66 @@ class FitResult:
     """One sentence: how long steps waited for data, and what to do about it."""
     stored_set: StoredSet
     """The training set."""
+    files: list[Path]
+    """The plots and tables of the report."""
 
 
-def fit(stored_set: StoredSet, options: FitOptions, run: Path | None = None) -> FitResult:
+Origins = Callable[[Path, str, np.ndarray], list[str]]
+"""Returns where the images at these positions (int64 (n,)) of a split of the set at a path come from; '' if unknown."""
+
+
+def _unknown(path: Path, split: str, positions: np.ndarray) -> list[str]:
+    return [""] * len(positions)
+
+
+def fit(
+    stored_set: StoredSet, options: FitOptions, run: Path | None = None, *, origins: Origins = _unknown
+) -> FitResult:
     """Train a model on `stored_set` and evaluate the model of the best epoch on the validation and test splits.
 
     `run` is the run directory, by default a new one in `runs/`. After an interruption it holds the best model and a
-    checkpoint.
+    checkpoint. `origins` finds the origins of misclassified images for the report.
 
     Raises
     ------
     EpochbankError
         If an option is out of range, the model does not fit the set, a chunk is damaged, or `run` is not empty.
     Stopped
-        After SIGINT or SIGTERM; it is a `KeyboardInterrupt`.
+        After SIGINT, SIGTERM or SIGHUP; it is a `KeyboardInterrupt`.
     """
     size = options.batch_size or suitable_batch_size(stored_set.num_images["train"], options.originals)
     options = replace(options, batch_size=size)
     model, data = _prepare(stored_set, options)
     directory = new_run(run, stored_set.description.name)
     with _locked(directory):
+        check_new(directory)  # Another process may have been given the same directory.
         write_json(directory / "config.json", _config(stored_set, options, model))
-        return _run(model, data, options, directory, None)
+        record_use(stored_set.path, directory)
+        return _run(model, data, options, directory, None, origins)
 
 
-def resume(run: Path, **changes: Any) -> FitResult:
+def resume(
+    run: Path, *, trust: bool = False, model_name: str | None = None, origins: Origins = _unknown, **changes: Any
+) -> FitResult:
     """Continue an unfinished run from its last checkpoint, or from the beginning if it has none.
 
-    `changes` are fields of `FitOptions` that do not affect what is computed. Raises `EpochbankError` if `run` is not a
-    run directory or is finished, its set or checkpoint is missing or damaged, or its model function has changed.
+    `changes` are fields of `FitOptions` that do not affect what is computed. A run that lacks only its report is not
+    trained again. Raises `EpochbankError` if `run` is not a run directory or is finished, its set or checkpoint is
+    missing or damaged, its model function has changed, or its model is a function and neither `trust` is True nor
+    `model_name` names it.
     """
-    config = find_unfinished(run)
+    check_trust(run, find_unfinished(run), trust, model_name)
     with _locked(run):
+        config = find_unfinished(run)
+        refuse_links(run.iterdir())
         sweep(run)
         options = replace(read_options(run, config), **changes)
         _check_backend(run, config)
         stored_set = with_epochs(open_set_of(run, config), config["stored_epochs"])
+        check_options(options, stored_set)
+        record_use(stored_set.path, run)
+        if (run / SUMMARY).exists() and not (run / CHECKPOINT_FILE).exists():
+            return _complete_report(stored_set, options, run, origins)
         checkpoint = run / CHECKPOINT_FILE
         snapshot = read_snapshot(checkpoint) if checkpoint.exists() else None
         model, data = _prepare(stored_set, options)
@@ -91,7 +128,42 @@ def resume(run: Path, **changes: Any) -> FitResult:
         else:
             epoch, batch = snapshot.state["epoch"], snapshot.state["batch"]
             notify(f"{run} resumes in epoch {epoch + 1}, after {batch} of {len(data)} steps.")
-        return _run(model, data, options, run, snapshot)
+        return _run(model, data, options, run, snapshot, origins)
+
+
+def _complete_report(stored_set: StoredSet, options: FitOptions, run: Path, origins: Origins) -> FitResult:
+    """Write the report of a run that was killed between its summary and its report."""
+    notify(f"{run} is trained; only its report is missing")
+    summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
+    history = read_history(run)
+    keras.config.set_dtype_policy(options.precision)
+    model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
+    size = options.batch_size or suitable_batch_size(stored_set.num_images["train"], options.originals)
+    evaluations = _evaluations(model, stored_set, run, size)
+    files = _report(run, history, evaluations, stored_set, origins)
+    sentence = str(summary.get("data", {}).get("advice", ""))
+    return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
+
+
+def _evaluations(model: keras.Model, stored_set: StoredSet, run: Path, size: int) -> dict[str, Evaluation]:
+    """Evaluate the model of the best epoch on the splits that the set has."""
+    load_best(model, run)
+    splits = ("test", "validation")
+    return {split: evaluate_split(model, stored_set, split, size) for split in splits if stored_set.num_images[split]}
+
+
+def _report(
+    run: Path,
+    history: dict[str, list[float]],
+    evaluations: dict[str, Evaluation],
+    stored_set: StoredSet,
+    origins: Origins,
+) -> list[Path]:
+    from .report import write_report  # Matplotlib takes a second to import.
+
+    shown = next(iter(evaluations), "")
+    find = partial(origins, stored_set.path, shown)
+    return write_report(run, history, evaluations.get(shown), shown, stored_set.class_names, find)
 
 
 def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, AugmentedSequence]:
@@ -118,7 +190,12 @@ def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, A
 
 
 def _run(
-    model: keras.Model, data: AugmentedSequence, options: FitOptions, directory: Path, snapshot: Snapshot | None
+    model: keras.Model,
+    data: AugmentedSequence,
+    options: FitOptions,
+    directory: Path,
+    snapshot: Snapshot | None,
+    origins: Origins,
 ) -> FitResult:
     """Train, evaluate, and finish the run directory."""
     stored_set, size = data.stream.stored_set, data.stream.batches.batch_size
@@ -136,11 +213,9 @@ def _run(
     _check_convergence(history, options, directory)
     data_wait, thread_times = data.meter.total(), data.stream.thread_times()
     sentence = advice(data_wait, thread_times, stored_set.codec, core_count())
-    load_best(model, directory)
+    evaluations = _evaluations(model, stored_set, directory, size)
+    files = _report(directory, history, evaluations, stored_set, origins)
     splits = ("test", "validation")
-    evaluations = {
-        split: evaluate_split(model, stored_set, split, size) for split in splits if stored_set.num_images[split]
-    }
     num_epochs = len(history["loss"])
     summary = {
         "set": {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint},
@@ -152,9 +227,9 @@ def _run(
         "images_per_second": round(num_epochs * cast(TrainingBatches, data.stream.batches).shown / seconds),
         "data": {**data_wait.columns(), "disk_bytes": thread_times.disk_bytes, "advice": sentence},
     }
-    write_json(directory / "summary.json", summary)
+    write_json(directory / SUMMARY, summary)  # After the report: it says that the run is finished.
     (directory / CHECKPOINT_FILE).unlink(missing_ok=True)
-    return FitResult(directory, summary, history, evaluations, sentence, stored_set)
+    return FitResult(directory, summary, history, evaluations, sentence, stored_set, files)
 
 
 def _check_backend(run: Path, config: dict[str, Any]) -> None:
@@ -182,9 +257,9 @@ def _locked(directory: Path) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt as error:
-            number = error.number if isinstance(error, Stopped) else signal.SIGINT
-            text = f"Resume with: train fit --resume {directory}\n{_describe_best_model(directory)}"
-            raise Stopped(text, number) from None
+            begun = (directory / "config.json").exists()
+            text = f"Resume with: train fit --resume {directory}\n{_describe_best_model(directory)}" if begun else ""
+            raise Stopped(text, number_of(error)) from None
         except OSError as error:
             raise EpochbankError(
                 f"{error}. Fix the problem, then resume with: train fit --resume {directory}"

@@ -1,8 +1,9 @@
 """The options of a training run, and how to read them back from the config.json of a run."""
 
+import reprlib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import rename_keys
@@ -67,12 +68,44 @@ def read_options(run: Path, config: dict[str, Any]) -> FitOptions:
     for field in fields(FitOptions):
         kind = {"shuffle": str}.get(field.name, field.type)
         kind = float | int if kind is float else kind
-        if not isinstance(values.get(field.name, field.default), kind):  # type: ignore[arg-type]
+        value = values.get(field.name, field.default)
+        if not isinstance(value, kind) or not _is_allowed(field.name, value):  # type: ignore[arg-type]
             raise EpochbankError(
-                f"{run / 'config.json'} is damaged: {field.name} is {values[field.name]!r}; expected {field.type}. "
-                "Restore the file, or start a new run in another --run directory."
+                f"{run / 'config.json'} is damaged: {field.name} is {reprlib.repr(value)}; expected {field.type} in "
+                "its range. Restore the file, or start a new run in another --run directory."
             )
     return FitOptions(**values)
+
+
+def _is_allowed(name: str, value: Any) -> bool:
+    """Return whether `value`, of the type of field `name`, is in its range."""
+    if value is None:
+        return True
+    if name == "model":
+        return bool(value)
+    if name in _CHOICES:
+        return value in _CHOICES[name]
+    if name == "deterministic":
+        return isinstance(value, bool)
+    least, most = _RANGES[name]
+    return not isinstance(value, bool) and least <= value <= most
+
+
+_CHOICES = {"precision": ("float32", "mixed_float16", "mixed_bfloat16"), "shuffle": get_args(Shuffle)}
+_RANGES = {
+    "epochs": (1, 1 << 31),
+    "batch_size": (1, 1 << 31),
+    "originals": (0, 1),
+    "seed": (0, 1 << 64),
+    "learning_rate": (1e-300, 1e300),
+    "patience": (0, 1 << 31),
+    "threads": (1, 1 << 12),
+    "rank": (0, 1 << 31),
+    "world_size": (1, 1 << 31),
+    "checkpoint_steps": (1, 1 << 62),
+    "checkpoint_minutes": (0, 1e300),
+}
+"""Least and most of each number; config.json may be somebody else's."""
 
 
 def _with_new_names(config: dict[str, Any]) -> dict[str, Any]:

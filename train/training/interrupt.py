@@ -1,25 +1,21 @@
-"""Ctrl-C and SIGTERM during training: finish the step and write a checkpoint before stopping."""
+"""Ctrl-C, SIGTERM and SIGHUP during training: finish the step and write a checkpoint before stopping."""
 
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from ...augment.shared.signals import ENDING, Interrupted
 
 
-class Stopped(KeyboardInterrupt):
+class Stopped(Interrupted):
     """A signal stopped the training run. The text says how to resume."""
-
-    def __init__(self, text: str, number: int = signal.SIGINT):
-        super().__init__(text)
-        self.number = number
-        self.exit_code = 128 + number
 
 
 class Interruption:
-    """A context in which the first SIGINT or SIGTERM is only recorded, and the second one stops at once.
+    """A context in which the first SIGINT, SIGTERM or SIGHUP is only recorded, and the second one stops at once.
 
     It changes nothing outside the main thread, nor for signals that are ignored.
     """
@@ -32,7 +28,7 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
+            for number in ENDING:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._previous[number] = signal.signal(number, self._record)
         return self
@@ -48,4 +44,7 @@ class Interruption:
             raise Stopped("", self.signal)
         self.signal = number
         # print() is not reentrant: the signal may arrive in the middle of one.
-        os.write(2, b"\nStopping after this step and writing a checkpoint. Send the signal again to stop at once.\n")
+        with suppress(OSError):  # After SIGHUP there is no terminal.
+            os.write(
+                2, b"\nStopping after this step and writing a checkpoint. Send the signal again to stop at once.\n"
+            )

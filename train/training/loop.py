@@ -1,5 +1,6 @@
 """The training loop: Keras' `fit` with its callbacks, from the beginning or from a checkpoint."""
 
+import csv
 from pathlib import Path
 
 import keras
@@ -96,6 +97,17 @@ def _fit(
             callbacks=callbacks,
             verbose=0,
         )
+
+
+def read_history(directory: Path) -> dict[str, list[float]]:
+    """Return the logs of each epoch by name, from `metrics.csv` of a run; `EpochbankError` if it is damaged."""
+    path = directory / _METRICS_FILE
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
+    except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
+        raise EpochbankError(f"{path} is damaged: {error}. Restore the file, or train again.") from error
 
 
 def _rewrite_metrics(path: Path, checkpoint: Checkpoint) -> None:

@@ -12,18 +12,20 @@ from ...augment.errors import EpochbankError
 from .evaluate import load_best
 from .models import build_model
 from .outputs import returns_probabilities
+from .run_directory import check_shape, check_trust
 
 
-def load_run(run: Path, config: dict[str, Any]) -> tuple[keras.Model, list[str]]:
+def load_run(run: Path, config: dict[str, Any], trust: bool = False) -> tuple[keras.Model, list[str]]:
     """Return the best model of the run with this config.json, and its class names. The set is not needed.
 
-    Raises `EpochbankError` if the run has no model yet, or its model function has changed.
+    Raises `EpochbankError` if the run has no model yet, its model is a function and `trust` is False, or that function
+    has changed.
     """
-    names, shape = config.get("class_names"), config.get("shape")
-    if not isinstance(names, list) or not isinstance(shape, list) or len(shape) != 3:
-        raise EpochbankError(
-            f"{run / 'config.json'} has no class_names or no shape; expected those of the set. Train again."
-        )
+    check_trust(run, config, trust)
+    check_shape(run, config)
+    names, shape = config.get("class_names"), config["shape"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise EpochbankError(f"{run / 'config.json'} has no class_names; expected those of the set. Train again.")
     model = build_model(config["model"], (shape[0], shape[1], shape[2]), len(names))
     load_best(model, run)
     return model, names

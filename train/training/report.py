@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
+from ...augment.shared.atomic import new_file
 from .evaluate import Evaluation
 from .mistakes import Origins, mistakes_sheet, write_mistakes
 from .plot_text import BLACK, BLUE, GRAY, ORANGE, class_text
@@ -36,7 +37,8 @@ def write_report(
         figures["mistakes.png"] = mistakes_sheet(result, split, names, origins)
         figures["confusions.png"] = confusions(result, split, names)
     for name, figure in figures.items():
-        figure.savefig(directory / name, dpi=120, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        with new_file(directory / name) as temporary:
+            figure.savefig(temporary, dpi=120, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     paths = [directory / name for name in figures]
     if result is not None:
         table = directory / "mistakes.csv"

@@ -6,8 +6,11 @@ is finished.
 """
 
 import json
+import math
 import time
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,17 @@ from ...augment.console import notify
 from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import make_directory, write_text
 from ...augment.shared.closest import closest
+from ...augment.shared.lock import LOCK
 from ...augment.shared.progress import age
+from ...augment.store.description import LARGEST_CHUNK
 from ..feeding.augmented_set import AugmentedSet, open_set
-from .model_names import check_model_name
+from .model_names import MODEL_NAMES, check_model_name
 from .trainable import check_classes
+
+SUMMARY = "summary.json"
+CURVES = "learning-curves.png"
+EVALUATED = "mistakes.csv"
+"""The last file of the report that is written, if the run was evaluated."""
 
 
 def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path:
@@ -26,18 +36,23 @@ def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path
 
     Raises `EpochbankError` if `path` is not empty.
     """
-    if path is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        names = [f"{set_name}-{stamp}", *(f"{set_name}-{stamp}-{number}" for number in range(2, 100))]
-        path = next(runs / name for name in names if not (runs / name).exists())
-    check_new(path)
-    make_directory(path)
-    return path
+    if path is not None:
+        check_new(path)
+        make_directory(path)
+        return path
+    make_directory(runs)
+    name = f"{set_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in count(1):
+        path = runs / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):  # Of two runs that start at once, only one creates the directory.
+            path.mkdir()
+            return path
+    raise AssertionError("count() has no end")
 
 
 def check_new(path: Path) -> None:
-    """Raise `EpochbankError` if `path`, the directory of a new run, is not empty."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Raise `EpochbankError` if `path`, the directory of a new run, contains more than a lock."""
+    if path.exists() and (not path.is_dir() or any(one.name != LOCK for one in path.iterdir())):
         raise EpochbankError(f"{path} exists; expected a new run directory. Choose another --run directory.")
 
 
@@ -69,6 +84,35 @@ def choose_run(path: Path | None) -> Path:
     return run
 
 
+def check_trust(run: Path, config: dict[str, Any], trust: bool, model: str | None = None) -> None:
+    """Raise `EpochbankError` if the run's model is a function that would be imported, unless the user trusts it.
+
+    The user does with `trust`, or by naming the same function as `model`.
+    """
+    name = config.get("model")
+    if not isinstance(name, str):
+        raise EpochbankError(f"{run / 'config.json'} is damaged: model is {name!r}; expected a name. Train again.")
+    if model not in (None, name):
+        raise EpochbankError(
+            f"{run} was trained with the model {name!r}, not {model!r}. Omit --model, or start a new run.", usage=True
+        )
+    if name not in MODEL_NAMES and not trust and model is None:
+        raise EpochbankError(
+            f"the model of {run} is the function {name}, whose module would be executed, and the run may be somebody "
+            "else's. If you trust the run and that module, run the command again with --trust.",
+            usage=True,
+        )
+
+
+def check_shape(run: Path, config: dict[str, Any]) -> None:
+    """Raise `EpochbankError` unless config.json of a run has the shape of the images of its set."""
+    shape = config.get("shape")
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side >= 1 for side in shape):
+        raise EpochbankError(f"{run / 'config.json'} has no shape; expected that of the set's images. Train again.")
+    if math.prod(shape) > LARGEST_CHUNK:
+        raise EpochbankError(f"{run / 'config.json'} is damaged: the shape {shape} is too large. Train again.")
+
+
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -78,8 +122,10 @@ def read_config(run: Path) -> dict[str, Any]:
     """Read config.json of a run; `EpochbankError` if it is damaged."""
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        if not all(isinstance(config["set"][key], str) for key in ("path", "fingerprint")):
+            raise ValueError("path and fingerprint of the set are no texts")
         return {"set": {"path": config["set"]["path"], "fingerprint": config["set"]["fingerprint"]}, **config}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise EpochbankError(f"{run / 'config.json'} is damaged: {error}. Train again.") from error
 
 
@@ -124,16 +170,37 @@ def check_evaluation(run: Path, split: str) -> None:
 
 
 def find_unfinished(run: Path) -> dict[str, Any]:
-    """Read config.json of a run directory that can be resumed; `EpochbankError` if it is none, or is finished."""
+    """Read config.json of a run that can be resumed; `EpochbankError` if it is not a run, or is finished.
+
+    A run whose pictures are missing is not finished: it was killed before they were written.
+    """
     config = read_config(find_run(run))
-    if not isinstance(config.get("stored_epochs"), list):
+    epochs = config.get("stored_epochs")
+    if not isinstance(epochs, list) or not all(type(epoch) is int for epoch in epochs):
         raise EpochbankError(f"{run / 'config.json'} is damaged: it has no list of stored_epochs. Train again.")
-    if (run / "summary.json").exists():
+    if is_finished(run):
         raise EpochbankError(
             f"{run} is finished: it has a summary.json, and there is nothing to resume. Evaluate its model with "
             f"`train evaluate {run}`, or start a new run in another --run directory."
         )
     return config
+
+
+def is_finished(run: Path) -> bool:
+    """Return whether the run has its summary and its report."""
+    return (run / SUMMARY).exists() and all((run / name).exists() for name in report_files(run))
+
+
+def report_files(run: Path) -> tuple[str, ...]:
+    """Return the names of the files of the report of a run that has a summary."""
+    try:
+        summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
+        evaluated = summary["test"] or summary["validation"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EpochbankError(
+            f"{run / SUMMARY} is damaged: {error}. Remove it, then resume with: train fit --resume {run}"
+        ) from error
+    return (CURVES, EVALUATED) if evaluated else (CURVES,)
 
 
 def with_epochs(stored_set: AugmentedSet, epochs: list[int]) -> AugmentedSet:
@@ -145,7 +212,8 @@ def with_epochs(stored_set: AugmentedSet, epochs: list[int]) -> AugmentedSet:
     if missing:
         raise EpochbankError(
             f"{stored_set.path} no longer has the stored epoch {', '.join(map(str, missing))}; expected the epochs "
-            f"{', '.join(map(str, epochs))} that the run started with. Run the same `augment run` again."
+            f"{', '.join(map(str, epochs))} that the run started with. If `augment refresh` retired them, start a new "
+            "run; otherwise run the same `augment run` again."
         )
     return replace(
         stored_set,

@@ -7,6 +7,7 @@ variables, and `state`, which is JSON. It is written atomically: the previous fi
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,10 @@ def read_snapshot(path: Path) -> Snapshot:
                 group: [_array(file, f"{group}/{number}", row[2]) for number, row in enumerate(rows)]
                 for group, rows in state["variables"].items()
             }
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError, RuntimeError,
+        NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         raise EpochbankError(
             f"{path} is damaged: {error}. Remove it to restart the run from its first epoch, or start a new run in "
             "another --run directory."

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -25,6 +25,12 @@ _VERSIONS = {"albumentations": "albumentations=={}", "opencv": "opencv-python-he
 
 _UNSUPPORTED = ("additional_targets", "bbox_params", "keypoint_params")
 """Arguments of `Compose` that need more than an image."""
+_MOST_NODES = 100_000
+"""Most values in a pipeline, with the values that YAML aliases repeat: nine levels of nine aliases are 10^9 of them."""
+_MOST_BYTES = 16 << 20
+"""Largest file of a pipeline."""
+_DEEPEST = 100
+"""Most levels of lists and tables in a pipeline."""
 _FIX = "Fix the pipeline and run the command again; the change makes another set."
 _LOCK = threading.Lock()
 """OpenCV's settings belong to the process: one thread at a time may change them."""
@@ -137,8 +143,10 @@ def _read(path: Path) -> Any:
     import yaml  # A dependency of Albumentations.
 
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes; expected at most {_MOST_BYTES:,}")
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return json.loads(text) if path.suffix == ".json" else _read_yaml(text)
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror}); a relative path starts at the recipe's folder") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
@@ -146,8 +154,46 @@ def _read(path: Path) -> Any:
         raise ValueError(f"not a {kind} file: {_describe(error)}") from error
 
 
+def _read_yaml(text: str) -> Any:
+    """Return the plain values of a YAML document. Its size is checked before aliases and merge keys are expanded."""
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _check_size(root, _yaml_children)
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _yaml_children(node: Any) -> Iterable[Any]:
+    if not isinstance(node.value, list):
+        return ()
+    return (child for item in node.value for child in (item if isinstance(item, tuple) else (item,)))
+
+
+def _json_children(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _check_size(root: Any, children: Callable[[Any], Iterable[Any]]) -> None:
+    """Raise `ValueError` if a tree, in which parts may be shared, has too many nodes or levels."""
+    left, count = [(root, 1)], 0
+    while left:
+        node, depth = left.pop()
+        count += 1
+        if count + len(left) > _MOST_NODES or depth > _DEEPEST:
+            what = f"more than {_MOST_NODES:,} values" if depth <= _DEEPEST else f"more than {_DEEPEST} levels"
+            raise ValueError(f"it has {what}, counting what aliases repeat; expected a pipeline")
+        left += [(child, depth + 1) for child in children(node)]
+
+
 def _canonical(document: Any) -> str:
     """Return the canonical JSON text of a pipeline, without the version that wrote it, which changes no pixel."""
+    _check_size(document, _json_children)
     if not isinstance(document, dict) or not isinstance(document.get("transform"), dict):
         raise ValueError("not a pipeline that albumentations.save wrote: expected a table with a table `transform`")
     try:

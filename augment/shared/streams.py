@@ -1,0 +1,54 @@
+"""Standard streams that are closed, or that cannot be written, such as the log on a full disk."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+
+def open_closed_streams() -> None:
+    """Connect closed standard streams to the null device.
+
+    Otherwise Python has None for them, and the next file that is opened gets their descriptor: messages of C libraries
+    would be written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            stream = open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def is_terminal() -> bool:
+    """Return whether standard error is a terminal, on which a bar can be shown."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def write_message(text: str, end: str = "\n") -> None:
+    """Write a message to standard error. If that is impossible, discard it and all later ones: results go elsewhere."""
+    if sys.stderr is None:
+        return
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO | None) -> None:
+    """Connect `stream` to the null device if it cannot be written, so that Python does not try again at exit."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # A stream of a test or a notebook has no descriptor.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
