@@ -11,12 +11,15 @@ JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 AUGMENT ?=
 TRAIN   ?=
 PREVIEW ?=
+# For `make overnight`: number of epochs to renew, and the set (a name or tag; the newest set if it is empty).
+REFRESH ?=
+SET     ?=
 
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment train preview test test-long test-engines test-backends check format bench docs clean
+.PHONY: help setup augment overnight train preview test test-long test-engines test-backends check format bench docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +39,11 @@ RUN = $(BIN)/augment run "$(SOURCE)" --recipe "$(RECIPE)" --epochs $(EPOCHS) --s
 
 augment: $(READY) ## Stage 1: generate a set from SOURCE, or what is missing of it
 	$(RUN)
+
+overnight: $(READY) ## Stage 1 with a log and status.json in SETS; with REFRESH=K, renew K epochs of SET instead
+	mkdir -p "$(SETS)"
+	{ date; $(if $(REFRESH),$(BIN)/augment refresh $(SET) --epochs $(REFRESH) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT),$(RUN)) \
+		--status "$(SETS)/status.json" --wait; } >> "$(SETS)/overnight.log" 2>&1
 
 train: $(READY) ## Stage 1, then stage 2: train on the set and evaluate
 	set=$$($(RUN) --print-path) && $(BIN)/train fit "$$set" $(TRAIN)

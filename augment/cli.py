@@ -4,22 +4,31 @@ Each command imports what it needs, so that `--help` is fast.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import __version__
-from .console import HELP, Commands, notify
+from .console import HELP, Commands, ask, notify
 from .options import (
+    engine_option,
     import_options,
     jobs_option,
     json_option,
+    limit_options,
     recipe_option,
     run_options,
+    runs_option,
     seed_option,
     sets_option,
+    shard_options,
     source_options,
+    status_option,
+    trust_option,
+    wait_option,
+    yes_option,
 )
 
 
@@ -68,7 +77,7 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
     if print_path:
         for line in split_lines(api.info(result.directory)) if result.log is not None else []:
             notify(line.strip())
-        click.echo(result.directory)
+        click.echo(os.fsencode(result.directory))
         return
     if result.log is None:
         click.echo(f"{result.directory} is complete: nothing to do.\n\nNext: train fit {result.directory}")
@@ -110,6 +119,7 @@ def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
 @seed_option
 @import_options
 @sets_option
+@trust_option
 def preview(source: str, out: Path, **keywords: Any) -> None:
     """Draw originals with their distortions.
 
@@ -132,6 +142,7 @@ def preview(source: str, out: Path, **keywords: Any) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @import_options
 @jobs_option
+@wait_option
 def import_(source: str, file: Path, **keywords: Any) -> None:
     """Import a source once, into a source file.
 
@@ -190,25 +201,29 @@ def inspect(source: str, out: Path | None, as_json: bool, **keywords: Any) -> No
 
 @main.command("list")
 @sets_option
+@runs_option
 @json_option
-def list_(sets: Path, as_json: bool) -> None:
+def list_(sets: Path, runs: Path, as_json: bool) -> None:
     """List the sets, the newest last.
 
-    The date is that of the last shard. Sets whose shards are missing or incomplete are marked.
+    The age is that of the last shard, `used` the time since the last training began, and `runs` the number of runs in
+    --runs. Tags are in brackets. Sets whose shards are missing or incomplete are marked.
 
     \b
     Example:
       augment list
     """
+    from datetime import datetime
+
     from .. import api
     from .errors import EpochbankError
     from .views.list_table import list_lines
 
-    facts, faults = api.list_sets(sets)
+    facts, faults = api.list_sets(sets, runs=runs)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
     elif facts:
-        click.echo("\n".join(list_lines(facts)))
+        click.echo("\n".join(list_lines(facts, datetime.now().astimezone())))
     elif not faults:
         click.echo(f"There is no set in {sets}/. Generate one: augment run digits")
     if faults:
@@ -252,7 +267,8 @@ def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
 def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> None:
     """Check a set, down to each image.
 
-    Compare every published shard with the manifest. Without SET, the set that was written last.
+    Compare everything on disk with what the set says that it holds: its splits and epochs, split.h5, the manifest and
+    every published shard. Without SET, the set that was written last.
 
     \b
     Example:
@@ -260,21 +276,184 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
     """
     from .. import api
     from .errors import EpochbankError
-    from .shared.progress import counted
     from .store.catalog import choose_set
+    from .store.verify import report
 
     directory = choose_set(name, sets)
-    faults = api.verify(directory, jobs=jobs)
+    try:
+        faults = api.verify(directory, jobs=jobs)
+    except EpochbankError as error:
+        faults = [str(error)]
     if as_json:
         click.echo(json.dumps({"path": str(directory), "sound": not faults, "faults": faults}, indent=2))
     if faults:
-        listed = "".join(f"\n  {fault}" for fault in faults)
-        raise EpochbankError(
-            f"{directory} is damaged in {counted(len(faults), 'shard')}:{listed}\nDelete the files that were changed, "
-            "if any, then run the same `augment run` again: it generates missing and incomplete shards, and no others."
-        )
+        raise EpochbankError(report(directory, faults))
     if not as_json:
         click.echo(f"{directory} is sound.")
+
+
+@main.command()
+@click.argument("a", metavar="A", type=click.Path())
+@click.argument("b", metavar="B", type=click.Path())
+@sets_option
+@json_option
+def diff(a: str, b: str, sets: Path, as_json: bool) -> None:
+    """Show what differs between two sets.
+
+    Compare source, split, shape, balance, seed, and the recipe operation by operation. A and B are paths, directory
+    names, tags, or the first digits of fingerprints.
+
+    \b
+    Example:
+      augment diff baseline digits-kanji-1f2e3d4c
+    """
+    from .. import api
+    from .lifecycle.diff import differences
+    from .lifecycle.diff_text import diff_lines
+
+    if as_json:
+        click.echo(json.dumps(api.diff(a, b, sets=sets), indent=2, ensure_ascii=False))
+        return
+    one, other = api.content(a, sets=sets), api.content(b, sets=sets)
+    click.echo("\n".join(diff_lines(one, other, differences(one, other))))
+
+
+@main.command()
+@click.argument("name", metavar="SET", type=click.Path())
+@click.argument("tag")
+@click.option("--remove", is_flag=True, help="Take the tag away.")
+@sets_option
+def tag(name: str, tag: str, remove: bool, sets: Path) -> None:
+    """Give a set a tag, a name to find it by.
+
+    Every command that takes a SET takes a tag, too. A set may have several.
+
+    \b
+    Examples:
+      augment tag sets/digits-kanji-1f2e3d4c baseline
+      augment tag baseline baseline --remove
+    """
+    from .. import api
+    from .store.catalog import find_set
+
+    directory = find_set(name, sets)
+    tags = api.tag(directory, tag, remove=remove)
+    click.echo(f"{directory}: {', '.join(tags) or 'no tag'}")
+
+
+@main.command()
+@click.argument("name", metavar="[SET]", required=False, type=click.Path())
+@click.option("--epochs", type=click.IntRange(1), default=1, help="Number of new epochs.")
+@shard_options
+@limit_options
+@status_option
+@sets_option
+@jobs_option
+@wait_option
+@trust_option
+def refresh(name: str | None, epochs: int, sets: Path, **keywords: Any) -> None:
+    """Generate new epochs of a set, and retire the oldest.
+
+    The set keeps its number of epochs. Numbers go on, and nothing is generated twice. Each new epoch is published as it
+    is done; then the oldest one is retired. A training that reads retired epochs keeps them until it ends. If the
+    command is interrupted, run it again to continue.
+
+    \b
+    Examples:
+      augment refresh --epochs 2
+      augment refresh baseline --epochs 5 --keep-free 50GB
+    """
+    from .. import api
+    from .lifecycle.refresh import refresh_lines
+    from .store.catalog import choose_set
+
+    click.echo("\n".join(refresh_lines(api.refresh(choose_set(name, sets), epochs, **keywords))))
+
+
+@main.command()
+@click.argument("name", metavar="[SET]", required=False, type=click.Path())
+@engine_option
+@sets_option
+@jobs_option
+@trust_option
+def repair(name: str | None, sets: Path, **keywords: Any) -> None:
+    """Generate the damaged and missing shards of a set again.
+
+    Verify every published shard, and generate exactly those that are damaged or missing, in place. A shard is replaced
+    only if its images have the digest in the manifest. Without SET, the set that was written last.
+
+    \b
+    Example:
+      augment repair sets/digits-kanji-1f2e3d4c
+    """
+    from .. import api
+    from .lifecycle.repair import check_refused, repair_lines
+    from .store.catalog import choose_set
+
+    result = api.repair(choose_set(name, sets), **keywords)
+    click.echo("\n".join(repair_lines(result)))
+    check_refused(result)
+
+
+@main.command()
+@click.argument("name", metavar="SET", type=click.Path())
+@yes_option
+@sets_option
+def remove(name: str, yes: bool, sets: Path) -> None:
+    """Remove a set.
+
+    Its source file stays; `augment gc` removes it if no other set needs it. A set that is written or read stays.
+
+    \b
+    Example:
+      augment remove sets/digits-kanji-1f2e3d4c
+    """
+    from .. import api
+    from .shared.disk_space import bytes_below
+    from .shared.progress import size
+    from .store.catalog import find_set
+
+    directory = find_set(name, sets)
+    ask(f"Remove {directory} ({size(bytes_below(directory))})?", yes)
+    click.echo(f"{directory} removed: {size(api.remove(directory))}")
+
+
+@main.command()
+@click.option("--unused-for", type=click.FloatRange(0), metavar="DAYS",
+              help="Also remove sets that were neither trained on nor written to for so many days.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+@yes_option
+@sets_option
+@json_option
+def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: bool) -> None:
+    """Remove what no set needs.
+
+    List orphaned shards, temporary files of runs that were stopped, and source files that no set was made from, with
+    their bytes; then ask, and remove them. What a run writes or a training reads stays.
+
+    \b
+    Examples:
+      augment gc --dry-run
+      augment gc --unused-for 90 --yes
+    """
+    from .. import api
+    from .lifecycle.gc import collect, gc_lines
+    from .shared.progress import counted, size
+
+    found, notes = api.gc(sets, unused_for=unused_for, dry_run=True)
+    if not as_json:
+        click.echo("\n".join(gc_lines(found, notes)))
+    removed, kept = [], notes
+    if found and not dry_run:
+        ask(f"Remove {counted(len(found), 'item')} ({size(sum(one.bytes for one in found))})?", yes)
+        done = collect(sets, found)
+        removed, kept = done.removed, [*notes, *done.kept]
+        if not as_json:
+            click.echo("\n".join([*done.kept, f"{counted(len(removed), 'item')} removed: {size(done.bytes)}"]))
+    if as_json:
+        lists = {"found": found, "removed": removed}
+        document = {key: [one.to_json() for one in listed] for key, listed in lists.items()}
+        click.echo(json.dumps({**document, "notes": kept}, indent=2, ensure_ascii=False))
 
 
 @main.command()
@@ -283,8 +462,9 @@ def verify(name: str | None, sets: Path, jobs: int | None, as_json: bool) -> Non
 @click.argument("position", type=int)
 @click.option("--out", type=click.Path(path_type=Path), help="Write a PNG of the image before and after.")
 @sets_option
+@trust_option
 @json_option
-def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, as_json: bool) -> None:
+def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, trust: bool, as_json: bool) -> None:
     """Show how a stored image was made.
 
     Print where the image at POSITION of stored EPOCH comes from, and its distortions; --json has every parameter.
@@ -298,10 +478,10 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
     from .views.contact_sheet import save
     from .views.explain import explain_lines
 
-    facts = api.explain(name, epoch, position, sets=sets)
+    facts = api.explain(name, epoch, position, sets=sets, trust=trust)
     click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(explain_lines(facts)))
     if out is not None:
-        save(api.explain_image(name, epoch, position, sets=sets), out)
+        save(api.explain_image(name, epoch, position, sets=sets, trust=trust), out)
 
 
 @main.command()

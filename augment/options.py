@@ -1,5 +1,6 @@
 """The options that several commands of `augment` share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,22 @@ class Range(click.ParamType):
         return int(least), int(most)
 
 
+class Bytes(click.ParamType):
+    """A number of bytes: `500GB`, `1.5 TB`, `200 MiB`, or a plain number."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes. kB, MB, GB and TB are powers of 1000; KiB, MiB, GiB and TiB powers of 1024."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b|bytes)?", value.strip().lower())
+        if found is None:
+            self.fail(f"{value!r}; expected a number of bytes, such as 500GB, 1.5TB or 200MiB", param, ctx)
+        number, unit, binary = found.groups()
+        return round(float(number) * (1024 if binary else 1000) ** ("kmgt".index(unit) + 1 if unit else 0))
+
+
 def _options(*options: Callable) -> Callable:
     def decorate(function: Callable) -> Callable:
         """Give `function` these options; help lists them in this order."""
@@ -53,6 +70,10 @@ sets_option = click.option("--sets", type=click.Path(path_type=Path), default="s
 jobs_option = click.option(
     "--jobs", type=click.IntRange(1), default=None, help="Number of worker processes.  [default: one per core]"
 )
+trust_option = click.option(
+    "--trust", is_flag=True, help="Execute the code that the set's recipe names. Only for sets that you trust."
+)
+wait_option = click.option("--wait", is_flag=True, help="Wait if another run writes there.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 recipe_option = click.option(
     "--recipe",
@@ -147,15 +168,44 @@ import_options = _options(
         help="Action for unreadable images. `skip` omits them and records their names.",
     ),
 )  # fmt: skip
+runs_option = click.option(
+    "--runs", type=click.Path(path_type=Path), default="runs", help="Directory of the training runs."
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask, for scripts.")
+engine_option = click.option(
+    "--engine", type=Choice(["auto", "pillow", "compiled"]), default="auto",
+    help="Engine that computes the distortions. Every engine gives the same pixels; `auto` uses the compiled one "
+    "if it is available.",
+)  # fmt: skip
+shard_options = _options(
+    click.option(
+        "--codec", type=Choice(["zstd", "lz4", "gzip", "none"]),
+        help="Compression of new shards.  [default: that of the set, or zstd]",
+    ),
+    click.option("--shard-size", type=click.IntRange(1), help="Images in a shard.  [default: up to 64 MiB decoded]"),
+    click.option("--chunk-size", type=click.IntRange(1), help="Images in a chunk.  [default: up to 512 KiB decoded]"),
+    engine_option,
+)  # fmt: skip
+limit_options = _options(
+    click.option(
+        "--keep-free", type=Bytes(), metavar="SIZE",
+        help="Bytes of the disk that stay free, such as 50GB: stop before a shard that would use them.",
+    ),
+    click.option(
+        "--max-bytes", type=Bytes(), metavar="SIZE",
+        help="Bytes that the --sets directory may occupy: stop before a shard that would exceed them.",
+    ),
+)  # fmt: skip
+status_option = click.option(
+    "--status", type=click.Path(path_type=Path), metavar="FILE",
+    help="Keep the state of the run in this file (JSON): done, total, rate and expected end.",
+)  # fmt: skip
+name_option = click.option("--name", metavar="TAG", help="Tag of the set: a name to find it by.")
 run_options = _options(
     recipe_option,
     click.option("--epochs", type=click.IntRange(1), default=5, help="Number of distorted epochs in the set."),
     seed_option,
     import_options,
-    click.option(
-        "--codec", type=Choice(["zstd", "lz4", "gzip", "none"]),
-        help="Compression of new shards.  [default: that of the set, or zstd]",
-    ),
     click.option("--validation", type=float, default=0.1, help="Fraction of the images in the validation split."),
     click.option("--test", type=float, default=0.1, help="Fraction of the images in the test split."),
     click.option(
@@ -163,13 +213,11 @@ run_options = _options(
         help="Balance the epochs: at least MIN images of each class in every epoch, by repeating images with new "
         "distortions, and at most MAX, taken in rotation.",
     ),
-    click.option("--shard-size", type=click.IntRange(1), help="Images in a shard.  [default: up to 64 MiB decoded]"),
-    click.option("--chunk-size", type=click.IntRange(1), help="Images in a chunk.  [default: up to 512 KiB decoded]"),
-    click.option(
-        "--engine", type=Choice(["auto", "pillow", "compiled"]), default="auto",
-        help="Engine that computes the distortions. Every engine gives the same pixels; `auto` uses the compiled one "
-        "if it is available.",
-    ),
+    shard_options,
+    limit_options,
+    name_option,
+    status_option,
+    wait_option,
     sets_option,
     jobs_option,
 )  # fmt: skip

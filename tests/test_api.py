@@ -170,13 +170,14 @@ def test_invalid_values_are_refused_by_every_function(npz: Path, tmp_path: Path)
 
 FUNCTIONS = {
     "run": api.run, "plan": api.plan, "import": api.import_source, "inspect": api.inspect, "preview": api.preview,
-    "explain": api.explain, "verify": api.verify, "info": api.info, "list": api.list_sets,
+    "explain": api.explain, "verify": api.verify, "info": api.info, "list": api.list_sets, "diff": api.diff,
+    "tag": api.tag, "refresh": api.refresh, "repair": api.repair, "remove": api.remove, "gc": api.gc,
 }  # fmt: skip
 KEYWORDS = {
     "run": api.GenerationKeywords, "plan": api.GenerationKeywords, "import": api.ImportKeywords,
-    "preview": api.ImportKeywords, "inspect": api.SourceKeywords,
+    "preview": api.ImportKeywords, "inspect": api.SourceKeywords, "refresh": api.RefreshKeywords,
 }  # fmt: skip
-PRINTING = {"as_json", "digests", "print_path", "profile", "out"}
+PRINTING = {"as_json", "digests", "print_path", "profile", "out", "yes"}
 """Options for printing a result or writing an image, which Python functions return."""
 
 
@@ -192,7 +193,7 @@ def test_every_option_of_the_command_line_is_a_keyword(command: str) -> None:
     assert {*keywords} <= {option.name for option in options}
     for option in options:
         assert option.name in {*parameters, *keywords, *PRINTING}, option.name
-        if option.name in parameters and option.name not in ("sets", "out"):
+        if option.name in parameters and option.name not in ("sets", "out", "runs"):
             assert parameters[option.name].default == defaults[option.name], option.name
 
 
@@ -221,7 +222,7 @@ def test_everything_public_is_importable_documented_and_listed() -> None:
 def test_every_keyword_reaches_an_option() -> None:
     """A keyword without a field of the same name would be ignored."""
     reached = {field.name for kind in (GenerationOptions, ImportOptions, SourceOptions) for field in fields(kind)}
-    spec = {"seed", "validation", "test", "per_class", "sets"}
+    spec = {"seed", "validation", "test", "per_class", "sets", "name", "status"}
     assert set(api.GenerationKeywords.__annotations__) <= reached | spec
 
 

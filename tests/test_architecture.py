@@ -13,7 +13,7 @@ TOP = "epochbank"
 LAYERS = (
     # What both stages share.
     ("augment.errors",),
-    ("augment.shared.closest",),
+    ("augment.shared.closest", "augment.shared.signals", "augment.shared.streams"),
     ("augment.console",),
     ("augment.shared",),
     ("augment.store",),
@@ -24,6 +24,7 @@ LAYERS = (
     ("augment.split",),
     ("augment.generation",),
     ("augment.views",),
+    ("augment.lifecycle",),
     # Stage 2, from the set to the trained model.
     ("train.reading",),
     ("train.streaming",),

@@ -118,7 +118,8 @@ def test_a_run_is_found_by_its_name(run: Path) -> None:
 
 
 def test_resume_takes_a_name(run: Path) -> None:
-    (run / "summary.json").touch()
+    (run / "summary.json").write_text('{"test": null, "validation": null}')
+    (run / "learning-curves.png").touch()
     refused(call("fit", "--resume", "kana"), "runs/kana is finished")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def fact(name: str = "digits-kanji-1f2e3d4c", **changes: Any) -> dict[str, Any]:
     return {
         "path": f"sets/{name}", "recipe": "kanji", "seed": 0, "shape": [64, 64, 1], "classes": 1234, "shards": 6,
         "epochs": [{}] * 20, "bytes": 1_500_000_000, "written": "2026-03-04T05:06:07+00:00", "lost_shards": 0,
+        "last_used": None, "tags": [], "trainings": [],
     } | changes  # fmt: skip
 
 
@@ -45,7 +47,7 @@ def sets(npz: Path, tmp_path: Path) -> Path:
 def test_list_is_a_table(sets: Path) -> None:
     """Every set has a row with the columns of the head, the newest last."""
     head, *rows = call("augment", "list", "--sets", sets).stdout.splitlines()
-    assert head.split() == ["name", "recipe", "seed", "size", "classes", "epochs", "bytes", "date"]
+    assert head.split() == ["name", "recipe", "seed", "size", "classes", "epochs", "bytes", "age", "used", "runs"]
     facts, _ = epochbank.list_sets(sets)
     assert [row.split()[:6] for row in rows] == [
         [Path(one["path"]).name, "kanji", str(one["seed"]), "20x16", "6", str(len(one["epochs"]))] for one in facts
@@ -57,10 +59,10 @@ def test_columns_are_aligned_and_narrow() -> None:
     """No row has more than 100 columns; a name that does not fit has a line of its own."""
     long = "a-source-with-a-long-name-that-somebody-chose-for-it-kanji-strong-0a1b2c3d"
     facts = [fact(), fact(long, recipe="kanji-strong", shape=[105, 105, 3], seed=123456), fact("b", bytes=1)]
-    lines = list_lines(facts)
+    lines = list_lines(facts, datetime(2026, 3, 16, 5, 6, 7, tzinfo=UTC))
     assert max(map(len, lines)) <= 100
     assert long in lines
-    ends = {line.index("2026-03-04") for line in lines if "2026-03-04" in line}
+    ends = {line.index("12 d") for line in lines if "12 d" in line}
     assert len(ends) == 1
     assert "105x105 RGB" in lines[lines.index(long) + 1]
 

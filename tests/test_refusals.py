@@ -886,7 +886,7 @@ def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def assert_only_grown(before: dict[str, bytes], directory: Path, *new: str) -> None:
     """Assert that manifest and log of a set have more lines than `before`, and that only files `new` were added."""
     before, after = before.copy(), state()
-    grown = [str(directory / name) for name in ("manifest.jsonl", "log.jsonl")]
+    grown = [str(directory / name) for name in ("manifest.jsonl", "manifest.check", "log.jsonl")]
     for path in grown:
         assert after[path].startswith(before.pop(path))
     assert_untouched(before, (*grown, *(f"{directory}/{pattern}" for pattern in new)))
@@ -918,7 +918,7 @@ def test_a_file_that_cannot_grow(nothing_recipe: Path) -> None:
     assert "Traceback" not in result.stderr
     kept = "2 of 4 shards of this run are kept. Run the same command to continue."
     assert_message(result.stderr, "writing to sets/a-nothing-", "File too large", kept)
-    written = ("set.json", "split.h5", "manifest.jsonl", "log.jsonl", "validation/*.h5", "test/*.h5")
+    written = ("set.json", "split.h5", "manifest.jsonl", "manifest.check", "log.jsonl", "validation/*.h5", "test/*.h5")
     assert_untouched(before, (LOCK, *(f"sets/*/{name}" for name in written)))
     done(augment, *words)
     assert "is sound" in done(augment, "verify", "--jobs", 1)
@@ -1043,6 +1043,7 @@ def test_a_set_without_a_published_epoch(made: Path) -> None:
     """A set without a complete epoch is refused for training, with the command that completes it."""
     lines = (made / "manifest.jsonl").read_text().splitlines(keepends=True)
     (made / "manifest.jsonl").write_text("".join(line for line in lines if json.loads(line)["part"] != "epoch"))
+    (made / "manifest.check").unlink()
     for words in (("fit", made, "--run", "r"), ("bench", made)):
         refused(train, 1, words, f"{made} has no published epoch", "augment run", "again to continue")
     refused(augment, 1, ("preview", made), f"{made} has no published epoch", "augment run")

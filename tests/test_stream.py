@@ -17,7 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import h5py
-import hdf5plugin
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -312,6 +311,7 @@ def test_the_chunk_table_reads_what_h5py_reads(stored_set: AugmentedSet) -> None
 def test_only_epochs_in_the_manifest_are_published(stored_set: AugmentedSet) -> None:
     """An epoch with a missing shard is not published, and a set without a published epoch cannot be opened."""
     manifest = stored_set.path / "manifest.jsonl"
+    (stored_set.path / "manifest.check").unlink()  # As in a set of an earlier version.
     lines = manifest.read_text().splitlines(keepends=True)
     manifest.write_text("".join(line for line in lines if json.loads(line)["start"] != 150 or '"epoch":1' not in line))
     assert open_set(stored_set.path).epochs == (0,)
@@ -381,20 +381,6 @@ def test_dropping_a_stream_stops_its_threads(stored_set: AugmentedSet) -> None:
     for thread in started:
         thread.join(10)
     assert not any(thread.is_alive() for thread in started)
-
-
-def test_shards_with_another_filter_are_read_with_h5py(stored_set: AugmentedSet) -> None:
-    """Shards that were rewritten with another filter or other chunks give the same batches."""
-    expected = epoch_of(Stream(stored_set, training(stored_set), seed=2), 0)
-    for number, shard in enumerate(stored_set.table("epoch", 0).shards):
-        with h5py.File(stored_set.path / shard.file, "r+") as file:
-            images = file["image"][()]
-            del file["image"]
-            chunks = ((16, 4, 4, 1), (5, 4, 4, 1))[number % 2]
-            filters = (hdf5plugin.Blosc(), hdf5plugin.Zstd())[number % 2]
-            file.create_dataset("image", data=images, chunks=chunks, **filters)
-    again = epoch_of(Stream(stored_set, training(stored_set), seed=2), 0)
-    assert np.array_equal(expected, again)
 
 
 @pytest.mark.parametrize("num_images", [100, 128, 129, 1000])

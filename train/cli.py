@@ -5,7 +5,6 @@ Each command imports the modules that it needs, so that `--help` is fast.
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from .options import (
     shuffle_option,
     threads_option,
     training_batch_size_option,
+    trust_option,
     world_size_option,
 )
 
@@ -78,8 +78,9 @@ def main() -> None:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Continue this interrupted run, a path or a name in runs/, from its last checkpoint, with its "
               "original settings.")  # fmt: skip
+@trust_option
 @sets_option
-def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **options: object) -> None:
+def fit(name: str | None, run: Path | None, resume: Path | None, trust: bool, sets: Path, **options: object) -> None:
     """Train a model on a set and evaluate it.
 
     SET is a path or a name in --sets; the default is the set that was written last. The run directory holds the
@@ -98,15 +99,17 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
     from .training.backend import start_backend
 
     if resume is not None:
-        from .training.run_directory import find_run, find_unfinished
+        from .training.run_directory import check_trust, find_run, find_unfinished
 
         changes = _options_allowed_with_resume(resume)
+        given = changes.pop("model", None)
         resume = find_run(resume)
-        find_unfinished(resume)
+        check_trust(resume, find_unfinished(resume), trust, given)
         notify(start_backend())
+        from .. import api
         from .training.fit import resume as resume_fit
 
-        result = resume_fit(resume, **changes)
+        result = resume_fit(resume, trust=trust, model_name=given, origins=api.origins, **changes)
     else:
         from .training.fit_options import FitOptions, check_options
         from .training.run_directory import check_new
@@ -117,20 +120,14 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
         if run is not None:
             check_new(run)
         notify(start_backend())
+        from .. import api
         from .training.fit import fit as fit_model
 
         notify(
             f"{stored_set.path}: {stored_set.num_images['train']:,} training images, "
             f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
         )
-        result = fit_model(stored_set, fit_options, run)
-    from .. import api
-    from .training.report import write_report
-
-    shown = next(iter(result.evaluations), "")
-    origins = partial(api.origins, result.stored_set.path, shown)
-    class_names = result.stored_set.class_names
-    files = write_report(result.run, result.history, result.evaluations.get(shown), shown, class_names, origins)
+        result = fit_model(stored_set, fit_options, run, origins=api.origins)
     for split, evaluation in result.evaluations.items():
         click.echo(
             f"{split:10} accuracy {100 * evaluation.accuracy:.2f} %  loss {evaluation.loss:.4f}  "
@@ -138,7 +135,8 @@ def fit(name: str | None, run: Path | None, resume: Path | None, sets: Path, **o
         )
     click.echo(f"data       {result.advice}")
     click.echo(f"model      {result.run / 'model.keras'}")
-    click.echo("report     " + "\n           ".join(map(str, files)))
+    click.echo("report     " + "\n           ".join(map(str, result.files)))
+    shown = next(iter(result.evaluations), "")
     if shown and not result.evaluations[shown].confusions:
         click.echo(f"           no mistakes on the {shown} split, so there is no picture of them")
     click.echo(f"\nNext: train predict {result.run} IMAGE...")
@@ -149,13 +147,14 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
     context = click.get_current_context()
     given = [param for param in context.command.params
              if context.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT]  # fmt: skip
-    allowed = {"checkpoint_minutes", "checkpoint_steps", "threads"}
+    allowed = {"checkpoint_minutes", "checkpoint_steps", "threads", "model"}
     refused = [param.opts[0] if isinstance(param, click.Option) else "SET"
-               for param in given if param.name not in {"resume", *allowed}]  # fmt: skip
+               for param in given if param.name not in {"resume", "trust", *allowed}]  # fmt: skip
     if refused:
         raise EpochbankError(
             f"{', '.join(refused)} cannot be combined with --resume, which continues {resume} with the settings in its "
-            "config.json; expected no other option than --checkpoint-minutes, --checkpoint-steps and --threads. "
+            "config.json; expected no other option than --checkpoint-minutes, --checkpoint-steps, --threads, --trust "
+            "and the run's own --model. "
             "Remove the others, or start a new run without --resume.",
             usage=True,
         )
@@ -166,8 +165,9 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--split", type=Choice(["validation", "test"]), default="test", help="Split to evaluate on.")
 @batch_size_option
+@trust_option
 @json_option
-def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> None:
+def evaluate(run: Path | None, split: str, batch_size: int, trust: bool, as_json: bool) -> None:
     """Evaluate the best model of a run on a held-out split.
 
     RUN is a run directory or its name in runs/; the default is the newest run in runs/.
@@ -178,14 +178,15 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
       train evaluate runs/digits-kanji-1f2e3d4c-20260101-120000 --split validation --json
     """
     from .training.backend import start_backend
-    from .training.run_directory import check_evaluation, choose_run
+    from .training.run_directory import check_evaluation, check_trust, choose_run, read_config
 
     directory = choose_run(run)
+    check_trust(directory, read_config(directory), trust)
     check_evaluation(directory, split)
     start_backend()
     from .training.evaluate import evaluate_run
 
-    stored_set, evaluation = evaluate_run(directory, split, batch_size)
+    stored_set, evaluation = evaluate_run(directory, split, batch_size, trust)
     if as_json:
         click.echo(json.dumps({"run": str(directory), "split": split, **evaluation.summary()}))
         return
@@ -198,12 +199,39 @@ def evaluate(run: Path | None, split: str, batch_size: int, as_json: bool) -> No
 
 
 @main.command()
+@click.option("--runs", type=click.Path(path_type=Path), default="runs", help="Directory of the runs.")
+@json_option
+def runs(runs: Path, as_json: bool) -> None:
+    """List the runs, the newest last.
+
+    Each has its set, model, accuracy on the test split (or validation, if there is no test split), number of epochs,
+    and the time at which it was started.
+
+    \b
+    Example:
+      train runs
+    """
+    from .training.run_list import list_runs, run_lines, to_json
+
+    facts, faults = list_runs(runs)
+    if as_json:
+        click.echo(json.dumps(to_json(facts), indent=2, ensure_ascii=False))
+    elif facts:
+        click.echo("\n".join(run_lines(facts)))
+    elif not faults:
+        click.echo(f"There is no run in {runs}/. Create one: train fit")
+    if faults:
+        raise EpochbankError("\n".join(faults))
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path())
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print for each image.")
 @batch_size_option
+@trust_option
 @json_option
-def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, as_json: bool) -> None:
+def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, trust: bool, as_json: bool) -> None:
     """Classify images with the best model of a run.
 
     RUN is a run directory or its name in runs/. IMAGES are files, or folders that are searched for images; unpack
@@ -217,10 +245,13 @@ def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, as_js
     """
     from .. import api
     from .training.image_arguments import check_image_paths
+    from .training.run_directory import check_trust, find_run, read_config
 
     check_image_paths(images)
+    directory = find_run(run)
+    check_trust(directory, read_config(directory), trust)
     unreadable = 0
-    for found in api.predict(run, images, top=top, batch_size=batch_size):
+    for found in api.predict(run, images, top=top, batch_size=batch_size, trust=trust):
         unreadable += "error" in found
         click.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(_prediction_lines(found)))
     if unreadable:
@@ -240,7 +271,8 @@ def _prediction_lines(found: dict[str, Any]) -> list[str]:
               help="`savedmodel` is a directory of TensorFlow, `tflite` a file of LiteRT; `onnx` needs "
               "epochbank[export].")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="PATH", help="New path of the model.")
-def export(run: Path, format_name: str, out: Path) -> None:
+@trust_option
+def export(run: Path, format_name: str, out: Path, trust: bool) -> None:
     """Export the best model of a run, for use without epochbank.
 
     RUN is a run directory or its name in runs/. Keras writes the model. classes.json beside it has the class names, by
@@ -253,7 +285,7 @@ def export(run: Path, format_name: str, out: Path) -> None:
     """
     from .. import api
 
-    for path in api.export(run, out, format_name):
+    for path in api.export(run, out, format_name, trust=trust):
         click.echo(f"{path} written")
 
 

@@ -7,6 +7,9 @@ import click
 from ..augment.console import Choice
 
 sets_option = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
+trust_option = click.option("--trust", is_flag=True,
+                            help="Import the module of the run's model, if that is a function. Only for runs that you "
+                            "trust.")  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 batch_size_option = click.option("--batch-size", type=click.IntRange(1), default=256, help="Images per batch.")
 training_batch_size_option = click.option("--batch-size", type=click.IntRange(1),

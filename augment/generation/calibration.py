@@ -18,7 +18,7 @@ from ..shared.atomic import TEMPORARY
 from ..shared.permutation import order_key, permute
 from ..shared.profile import Profile
 from ..shared.types import SPLITS
-from ..shared.workers import on_all_cores
+from ..shared.workers import kept_workers, on_all_cores
 from ..store.shard import ShardTask
 from ..store.split_file import SplitRows
 from .new_set import ComputedSplit, begin_set
@@ -66,6 +66,8 @@ class Estimate:
     """Stored bytes of all shards."""
     shards: list[float] = field(repr=False)
     """Seconds of each shard on one core, in order."""
+    shard_bytes: list[float] = field(default_factory=list, repr=False)
+    """Stored bytes of each shard, in order."""
 
     @property
     def seconds(self) -> float:
@@ -90,7 +92,7 @@ def calibrate(
     begun = time.perf_counter()
     jobs = max(1, min(jobs, len(tasks)))
     num_images = sum(task.num_images for task in tasks)
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as workspace:
+    with kept_workers(), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as workspace:
         sample = _Sample(_sample_jobs(spec, engine, tasks[0], num_images // jobs, Path(workspace)), num_images / jobs)
         if jobs > 1:  # The run uses the same processes, all at the same time as here.
             for _ in on_all_cores(warm_up, [sample] * jobs, jobs, jobs):
@@ -103,6 +105,7 @@ def calibrate(
         time.perf_counter() - begun,
         round(sum(stored for _, stored in shards)),
         [seconds for seconds, _ in shards],
+        [stored for _, stored in shards],
     )
 
 

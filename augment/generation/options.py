@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..distortion.choose_engine import EngineName
+from ..shared.disk_space import Limits
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,14 @@ class GenerationOptions:
     chunk_size: int | None = None
     """Images in a chunk; None for a size that suits the images."""
     engine: EngineName = "auto"
+    wait: bool = False
+    """Wait if another run writes the set."""
+    keep_free: int | None = None
+    """Bytes of the disk that stay free; None for no limit."""
+    max_bytes: int | None = None
+    """Bytes that the directory of the sets may occupy; None for no limit."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on what a run writes."""
+        return Limits(self.keep_free, self.max_bytes)

@@ -10,7 +10,7 @@ from ..shared.types import Shape
 from ..split.balance import PerClass
 from ..split.few_classes import label_problem
 from ..split.report import SplitFacts, balance_lines, split_facts, split_table, splits_of_set
-from ..store.manifest import Entry, read_manifest
+from ..store.manifest import Entry, first_epoch, read_manifest
 from ..store.presence import lost_shards
 from ..store.shard import ShardTask
 from .advice import recipe_notes, sampled, suggested_recipe
@@ -180,7 +180,8 @@ def plan_set(
         num_images, facts = description.num_images, splits_of_set(location.directory, description)
     published = read_manifest(location.directory)
     lost = lost_shards(location.directory, published)
-    shards = missing_shards(published, num_images, spec.source.shape, options, lost)
+    first = first_epoch(location.directory)
+    shards = missing_shards(published, num_images, spec.source.shape, options, lost, first)
     engine = choose_engine(options.engine, spec.recipe, spec.source.shape)
     problem = label_problem(spec.source.column("label"), spec.source.class_names)
     notes = [*([problem] if problem else []), *recipe_notes(spec.recipe, sampled(spec.source))]

@@ -9,9 +9,11 @@ import numpy as np
 
 from ..distortion.choose_engine import choose_engine
 from ..distortion.recipe import Recipe
+from ..errors import EpochbankError
 from ..ingest.importer import DEFAULT_SIZE, ImportOptions, decide, import_scanned
 from ..ingest.resize import resize_engine_for, resizer
 from ..ingest.source_file import SourceFile, open_source_file
+from ..shared.disk_space import Limits
 from ..shared.spacing import limited
 from ..shared.types import SPLITS
 from ..sources import Scan, Source
@@ -85,6 +87,15 @@ def check_groups(scan: Scan, import_options: ImportOptions, held_out: HeldOut) -
     if scan.groups is not None:
         split_rows(_split_input(scan, limited(scan.labels, import_options.limit)), held_out, key=0)
     check_labels(scan.labels, scan.class_names, held_out)
+
+
+def check_import_limits(scan: Scan, import_options: ImportOptions, limits: Limits, sets: Path) -> None:
+    """Raise `EpochbankError` if the pixels of a source, in one channel, exceed `limits` of the directory `sets`."""
+    height, width = import_options.size or scan.size or DEFAULT_SIZE
+    needed = len(limited(scan.labels, import_options.limit)) * height * width
+    fault = limits.exceeded(sets, needed, "source file") if limits else ""
+    if fault:
+        raise EpochbankError(fault)
 
 
 def _import_sample(

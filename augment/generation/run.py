@@ -2,7 +2,7 @@
 
 import errno
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,17 +10,21 @@ from pathlib import Path
 
 from ..console import notify
 from ..errors import EpochbankError
-from ..shared.atomic import make_directory, move, sweep
-from ..shared.disk_space import check_disk_space
-from ..shared.lock import writing
+from ..ingest.check_source import check_before_use
+from ..ingest.source_file import DamagedSource
+from ..shared.atomic import make_directory, move, refuse_links, sweep
+from ..shared.disk_space import Limits, check_disk_space
+from ..shared.lock import LOCK, writing
 from ..shared.profile import Profile
 from ..shared.progress import Progress
-from ..shared.workers import on_all_cores
+from ..shared.signals import interrupted
+from ..shared.workers import kept_workers, on_all_cores
 from ..store.description import Description
-from ..store.manifest import Entry, ManifestWriter, read_manifest
+from ..store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
 from ..store.presence import describe_lost, lost_shards
 from ..store.split_file import check_split
 from .advice import recipe_notes, sampled
+from .budget import Budget
 from .location import locate
 from .missing import missing_shards
 from .new_set import begin_set, compute_split
@@ -56,7 +60,8 @@ def generate(
     if description is not None:
         published = read_manifest(directory)
         lost = lost_shards(directory, published)
-        if not missing_shards(published, description.num_images, description.shape, options, lost):
+        first = first_epoch(directory)
+        if not missing_shards(published, description.num_images, description.shape, options, lost, first):
             return GenerationResult(directory, None)
         if lost:
             notify(f"{describe_lost(directory, lost, len(published))}; this run generates them again")
@@ -67,21 +72,34 @@ def generate(
             notify(note)
     split = compute_split(location.spec) if description is None else None
     make_directory(directory)
-    with writing(directory / ".lock"):
+    with kept_workers(), writing(directory / LOCK, wait=options.wait, can_wait=True):
+        refuse_links(directory.iterdir())
         sweep(directory)
         with _describing_failure(directory):
             plan = plan_set(locate(spec, sets), options, split=split, folder=directory)
         if not plan.shards:  # Another run completed the set in the meantime.
             return GenerationResult(directory, None)
         check_disk_space(directory, plan.bytes)
-        return GenerationResult(directory, _execute(plan, source_name, quiet))
+        return GenerationResult(directory, execute(plan, source_name, options.limits, quiet=quiet))
 
 
-def _execute(plan: GenerationPlan, source_name: str, quiet: bool) -> RunLog:
-    """Write the shards of `plan`, whose set the caller has locked."""
+def execute(
+    plan: GenerationPlan,
+    source_name: str,
+    limits: Limits,
+    *,
+    published: Callable[[Entry, ManifestWriter], None] = lambda entry, manifest: None,
+    quiet: bool = False,
+) -> RunLog:
+    """Write the shards of `plan`, whose set the caller has locked.
+
+    `published` is called after each shard, in the order of the manifest. Raises `EpochbankError` like `generate`, and
+    if a further shard would exceed `limits`.
+    """
     assert plan.location is not None
     assert plan.estimate is not None
     directory, description = plan.location.directory, plan.location.description
+    check_before_use(plan.location.spec.source, plan.jobs, begins_set=description is None)
     log = RunLog(plan.engine, plan.estimate)
     if description is None:  # Begin the set after all checks, so that a refused run leaves no set behind.
         assert plan.split is not None
@@ -90,36 +108,54 @@ def _execute(plan: GenerationPlan, source_name: str, quiet: bool) -> RunLog:
     check_split(directory, description.split_checksum)
     try:
         with _describing_failure(directory, log):
-            _write(plan, description, log, quiet)
+            _write(plan, description, log, limits, published, quiet)
     finally:
         log.end(directory)
         sweep(directory)
     return log
 
 
-def _write(plan: GenerationPlan, description: Description, log: RunLog, quiet: bool) -> None:
+def _write(
+    plan: GenerationPlan,
+    description: Description,
+    log: RunLog,
+    limits: Limits,
+    published: Callable[[Entry, ManifestWriter], None],
+    quiet: bool,
+) -> None:
     """Make the shards and publish each: only this process renames files and writes the manifest."""
     assert plan.location is not None
     directory, spec = plan.location.directory, plan.location.spec
     for folder in {(directory / task.file).parent for task in plan.shards}:
+        refuse_links([folder])
         folder.mkdir(exist_ok=True)
     jobs = (
         ShardJob(directory.absolute(), description, spec.recipe, spec.source, task, plan.engine) for task in plan.shards
     )
     lost = {entry.file: entry for entry in plan.lost}
+    budget = Budget(limits, directory, dict(zip(plan.shards, log.estimate.shard_bytes, strict=True)))
+
+    def publish(temporary: Path, entry: Entry, profile: Profile, manifest: ManifestWriter) -> Entry:
+        with budget.publishing(entry):
+            _publish(temporary, directory, entry, lost.get(entry.file), manifest, log, profile)
+        published(entry, manifest)
+        return entry
+
     with (
         closing(ManifestWriter(directory)) as manifest,
         Progress("generate", plan.images_to_write, quiet=quiet) as progress,
         ThreadPoolExecutor(1, "publish") as publisher,  # Workers continue computing while the disk syncs.
     ):
         pending: deque[Future[Entry]] = deque()
-        for _, (temporary, entry, profile) in on_all_cores(make_shard, jobs, len(plan.shards), log.estimate.jobs):
-            before = lost.get(entry.file)
-            pending.append(publisher.submit(_publish, temporary, directory, entry, before, manifest, log, profile))
+        admitted, workers = budget.admitted(jobs), log.estimate.jobs
+        for _, (temporary, entry, profile) in on_all_cores(make_shard, admitted, len(plan.shards), workers):
+            pending.append(publisher.submit(publish, temporary, entry, profile, manifest))
             while pending and (len(pending) > _PENDING or pending[0].done()):
                 progress.advance(pending.popleft().result().num_images)
         while pending:
             progress.advance(pending.popleft().result().num_images)
+    if budget.fault:
+        raise EpochbankError(budget.fault)
 
 
 def _publish(
@@ -150,8 +186,10 @@ def _describing_failure(directory: Path, log: RunLog | None = None) -> Iterator[
     """Add the number of shards that are kept, and how to continue, to the exception that ends a run."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{_kept(log)} Run the same command to continue.") from None
+    except KeyboardInterrupt as error:
+        raise interrupted(error, f"{_kept(log)} Run the same command to continue.") from None
+    except DamagedSource as error:
+        raise DamagedSource(f"{error} {_kept(log)}") from error
     except EpochbankError as error:
         raise EpochbankError(f"{error} {_kept(log)}", usage=error.exit_code == 2) from error
     except OSError as error:

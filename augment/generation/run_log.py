@@ -9,6 +9,7 @@ from typing import Any
 
 from ... import __version__
 from ..console import notify
+from ..shared.atomic import no_follow
 from ..shared.profile import Profile
 from ..shared.progress import counted, duration, size
 from ..store.manifest import Entry
@@ -48,7 +49,7 @@ class RunLog:
         """Stop the clock and append a line to the log of the set in `directory`, which the caller has locked."""
         self.seconds = self.estimate.start + time.perf_counter() - self._clock
         try:
-            with open(directory / NAME, "a", encoding="utf-8") as file:
+            with open(directory / NAME, "a", encoding="utf-8", opener=no_follow) as file:
                 file.write(json.dumps(self.record()) + "\n")
         except OSError as error:  # Not raised, because it would hide what ended the run, such as a full disk.
             notify(f"{directory / NAME} could not be written ({error}); nothing depends on it")

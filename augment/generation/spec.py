@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..distortion.earlier_recipes import first_photo
-from ..distortion.recipe import LabelCheck, Recipe, check_shape, recipe_from_settings
+from ..distortion.recipe import LabelCheck, Recipe, UntrustedCode, check_shape, recipe_from_settings
 from ..errors import EpochbankError
 from ..ingest.source_file import SourceFile
 from ..split.balance import PerClass
@@ -83,13 +83,20 @@ class SetSpec:
         return fractions | from_source | {"rule": self.split_rule} | unknown
 
 
-def recipe_of(description: Description) -> Recipe:
+def recipe_of(description: Description, trust: bool = False) -> Recipe:
     """Return the recipe of a set.
 
-    Raises `EpochbankError` if the source of a custom operation, or the version of a library, has changed since.
+    Raises `EpochbankError` if the recipe names code that would be executed and `trust` is False, or if the source of a
+    custom operation, or the version of a library, has changed since.
     """
     try:
-        return recipe_from_settings(description.recipe, description.identity["recipe"])
+        return recipe_from_settings(description.recipe, description.identity["recipe"], trust=trust)
+    except UntrustedCode as error:
+        raise EpochbankError(
+            f"the recipe of {description.name} runs code, {error}, which is not executed for a set that may be "
+            "somebody else's. If you trust the set and that code, run the command again with --trust.",
+            usage=True,
+        ) from error
     except ValueError as error:
         raise EpochbankError(
             f"the recipe of {description.name} cannot be restored: {error}. "

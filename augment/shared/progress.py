@@ -1,12 +1,14 @@
 """Progress of long work: a bar on a terminal, otherwise a line every ten seconds; and texts for counts and times."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from .status_file import current_status
+from .streams import is_terminal, write_message
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -46,20 +48,25 @@ class Progress:
         self._label, self._total, self._unit, self._done = label, total, unit, 0
         self._quiet = quiet or _QUIET.get()
         self._start = self._last = time.monotonic()
+        self._status = current_status()
+        if self._status is not None:
+            self._status.begin(label, total, unit)
         self._bar = None
-        if sys.stderr.isatty() and not self._quiet:
+        if is_terminal() and not self._quiet:
             self._bar = _bar(unit)
             self._task = self._bar.add_task(label, total=total)
 
     def advance(self, count: int) -> None:
         """Add `count` to the items that are done."""
         self._done += count
+        if self._status is not None:
+            self._status.advance(self._label, count)
         if self._bar is not None:
             self._bar.update(self._task, advance=count)
         elif not self._quiet and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             state = progress_text(self._done, self._total, self._unit, self._last - self._start)
-            print(f"{self._label}: {state}", file=sys.stderr, flush=True)
+            write_message(f"{self._label}: {state}")
 
     def __enter__(self) -> "Progress":
         if self._bar is not None:
@@ -74,7 +81,7 @@ class Progress:
         elif error is None and not self._quiet:
             seconds = time.monotonic() - self._start
             done, rate = f"{self._done:,} {self._unit}", self._done / max(seconds, 1e-9)
-            print(f"{self._label}: {done} in {duration(seconds)} ({rate:,.0f}/s)", file=sys.stderr, flush=True)
+            write_message(f"{self._label}: {done} in {duration(seconds)} ({rate:,.0f}/s)")
 
 
 def progress_text(done: int, total: int | None, unit: str, seconds: float) -> str:
@@ -117,7 +124,7 @@ class Count:
 
     def __init__(self, label: str, unit: str = "files"):
         self._label, self._unit, self._done = label, unit, 0
-        self._terminal = sys.stderr.isatty()
+        self._terminal = is_terminal()
         self._next = time.monotonic() + (1.0 if self._terminal else _SECONDS_BETWEEN_LINES)
         self._shown = False
 
@@ -133,7 +140,7 @@ class Count:
         self._next = time.monotonic() + (_SECONDS_BETWEEN_UPDATES if self._terminal else _SECONDS_BETWEEN_LINES)
         self._shown = True
         start, end = ("\r", "\x1b[K") if self._terminal else ("", "\n")
-        print(f"{start}{self._label}: {self._done + more:,} {self._unit}", end=end, file=sys.stderr, flush=True)
+        write_message(f"{start}{self._label}: {self._done + more:,} {self._unit}", end)
 
     def __enter__(self) -> "Count":
         return self
@@ -142,7 +149,7 @@ class Count:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._shown and self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            write_message("\r\x1b[K", "")
 
 
 def duration(seconds: float) -> str:

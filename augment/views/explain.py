@@ -18,19 +18,19 @@ from ..generation.spec import recipe_of
 from ..ingest.source_file import open_source_file
 from ..store.description import Description, read_description
 from ..store.manifest import read_manifest
-from ..store.shard import read_run
+from ..store.shard_read import read_run
 from ..store.split_file import check_split, group_name
 from .contact_sheet import Cell, contact_sheet
 
 
-def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
+def explain(directory: Path, epoch: int, position: int, trust: bool = False) -> dict[str, Any]:
     """Return the JSON values of `augment explain --json` for the image at `position` of stored epoch `epoch`.
 
     Each of `stages` is `{"op": name, ...}` with the parameters under Pillow's names, which suffice to make the image
     from the original. `attempt` is the number of the draw that the label check accepted, after those in `rejected`;
     `undistorted` is true if it accepted none. The epoch need not be generated yet. Raises `EpochbankError` if the
-    position does not exist, or if the original, which the label check needs, is neither in the set nor in its source
-    file.
+    position does not exist, if the recipe names code and `trust` is False, or if the original, which the label check
+    needs, is neither in the set nor in its source file.
     """
     description = read_description(directory)
     check_split(directory, description.split_checksum)
@@ -41,15 +41,17 @@ def explain(directory: Path, epoch: int, position: int) -> dict[str, Any]:
             f"from 0 to {count - 1}.",
             usage=True,
         )
-    return explain_position(directory, description, epoch, position)
+    return explain_position(directory, description, epoch, position, trust)
 
 
-def explain_position(directory: Path, description: Description, epoch: int, position: int) -> dict[str, Any]:
+def explain_position(
+    directory: Path, description: Description, epoch: int, position: int, trust: bool = False
+) -> dict[str, Any]:
     """Like `explain`, for the set with this description, whose `split.h5` is checked, and a valid position."""
     rows = rows_of_split(directory, "epoch")
     image = int(order_at(directory, description, "epoch", epoch, np.array([position]))[0])
     row, label = int(rows.row[image]), int(rows.label[image])
-    recipe = recipe_of(description)
+    recipe = recipe_of(description, trust)
     attempt, rejected = _attempts(directory, description, recipe, epoch, position, row)
     applied = applied_at(recipe, partial(draw_at, description, recipe, epoch), position, attempt)
     return {
@@ -137,12 +139,15 @@ def stage_text(stage: dict[str, Any]) -> str:
     return _STAGE_TEXTS[op].format(**stage) if op in _STAGE_TEXTS else op
 
 
-def explain_sheet(directory: Path, facts: dict[str, Any]) -> Image.Image:
-    """Draw the image before and after distortion side by side, with the operations that were applied."""
+def explain_sheet(directory: Path, facts: dict[str, Any], trust: bool = False) -> Image.Image:
+    """Draw the image before and after distortion side by side, with the operations that were applied.
+
+    `facts` is the result of `explain`, and `trust` as there.
+    """
     description = read_description(directory)
     before = original(directory, description, facts["row"])
     position = np.array([facts["position"]])
-    after = distorted_at(description, recipe_of(description), facts["epoch"], position, before[None]).images[0]
+    after = distorted_at(description, recipe_of(description, trust), facts["epoch"], position, before[None]).images[0]
     applied = [stage_text(stage) for stage in facts["stages"]]
     title = f"epoch {facts['epoch']}, position {facts['position']}: {facts['class']}"
     caption = ["original", f"row {facts['row']}"]

@@ -15,8 +15,10 @@ from ..store.catalog import written_ns
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, published_epochs, read_manifest
 from ..store.presence import lost_shards
-from ..store.shard import read_rejected
+from ..store.shard_read import read_rejected
 from ..store.split_file import check_split
+from ..store.tags import read_tags
+from ..store.usage import last_used
 from .recipe_text import recipe_lines
 
 _CLASSES = 5
@@ -28,6 +30,7 @@ def info(directory: Path) -> dict[str, Any]:
     description, entries = read_description(directory), read_manifest(directory)
     check_split(directory, description.split_checksum)
     written = datetime.fromtimestamp(written_ns(directory) / 1e9).astimezone()
+    used = last_used(directory)
     epochs = published_epochs(entries, description.num_images["train"])
     stored = _published(entries, description)
     return {
@@ -50,6 +53,8 @@ def info(directory: Path) -> dict[str, Any]:
         "shards": len(entries),
         "lost_shards": len(lost_shards(directory, entries)),
         "written": written.isoformat(timespec="seconds"),
+        "last_used": None if used is None else used.astimezone().isoformat(timespec="seconds"),
+        "tags": read_tags(directory),
         "epochs": [rename_keys(asdict(epoch), {"num_images": "images"}) for epoch in epochs],
         "resampled": _resampled(description, stored),
         "runs": read_log(directory),
@@ -113,6 +118,7 @@ def info_lines(facts: dict[str, Any], *, details: bool = True, digests: bool = F
     epochs = facts["epochs"]
     lines = [
         f"set          {facts['path']}",
+        *([f"tags         {', '.join(facts['tags'])}"] if facts["tags"] else []),
         *([f"fingerprint  {facts['fingerprint']}"] if digests else []),
         f"source       {facts['source']['spec']} ({facts['source']['name']})",
         *(f"             {note}" for note in (facts["source"].get("notes", []) if details else [])),

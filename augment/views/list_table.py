@@ -1,22 +1,26 @@
 """The table that `augment list` prints. Pure functions."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..shared.progress import size
 
 _WIDTH = 100
-_HEAD = ("name", "recipe", "seed", "size", "classes", "epochs", "bytes", "date")
-_RIGHT = {"seed", "classes", "epochs", "bytes"}
+_HEAD = ("name", "recipe", "seed", "size", "classes", "epochs", "bytes", "age", "used", "runs")
+_RIGHT = {"seed", "classes", "epochs", "bytes", "age", "used", "runs"}
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
-def list_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a table of sets, from the results of `info`, at most 100 columns wide.
+def list_lines(facts: Sequence[dict[str, Any]], now: datetime) -> list[str]:
+    """Return a table of sets, from the results of `api.list_sets`, at most 100 columns wide.
 
-    If a row is too wide, its name has a line of its own. Sets with missing or incomplete shards are marked.
+    `age` is the time from the last write until `now`, `used` that from the last training, `runs` the number of runs. If
+    a row is too wide, its name has a line of its own. Sets with missing or incomplete shards are marked, and tags are
+    in brackets.
     """
-    rows = [_HEAD, *map(_row, facts)]
+    rows = [_HEAD, *(_row(one, now) for one in facts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     rest = sum(widths[1:]) + 2 * (len(_HEAD) - 1)
     name_width = max((len(row[0]) for row in rows if len(row[0]) + rest <= _WIDTH), default=len(_HEAD[0]))
@@ -34,15 +38,24 @@ def list_lines(facts: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+def _row(facts: dict[str, Any], now: datetime) -> tuple[str, ...]:
     height, width, channels = facts["shape"]
+    tags = f" [{', '.join(facts['tags'])}]" if facts["tags"] else ""
     return (
-        Path(facts["path"]).name + ("  (damaged)" if facts["lost_shards"] else ""),
+        Path(facts["path"]).name + tags + ("  (damaged)" if facts["lost_shards"] else ""),
         facts["recipe"],
         str(facts["seed"]),
         f"{height}x{width}{'' if channels == 1 else ' RGB'}",
         f"{facts['classes']:,}",
         f"{len(facts['epochs']):,}",
         size(facts["bytes"]),
-        facts["written"][:16].replace("T", " "),
+        _ago(facts["written"], now),
+        "never" if facts["last_used"] is None else _ago(facts["last_used"], now),
+        f"{len(facts['trainings']):,}",
     )
+
+
+def _ago(then: str, now: datetime) -> str:
+    """Return the time from `then` (ISO 8601 with time zone) until `now`: `12 d`, `3 h`, `5 min`, `0 min`."""
+    seconds = max(0.0, (now - datetime.fromisoformat(then)).total_seconds())
+    return next((f"{seconds // length:.0f} {unit}" for length, unit in _UNITS if seconds >= length), "0 min")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from ..ingest.source_file import read_origins
 from ..store.description import read_description
 from ..store.split_file import read_split
 
@@ -21,9 +21,8 @@ def origins_of(directory: Path, split: str, positions: np.ndarray) -> list[str]:
         return [""] * len(positions)
     rows = np.asarray(read_split(directory, split).row[positions])
     found: dict[int, str] = {}
-    with h5py.File(source, "r", locking="best-effort") as file:
-        for chunk in np.unique(rows // _CHUNK).tolist():
-            start = chunk * _CHUNK
-            names = file["origin"].asstr()[start : start + _CHUNK]
-            found |= {row: names[row - start] for row in rows[rows // _CHUNK == chunk].tolist()}
+    for chunk in np.unique(rows // _CHUNK).tolist():
+        start = chunk * _CHUNK
+        names = read_origins(source, start, start + _CHUNK)
+        found |= {row: names[row - start] for row in rows[rows // _CHUNK == chunk].tolist()}
     return [found[row] for row in rows.tolist()]

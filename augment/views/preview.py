@@ -27,7 +27,7 @@ from ..sources.value_range import in_bytes
 from ..store.description import read_description
 from ..store.manifest import published_epochs, read_manifest
 from ..store.presence import check_presence
-from ..store.shard import read_run
+from ..store.shard_read import read_run
 from ..store.split_file import check_split
 from .contact_sheet import Cell, contact_sheet
 from .explain import explain_position, original, stage_facts, stage_text
@@ -95,8 +95,11 @@ def _sheet(name: str, images: np.ndarray, class_names: list[str], recipe: Recipe
     return contact_sheet(f"{name}, recipe {recipe.name}", grid)
 
 
-def preview_set(directory: Path) -> Image.Image:
-    """Draw a few images of a set, each with its distortions in the stored epochs, at most eight."""
+def preview_set(directory: Path, trust: bool = False) -> Image.Image:
+    """Draw a few images of a set, each with its distortions in the stored epochs, at most eight.
+
+    Raises `EpochbankError` if its recipe names code and `trust` is False.
+    """
     description, entries = read_description(directory), read_manifest(directory)
     check_split(directory, description.split_checksum)
     check_presence(directory, entries)
@@ -106,7 +109,7 @@ def preview_set(directory: Path) -> Image.Image:
         raise EpochbankError(
             f"{directory} has no published epoch to show. Run its `augment run` command again to continue."
         )
-    recipe = recipe_of(description)
+    recipe = recipe_of(description, trust)
     grid = []
     rows = rows_of_split(directory, "train")
     shown = np.arange(len(rows.label))
@@ -120,7 +123,7 @@ def preview_set(directory: Path) -> Image.Image:
             if position is None:
                 cells.append(Cell(np.zeros(description.shape, np.uint8), [f"epoch {epoch}", "not sampled"]))
                 continue
-            facts = explain_position(directory, description, epoch, position)
+            facts = explain_position(directory, description, epoch, position, trust)
             (entry,) = (
                 entry
                 for entry in entries

@@ -15,7 +15,7 @@ def recipe_lines(settings: dict[str, Any]) -> list[str]:
             share = f"{100 * one['weight'] / total:3.0f} %  " if len(operations) > 1 else ""
             op = {"colour": "color"}.get(one["op"], one["op"])  # The name in format 1.
             settings_of_op = {key: value for key, value in one.items() if key not in ("op", "weight")}
-            values = ", ".join(f"{key} {_value(value)}" for key, value in settings_of_op.items())
+            values = ", ".join(f"{key} {value_text(value)}" for key, value in settings_of_op.items())
             lines.append(f"             {share}{op}{': ' if values else ''}{values}")
     check = settings.get("safety")
     if check is None:
@@ -24,7 +24,7 @@ def recipe_lines(settings: dict[str, Any]) -> list[str]:
     return [*lines, f"  check      {lost}, {check['attempts']} attempts"]
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Return `[low, high]` as `low to high`, and other values as they are."""
     if isinstance(value, list) and len(value) == 2 and all(isinstance(one, int | float) for one in value):
         return f"{_number(value[0])} to {_number(value[1])}"

@@ -13,7 +13,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import explain, export, generate, import_source, info, inspect, list_sets, plan, predict, preview, verify
+    from .api import (
+        diff,
+        explain,
+        export,
+        gc,
+        generate,
+        import_source,
+        info,
+        inspect,
+        list_runs,
+        list_sets,
+        plan,
+        predict,
+        preview,
+        refresh,
+        remove,
+        repair,
+        tag,
+        verify,
+    )
     from .augment.distortion.recipe import Recipe, load_recipe
     from .augment.errors import EpochbankError
     from .augment.generation.plan import GenerationPlan
@@ -28,18 +47,25 @@ _MODULES = {
     "EpochbankError": ".augment.errors",
     "GenerationPlan": ".augment.generation.plan",
     "Recipe": ".augment.distortion.recipe",
+    "diff": ".api",
     "explain": ".api",
     "export": ".api",
+    "gc": ".api",
     "generate": ".api",
     "import_source": ".api",
     "info": ".api",
     "inspect": ".api",
+    "list_runs": ".api",
     "list_sets": ".api",
     "load_recipe": ".augment.distortion.recipe",
     "open_set": ".train.feeding.augmented_set",
     "plan": ".api",
     "predict": ".api",
     "preview": ".api",
+    "refresh": ".api",
+    "remove": ".api",
+    "repair": ".api",
+    "tag": ".api",
     "verify": ".api",
 }
 """The module of each public name."""
@@ -50,18 +76,25 @@ __all__ = [
     "EpochbankError",
     "GenerationPlan",
     "Recipe",
+    "diff",
     "explain",
     "export",
+    "gc",
     "generate",
     "import_source",
     "info",
     "inspect",
+    "list_runs",
     "list_sets",
     "load_recipe",
     "open_set",
     "plan",
     "predict",
     "preview",
+    "refresh",
+    "remove",
+    "repair",
+    "tag",
     "verify",
 ]
 

@@ -6,8 +6,8 @@ All functions raise `EpochbankError` for a foreseeable problem with the argument
 
 import reprlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,46 +16,76 @@ from PIL import Image
 
 from .arguments import (
     DEFAULT_RECIPE,
+    DEFAULT_RUNS,
     DEFAULT_SETS,
+    GenerationArguments,
     GenerationKeywords,
     ImportKeywords,
+    RefreshKeywords,
     SourceKeywords,
     check_numbers,
     generation_arguments,
     import_options,
     load_any_recipe,
+    refresh_options,
     run_command,
     source_options,
 )
+from .augment.console import notify
+from .augment.distortion.choose_engine import EngineName
 from .augment.distortion.recipe import Recipe
 from .augment.errors import EpochbankError
 from .augment.generation.location import locate
 from .augment.generation.plan import GenerationPlan, plan_set
-from .augment.generation.plan_source import check_groups, plan_source
+from .augment.generation.plan_source import check_groups, check_import_limits, plan_source
 from .augment.generation.run import GenerationResult
 from .augment.generation.run import generate as run_generation
 from .augment.ingest import importer
+from .augment.ingest.check_source import check_source_of
 from .augment.ingest.preprocess import Preprocessing
-from .augment.ingest.resolve import prepare_source, resolve_source
-from .augment.ingest.source_file import SourceFile, open_source_file
+from .augment.ingest.resolve import prepare_source, resolve_source, restore_source
+from .augment.ingest.source_file import DamagedSource, SourceFile, open_source_file
 from .augment.ingest.stored_preprocessing import image_files, prepared, stored_preprocessing
-from .augment.shared.workers import core_count
-from .augment.sources import open_source
+from .augment.lifecycle import diff as diffs
+from .augment.lifecycle.content import SetContent, content_of_spec, stored_content
+from .augment.lifecycle.garbage import Garbage, find_garbage
+from .augment.lifecycle.gc import collect
+from .augment.lifecycle.refresh import RefreshResult
+from .augment.lifecycle.refresh import refresh as refresh_set
+from .augment.lifecycle.remove import remove_set
+from .augment.lifecycle.repair import Repaired
+from .augment.lifecycle.repair import repair as repair_set
+from .augment.lifecycle.similar import similar_set_note
+from .augment.lifecycle.tag import add_tag, check_new_tag, remove_tag
+from .augment.shared.reading_lock import ReadingLock
+from .augment.shared.status_file import StatusFile, status_file
+from .augment.shared.workers import core_count, kept_workers
+from .augment.sources import Scan, open_source
 from .augment.split.few_classes import check_labels
 from .augment.store import verify as verification
-from .augment.store.catalog import all_sets, find_set, sets_path
+from .augment.store.catalog import all_sets, find_set, named_set, sets_path
 from .augment.store.manifest import read_manifest
 from .augment.store.presence import check_presence
+from .augment.store.tags import check_tag
 from .augment.views import explain as explanation
 from .augment.views import info as set_info
 from .augment.views import inspection
 from .augment.views import preview as previews
 from .augment.views.origins import origins_of
 from .train.feeding.augmented_set import AugmentedSet, open_set
+from .train.training import run_list
 from .train.training.backend import start_backend
 from .train.training.export import check_export, export_run
 from .train.training.image_arguments import check_image_paths
-from .train.training.run_directory import check_model, find_run, open_set_of, read_config
+from .train.training.run_directory import (
+    check_model,
+    check_shape,
+    check_trust,
+    find_run,
+    open_set_of,
+    read_config,
+)
+from .train.training.run_list import RunFacts
 
 
 def generate(
@@ -85,6 +115,7 @@ def generate(
     return open_set(run(source, recipe, epochs, **keywords).directory)
 
 
+@kept_workers()
 def run(
     source: str | Path,
     recipe: str | Path | Recipe = DEFAULT_RECIPE,
@@ -93,12 +124,39 @@ def run(
 ) -> GenerationResult:
     """Generate a set like `generate`, but return its directory and the log of the run instead of opening it."""
     command = generation_arguments(source, recipe, epochs, keywords)
-    check = partial(check_groups, import_options=command.imports, held_out=command.held_out)
+    with status_file(command.status) as status:
+        return _run(command, status)
+
+
+def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationResult:
+    if command.name is not None:
+        check_tag(command.name)
+
+    def check(scan: Scan) -> None:
+        check_groups(scan, command.imports, command.held_out)
+        check_import_limits(scan, command.imports, command.options.limits, command.sets)
+
     file = prepare_source(command.source, command.sets, command.imports, command.options.jobs, check)
     spec = command.spec(file)
-    if command.imports.limit is None and locate(spec, command.sets).description is None:
+    location = locate(spec, command.sets)
+    if status is not None:
+        status.name_set(location.directory)
+    if command.imports.limit is None and location.description is None:
         check_labels(file.column("label"), file.class_names, command.held_out)
-    return run_generation(spec, command.sets, command.options, command.source)
+    if command.name is not None:
+        check_new_tag(command.sets, command.name, location.directory)
+    if location.description is None and (note := similar_set_note(content_of_spec(spec), command.sets)):
+        notify(note)
+    try:
+        with closing(ReadingLock(file.path)):
+            try:
+                return run_generation(spec, command.sets, command.options, command.source)
+            except DamagedSource as damage:
+                file = restore_source(command.source, command.sets, command.imports, command.options.jobs, damage)
+                return run_generation(command.spec(file), command.sets, command.options, command.source)
+    finally:  # A run that was interrupted has begun the set, too.
+        if command.name is not None and (location.directory / "set.json").exists():
+            add_tag(location.directory, command.name)
 
 
 def plan(
@@ -125,9 +183,13 @@ def plan(
 
 
 def import_source(
-    source: str | Path, file: str | Path, *, jobs: int | None = None, **keywords: Unpack[ImportKeywords]
-) -> SourceFile:
-    """Import a source once, into the new source file `file` (.h5), which `generate` takes as its source."""
+    source: str | Path, file: str | Path, *, jobs: int | None = None, wait: bool = False,
+    **keywords: Unpack[ImportKeywords],
+) -> SourceFile:  # fmt: skip
+    """Import a source once, into the new source file `file` (.h5), which `generate` takes as its source.
+
+    `wait` waits for another import into the same file, whose result is then refused like any existing file.
+    """
     check_numbers(jobs=jobs)
     path = Path(file)
     if path.exists():
@@ -137,10 +199,11 @@ def import_source(
             f"{path} does not end in .h5 or .hdf5, as the name of a source file must. Choose another name.", usage=True
         )
     options = import_options(keywords)
-    importer.import_source(open_source(str(source), options.source), path, options, jobs or core_count())
+    importer.import_source(open_source(str(source), options.source), path, options, jobs or core_count(), wait=wait)
     return open_source_file(path)
 
 
+@kept_workers()
 def inspect(
     source: str | Path,
     out: str | Path | None = None,
@@ -167,78 +230,200 @@ def preview(
     *,
     seed: int = 0,
     sets: str | Path = DEFAULT_SETS,
+    trust: bool = False,
     **keywords: Unpack[ImportKeywords],
 ) -> Image.Image:
-    """Return a contact sheet (RGB) of originals with their distortions: of a source by `recipe`, or of a stored set."""
+    """Return a contact sheet (RGB) of originals with their distortions: of a source by `recipe`, or of a stored set.
+
+    `trust` executes the code that the recipe of a stored set names; without it, such a set is refused.
+    """
     check_numbers(seed=seed)
     if isinstance(source, AugmentedSet):
-        return previews.preview_set(source.path)
+        return previews.preview_set(source.path, trust)
     if not isinstance(source, str | Path):
         raise EpochbankError(
             f"{reprlib.repr(source)} is of type {type(source).__name__}; expected a source, an open set, the path of a "
             f"set, or its name in {sets}/.",
             usage=True,
         )
-    directory = next((path for path in (Path(source), sets_path(sets) / source) if (path / "set.json").exists()), None)
+    is_source = str(source) == "digits" or (Path(source).exists() and not (Path(source) / "set.json").exists())
+    directory = None if is_source else named_set(source, sets_path(sets))
     if directory is not None:
-        return previews.preview_set(directory)
+        return previews.preview_set(directory, trust)
     options = import_options(keywords)
     resolved = resolve_source(str(source), sets_path(sets), options)
     return previews.preview_source(resolved, load_any_recipe(recipe), options, seed)
 
 
 def explain(
-    name: str | Path | AugmentedSet, epoch: int, position: int, *, sets: str | Path = DEFAULT_SETS
+    name: str | Path | AugmentedSet, epoch: int, position: int, *, sets: str | Path = DEFAULT_SETS, trust: bool = False
 ) -> dict[str, Any]:
     """Return where the image at `position` of stored epoch `epoch` comes from, and every parameter of its distortion.
 
-    The keys are those of `augment explain --json`. The epoch need not be generated yet.
+    The keys are those of `augment explain --json`. The epoch need not be generated yet. `trust` executes the code that
+    the set's recipe names; without it, such a set is refused.
     """
-    return explanation.explain(_directory(name, sets), epoch, position)
+    return explanation.explain(_directory(name, sets), epoch, position, trust)
 
 
 def explain_image(
-    name: str | Path | AugmentedSet, epoch: int, position: int, *, sets: str | Path = DEFAULT_SETS
+    name: str | Path | AugmentedSet, epoch: int, position: int, *, sets: str | Path = DEFAULT_SETS, trust: bool = False
 ) -> Image.Image:
     """Return a contact sheet (RGB) of that image before and after its distortion."""
     directory = _directory(name, sets)
-    return explanation.explain_sheet(directory, explanation.explain(directory, epoch, position))
+    return explanation.explain_sheet(directory, explanation.explain(directory, epoch, position, trust), trust)
 
 
 def verify(
     name: str | Path | AugmentedSet | None = None, *, sets: str | Path = DEFAULT_SETS, jobs: int | None = None
 ) -> list[str]:
-    """Check every published shard of a set down to each image; return its faults, one sentence each."""
+    """Check every published shard of a set, and its source file, down to each image; return faults, one sentence each.
+
+    A source file that does not exist is no fault of the set, but is printed.
+    """
     check_numbers(jobs=jobs)
-    return verification.verify(_directory(name, sets), jobs or core_count())
+    directory, jobs = _directory(name, sets), jobs or core_count()
+    return [*verification.verify(directory, jobs), *check_source_of(directory, jobs)]
 
 
-def info(name: str | Path | AugmentedSet | None = None, *, sets: str | Path = DEFAULT_SETS) -> dict[str, Any]:
-    """Return what a set is and holds, and the log of its runs, as JSON values: the keys of `augment info --json`."""
+def info(
+    name: str | Path | AugmentedSet | None = None,
+    *,
+    sets: str | Path = DEFAULT_SETS,
+    runs: str | Path = DEFAULT_RUNS,
+) -> dict[str, Any]:
+    """Return what a set is and holds, and the log of its runs, as JSON values: the keys of `augment info --json`.
+
+    `trainings` lists the run directories in `runs` that were trained on the set.
+    """
     directory = _directory(name, sets)
-    facts = set_info.info(directory)
+    facts = _with_trainings(set_info.info(directory), run_list.list_runs(Path(runs))[0])
     if facts["resampled"] and facts["resampled"]["images"] and not facts["lost_shards"]:
         facts["resampled"] |= set_info.rejections(directory)
     return facts
 
 
-def list_sets(sets: str | Path = DEFAULT_SETS) -> tuple[list[dict[str, Any]], list[str]]:
+def list_sets(
+    sets: str | Path = DEFAULT_SETS, *, runs: str | Path = DEFAULT_RUNS
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the `info` of every readable set in `sets`, the newest last, and faults.
 
-    Faults are sets that cannot be read, and missing or incomplete shards of those that can.
+    `trainings` lists the run directories in `runs` that were trained on the set. Faults are sets that cannot be read,
+    and missing or incomplete shards of those that can.
     """
     facts, faults = [], []
+    trainings, _ = run_list.list_runs(Path(runs))
     for directory in all_sets(sets_path(sets)):
         try:
-            facts.append(set_info.info(directory))
+            facts.append(_with_trainings(set_info.info(directory), trainings))
             check_presence(directory, read_manifest(directory))
         except EpochbankError as fault:
             faults.append(str(fault))
     return facts, faults
 
 
+def _with_trainings(facts: dict[str, Any], runs: list[RunFacts]) -> dict[str, Any]:
+    return facts | {"trainings": [run.path for run in runs if run.fingerprint == facts["fingerprint"]]}
+
+
+def list_runs(runs: str | Path = DEFAULT_RUNS) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the training runs in the directory `runs`, the newest last, and a sentence for each that is unreadable.
+
+    The keys are those of `train runs --json`: `path`, `set`, `fingerprint`, `model`, `accuracy`, `epochs`, `finished`,
+    `started`.
+    """
+    facts, faults = run_list.list_runs(Path(runs))
+    return run_list.to_json(facts), faults
+
+
+def content(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) -> SetContent:
+    """Return the content of a set, as `augment diff` compares it."""
+    return stored_content(_directory(name, sets))
+
+
+def diff(
+    a: str | Path | AugmentedSet, b: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS
+) -> dict[str, Any]:
+    """Return what differs between sets `a` and `b`: the keys of `augment diff --json`."""
+    one, other = content(a, sets=sets), content(b, sets=sets)
+    return diffs.to_json(one, other, diffs.differences(one, other))
+
+
+def tag(
+    name: str | Path | AugmentedSet, tag: str, *, remove: bool = False, sets: str | Path = DEFAULT_SETS
+) -> list[str]:
+    """Give a set the tag `tag`, or take it away with `remove`; return all its tags."""
+    directory = _directory(name, sets)
+    return remove_tag(directory, tag) if remove else add_tag(directory, tag)
+
+
+def refresh(
+    name: str | Path | AugmentedSet | None = None,
+    epochs: int = 1,
+    *,
+    sets: str | Path = DEFAULT_SETS,
+    **keywords: Unpack[RefreshKeywords],
+) -> RefreshResult:
+    """Generate `epochs` new stored epochs of a set, and retire as many of the oldest.
+
+    The set keeps its number of epochs. Numbers go on, so nothing is generated twice.
+    """
+    options = refresh_options(epochs, keywords)
+    directory = _directory(name, sets)
+    with status_file(_path(keywords.get("status"))) as status:
+        if status is not None:
+            status.name_set(directory)
+        return refresh_set(directory, options, trust=keywords.get("trust", False))
+
+
+def repair(
+    name: str | Path | AugmentedSet | None = None,
+    *,
+    sets: str | Path = DEFAULT_SETS,
+    jobs: int | None = None,
+    engine: EngineName = "auto",
+    trust: bool = False,
+) -> Repaired:
+    """Verify a set, and generate its damaged and missing shards again, in place.
+
+    A shard is replaced only by one with the digest in the manifest; `refused` of the result lists the others. `trust`
+    executes the code that the set's recipe names; without it, such a set is refused.
+    """
+    check_numbers(jobs=jobs)
+    return repair_set(_directory(name, sets), jobs or core_count(), engine, trust)
+
+
+def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) -> int:
+    """Remove a set and return its bytes; its source file stays. Raises `EpochbankError` while it is written or read.
+
+    An open `AugmentedSet` reads the set until it is dropped.
+    """
+    return remove_set(_directory(name, sets))
+
+
+def gc(
+    sets: str | Path = DEFAULT_SETS, *, unused_for: float | None = None, dry_run: bool = False
+) -> tuple[list[Garbage], list[str]]:
+    """Remove what no set needs in `sets`, and return it with notes on what was kept, one sentence each.
+
+    These are orphaned shards, temporary files of runs that were stopped, source files that no set was made from, and,
+    with `unused_for`, sets that were neither trained on nor written to for so many days. What a run writes or a
+    training reads is kept. With `dry_run` nothing is removed.
+    """
+    found, notes = find_garbage(sets_path(sets), unused_for)
+    if dry_run:
+        return found, notes
+    done = collect(sets_path(sets), found)
+    return done.removed, [*notes, *done.kept]
+
+
 def predict(
-    run: str | Path | None, images: Iterable[str | Path | Image.Image], *, top: int = 5, batch_size: int = 256
+    run: str | Path | None,
+    images: Iterable[str | Path | Image.Image],
+    *,
+    top: int = 5,
+    batch_size: int = 256,
+    trust: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Classify images with the best model of a run, and yield the likeliest classes of each, in order.
 
@@ -254,6 +439,8 @@ def predict(
         Number of classes to yield for each image.
     batch_size
         Images per batch.
+    trust
+        Import the module of the run's model, if that is a function; without it, such a run is refused.
 
     Yields
     ------
@@ -268,12 +455,12 @@ def predict(
     """
     check_numbers(top=top, batch_size=batch_size)
     directory = find_run(_path(run))
-    config, preprocessing = _prepared_run(directory)
+    config, preprocessing = _prepared_run(directory, trust)
     check_model(directory, config)
     start_backend()
     from .train.training.predict import classify, load_run
 
-    model, class_names = load_run(directory, config)
+    model, class_names = load_run(directory, config, trust)
 
     items = ((name, prepared(image, preprocessing)) for name, image in _each(images))
     return classify(model, class_names, items, top, batch_size)
@@ -289,21 +476,24 @@ def _each(images: Iterable[str | Path | Image.Image]) -> Iterator[tuple[str | in
             yield from ((str(file), file) for file in image_files([Path(image)]))
 
 
-def export(run: str | Path | None, out: str | Path, format: str = "savedmodel") -> list[Path]:
+def export(run: str | Path | None, out: str | Path, format: str = "savedmodel", *, trust: bool = False) -> list[Path]:
     """Export the best model of a run by Keras' `export`, and write `classes.json` beside it; return both paths.
 
-    `format` is "savedmodel" (a directory), "onnx" or "tflite". Raises `EpochbankError` if `out` exists, the run has no
+    `format` is "savedmodel" (a directory), "onnx" or "tflite". `trust` imports the module of the run's model, if that
+    is a function; without it, such a run is refused. Raises `EpochbankError` if `out` exists, the run has no
     model yet, or a module that Keras needs is not installed.
     """
     check_export(format, Path(out))
     directory = find_run(_path(run))
-    config, preprocessing = _prepared_run(directory)
-    return export_run(directory, config, format, Path(out), asdict(preprocessing))
+    config, preprocessing = _prepared_run(directory, trust)
+    return export_run(directory, config, format, Path(out), asdict(preprocessing), trust)
 
 
-def _prepared_run(run: Path) -> tuple[dict[str, Any], Preprocessing]:
+def _prepared_run(run: Path, trust: bool) -> tuple[dict[str, Any], Preprocessing]:
     """Return config.json of a run, and how the images of its set were prepared; older runs need the set for that."""
     config = read_config(run)
+    check_trust(run, config, trust)
+    check_shape(run, config)
     source = config if config.get("preprocessing") else open_set_of(run, config).description.source
     return config, stored_preprocessing(source, tuple(config["shape"]))
 

@@ -25,9 +25,11 @@ from .augment.split.holdout import HeldOut
 
 DEFAULT_RECIPE = "kanji"
 DEFAULT_SETS = "sets"
+DEFAULT_RUNS = "runs"
 
 _LEAST = {
     "epochs": 1, "jobs": 1, "limit": 1, "seed": 0, "shard_size": 1, "chunk_size": 1, "top": 1, "batch_size": 1,
+    "keep_free": 0, "max_bytes": 1,
 }  # fmt: skip
 """Least values of the keywords that are whole numbers, as on the command line."""
 _LARGEST_SIDE = 4096
@@ -92,7 +94,38 @@ class GenerationKeywords(ImportKeywords, total=False):
     engine: EngineName
     jobs: int | None
     """Worker processes; None for one per core."""
+    keep_free: int | None
+    """Bytes of the disk that stay free; the run ends before it would use them."""
+    max_bytes: int | None
+    """Bytes that the directory of the sets may occupy; the run ends before it would exceed them."""
+    name: str | None
+    """Tag of the set."""
+    wait: bool
+    """Wait if another run writes the set."""
+    status: str | Path | None
+    """File for the state of the run, for other programs."""
     sets: str | Path
+
+
+class RefreshKeywords(TypedDict, total=False):
+    """Everything that `augment refresh` takes besides the set and the number of epochs."""
+
+    codec: Literal["zstd", "lz4", "gzip", "none"] | None
+    shard_size: int | None
+    chunk_size: int | None
+    engine: EngineName
+    jobs: int | None
+    """Worker processes; None for one per core."""
+    keep_free: int | None
+    """Bytes of the disk that stay free; the refresh ends before it would use them."""
+    max_bytes: int | None
+    """Bytes that the directory of the sets may occupy; the refresh ends before it would exceed them."""
+    status: str | Path | None
+    """File for the state of the refresh, for other programs."""
+    wait: bool
+    """Wait if another run writes the set."""
+    trust: bool
+    """Execute the code that the set's recipe names."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +140,8 @@ class GenerationArguments:
     imports: ImportOptions
     options: GenerationOptions
     sets: Path
+    name: str | None = None
+    status: Path | None = None
 
     def spec(self, file: SourceFile) -> SetSpec:
         """Return the spec of the set that is made from the source file `file`."""
@@ -134,7 +169,17 @@ def generation_arguments(
             | {"epochs": epochs, "jobs": keywords.get("jobs") or core_count()}
         ),
         sets=Path(keywords.get("sets", DEFAULT_SETS)),
+        name=keywords.get("name"),
+        status=None if keywords.get("status") is None else Path(keywords["status"]),
     )
+
+
+def refresh_options(epochs: int, keywords: Mapping[str, Any]) -> GenerationOptions:
+    """Return the checked arguments of `refresh`; `epochs` is the number of new epochs."""
+    check_numbers(epochs=epochs)
+    _check_keywords(keywords, RefreshKeywords)
+    named = {name: value for name, value in keywords.items() if name not in ("status", "trust")}
+    return GenerationOptions(**named | {"epochs": epochs, "jobs": keywords.get("jobs") or core_count()})
 
 
 def import_options(keywords: Mapping[str, Any]) -> ImportOptions:
@@ -238,7 +283,7 @@ def run_command(
         "sets": DEFAULT_SETS,
     }
     recipe = recipe.name if isinstance(recipe, Recipe) else str(recipe)
-    values = {"recipe": recipe, "epochs": epochs, **given}
+    values = {"recipe": recipe, "epochs": epochs, **given, "wait": None}
     for name, value in suggested.items():
         if values.get(name, defaults[name]) == defaults[name]:
             values[name] = value

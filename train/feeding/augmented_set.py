@@ -187,8 +187,8 @@ def open_set(path: AugmentedSet | str | Path | None = None, sets: str | Path = "
     Parameters
     ----------
     path
-        Path of the set, or its name in `sets`; None for the newest set in `sets`. A set that is open is returned as it
-        is.
+        Path of the set, or its name, a tag or at least the first four digits of its fingerprint in `sets`; None for
+        the newest set in `sets`. A set that is open is returned as it is.
     sets
         Directory of the sets.
 
@@ -202,4 +202,4 @@ def open_set(path: AugmentedSet | str | Path | None = None, sets: str | Path = "
         return path
     directory = find_set(path, sets_path(sets))
     stored = read_stored_set(directory)
-    return AugmentedSet(stored.path, stored.description, stored.entries)
+    return AugmentedSet(stored.path, stored.description, stored.entries, stored.lock)

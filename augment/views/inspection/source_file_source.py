@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from ...ingest.source_file import SourceFile, open_source_file
+from ...ingest.source_file import SourceFile, open_source_file, read_origins
 from ...sources import Scan
 
 _BATCH_BYTES, _ORIGINS = 8 << 20, 4096
@@ -33,8 +32,7 @@ class _RowsReader:
 @lru_cache(maxsize=16)
 def _origins(path: Path, number: int) -> list[str]:
     """Return a block of origins, so that the file is not opened for each image."""
-    with h5py.File(path, "r", locking="best-effort") as file:
-        return file["origin"].asstr()[number * _ORIGINS : (number + 1) * _ORIGINS].tolist()
+    return read_origins(path, number * _ORIGINS, (number + 1) * _ORIGINS)
 
 
 class SourceFileSource:

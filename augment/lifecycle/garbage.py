@@ -1,0 +1,151 @@
+"""What no set needs: orphaned shards, temporary files, source files, beginnings of sets, and sets long unused."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import EpochbankError
+from ..ingest.resolve import SOURCES
+from ..shared.atomic import TEMPORARY
+from ..shared.disk_space import bytes_below
+from ..shared.lock import LOCK
+from ..shared.progress import counted
+from ..store.catalog import all_sets, written_ns
+from ..store.description import read_description
+from ..store.manifest import first_epoch, read_manifest, unlisted
+from ..store.usage import last_used
+
+_SECONDS_A_DAY = 86400
+_BEGUN = {LOCK, "split.h5", "log.jsonl", "manifest.jsonl", "manifest.check"}
+"""What a run that was killed before it wrote `set.json` may leave in the directory of a set."""
+
+Kind = Literal["shard", "temporary", "source", "beginning", "set"]
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """A file or directory that may be removed."""
+
+    path: Path
+    kind: Kind
+    why: str
+    """Why it may be removed, for people."""
+    owner: Path
+    """The set's directory, or the directory of the source files, that a run locks while it writes there."""
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON values of `augment gc --json`."""
+        return {"path": str(self.path), "kind": self.kind, "why": self.why, "bytes": self.bytes}
+
+
+def find_garbage(sets: Path, unused_for: float | None = None) -> tuple[list[Garbage], list[str]]:
+    """Return what may be removed in `sets`, and notes on what could not be examined, one sentence each.
+
+    Parameters
+    ----------
+    sets
+        Directory of the sets. Nothing outside it is examined.
+    unused_for
+        Days: also return the sets that were neither trained on nor written to for this long. None for no set.
+    """
+    found: list[Garbage] = []
+    unused = [] if unused_for is None else [one for one in all_sets(sets) if _days_unused(one) >= unused_for]
+    for directory in unused:
+        why = f"a set that was last used or written {counted(int(_days_unused(directory)), 'day')} ago"
+        found.append(Garbage(directory, "set", why, directory, bytes_below(directory)))
+    needed, notes = needed_sources(sets, leave_out=unused)
+    for directory in all_sets(sets):
+        if directory in unused:
+            continue
+        try:
+            for file, why in orphans(directory).items():
+                found.append(_file(directory / file, "shard", why, directory))
+        except EpochbankError as error:
+            notes.append(f"{error} The shards of this set are kept.")
+        found += _temporaries(directory, directory)
+    found += _beginnings(sets)
+    found += [] if needed is None else _sources(sets / SOURCES, needed)
+    found += _temporaries(sets / SOURCES, sets / SOURCES)
+    found += [_temporary(path, sets) for path in sorted(sets.glob(f"{TEMPORARY}*"))]
+    return found, notes
+
+
+def orphans(directory: Path) -> dict[str, str]:
+    """Return the shards that the set in `directory` does not list, and why: paths relative to it.
+
+    Raises `EpochbankError` if its manifest is damaged.
+    """
+    read_description(directory)
+    first = first_epoch(directory)
+    return {
+        file: "a shard of a retired epoch" if _epoch(file) < first else "a shard that the manifest does not list"
+        for file in unlisted(directory, read_manifest(directory))
+    }
+
+
+def needed_sources(sets: Path, leave_out: Sequence[Path] = ()) -> tuple[set[Path] | None, list[str]]:
+    """Return the source files of the sets in `sets` except `leave_out`, and notes on sets that cannot be read.
+
+    The files are None if there is such a set: it may need any of them.
+    """
+    needed: set[Path] = set()
+    notes = []
+    for directory in all_sets(sets):
+        try:
+            description = read_description(directory)
+        except EpochbankError as error:
+            notes.append(f"{error} All source files are kept.")
+            continue
+        if directory not in leave_out:
+            needed.add(description.source_path(directory).resolve())
+    return (None if notes else needed), notes
+
+
+def _epoch(file: str) -> float:
+    """Return the number of the epoch that a shard belongs to; infinity for an undistorted split."""
+    folder = file.partition("/")[0]
+    return int(folder.removeprefix("epoch-")) if folder.startswith("epoch-") else math.inf
+
+
+def _days_unused(directory: Path) -> float:
+    used = last_used(directory)
+    last = max(written_ns(directory) / 1e9, used.timestamp() if used else 0.0)
+    return (time.time() - last) / _SECONDS_A_DAY
+
+
+def _temporaries(directory: Path, owner: Path) -> list[Garbage]:
+    found = sorted(directory.rglob(f"{TEMPORARY}*"))
+    nested = {path for path in found if any(parent.name.startswith(TEMPORARY) for parent in path.parents)}
+    return [_temporary(path, owner) for path in found if path not in nested]
+
+
+def _temporary(path: Path, owner: Path) -> Garbage:
+    occupied = bytes_below(path) if path.is_dir() else path.stat().st_size
+    return Garbage(path, "temporary", "a temporary file of a run that was stopped", owner, occupied)
+
+
+def _file(path: Path, kind: Kind, why: str, owner: Path) -> Garbage:
+    return Garbage(path, kind, why, owner, path.stat().st_size)
+
+
+def _beginnings(sets: Path) -> Iterator[Garbage]:
+    """Yield the directories that a run made for a set, and was stopped before it wrote `set.json`."""
+    for lock in sorted(sets.glob(f"*/{LOCK}")):
+        directory = lock.parent
+        if directory.name == SOURCES or directory.name.startswith(TEMPORARY):
+            continue
+        names = {path.name for path in directory.iterdir() if not path.name.startswith(TEMPORARY)}
+        if names <= _BEGUN:
+            why = "the directory of a set that was never begun"
+            yield Garbage(directory, "beginning", why, directory, bytes_below(directory))
+
+
+def _sources(folder: Path, needed: set[Path]) -> Iterator[Garbage]:
+    """Yield the source files in `folder` that no set was made from. A run imports them again when it needs them."""
+    for path in sorted(folder.glob("*.h5")):
+        if not path.name.startswith(TEMPORARY) and path.resolve() not in needed:
+            yield _file(path, "source", "a source file that no set needs", folder)

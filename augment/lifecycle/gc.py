@@ -1,0 +1,108 @@
+"""Remove what no set needs, and never what a run writes or a training reads."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import EpochbankError
+from ..ingest.workspace import remove_if_unused
+from ..shared.lock import LOCK, writing
+from ..shared.progress import counted, size
+from ..shared.reading_lock import unread
+from .garbage import Garbage, needed_sources, orphans
+from .remove import remove_set
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was removed, and what was kept and why."""
+
+    removed: list[Garbage]
+    kept: list[str]
+    """One sentence for each thing that could not be removed."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that were freed."""
+        return sum(one.bytes for one in self.removed)
+
+
+def collect(sets: Path, garbage: list[Garbage]) -> Collected:
+    """Remove those of `garbage` in `sets` that still are garbage, once no run writes there and nothing reads them."""
+    removed: list[Garbage] = []
+    kept: list[str] = []
+    for owner in dict.fromkeys(one.owner for one in garbage):
+        mine = [one for one in garbage if one.owner == owner]
+        try:
+            for one in [one for one in mine if one.kind == "set"]:
+                remove_set(one.path)
+                removed.append(one)
+            if others := [one for one in mine if one.kind != "set"]:
+                _collect_from(owner, others, sets, removed, kept)
+        except EpochbankError as error:
+            kept.append(str(error))
+    return Collected(removed, kept)
+
+
+def _collect_from(owner: Path, garbage: list[Garbage], sets: Path, removed: list[Garbage], kept: list[str]) -> None:
+    """Remove what is still garbage among `garbage`, all of one owner, and add each to `removed` or `kept`."""
+    with _locked(owner, garbage):
+        for one in _still_garbage(owner, garbage, sets):
+            try:
+                _remove(one)
+                removed.append(one)
+            except EpochbankError as error:
+                kept.append(str(error))
+        for folder in {one.path.parent for one in garbage if one.kind == "shard"}:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _still_garbage(owner: Path, garbage: list[Garbage], sets: Path) -> list[Garbage]:
+    """Return what is garbage now that `owner` is locked: a run may have ended, or begun and ended, in between."""
+    kinds = {one.kind for one in garbage}
+    shards = {owner / file for file in orphans(owner)} if "shard" in kinds else set()
+    needed = needed_sources(sets)[0] if "source" in kinds else None
+    return [
+        one
+        for one in garbage
+        if (one.kind == "temporary" and one.path.exists())
+        or (one.kind == "shard" and one.path in shards)
+        or (one.kind == "beginning" and not (one.path / "set.json").exists())
+        or (one.kind == "source" and needed is not None and one.path.resolve() not in needed and one.path.exists())
+    ]
+
+
+def _remove(one: Garbage) -> None:
+    if one.kind == "source":
+        with unread(one.path):
+            one.path.unlink()
+    elif one.kind == "beginning":
+        shutil.rmtree(one.path)
+    elif one.kind == "temporary":
+        if not remove_if_unused(one.path):
+            raise EpochbankError(f"{one.path} is in use by an import. It stays.")
+    else:
+        one.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(owner: Path, garbage: list[Garbage]) -> Iterator[None]:
+    """Keep runs out of `owner`, and readers of a set out of it if shards are to be removed."""
+    is_set = any(one.kind in ("shard", "beginning") for one in garbage) or (owner / "set.json").exists()
+    with writing(owner / LOCK if is_set else owner):
+        if any(one.kind == "shard" for one in garbage):
+            with unread(owner):
+                yield
+        else:
+            yield
+
+
+def gc_lines(garbage: list[Garbage], notes: list[str]) -> list[str]:
+    """Return what may be removed as lines of text."""
+    lines = [f"{size(one.bytes):>9}  {one.path}: {one.why}" for one in garbage]
+    lines += [f"note: {note}" for note in notes]
+    total = sum(one.bytes for one in garbage)
+    return [*lines, f"{size(total):>9}  in {counted(len(garbage), 'item')}" if garbage else "nothing to remove"]

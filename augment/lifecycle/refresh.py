@@ -1,0 +1,206 @@
+"""Refresh a set: generate new epochs, and retire the oldest ones, so that the set keeps its number of epochs.
+
+A new epoch is published shard by shard. When it is complete, one line in the manifest retires the oldest epoch. The
+files of a retired epoch are deleted unless something reads the set; `gc` deletes them later then. The goal of a refresh
+is in `refresh.json` until it is done, so that the same command continues an interrupted refresh.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..console import notify
+from ..errors import EpochbankError
+from ..generation.options import GenerationOptions
+from ..generation.plan import plan_set
+from ..generation.run import execute
+from ..generation.run_log import RunLog
+from ..generation.stored_spec import locate_stored
+from ..shared.atomic import sweep, write_text
+from ..shared.disk_space import check_disk_space
+from ..shared.lock import LOCK, writing
+from ..shared.progress import counted
+from ..shared.reading_lock import unread
+from ..shared.workers import kept_workers
+from ..store.manifest import Entry, ManifestWriter, first_epoch, published_epochs, read_manifest, retirement
+
+NAME = "refresh.json"
+
+
+@dataclass(frozen=True)
+class RefreshResult:
+    """What a refresh did."""
+
+    directory: Path
+    new: list[int]
+    """Numbers of the epochs that were published."""
+    retired: list[int]
+    """Numbers of the epochs that were retired."""
+    left: bool
+    """Whether files of retired epochs are left, because something reads the set."""
+    log: RunLog | None
+    """What was written; None if only retirements were missing."""
+
+
+@dataclass(frozen=True)
+class RefreshGoal:
+    """What a refresh arrives at: the set has the stored epochs `first` to `stop` - 1."""
+
+    first: int
+    stop: int
+
+
+def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False, quiet: bool = False) -> RefreshResult:
+    """Generate `options.epochs` new epochs of the set in `directory`, and retire as many of the oldest.
+
+    An interrupted refresh is continued first, and its number of epochs counts. Raises `EpochbankError` if the set has
+    no published epoch, its source is missing or damaged, its recipe names code and `trust` is False, another run writes
+    it, or a limit would be exceeded.
+    """
+    location = locate_stored(directory, trust)
+    assert location.description is not None
+    with kept_workers(), writing(directory / LOCK, wait=options.wait, can_wait=True):
+        sweep(directory)
+        before = first_epoch(directory)
+        remove_retired(directory)
+        goal = _goal(directory, location.description.num_images["train"], options.epochs)
+        published = read_manifest(directory)
+        known = {one.epoch for one in published_epochs(published, location.description.num_images["train"])}
+        window = replace(_like(published, options), epochs=goal.stop - first_epoch(directory))
+        plan = plan_set(location, window, folder=directory)
+        retiring = _Retiring(directory, location.description.num_images["train"], goal, published)
+        log = None
+        if plan.shards:
+            check_disk_space(directory, plan.bytes)
+            log = execute(
+                plan, location.description.source["spec"], options.limits, published=retiring.published, quiet=quiet
+            )
+        retiring.finish()
+        (directory / NAME).unlink(missing_ok=True)
+        left = not remove_retired(directory)
+    return RefreshResult(
+        directory,
+        [epoch for epoch in range(before, goal.stop) if epoch not in known],
+        list(range(before, first_epoch(directory))),
+        left,
+        log,
+    )
+
+
+def _like(published: list[Entry], options: GenerationOptions) -> GenerationOptions:
+    """Return `options` with the shard and chunk size of the newest epoch where none is given."""
+    newest = [entry for entry in published if entry.split == "epoch"]
+    newest = [entry for entry in newest if entry.epoch == newest[-1].epoch]
+    return replace(
+        options,
+        shard_size=options.shard_size or max((entry.num_images for entry in newest), default=None),
+        chunk_size=options.chunk_size or max((entry.chunk for entry in newest), default=None),
+    )
+
+
+class _Retiring:
+    """Retire the oldest epochs as new ones become complete, so that the set never has fewer than it should."""
+
+    def __init__(self, directory: Path, num_images: int, goal: RefreshGoal, entries: list[Entry]):
+        self._directory, self._goal = directory, goal
+        self._missing: dict[int, int] = dict.fromkeys(range(goal.stop), num_images)
+        for entry in entries:
+            self._count(entry)
+        self._first = first_epoch(directory)
+
+    def published(self, entry: Entry, manifest: ManifestWriter) -> None:
+        """Count a published shard, and retire what is not needed any more."""
+        self._count(entry)
+        self._retire(manifest)
+
+    def finish(self) -> None:
+        """Retire what a kill left."""
+        manifest = ManifestWriter(self._directory)
+        try:
+            self._retire(manifest)
+        finally:
+            manifest.close()
+
+    def _count(self, entry: Entry) -> None:
+        if entry.split == "epoch" and entry.epoch in self._missing:
+            self._missing[entry.epoch] -= entry.num_images
+
+    def _retire(self, manifest: ManifestWriter) -> None:
+        size = self._goal.stop - self._goal.first
+        complete = [epoch for epoch, missing in self._missing.items() if epoch >= self._first and missing <= 0]
+        # An epoch that is incomplete is retired once enough newer ones are complete.
+        first = min(self._goal.first, complete[-size]) if len(complete) > size else self._first
+        for epoch in range(self._first, first):
+            manifest.append(retirement(epoch))
+            remove_retired(self._directory)
+        self._first = max(self._first, first)
+
+
+def remove_retired(directory: Path) -> bool:
+    """Delete the files of retired epochs of the set in `directory`; return False if something may read them."""
+    first = first_epoch(directory)
+    folders = [folder for folder in directory.glob("epoch-*") if not folder.is_symlink() and _number(folder) < first]
+    if not folders:
+        return True
+    try:
+        with unread(directory):
+            for folder in folders:
+                shutil.rmtree(folder)
+    except EpochbankError:
+        return False
+    return True
+
+
+def _number(folder: Path) -> int:
+    """Return the number of an epoch's folder; a number above all others for another folder."""
+    digits = folder.name.removeprefix("epoch-")
+    return int(digits) if digits.isdecimal() else 1 << 62
+
+
+def _goal(directory: Path, num_images: int, epochs: int) -> RefreshGoal:
+    """Return the goal of an interrupted refresh, or that of a new one, which is recorded."""
+    path = directory / NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        goal = RefreshGoal(int(document["first"]), int(document["stop"]))
+        epochs_then = f"{goal.first} to {goal.stop - 1}"
+        notify(f"continues an interrupted refresh, after which {directory} has the epochs {epochs_then}")
+        return goal
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError) as error:
+        raise EpochbankError(
+            f"{path} is damaged ({error}); expected the goal of an interrupted refresh. Remove the file, then refresh "
+            "again."
+        ) from error
+    stored = [one.epoch for one in published_epochs(read_manifest(directory), num_images)]
+    if not stored:
+        raise EpochbankError(
+            f"{directory} has no published epoch to retire. Run the same `augment run` again to complete it first."
+        )
+    stop = stored[-1] + 1 + epochs
+    goal = RefreshGoal(stop - len(stored), stop)
+    write_text(path, json.dumps({"first": goal.first, "stop": goal.stop}) + "\n")
+    return goal
+
+
+def refresh_lines(result: RefreshResult) -> list[str]:
+    """Return the result as lines of text."""
+    new, retired = _range(result.new), _range(result.retired)
+    lines = [
+        f"set          {result.directory}",
+        f"new          {counted(len(result.new), 'epoch')}{new}",
+        f"retired      {counted(len(result.retired), 'epoch')}{retired}",
+    ]
+    if result.left:
+        lines.append(
+            "kept         files of retired epochs, because the set is being read; `augment gc` removes them later"
+        )
+    return [*lines, *(result.log.lines() if result.log is not None else [])]
+
+
+def _range(numbers: list[int]) -> str:
+    if not numbers:
+        return ""
+    return f": {numbers[0]}" + (f" to {numbers[-1]}" if len(numbers) > 1 else "")

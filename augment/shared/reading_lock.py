@@ -1,0 +1,60 @@
+"""Shared locks of readers on a file or directory, so that nothing deletes what a training or a run reads.
+
+They are advisory locks (`flock`) on the path itself, and end with the process. Readers need no permission to write and
+leave no file. Where the file system has no such locks, readers read all the same, and deletions are refused.
+"""
+
+import fcntl
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import EpochbankError
+
+
+class ReadingLock:
+    """A shared lock on `path`, held until this object is dropped or closed. A pickled copy locks the path again.
+
+    Raises `FileNotFoundError` if there is no such path.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._close = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:  # This file system has no locks: `unread` refuses to delete anything on it.
+            self._close()
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._close()
+
+    def __reduce__(self) -> tuple[type["ReadingLock"], tuple[Path]]:
+        """Lock the path again in the process that unpickles the object."""
+        return ReadingLock, (self._path,)
+
+
+@contextmanager
+def unread(path: Path) -> Iterator[None]:
+    """Keep readers of `path` out. Raises `EpochbankError` if one has locked it, or the file system has no locks."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EpochbankError(
+                f"{path} is being read by a training or another run. Wait until it has finished, or stop it, then run "
+                "the same command again."
+            ) from error
+        except OSError as error:
+            raise EpochbankError(
+                f"{path} is on a file system without locks ({error}), so it is unknown whether it is being read. "
+                "Delete it by hand once nothing reads it."
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
