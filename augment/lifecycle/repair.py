@@ -18,7 +18,7 @@ from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, read_manifest
 from ..store.shard import ShardTask
 from ..store.split_file import check_split
-from ..store.verify import Check, check_shard
+from ..store.verify import shard_faults
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,8 @@ def repair(directory: Path, jobs: int, engine: EngineName = "auto", trust: bool 
 
 def damaged_shards(directory: Path, description: Description, entries: list[Entry], jobs: int) -> dict[str, str]:
     """Return what is wrong with each damaged or missing one of `entries`, by its file, in the order of `entries`."""
-    checks = (Check(directory.absolute(), entry, description) for entry in entries)
-    faults: dict[int, str] = {}
-    with Progress("verify", sum(entry.num_images for entry in entries)) as progress:
-        for number, fault in on_all_cores(check_shard, checks, len(entries), jobs):
-            progress.advance(entries[number].num_images)
-            if fault:
-                faults[number] = fault
-    return {entries[number].file: fault for number, fault in sorted(faults.items())}
+    faults = shard_faults(directory, entries, description, jobs)
+    return {entries[number].file: fault for number, fault in faults.items()}
 
 
 def _generate(

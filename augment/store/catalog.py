@@ -74,10 +74,10 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
         return directory
     names = [path.name for path in all_sets(sets)]
     tags = [tag for path in all_sets(sets) for tag in _readable_tags(path)]
+    suggestion = did_you_mean(Path(name).name, [*names, *tags]) or f" {_some(names[::-1], sets)}"
     raise EpochbankError(
-        f"there is no set {str(name)!r}: it is neither a path nor a name, a tag or a fingerprint in {sets}/, which "
-        f"contains {', '.join(names) or 'no set'}. `augment list` shows all sets."
-        f"{did_you_mean(Path(name).name, [*names, *tags])}"
+        f"there is no set {str(name)!r}: it is neither a path nor a name, a tag or a fingerprint in {sets}/."
+        f"{suggestion}"
     )
 
 

@@ -56,7 +56,7 @@ def verify(directory: Path, jobs: int) -> list[str]:
             f"{directory} has {len(extra):,} shards that the manifest does not list, such as {extra[0]}: its lines are "
             "lost. Run the same `augment run` again, which generates what is not listed."
         )
-    return faults + _shard_faults(directory, entries, description, jobs)
+    return faults + _shard_sentences(directory, entries, description, jobs)
 
 
 def coverage_faults(directory: Path, entries: list[Entry], num_images: dict[str, int], first: int = 0) -> list[str]:
@@ -89,7 +89,8 @@ def coverage_faults(directory: Path, entries: list[Entry], num_images: dict[str,
     return faults
 
 
-def _shard_faults(directory: Path, entries: list[Entry], description: Description, jobs: int) -> list[str]:
+def shard_faults(directory: Path, entries: list[Entry], description: Description, jobs: int) -> dict[int, str]:
+    """Return what is wrong with each damaged or missing shard of `entries`, by its index, in order."""
     checks = (Check(directory.absolute(), entry, description) for entry in entries)
     found: dict[int, str] = {}
     with Progress("verify", sum(entry.num_images for entry in entries)) as progress:
@@ -97,9 +98,13 @@ def _shard_faults(directory: Path, entries: list[Entry], description: Descriptio
             progress.advance(entries[number].num_images)
             if fault:
                 found[number] = fault
+    return dict(sorted(found.items()))
+
+
+def _shard_sentences(directory: Path, entries: list[Entry], description: Description, jobs: int) -> list[str]:
     return [
         ShardFault(f"{directory / entries[number].file} ({_where(entries[number])}): {fault}")
-        for number, fault in sorted(found.items())
+        for number, fault in shard_faults(directory, entries, description, jobs).items()
     ]
 
 

@@ -2,14 +2,13 @@
 
 import os
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..etl.places import UNREADABLE_ZIP, Place, is_hidden, split_path
+from ..etl.places import UNREADABLE_ZIP, Place, is_hidden, split_path, visible_members
 from ..paths import printable
 from ..peek import first_files
 from ..split_words import split_in
@@ -105,15 +104,13 @@ def _walk(root: Path, found: Found) -> Iterator[tuple[str, Path]]:
 
 def _add_members(path: Path, name: str, found: Found) -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+        members = visible_members(path)
     except (*UNREADABLE_ZIP, OSError) as error:
         found.bad.append((name or path.name, f"cannot be read as .zip: {error}"))
         return
-    for member in sorted(members, key=lambda member: member.filename):
-        if not any(map(is_hidden, split_path(member.filename))):
-            inside = printable(member.filename.encode("utf-8", "surrogateescape"))
-            _add(found, Place(f"{name}/{inside}" if name else inside, path, member.file_size, member))
+    for member in members:
+        inside = printable(member.filename.encode("utf-8", "surrogateescape"))
+        _add(found, Place(f"{name}/{inside}" if name else inside, path, member.file_size, member))
 
 
 def _add(found: Found, place: Place) -> None:

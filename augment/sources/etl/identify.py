@@ -1,4 +1,4 @@
-"""Recognizes by its content which of ETL8B, ETL8G, ETL9B and ETL9G a file belongs to, whatever its name says.
+"""Recognizes by its content which of ETL8B, ETL8G, ETL9B and ETL9G a file belongs to, not by its name.
 
 These sets are often renamed: ETLCDB_data_reader calls ETL8G "ETL9", which others take for ETL9G. Records of 8G and 9G
 have the same size, but the image begins at another offset.
@@ -39,7 +39,7 @@ Files = dict[FileKey, list[Place]]
 
 
 def identify_files(found: Found) -> Files:
-    """Return the files by the set that they belong to, whatever their names say.
+    """Return the files by the set that they belong to, which their names need not show.
 
     Files with a number that their set does not have are added to `found.bad` instead.
     """

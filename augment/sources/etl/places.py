@@ -129,15 +129,24 @@ def _walk(directory: Path, prefix: str, above: tuple[tuple[int, int], ...], foun
 def _add_members(path: Path, name: str, found: Found) -> None:
     """Add the members of an archive. `name` is its path relative to the source; empty if it is the source."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+        members = visible_members(path)
     except (*UNREADABLE_ZIP, OSError) as error:
         found.bad.append((name or path.name, f"cannot be read as .zip: {error}"))
         return
-    for member in sorted(members, key=lambda member: member.filename):
-        if not any(map(is_hidden, split_path(member.filename))):
-            inside = member.filename if not name else f"{name}/{member.filename}"
-            found.add(Place(inside, path, member.file_size, member))
+    for member in members:
+        inside = member.filename if not name else f"{name}/{member.filename}"
+        found.add(Place(inside, path, member.file_size, member))
+
+
+def visible_members(path: Path) -> list[zipfile.ZipInfo]:
+    """Return the files of an archive that are not hidden, sorted by name.
+
+    Raises `OSError` or one of `UNREADABLE_ZIP` if it cannot be read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+    shown = [member for member in members if not any(map(is_hidden, split_path(member.filename)))]
+    return sorted(shown, key=lambda member: member.filename)
 
 
 def split_path(path: str) -> list[str]:

@@ -46,7 +46,7 @@ def find_classes(
     """
     # macOS writes `が` as two code points; people see the same name.
     levels = _without_last(_below_common(list(map(_names, folders))))
-    found, notes = find_folder_splits(levels, sizes, obey=use_source_splits)
+    found, notes = find_folder_splits(levels, sizes, use=use_source_splits)
     if found is not None:
         levels = found.levels
         notes = [

@@ -23,7 +23,7 @@ class FolderSplits:
 
 
 def find_folder_splits(
-    levels: Sequence[Path], sizes: Sequence[int], *, obey: bool = True
+    levels: Sequence[Path], sizes: Sequence[int], *, use: bool = True
 ) -> tuple[FolderSplits | None, list[str]]:
     """Return the splits that folders name, or None if they name none, and notes.
 
@@ -35,7 +35,7 @@ def find_folder_splits(
         The path of each folder with images, below the folders that all of them share.
     sizes
         Number of images in each folder.
-    obey
+    use
         Whether the splits are used. If not, only the paths without them matter.
 
     Raises
@@ -56,7 +56,7 @@ def find_folder_splits(
     beside = find_beside(levels)
     if beside is None:
         return _outermost(levels, sizes)
-    if obey:
+    if use:
         raise EpochbankError(beside.message)
     return _folder_splits(beside.splits, beside.classes), []
 
