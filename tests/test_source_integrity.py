@@ -56,9 +56,11 @@ def offset_of(path: Path, name: str) -> int:
 
 
 def without_columns(path: Path) -> None:
-    """Make a source file like those from before the digest of the columns was stored."""
+    """Make a source file like those from before the seal and the digest of the columns."""
+    os.truncate(path, path.stat().st_size - 1024)
     with h5py.File(path, "r+") as file:
-        del file.attrs["columns"], file.attrs["origins"]
+        for name in ("columns", "origins", "sealed"):
+            del file.attrs[name]
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -90,6 +92,20 @@ def test_every_byte_of_a_source_file_is_checked_or_unused(here: Path) -> None:
         flip(file.path, place, 1 << place % 8)
     assert found > 50
     check_source(open_source_file(file.path), 1, quiet=True)
+
+
+def test_damaged_structures_never_reach_the_hdf5_library(here: Path) -> None:
+    """Zeros in the heap of strings would make the HDF5 library loop forever; the seal is compared before."""
+    file = imported(here / "o.h5")
+    contents = file.path.read_bytes()
+    heap = contents.index(b"GCOL")
+    for start in (heap - 32, heap, heap + 8, heap + 200, contents.rindex(b"GCOL")):
+        file.path.write_bytes(contents[:start] + bytes(64) + contents[start + 64 :])
+        with pytest.raises(DamagedSource, match=r"o\.h5 is damaged \(its labels, names or structure were changed"):
+            open_source_file(file.path)
+    file.path.write_bytes(contents[:-1024])
+    with pytest.raises(DamagedSource, match="the seal at its end is missing"):
+        open_source_file(file.path)
 
 
 def readable(file: SourceFile) -> tuple[Any, ...]:
@@ -138,7 +154,10 @@ def test_a_damaged_source_file_is_never_distorted(here: Path) -> None:
 
 
 def test_verify_covers_the_source_file(here: Path) -> None:
-    """`augment verify` finds a damaged source file; a missing one is printed, with what the set can still do."""
+    """`augment verify` finds a damaged source file; a missing one is printed, with what the set can still do.
+
+    A shard that is damaged besides is counted without the source file.
+    """
     run = ("run", "a.npz", "--recipe", "nothing.toml", "--epochs", 1, "--jobs", 1)
     assert call(*run).exit_code == 0
     assert call("verify", "--jobs", 1).exit_code == 0
@@ -148,11 +167,24 @@ def test_verify_covers_the_source_file(here: Path) -> None:
     assert result.exit_code == 1
     assert "1 of 60 images were changed, rows 59" in result.stderr
     assert "can be trained on" in result.stderr
+    assert json.loads(call("verify", "--jobs", 1, "--json").stdout)["source"]["state"] == "damaged"
+    assert call("verify", "--jobs", 1, "--no-source").exit_code == 0
+    shard = next(here.glob("sets/a-*/epoch-0000/*.h5"))
+    whole = shard.read_bytes()
+    flip(shard, len(whole) // 2)
+    result = call("verify", "--jobs", 1)
+    assert result.exit_code == 1
+    assert " is damaged in 1 shard:" in result.stderr
+    assert "1 of 60 images were changed, rows 59" in result.stderr
+    shard.write_bytes(whole)
     path.unlink()
     result = call("verify", "--jobs", 1)
     assert result.exit_code == 0
-    assert "does not exist" in result.stderr
-    assert "further epochs need the source file" in result.stderr
+    assert f"{path.name} is missing" in result.stdout
+    assert "but not extended, refreshed or repaired" in result.stdout
+    facts = json.loads(call("verify", "--jobs", 1, "--json").stdout)
+    assert facts["sound"]
+    assert facts["source"]["state"] == "missing"
 
 
 @pytest.mark.parametrize("damage", ["pixel", "label", "digest", "cut", "empty"])
@@ -265,8 +297,9 @@ def test_a_source_file_cannot_refer_to_other_files(here: Path) -> None:
     """A source file whose labels are in another file is refused."""
     file = imported(here / "o.h5")
     Path("secret.raw").write_bytes(np.zeros(60, np.int32).tobytes())
+    without_columns(file.path)
     with h5py.File(file.path, "r+") as opened:
-        del opened["label"], opened.attrs["columns"]
+        del opened["label"]
         opened.create_dataset("label", (60,), np.int32, external=[("secret.raw", 0, 240)])
     with pytest.raises(DamagedSource, match="stored in another file"):
         open_source_file(file.path)

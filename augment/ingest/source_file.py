@@ -10,18 +10,20 @@ Datasets:
 - `origin`, where each image came from; `note`, the messages of the import; `skipped`, what `--on-bad skip` left out
   and why.
 
-The attribute `digest` is the identity of the content. Damage is found by `digest` of each image that is read, by the
-attribute `columns`, a digest of all else but origins and hashes, when the file is opened, and by the attribute
-`origins`, a digest of the origins, in `augment verify`. Files from before `columns` existed are compared with the
-identity before a set is begun.
+The attribute `digest` is the identity of the content. Damage is found by `digest` of each image that is read, and, when
+the file is opened, by its seal (`ingest.source_seal`), a checksum of all else. Files from before the seal existed have
+the attribute `columns`, a digest of all else but origins and hashes, which is compared when the file is opened, and the
+attribute `origins`, a digest of the origins, which `augment verify` compares. Files from before `columns` existed are
+compared with the identity before a set is begun.
 """
 
+import errno
 import json
 import math
 import mmap
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,9 +32,11 @@ import h5py
 import numpy as np
 
 from ..errors import EpochbankError
+from ..shared.hdf5_output import hdf5_input
 from ..shared.types import NO_PAIRS, SPLITS, Shape
 from ..store.digest import image_digests
 from .source_digest import damage_digest, text_digest
+from .source_seal import check_seal, has_seal, sealed_facts
 
 FORMAT = 2
 """Format of new files. Format 1, without `part`, `digest`, `likeness`, `copy` and `alike`, can still be read."""
@@ -41,11 +45,16 @@ KIND = "epochbank source"
 _DATASETS = {"split": "part", "duplicates": "copy", "near_duplicates": "alike"}
 """Columns whose datasets have another name in the file."""
 _LARGEST_BLOCK = 4 << 20
-_DIGEST_BYTES = 16
+DIGEST_BYTES = 16
+"""Bytes of the digest of an image."""
 _ORIGINS = 4096
 """Origins that are read at once."""
 _FAULTS = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
 """Exceptions that h5py raises for damaged files."""
+
+
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Errors that say nothing about the contents of a file."""
 
 
 class DamagedSource(EpochbankError):
@@ -133,14 +142,15 @@ class SourceFile:
                 if wrong.any():
                     raise damaged(self.path, f"is damaged: the image of row {rows[wrong.argmax()]} was changed")
         finally:
-            os.close(descriptor)
+            with suppress(OSError):  # It is closed, and nothing was written to it.
+                os.close(descriptor)
         return images
 
     def _digests(self, descriptor: int, rows: np.ndarray) -> np.ndarray:
         """Return the stored digests of `rows`, uint64 (n, 2), through a memory map, which costs least per row."""
         assert self.digest_offset is not None
         first = self.digest_offset - self.digest_offset % mmap.ALLOCATIONGRANULARITY
-        stop = self.digest_offset + self.num_images * _DIGEST_BYTES
+        stop = self.digest_offset + self.num_images * DIGEST_BYTES
         if os.fstat(descriptor).st_size < stop:  # Reading such a map would end the process.
             raise damaged(self.path, "is truncated")
         with mmap.mmap(descriptor, stop - first, access=mmap.ACCESS_READ, offset=first) as mapped:
@@ -173,8 +183,8 @@ def block_rows(shape: Shape) -> int:
 
 
 def mapped(path: Path, name: str) -> np.ndarray:
-    """Return the contiguous dataset `name` as a read-only memory map."""
-    with h5py.File(path, "r", locking="best-effort") as file:
+    """Return the contiguous dataset `name` as a read-only memory map. Raises `OSError` if it cannot be read."""
+    with hdf5_input(path) as file:
         dataset = file[name]
         return np.memmap(path, dataset.dtype, "r", dataset.id.get_offset(), dataset.shape)
 
@@ -183,9 +193,10 @@ def mapped(path: Path, name: str) -> np.ndarray:
 def images(path: Path) -> Iterator[Callable[[int], np.ndarray]]:
     """Open the file, and return a function that reads the image of a row, uint8 (H, W, C).
 
-    Unlike a memory map, it does not keep the pages that it read in the memory of the process.
+    Unlike a memory map, it does not keep the pages that it read in the memory of the process. Raises `OSError` if the
+    file cannot be read.
     """
-    with h5py.File(path, "r", locking="best-effort") as file:
+    with hdf5_input(path) as file:
         shape, offset = file["image"].shape[1:], file["image"].id.get_offset()
     size = math.prod(shape)
     descriptor = os.open(path, os.O_RDONLY)
@@ -200,6 +211,8 @@ def is_source_file(path: Path) -> bool:
     if path.suffix.lower() not in (".h5", ".hdf5") or not path.is_file():
         return False
     try:
+        if has_seal(path):
+            return True
         with h5py.File(path, "r", locking="best-effort") as file:
             return file.attrs.get("kind") == KIND
     except OSError:
@@ -212,12 +225,6 @@ def open_source_file(path: Path) -> SourceFile:
     Raises `DamagedSource` if the file is damaged, and `EpochbankError` if it is of a newer format.
     """
     with _opened(path) as file:
-        found = file.attrs["format"]
-        if not 1 <= found <= FORMAT:
-            raise EpochbankError(
-                f"{path} is a source file of format {found}; this epochbank reads 1 to {FORMAT}. "
-                "Upgrade epochbank, or import the source again."
-            )
         image, digest = _dataset(file, "image"), _dataset(file, "digest") if "digest" in file else None
         num_images, *shape = image.shape
         source = SourceFile(
@@ -255,6 +262,9 @@ class StoredFacts(NamedTuple):
 
 def stored_facts(path: Path) -> StoredFacts:
     """Return what can be read of a source file that may be damaged."""
+    facts = sealed_facts(path)
+    if facts is not None:
+        return StoredFacts(facts.get("digest"), facts.get("columns"), tuple(facts.get("shape", ())) or None)
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             return StoredFacts(file.attrs["digest"], file.attrs.get("columns"), file["image"].shape)
@@ -322,11 +332,29 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open a source file to read it. Raises `DamagedSource` if it is missing, or if reading it fails in the block."""
+    """Open a source file to read it.
+
+    Raises `DamagedSource` if it is missing, or if reading it fails in the block, and `EpochbankError` if it is of a
+    newer format.
+    """
     if not path.is_file():  # Opening a pipe would wait for its writer.
         raise damaged(path, "is not a file" if path.exists() else "does not exist")
     try:
+        sealed = check_seal(path)
         with h5py.File(path, "r", locking="best-effort") as file:
+            found = file.attrs["format"]
+            if not 1 <= found <= FORMAT:
+                raise EpochbankError(
+                    f"{path} is a source file of format {found}; this epochbank reads 1 to {FORMAT}. "
+                    "Upgrade epochbank, or import the source again."
+                )
+            if file.attrs.get("sealed", False) and not sealed:
+                raise ValueError("the seal at its end is missing")
             yield file
     except _FAULTS as error:
+        if isinstance(error, OSError) and error.errno in _UNREADABLE:
+            raise EpochbankError(
+                f"the source file {path} cannot be read: {os.strerror(error.errno)}. Fix that, then run the command "
+                "again."
+            ) from error
         raise damaged(path, f"is damaged ({error})") from error

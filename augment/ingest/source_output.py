@@ -13,7 +13,8 @@ from ..shared.hdf5_output import hdf5_output
 from ..shared.preallocate import reserve
 from ..shared.types import Shape
 from .source_digest import content_digest
-from .source_file import FORMAT, KIND, columns_digest, open_source_file, origins_digest
+from .source_file import DIGEST_BYTES, FORMAT, KIND, columns_digest, open_source_file, origins_digest
+from .source_seal import add_seal
 
 _PAGE = 4096
 _STRINGS = h5py.string_dtype()
@@ -36,6 +37,8 @@ def create(path: Path, num_images: int, shape: Shape) -> Offsets:
     disk is full.
     """
     with hdf5_output(path, "x", alignment_threshold=_PAGE, alignment_interval=_PAGE) as (file, _):
+        # Here, it is far from the seal at the end, so that no small damage removes both.
+        file.attrs["sealed"] = np.uint8(0)
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_layout(h5py.h5d.CONTIGUOUS)
         plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -95,7 +98,7 @@ def finish(
 
 
 def add_pairs(path: Path, duplicates: np.ndarray, near_duplicates: np.ndarray, complete: bool) -> None:
-    """Write the pairs of rows (int64 (k, 2)) that are duplicates and near-duplicates, and the digests of the columns.
+    """Write the pairs of rows (int64 (k, 2)) that are duplicates and near-duplicates, the digests, and the seal.
 
     `complete` says whether all candidates for near-duplicates were compared. Raises `OSError` if the disk is full.
     """
@@ -106,6 +109,13 @@ def add_pairs(path: Path, duplicates: np.ndarray, near_duplicates: np.ndarray, c
     digests = {"columns": columns_digest(written), "origins": origins_digest(written)}
     with hdf5_output(path, "r+") as (file, _):
         file.attrs.update(digests)
+        file.attrs.modify("sealed", np.uint8(1))
+    sizes = ((written.offset, math.prod(written.shape)), (written.digest_offset or 0, DIGEST_BYTES))
+    add_seal(
+        path,
+        [(offset, offset + written.num_images * each) for offset, each in sizes],
+        {"digest": written.digest, "columns": digests["columns"], "shape": [written.num_images, *written.shape]},
+    )
 
 
 def _encodable(text: str) -> str:
