@@ -10,6 +10,7 @@ import pickle
 import shutil
 import struct
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +26,7 @@ from PIL import Image
 import etl_writer
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
+from epochbank.augment.shared.tfrecord import encode_example, write_record
 from epochbank.augment.sources import Reader, Scan, Source, SourceOptions, open_source
 from epochbank.augment.sources.decode import BadImage
 from epochbank.augment.sources.find import KINDS
@@ -174,6 +176,11 @@ def json_sample(count: int) -> Sample:
     return at(path, sample, partial(touch, Path("images/0.png")), Path("images/0.png").unlink)
 
 
+def png(image: np.ndarray) -> bytes:
+    Image.fromarray(image).save(buffer := io.BytesIO(), "PNG")
+    return buffer.getvalue()
+
+
 def parquet_sample(count: int) -> Sample:
     import pyarrow
     import pyarrow.parquet
@@ -181,14 +188,44 @@ def parquet_sample(count: int) -> Sample:
     sample, half, files = contents(count), count // 2, [Path("tables/a.parquet"), Path("tables/b.parquet")]
     Path("tables").mkdir()
     for path, part in zip(files, (slice(half), slice(half, None)), strict=True):
-        encoded = []
-        for image in sample.images[part]:
-            Image.fromarray(image).save(buffer := io.BytesIO(), "PNG")
-            encoded.append({"bytes": buffer.getvalue(), "path": None})
+        encoded = [{"bytes": png(image), "path": None} for image in sample.images[part]]
         columns = {"image": encoded, "label": sample.labels[part], "split": sample.split_names()[part]}
         table = pyarrow.table({**columns, "group": (sample.groups or [])[part]})
         pyarrow.parquet.write_table(table, path, row_group_size=7)
     return replace(at(files[1], sample, partial(shutil.copy, files[0], "tables/c.parquet")), spec="tables")
+
+
+def webdataset_sample(count: int, *, suffix: str = ".tar") -> Sample:
+    """Write a shard for each split, with images, labels and groups in the three members of each sample."""
+    sample, half, files = contents(count), count // 2, []
+    Path("shards").mkdir()
+    for split, part in (("train", range(half)), ("test", range(half, count))):
+        files.append(Path(f"shards/{split}-000000{suffix}"))
+        with tarfile.open(files[-1], "w:gz" if suffix.endswith("gz") else "w") as archive:
+            for k in part:
+                about = json.dumps({"label": sample.labels[k], "group": (sample.groups or [])[k]}).encode()
+                label, image = sample.labels[k].encode(), png(sample.images[k])
+                for end, data in ((".png", image), (".cls", label), (".json", about)):
+                    member = tarfile.TarInfo(f"{k:06d}{end}")
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    ordered = replace(sample, splits=[0] * half + [2] * (count - half))
+    name_classes = partial(Path("shards/class_names.txt").write_text, "x\ny\n")
+    return replace(at(files[0], ordered, partial(append, files[1]), name_classes), spec="shards")
+
+
+def tfrecord_sample(count: int, *, suffix: str = "") -> Sample:
+    """Write a file for each split, one in a folder."""
+    sample, half, files = contents(count), count // 2, []
+    Path("records/test").mkdir(parents=True)
+    for name, part in (("a-train", range(half)), ("test/a", range(half, count))):
+        files.append(Path(f"records/{name}.tfrecord{suffix}-00000-of-00001"))
+        with gzip.open(files[-1], "wb") if suffix else open(files[-1], "wb") as file:
+            for k in part:
+                about = {"label": sample.labels[k], "group": (sample.groups or [])[k]}
+                write_record(file, encode_example({"image": png(sample.images[k]), **about}))  # type: ignore[arg-type]
+    ordered = replace(sample, splits=[0] * half + [2] * (count - half))
+    return replace(at(files[0], ordered, partial(append, files[1])), spec="records")
 
 
 def idx_sample(count: int, *, suffix: str = "", prefix: str = "") -> Sample:
@@ -290,6 +327,10 @@ SAMPLES: dict[str, Callable[[int], Sample]] = {
     "csv of pixels": pixels_sample,
     "json": json_sample,
     "parquet": parquet_sample,
+    "webdataset": webdataset_sample,
+    "webdataset compressed": partial(webdataset_sample, suffix=".tar.gz"),
+    "tfrecord": tfrecord_sample,
+    "tfrecord compressed": partial(tfrecord_sample, suffix=".gz"),
     "idx": idx_sample,
     "idx compressed": partial(idx_sample, suffix=".gz"),
     "idx of EMNIST": partial(idx_sample, prefix="emnist-digits-"),

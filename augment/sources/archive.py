@@ -26,7 +26,7 @@ _ENCRYPTED, _UTF8 = 0x2041, 0x800  # flags
 _METHODS = {0: "stored", 8: "deflate", 12: "bzip2", 14: "LZMA"}
 _MIN_DICTIONARY = 4096
 """Smallest dictionary of LZMA in bytes."""
-_MAX_FILE_SIZE = 16 * MAX_PIXELS
+MAX_FILE_SIZE = 16 * MAX_PIXELS
 """Largest image file in bytes: 16 bytes per pixel of the largest image."""
 
 
@@ -110,8 +110,8 @@ class Archive:
             start = data_offset(descriptor, entry.header + self.prefix_size)
         except ValueError as error:
             raise BadImage("cannot be read: the archive is damaged there") from error
-        if max(entry.compressed_size, entry.size) > _MAX_FILE_SIZE:
-            raise BadImage(f"has {entry.size:,} bytes; expected at most {_MAX_FILE_SIZE:,}")
+        if max(entry.compressed_size, entry.size) > MAX_FILE_SIZE:
+            raise BadImage(f"has {entry.size:,} bytes; expected at most {MAX_FILE_SIZE:,}")
         if entry.method:
             check_ratio(entry.size, entry.compressed_size)
         data = _decompress(os.pread(descriptor, entry.compressed_size, start), entry)

@@ -33,7 +33,7 @@ def read_class_names(path: str | Path) -> dict[int, str]:
         raise EpochbankError(
             f"--class-names {path} cannot be read: {error.strerror}. Check the path.", usage=True
         ) from error
-    except (ValueError, OverflowError, csv.Error) as error:
+    except (ValueError, OverflowError, RecursionError, csv.Error) as error:
         raise EpochbankError(
             f"--class-names {path} cannot be read: {error}; expected {_EXPECTED}. Fix the file.", usage=True
         ) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..errors import EpochbankError
+from ..shared.atomic import naming
 from ..shared.closest import closest
 from .arrays.pickles import refuse_pickles
 from .arrays.source import Hdf5Source, MatSource, NpyFilesSource, NpzSource, holds_arrays
@@ -25,6 +26,8 @@ from .lists.csv_file import CsvSource
 from .lists.json_file import JsonSource
 from .lists.parquet import ParquetSource, is_parquet_folder
 from .python.source import PythonSource
+from .shards.tfrecord import TFRecordSource, holds_tfrecord, is_tfrecord
+from .shards.webdataset import WebDatasetSource, holds_webdataset, is_webdataset
 from .value_range import parse_value_range
 
 
@@ -42,6 +45,7 @@ class Kind(NamedTuple):
 _ARRAYS = frozenset({"split", "class_names", "images_key", "labels_key", "layout", "value_range"})
 _FILES = frozenset({"group_pattern", "label_pattern", "split", "value_range"})
 _LISTS = frozenset({"split", "class_names", "images_key", "labels_key", "path_template", "value_range"})
+_SHARDS = _LISTS - {"path_template"}
 
 KINDS = {
     "npz": Kind(NpzSource, "file", _ARRAYS),
@@ -52,7 +56,9 @@ KINDS = {
     "zip": Kind(ZipSource, "file", _FILES | {"name_encoding"}),
     "csv": Kind(CsvSource, "file", _LISTS),
     "json": Kind(JsonSource, "file", _LISTS),
-    "parquet": Kind(ParquetSource, "either", _LISTS - {"path_template"}),
+    "parquet": Kind(ParquetSource, "either", _SHARDS),
+    "webdataset": Kind(WebDatasetSource, "either", _SHARDS),
+    "tfrecord": Kind(TFRecordSource, "either", _SHARDS),
     "etl": Kind(EtlSource, "either", frozenset({"etl_sets", "characters", "value_range"})),
     "idx": Kind(IdxSource, "prefix", frozenset({"split", "class_names", "value_range"})),
     "gnt": Kind(GntSource, "either", frozenset({"split", "characters", "value_range"})),
@@ -60,7 +66,9 @@ KINDS = {
 _SUFFIXES = {
     ".npz": "npz", ".npy": "npy", ".mat": "mat", ".h5": "hdf5", ".hdf5": "hdf5",
     ".zip": "zip", ".csv": "csv", ".tsv": "csv", ".txt": "csv",
-    ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet", ".gnt": "gnt", ".pot": "gnt",
+    ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet", ".tar": "webdataset",
+    ".tgz": "webdataset", ".tfrecord": "tfrecord", ".tfrecords": "tfrecord", ".tfrec": "tfrecord",
+    ".gnt": "gnt", ".pot": "gnt",
 }  # fmt: skip
 _MAX_NAMES = 2000
 """Names in a folder among which a similar one is suggested."""
@@ -68,9 +76,9 @@ _MAX_NAMES = 2000
 _DIGITS, _PYTHON = "digits", "python:"
 _EXPECTED = (
     "`digits`, an .npz, .npy, .mat or HDF5 file, a folder with a folder per class, a .zip of one, a list of paths "
-    "and labels (.csv, .tsv, .txt, .json, .jsonl), a .csv of pixels, .parquet files, IDX files such as "
-    "MNIST, files of the ETL Character Database or of CASIA-HWDB (.gnt) or .zip archives of them, or "
-    "python:module:function"
+    "and labels (.csv, .tsv, .txt, .json, .jsonl), a .csv of pixels, .parquet files, WebDataset (.tar) or TFRecord "
+    "files, IDX files such as MNIST, files of the ETL Character Database or of CASIA-HWDB (.gnt) or .zip archives of "
+    "them, or python:module:function"
 )
 
 
@@ -92,14 +100,16 @@ def open_source(spec: str, options: SourceOptions = SourceOptions()) -> Source: 
     if spec.startswith(_PYTHON):
         _check_options(spec, frozenset({"split", "value_range"}), options)
         return PythonSource(spec.removeprefix(_PYTHON), _file_name(spec.removeprefix(_PYTHON)), options)
-    kind, path = _find(spec)
+    with naming(spec):
+        kind, path = _find(spec)
     if kind == "folder" and not spec.startswith("folder:"):
         listed = _listed_folder(spec, path, options)
         if listed is not None:
             return listed
     _check_options(spec, KINDS[kind].options, options)
     name = path.resolve().stem if path.is_file() else path.resolve().name
-    return KINDS[kind].make(path, _file_name(name), options)
+    with naming(path):
+        return KINDS[kind].make(path, _file_name(name), options)
 
 
 def _listed_folder(spec: str, folder: Path, options: SourceOptions) -> Source | None:
@@ -175,7 +185,11 @@ def _kind_of(path: Path) -> str:
     if path.is_dir():
         if holds_arrays(path):
             return "npy"
-        return "parquet" if is_parquet_folder(path) else "folder"
+        if is_parquet_folder(path):
+            return "parquet"
+        return "webdataset" if holds_webdataset(path) else "tfrecord" if holds_tfrecord(path) else "folder"
+    if is_webdataset(path.name) or is_tfrecord(path.name):  # The last suffix may be `.gz` or `.tfrecord-0-of-2`.
+        return "webdataset" if is_webdataset(path.name) else "tfrecord"
     return "idx" if holds_idx(path) else _SUFFIXES.get(path.suffix.lower(), "")
 
 
@@ -183,9 +197,9 @@ _OPTIONS = {
     "group_pattern": ("--group-pattern", "folders and .zip archives, whose images have paths"),
     "label_pattern": ("--label-pattern", "folders and .zip archives, whose images have paths"),
     "path_template": ("--path-template", "lists"),
-    "class_names": ("--class-names", "arrays, lists and IDX files"),
-    "images_key": ("--images-key", "arrays and lists"),
-    "labels_key": ("--labels-key", "arrays and lists"),
+    "class_names": ("--class-names", "arrays, lists, shards (WebDataset, TFRecord) and IDX files"),
+    "images_key": ("--images-key", "arrays, lists and shards (WebDataset, TFRecord)"),
+    "labels_key": ("--labels-key", "arrays, lists and shards (WebDataset, TFRecord)"),
     "layout": ("--layout", "arrays"),
     "value_range": ("--value-range", "every source but `digits`"),
     "name_encoding": ("--name-encoding", ".zip archives"),

@@ -1,14 +1,21 @@
 """Checks of arrays by their headers, before they are read: a small file may say that an array is huge."""
 
+import math
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from ...errors import EpochbankError
+from ...shared.progress import size
 from .layout import Layout
 from .names import Part
 from .store import Header, objects_refused
 
 MAX_CLASSES = 1_000_000
 """Largest number of names of classes, and of columns of one-hot labels."""
+
+_MAX_CHUNK = 256 << 20
+"""Largest compressed chunk of HDF5 in bytes."""
 
 
 def check_types(where: str, part: Part, headers: Mapping[str, Header]) -> None:
@@ -46,3 +53,19 @@ def check_lengths(where: str, part: Part, headers: Mapping[str, Header], layout:
                 f"{where}: {part.images} has {count} images and {name} has shape {shape}; "
                 f"expected ({count},), one for each image."
             )
+
+
+def compressed_chunk(path: Path, dataset: Any) -> int:
+    """Return the bytes of a chunk of an HDF5 dataset after decompression; 0 for one of which any part can be read.
+
+    Raises `EpochbankError` if the chunk is too large: HDF5 decompresses all of it to read one image.
+    """
+    if dataset.chunks is None or dataset.id.get_create_plist().get_nfilters() == 0:
+        return 0
+    chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if chunk > _MAX_CHUNK:
+        raise EpochbankError(
+            f"{path}: {dataset.name} has compressed chunks of {size(chunk)}, each of which must be in memory at once; "
+            f"expected at most {size(_MAX_CHUNK)}. Write it again with smaller chunks, such as one image each."
+        )
+    return chunk

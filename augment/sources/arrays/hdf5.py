@@ -11,13 +11,16 @@ import h5py
 import numpy as np
 
 from ...errors import EpochbankError
+from .checks import compressed_chunk
 from .hdf5_links import check_inside
 from .store import Header, StoredArray, objects_refused, runs_of
 
-_DAMAGED = (OSError, RuntimeError, KeyError, TypeError)
+_DAMAGED = (OSError, RuntimeError, KeyError, TypeError, UnicodeError)
 """Exceptions that h5py raises for damaged files, and for types that NumPy lacks."""
 _MAX_DATASETS = 1000
 _MAX_LEVELS = 3
+_CLASS_NAMES = "class_names"
+"""A dataset, or an attribute of the file as in epochbank's virtual datasets: names of the classes."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,15 @@ class Hdf5Array:
     dtype: str
     transposed: bool
     """Whether the axes are in the reverse order of those in the file, as MATLAB writes them."""
+    cache: int = 1 << 20
+    """Bytes of chunks that HDF5 keeps: at least one, so that each is decompressed once."""
 
     def runs(self, indices: np.ndarray, axis: int = 0) -> Iterator[np.ndarray]:
         """Yield the entries at `indices` of an axis. Each call opens the file: processes cannot share a handle."""
         import hdf5plugin  # noqa: F401  registers compression filters
 
         try:
-            with h5py.File(self.path, "r", locking="best-effort") as file:
+            with h5py.File(self.path, "r", locking="best-effort", rdcc_nbytes=self.cache) as file:
                 dataset = file[self.name]
                 stored_axis = len(self.shape) - 1 - axis if self.transposed else axis
                 for run in runs_of(indices, self.shape, np.dtype(self.dtype), axis):
@@ -56,7 +61,7 @@ class Hdf5Store:
         self.path, self.where, self.transposed = path, str(path), transposed
 
     def headers(self) -> dict[str, Header]:
-        """Return shape and type of each of the first 1,000 datasets on three levels."""
+        """Return shape and type of each of the first 1,000 datasets on three levels, and of the attribute of names."""
         return self._headers
 
     @cached_property
@@ -65,6 +70,10 @@ class Hdf5Store:
         with self._open() as file:
             check_inside(self.path, file)
             self._collect(file, "", _MAX_LEVELS, found)
+            if _CLASS_NAMES not in found and _CLASS_NAMES in file.attrs:
+                shape, kind = file.attrs.get_id(_CLASS_NAMES).shape, file.attrs.get_id(_CLASS_NAMES).dtype
+                if len(shape) == 1 and h5py.check_string_dtype(kind) is not None:
+                    found[_CLASS_NAMES] = Header(shape, np.dtype(np.str_))
         return found
 
     def _collect(self, group: Any, prefix: str, levels: int, found: dict[str, Header]) -> None:
@@ -80,6 +89,8 @@ class Hdf5Store:
     def column(self, name: str) -> np.ndarray:
         """Return a whole dataset; strings as text."""
         with self._open() as file:
+            if name == _CLASS_NAMES and name not in file:
+                return np.array(file.attrs[name].tolist(), dtype=np.str_)
             dataset = file[name]
             if h5py.check_string_dtype(dataset.dtype) is None:
                 if dataset.dtype.hasobject:
@@ -90,10 +101,18 @@ class Hdf5Store:
             except UnicodeDecodeError as error:
                 raise EpochbankError(f"{self.path}: {name} is not text in UTF-8: {error}. Write it as text.") from error
 
+    def is_of_a_set(self) -> bool:
+        """Return whether the file is a virtual dataset of a set, whose images have bright ink."""
+        with self._open() as file:
+            about = file.attrs.get("about")
+            return isinstance(about, str) and about.startswith("epochbank virtual dataset")
+
     def open(self, name: str, workspace: Path) -> StoredArray:
         """Return a dataset, to be read in place."""
         header = self.headers()[name]
-        return Hdf5Array(self.path, name, header.shape, header.dtype.str, self.transposed)
+        with self._open() as file:
+            chunk = compressed_chunk(self.path, file[name])
+        return Hdf5Array(self.path, name, header.shape, header.dtype.str, self.transposed, max(chunk, 1 << 20))
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

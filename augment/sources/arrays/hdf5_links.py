@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from ...errors import EpochbankError
+from .checks import compressed_chunk
 
 _MAX_FILES = 100_000
 """Files that the virtual datasets of a source may refer to."""
@@ -39,6 +40,8 @@ class _Inside:
                 item = group[name]
                 if isinstance(item, h5py.Dataset):
                     self._check_dataset(path, item)
+                    if path != self.path:
+                        compressed_chunk(path, item)
 
     def _check_dataset(self, path: Path, dataset: h5py.Dataset) -> None:
         for name, _, _ in dataset.external or ():

@@ -137,6 +137,8 @@ class MatStore:
         stream = self._stream(file, element_size, compressed=compressed)
         self._read_header(stream)
         kind, size, _ = self._read_tag(stream)
+        if kind not in _TYPES:
+            raise ValueError(f"{name} has values of type {kind}; expected numbers")
         stored = np.dtype(self._order + _TYPES[kind])
         expected = math.prod(header.shape) * stored.itemsize
         size = min(size, element_size * (_MAX_RATIO if compressed else 1))
@@ -157,6 +159,8 @@ class MatStore:
         flags = self._unpack("I", self._read_element(stream)[:4])[0]
         sides = self._read_element(stream)
         shape = self._unpack(f"{len(sides) // 4}i", sides)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"a variable has the shape {shape}")
         name = self._read_element(stream).decode("latin-1")
         kind = _CLASSES.get(flags & 0xFF)
         if kind is None or flags & _COMPLEX:

@@ -1,6 +1,8 @@
 """Arrays in `.npy` files, and the header that they share with the members of `.npz` files."""
 
+import io
 import math
+import tokenize
 from pathlib import Path
 from typing import IO
 
@@ -9,6 +11,9 @@ import numpy as np
 from ...errors import EpochbankError
 from .store import Header, RawArray, objects_refused
 
+_MAX_HEADER = 1 << 16
+"""Largest header in bytes: NumPy itself refuses those of more than 10,000 characters."""
+
 
 def read_header(file: IO[bytes]) -> tuple[Header, bool]:
     """Return shape and type of the array in an open `.npy` file, and whether it is in Fortran order.
@@ -16,8 +21,15 @@ def read_header(file: IO[bytes]) -> tuple[Header, bool]:
     The array begins where the file is then. Raises `ValueError` if there is no such header.
     """
     version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = read(file)
+    first = version == (1, 0)
+    length = file.read(2 if first else 4)
+    if len(length) < (2 if first else 4) or int.from_bytes(length, "little") > _MAX_HEADER:
+        raise ValueError("its header is damaged")
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran_order, dtype = read(io.BytesIO(length + file.read(int.from_bytes(length, "little"))))
+    except (tokenize.TokenError, SyntaxError, TypeError, RecursionError, MemoryError) as error:  # Of Python's parser.
+        raise ValueError(f"its header is damaged: {error}") from error
     if min(shape, default=0) < 0:
         raise ValueError(f"its shape {shape} has a negative length")
     return Header(shape, dtype), fortran_order

@@ -8,6 +8,7 @@ other splits in other files, such as `train_32x32.mat` and `test_32x32.mat`.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from ...errors import EpochbankError
 from ..base import Scan, SourceOptions, file_identity
+from ..exported import about_files, as_exported
+from ..paths import is_hidden, skip_reason
 from .hdf5 import Hdf5Store
 from .mat import MatStore, is_version_5
 from .names import Name, labels_name, parse_name
@@ -74,7 +77,7 @@ class _ArraySource:
 
     def identity(self) -> Any:
         """Return path, size and modification time of each file."""
-        files = self.files()
+        files = [*self.files(), *about_files(self.path)]
         return [self.kind, *(file_identity(files[0]) if files == [self.path] else map(file_identity, files))]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
@@ -83,7 +86,8 @@ class _ArraySource:
         stores = {file.stem: self._store(file) for file in files if file.suffix.lower() != ".csv"}
         first = next(iter(stores.values()), None)
         alone = first is not None and len(stores) == 1 and not isinstance(first, NpyStore)
-        return self._scan(first if first is not None and alone else _Together(self.path, stores), files, workspace)
+        scan = self._scan(first if first is not None and alone else _Together(self.path, stores), files, workspace)
+        return as_exported(scan, self.path)
 
     def _store(self, path: Path) -> ArrayStore:
         raise NotImplementedError
@@ -100,6 +104,10 @@ class Hdf5Source(_ArraySource):
     def _store(self, path: Path) -> ArrayStore:
         return Hdf5Store(path)
 
+    def _scan(self, store: ArrayStore, files: list[Path], workspace: Path) -> Scan:
+        scan = scan_arrays(store, self.options, workspace)
+        return replace(scan, light=False) if isinstance(store, Hdf5Store) and store.is_of_a_set() else scan
+
 
 class NpyFilesSource(_ArraySource):
     """A `.npy` or `.npz` file with one array of images, with the files beside it; or a folder of such files."""
@@ -109,6 +117,9 @@ class NpyFilesSource(_ArraySource):
     def files(self) -> list[Path]:
         """Return the files of images and labels that belong together, and a table of the names of their classes."""
         folder = self.path if self.path.is_dir() else self.path.parent
+        only = _only_npz(folder) if self.path.is_dir() else None
+        if only is not None:
+            return [only]
         named = None if self.path.is_dir() else parse_name(self.path.stem)
         found = {path: parse_name(path.stem) for path in _listed(folder, _SINGLE)}
         if named is not None and self.options.labels_key is None and self.options.images_key is None:
@@ -186,13 +197,25 @@ class MatSource(_ArraySource):
 
 
 def holds_arrays(folder: Path) -> bool:
-    """Return whether a folder has pairs of `.npy` or `.npz` files of images and labels, by their names."""
+    """Return whether a folder has pairs of `.npy` or `.npz` files of images and labels by name, or only one `.npz`."""
     try:
+        if _only_npz(folder) is not None:
+            return True
         names = [parse_name(path.stem) for path in _listed(folder, _SINGLE)]
     except PermissionError:  # Reported when the folder is scanned.
         return False
     pairs = {role: {(name.rest, name.split) for name in names if name.role == role} for role in ("images", "labels")}
     return bool(pairs["images"] & pairs["labels"])
+
+
+def _only_npz(folder: Path) -> Path | None:
+    """Return the only file of arrays in a folder, if that is an `.npz`, as `augment export` writes it; else None."""
+    found = _listed(folder, _SINGLE)
+    if len(found) != 1 or found[0].suffix.lower() != ".npz":
+        return None
+    entries = [one for one in islice(folder.iterdir(), _MAX_FILES) if not is_hidden(one.name.encode(errors="replace"))]
+    has_images = any(one.is_dir() or not skip_reason(one.name.encode(errors="replace")) for one in entries)
+    return None if has_images else found[0]
 
 
 def _listed(folder: Path, suffixes: Iterable[str]) -> list[Path]:

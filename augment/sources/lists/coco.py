@@ -121,6 +121,8 @@ class CocoTable:
         return item[field]
 
     def _id(self, key: str, item: Any, field: str) -> int:
-        """Return an integer id as it is, and a digest of 63 bits for text."""
+        """Return an integer of 64 bits as it is, and a digest of 63 bits for text and larger integers."""
         value = self._field(key, item, field)
-        return value if isinstance(value, int) else xxhash.xxh3_64_intdigest(value.encode(errors="surrogatepass")) >> 1
+        if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+            return value
+        return xxhash.xxh3_64_intdigest(str(value).encode(errors="surrogatepass")) >> 1

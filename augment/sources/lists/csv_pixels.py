@@ -1,5 +1,6 @@
 """Sources in CSV files with the pixels of an image in each row, as many public datasets have them."""
 
+import math
 from array import array
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ _TEXT_PER_PIXEL = 2
 """Fewest bytes of text of a pixel, which is a digit and a separator; in the copy it is usually one byte."""
 
 _ROWS = 256
-"""Rows whose pixels are converted together."""
+"""Most rows whose pixels are converted together."""
+_PIXELS = 1 << 20
+"""Pixels that are converted together, unless one image has more."""
 
 _MOST_CLASSES = 255
 """Most values of a column of labels, if its name does not say that it has labels; a pixel may have one more."""
@@ -57,8 +60,8 @@ def scan_pixels(table: CsvTable, columns: PixelColumns, options: SourceOptions, 
         PixelFile(workspace / "pixels", columns) as pixels,
         Progress(f"read {table.path.name}", None, "rows") as progress,
     ):
-        rows = table.rows()
-        while chunk := list(islice(rows, _ROWS)):
+        rows, together = table.rows(), min(_ROWS, max(1, _PIXELS // math.prod(columns.shape)))
+        while chunk := list(islice(rows, together)):
             usable: list[tuple[str, Sequence[str]]] = []
             for where, row in chunk:
                 try:

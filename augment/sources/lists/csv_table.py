@@ -18,10 +18,14 @@ _SEPARATORS = {".tsv": "\t,;", ".txt": "\t,; "}
 _DEFAULT_SEPARATORS = ",;\t"
 
 _SAMPLE = 20
-"""Rows from which the columns are recognized."""
+"""Rows from which the columns are recognized, of up to `_MAX_SAMPLE` characters."""
+_MAX_SAMPLE = 1 << 22
 
 _MAX_FIELD = 1 << 26
 """Maximum length of a field: it may hold all pixels of an image, or a whole row if the separator is wrong."""
+
+_MAX_ROW = 1 << 25
+"""Maximum length of a row in characters: a row of pixels becomes objects that take many times its memory."""
 
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -54,8 +58,12 @@ class CsvTable:
 def samples(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
     """Yield each separator with the first rows that it gives, if it gives more than one column."""
     for separator in _SEPARATORS.get(path.suffix.lower(), _DEFAULT_SEPARATORS):
-        parsed = islice(_parse(path, separator, strict=False), _SAMPLE)
-        rows = [_strip(row, raw, separator)[0] for _, row, raw in parsed]
+        rows, length = list[list[str]](), 0
+        for _, row, raw in islice(_parse(path, separator, strict=False), _SAMPLE):
+            rows.append(_strip(row, raw, separator)[0])
+            length += len(raw)
+            if length > _MAX_SAMPLE and len(rows) > 1:  # A header, and a row of a large image.
+                break
         if rows and len(rows[0]) > 1:
             yield separator, rows
 
@@ -70,20 +78,26 @@ class _Lines:
     """Iterates over the lines of a file, and keeps those of the current record."""
 
     def __init__(self, file: TextIO):
-        self._file, self._lines = file, list[str]()
+        self._file, self._lines, self._length = file, list[str](), 0
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = next(self._file)
+        line = self._file.readline(_MAX_ROW + 1 - self._length)
+        if not line:
+            raise StopIteration
         self._lines.append(line)
+        self._length += len(line)
+        if self._length > _MAX_ROW:
+            raise csv.Error(f"the row has more than {_MAX_ROW:,} characters")
         return line
 
     def take(self) -> str:
         """Return the lines since the last call."""
         text = "".join(self._lines)
         self._lines.clear()
+        self._length = 0
         return text
 
 
@@ -126,7 +140,7 @@ def _not_utf8(path: Path) -> EpochbankError:
     """Describe the first line that is not UTF-8. The decoder reads ahead, so it does not know the line."""
     number, reason, meant = 1, "unexpected end of data", ""
     with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):  # noqa: B007  used in the message
+        for number, line in enumerate(iter(lambda: file.readline(_MAX_ROW), b""), start=1):  # noqa: B007  in the message
             try:
                 line.decode()
             except UnicodeDecodeError as error:

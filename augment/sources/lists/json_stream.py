@@ -10,6 +10,9 @@ from ...errors import EpochbankError
 _PIECE = 1 << 20
 """Characters read at once."""
 
+_MAX_ITEM = 1 << 26
+"""Maximum length of a line or of an item in characters."""
+
 _WHITE = " \t\r\n"
 _ENDS = {*_WHITE, *",:]}"}
 
@@ -19,7 +22,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
         with open(path, encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(iter(lambda: file.readline(_MAX_ITEM + 1), ""), start=1):
+                if len(line) > _MAX_ITEM:
+                    raise ValueError(f"it has more than {_MAX_ITEM:,} characters; expected an object per line")
                 if line.strip():
                     yield number, json.loads(line)
     except (ValueError, RecursionError) as error:  # also UnicodeDecodeError and JSONDecodeError
@@ -114,6 +119,9 @@ class _Document:
 
     def _read(self) -> bool:
         """Append the next piece of the file; return whether there was one."""
-        piece = self._file.read(_PIECE)
+        if len(self._text) - self._at > _MAX_ITEM:
+            raise ValueError(f"an item has more than {_MAX_ITEM:,} characters; expected an object for each image")
+        # A longer item is parsed from its beginning after every piece, so that pieces grow with it.
+        piece = self._file.read(max(_PIECE, len(self._text) - self._at))
         self._text, self._at = self._text[self._at :] + piece, 0
         return bool(piece)

@@ -15,13 +15,14 @@ import numpy as np
 from ...errors import EpochbankError
 from ..base import Scan, SourceOptions, file_identity
 from ..class_names import name_labels
+from ..exported import about_files, as_exported
 from ..names import GROUP, LABEL, SPLIT, Names, find_column, first_names, is_integer, split_number
-from ..paths import is_hidden
 from ..peek import first_files
-from ..split_words import split_in
+from ..shards.files import shard_files, split_of
 from .columns import is_image_name, named_column
 from .fields import as_integer, integer_or_text, text_of
 from .parquet_reader import ParquetReader, naming_damage, open_parquet
+from .parquet_spool import spool_large
 
 IMAGE = ("image", "images", "img", "picture", "image_bytes", "bytes", "data", "png", "jpg")
 """Names of the column of images: the preferred name first."""
@@ -45,7 +46,7 @@ class ParquetSource:
 
     def identity(self) -> Any:
         """Return path, size and modification time of each file."""
-        return ["parquet", *map(file_identity, self._files())]
+        return ["parquet", *map(file_identity, [*self._files(), *about_files(self.path)])]
 
     def scan(self, workspace: Path, jobs: int = 1) -> Scan:
         """Read all columns but the images. Raises `EpochbankError` for files that do not fit together."""
@@ -55,7 +56,7 @@ class ParquetSource:
         counts, splits = list[int](), list[np.ndarray]()
         for path in files:
             split = self._read_columns(path, columns, labels, groups)
-            splits.append(np.full(len(split), self._split_of(path), np.int8) if columns.split is None else split)
+            splits.append(np.full(len(split), split_of(path, self.path), np.int8) if columns.split is None else split)
             counts.append(len(split))
         if not labels:
             raise EpochbankError(f"{self.path} has no rows; expected one for each image.")
@@ -65,8 +66,9 @@ class ParquetSource:
         named = columns.split is not None or len(np.unique(split_index)) > 1
         use_splits = named and self.options.split == "source" and (split_index >= 0).any()
         relative = (str(path.relative_to(self.root)) for path in files)
-        return Scan(
-            reader=ParquetReader(self.root, tuple(zip(relative, counts, strict=True)), columns.image),
+        copies = (spool_large(path, columns.image, workspace / f"parquet-{k}") for k, path in enumerate(files))
+        scan = Scan(
+            reader=ParquetReader(self.root, tuple(zip(relative, counts, strict=True)), columns.image, tuple(copies)),
             labels=label_index,
             class_names=self._named(numbers, class_names),
             groups=group_index,
@@ -74,15 +76,11 @@ class ParquetSource:
             splits=split_index if use_splits else None,
             notes=[f"unused columns: {first_names(columns.unused)}"] if columns.unused else [],
         )
+        return as_exported(scan, self.path)
 
     def _files(self) -> list[Path]:
         """Return the file, or those in the folder and its subfolders, sorted by split and path."""
-        if not self.path.is_dir():
-            return [self.path]
-        found = [path for path in self.path.rglob("*.parquet") if path.is_file() and not _hidden(path, self.path)]
-        if not found:
-            raise EpochbankError(f"{self.path} holds no .parquet files; expected at least one. Check the path.")
-        return sorted(found, key=lambda path: (self._split_of(path) % 4, path))  # -1 is last
+        return shard_files(self.path, lambda name: name.lower().endswith(".parquet"), ".parquet files")
 
     def _columns(self, path: Path) -> tuple["_Columns", list[str] | None]:
         """Return the columns, and the class names in the schema, of the first file."""
@@ -146,12 +144,6 @@ class ParquetSource:
             )
         return [class_names[int(number)] for number in numbers]
 
-    def _split_of(self, path: Path) -> int:
-        """Return the index of the split that the name of a file, or of a folder with it, names; else -1."""
-        parts = path.relative_to(self.root).with_suffix("").parts
-        found = (split_in(part) for part in reversed(parts))
-        return next((split for split in found if split is not None), -1)
-
 
 @dataclass(frozen=True)
 class _Columns:
@@ -167,10 +159,6 @@ class _Columns:
     def read(self) -> list[str]:
         """Return the columns that are read by the scan."""
         return [name for name in (self.label, self.group, self.split) if name is not None]
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(is_hidden(part.encode(errors="replace")) for part in path.relative_to(root).parts)
 
 
 def _bytes_of(path: Path, field: Any) -> str:
@@ -194,6 +182,6 @@ def _class_names(schema: Any, label: str) -> list[str] | None:
     """Return the class names that Hugging Face stores in the metadata of the schema; None if there are none."""
     try:
         names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):  # Other tools write other metadata, or none.
+    except (KeyError, TypeError, ValueError, RecursionError):  # Other tools write other metadata, or none.
         return None
     return list(map(str, names)) if isinstance(names, list) else None

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ...errors import EpochbankError
 from ..decode import BadImage, read_image
+from ..shards.reader import SpanReader
 
 _BATCH = 64
 """Images that are in memory at once."""
@@ -26,14 +27,16 @@ class ParquetReader:
     """Path of each shard relative to `root`, and its number of rows."""
     column: str
     """Column of the images' bytes, such as `image.bytes`."""
+    copies: tuple[SpanReader | None, ...]
+    """Reader of a copy of each shard's images, for shards with large row groups."""
 
     def read(self, indices: np.ndarray) -> Iterator[Image.Image | BadImage]:
         """Yield each decoded image, or the reason why it cannot be used."""
         start = 0
-        for name, count in self.files:
+        for (name, count), copy in zip(self.files, self.copies, strict=True):
             wanted = indices[(indices >= start) & (indices < start + count)] - start
             if len(wanted):
-                yield from self._read_file(self.root / name, wanted)
+                yield from self._read_file(self.root / name, wanted) if copy is None else copy.read(wanted)
             start += count
 
     def _read_file(self, path: Path, rows: np.ndarray) -> Iterator[Image.Image | BadImage]:
@@ -51,7 +54,7 @@ class ParquetReader:
         for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[self.column], use_threads=False):
             values = batch.column(0)
             for row in rows[(rows >= start) & (rows < start + len(values))] - start:
-                yield _decoded(values[int(row)].as_py())
+                yield _decoded(_bytes_of(values[int(row)]))
             start += len(values)
             if start > rows[-1]:
                 return
@@ -65,8 +68,18 @@ class ParquetReader:
         raise IndexError(index)
 
 
-def _decoded(value: Any) -> Image.Image | BadImage:
-    data = value.get("bytes") if isinstance(value, dict) else value
+def encoded_images(file: Any, group: int, column: str) -> Iterator[bytes]:
+    """Yield the bytes of each image in a row group of an open file; empty for one that is missing."""
+    for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[column], use_threads=False):
+        yield from map(_bytes_of, batch.column(0))
+
+
+def _bytes_of(scalar: Any) -> bytes:
+    value = scalar.as_py()
+    return (value.get("bytes") if isinstance(value, dict) else value) or b""
+
+
+def _decoded(data: bytes) -> Image.Image | BadImage:
     if not data:
         return BadImage("has no bytes; expected those of an image file")
     return read_image(io.BytesIO(data))
@@ -91,6 +104,6 @@ def naming_damage(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).strip().rstrip(".")
         raise EpochbankError(f"{path} cannot be read as Parquet: {reason}. Download the file again.") from error

@@ -80,8 +80,9 @@ def find_pixels(
     except ValueError as error:
         raise EpochbankError(f"{path}: the columns {error}.") from error
     if packed is not None:
-        counts = {len(row[packed].split()) for row in sample if len(row) > packed}
-        if max(counts, default=0) < _LEAST or not all(map(is_number, sample[0][packed].split())):
+        texts = [row[packed].split() for row in sample if len(row) > packed]
+        counts = set(map(len, texts))
+        if max(counts, default=0) < _LEAST or not all(map(is_number, texts[0])):
             return None
         pixels, shape = [packed], _square(path, max(counts))
     else:

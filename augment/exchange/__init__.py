@@ -1,0 +1,1 @@
+"""Sets in the formats of other libraries: WebDataset, TFRecord, Parquet and NumPy."""

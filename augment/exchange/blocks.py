@@ -1,0 +1,126 @@
+"""The images of an export in blocks, with everything that is known of them. Each shard is checked before it is read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import EpochbankError
+from ..store.description import Description
+from ..store.digest import file_checksum
+from ..store.manifest import Entry
+from ..store.presence import fault_of
+from ..store.shard_index import DAMAGE
+from ..store.shard_read import read_chunks
+from ..store.split_file import read_group_names, read_split
+from .selection import UNDISTORTED, Piece
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive images of an export."""
+
+    start: int
+    """Number of the first image in the exported split."""
+    images: np.ndarray
+    """uint8 (n, H, W, C)."""
+    labels: np.ndarray
+    """int32 (n,): class index."""
+    rows: np.ndarray
+    """int64 (n,): row in the source file."""
+    groups: list[str] | None
+    """Name of the group of each image; None if the source has no groups."""
+    epoch: int
+    """Number of the stored epoch; `UNDISTORTED` for a split."""
+    position: int
+    """Position of the first image in the stored epoch or split."""
+
+
+def read_blocks(directory: Path, description: Description, pieces: list[Piece], start: int) -> Iterator[Block]:
+    """Yield the images of `pieces`, which are of one exported split, in order. Memory: one chunk.
+
+    Parameters
+    ----------
+    directory, description
+        The set.
+    pieces
+        Parts of shards.
+    start
+        Number of the first image in the exported split.
+
+    Raises
+    ------
+    EpochbankError
+        If a shard is missing, damaged or another one. No image of it is served then.
+    """
+    for piece in pieces:
+        entry = piece.entry
+        _check(directory, entry)
+        for at, content in read_chunks(directory, entry, piece.first, piece.last):
+            inside = slice(max(piece.first - at, 0), piece.last - at)
+            images, labels, rows = (column[inside] for column in content)
+            _check_values(directory, description, entry, images, labels)
+            yield Block(
+                start=start,
+                images=images,
+                labels=labels,
+                rows=rows,
+                groups=_groups(directory, entry, rows),
+                epoch=entry.epoch if entry.split == "epoch" else UNDISTORTED,
+                position=max(piece.first, at),
+            )
+            start += len(images)
+
+
+@lru_cache(maxsize=1)
+def _check(directory: Path, entry: Entry) -> None:
+    """Raise `EpochbankError` if a shard is not the file that the manifest lists.
+
+    Chunks and labels have checksums of their own, but rows, which tell the groups, have not.
+    """
+    path = directory / entry.file
+    fault = fault_of(path, entry)
+    try:
+        if not fault and file_checksum(path) != entry.checksum:
+            fault = "its checksum is wrong"
+    except DAMAGE as error:
+        fault = str(error)
+    if fault:
+        raise EpochbankError(
+            f"{path} is damaged: {fault}. Run `augment repair {directory}`, which generates the shard again."
+        )
+
+
+def _check_values(
+    directory: Path, description: Description, entry: Entry, images: np.ndarray, labels: np.ndarray
+) -> None:
+    """Raise `EpochbankError` if a shard does not fit `set.json`, as in a set that somebody made up."""
+    classes = len(description.class_names)
+    wrong = labels.min() < 0 or labels.max() >= classes
+    if wrong or images.shape[1:] != description.shape:
+        raise EpochbankError(
+            f"{directory / entry.file} has images of shape {images.shape[1:]} with labels {labels.min()} to "
+            f"{labels.max()}; expected {description.shape} and 0 to {classes - 1}, as set.json says. Generate the set "
+            "again."
+        )
+
+
+def _groups(directory: Path, entry: Entry, rows: np.ndarray) -> list[str] | None:
+    """Return the name of the group of each row of a shard; None if the source has no groups."""
+    split = read_split(directory, "train" if entry.split == "epoch" else entry.split)
+    if split.group is None:
+        return None
+    places = np.minimum(np.searchsorted(split.row, rows), len(split.row) - 1)
+    if not np.array_equal(split.row[places], rows):
+        raise EpochbankError(
+            f"{directory / entry.file} has rows that are not in split.h5. `augment verify` checks the set."
+        )
+    names = _names(directory)
+    return [names[number] for number in split.group[places]]
+
+
+@lru_cache(maxsize=1)
+def _names(directory: Path) -> list[str]:
+    return read_group_names(directory)

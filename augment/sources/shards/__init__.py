@@ -1,0 +1,1 @@
+"""Sources in shards of encoded images with their labels: WebDataset's `.tar` files, and TFRecord files."""
