@@ -65,6 +65,11 @@ def main() -> None:
 @rank_option
 @world_size_option
 @shuffle_option
+@click.option("--follow", is_flag=True,
+              help="Take up epochs that are published while training, and drop retired ones, at the beginning of each "
+              "training epoch.")  # fmt: skip
+@click.option("--wait", is_flag=True,
+              help="Wait until the first epoch of SET is published, then train as with --follow.")  # fmt: skip
 @click.option(
     "--deterministic",
     is_flag=True,
@@ -80,7 +85,8 @@ def main() -> None:
               "original settings.")  # fmt: skip
 @trust_option
 @sets_option
-def fit(name: str | None, run: Path | None, resume: Path | None, trust: bool, sets: Path, **options: object) -> None:
+def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, trust: bool, sets: Path,
+        **options: object) -> None:  # fmt: skip
     """Train a model on a set and evaluate it.
 
     SET is a path or a name in --sets; the default is the set that was written last. The run directory holds the
@@ -92,10 +98,9 @@ def fit(name: str | None, run: Path | None, resume: Path | None, trust: bool, se
       train fit
       train fit sets/digits-kanji-1f2e3d4c --model cnn --epochs 50 --batch-size 512
       train fit --model my_models:wide --originals 0.25
+      train fit --wait
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
-    from ..augment.store.catalog import choose_set
-    from .feeding.augmented_set import open_set
     from .training.backend import start_backend
 
     if resume is not None:
@@ -111,14 +116,22 @@ def fit(name: str | None, run: Path | None, resume: Path | None, trust: bool, se
 
         result = resume_fit(resume, trust=trust, model_name=given, origins=api.origins, **changes)
     else:
+        from ..augment.store.catalog import choose_set
+        from .feeding.augmented_set import open_set
+        from .feeding.wait import wait_for_epoch
+        from .streaming.follow import check_follow
         from .training.fit_options import FitOptions, check_options
+        from .training.model_names import check_model_name
         from .training.run_directory import check_new
 
+        options["follow"] = options["follow"] or wait
         fit_options = FitOptions(**options)  # type: ignore[arg-type]
-        stored_set = open_set(choose_set(name, sets))
-        check_options(fit_options, stored_set)
+        check_model_name(fit_options.model)
+        check_follow(fit_options.follow, fit_options.world_size or 1)
         if run is not None:
             check_new(run)
+        stored_set = open_set(wait_for_epoch(name, sets) if wait else choose_set(name, sets))
+        check_options(fit_options, stored_set)
         notify(start_backend())
         from .. import api
         from .training.fit import fit as fit_model
@@ -147,14 +160,14 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
     context = click.get_current_context()
     given = [param for param in context.command.params
              if context.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT]  # fmt: skip
-    allowed = {"checkpoint_minutes", "checkpoint_steps", "threads", "model"}
+    allowed = {"checkpoint_minutes", "checkpoint_steps", "threads", "follow", "model"}
     refused = [param.opts[0] if isinstance(param, click.Option) else "SET"
                for param in given if param.name not in {"resume", "trust", *allowed}]  # fmt: skip
     if refused:
         raise EpochbankError(
             f"{', '.join(refused)} cannot be combined with --resume, which continues {resume} with the settings in its "
-            "config.json; expected no other option than --checkpoint-minutes, --checkpoint-steps, --threads, --trust "
-            "and the run's own --model. "
+            "config.json; expected no other option than --checkpoint-minutes, --checkpoint-steps, --threads, --follow, "
+            "--trust and the run's own --model. "
             "Remove the others, or start a new run without --resume.",
             usage=True,
         )

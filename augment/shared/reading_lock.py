@@ -2,13 +2,16 @@
 
 They are advisory locks (`flock`) on the path itself, and end with the process. Readers need no permission to write and
 leave no file. Where the file system has no such locks, readers read all the same, and deletions are refused.
+
+An open set locks its directory, which keeps all of its files. A training that follows a set locks only the folder of
+the training split and those of the stored epochs that it reads, so that other epochs can be retired and deleted.
 """
 
 import fcntl
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import EpochbankError
@@ -22,11 +25,18 @@ class ReadingLock:
 
     def __init__(self, path: Path):
         self._path = path
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._close = weakref.finalize(self, os.close, descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        except OSError:  # This file system has no locks: `unread` refuses to delete anything on it.
+        while True:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._close = weakref.finalize(self, os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return
+            except FileNotFoundError:  # It was deleted while this waited for the lock; so the next `open` says.
+                pass
+            except OSError:  # This file system has no locks: `unread` refuses to delete anything on it.
+                self._close()
+                return
             self._close()
 
     def close(self) -> None:
@@ -57,4 +67,5 @@ def unread(path: Path) -> Iterator[None]:
             ) from error
         yield
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # It is closed, and nothing was written to it.
+            os.close(descriptor)

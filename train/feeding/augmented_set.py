@@ -8,6 +8,7 @@ from ...augment.store.catalog import find_set, sets_path
 from ..reading.stored_set import StoredSet, read_stored_set
 from ..streaming.order import Shuffle
 from .transform import Transform, check_transform
+from .wait import wait_for_epoch
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -23,7 +24,8 @@ _OLD_NAMES = {"mix": "originals", "reader": "rank", "readers": "world_size"}
 class AugmentedSet(StoredSet):
     """A set that is open for training; `open_set` opens one.
 
-    It contains what was published when it was opened. Epochs that are published later appear in the next `open_set`.
+    It contains what was published when it was opened. Epochs that are published later appear in the next `open_set`,
+    and in an `AugmentedSequence` with `follow=True`.
     """
 
     def validation(self, batch_size: int = 256, *, transform: Transform | None = None) -> "EvaluationSequence":
@@ -181,7 +183,9 @@ class AugmentedSet(StoredSet):
         return TorchBatches(self, batches, seed, first_epoch, epochs, threads, shuffle, process)
 
 
-def open_set(path: AugmentedSet | str | Path | None = None, sets: str | Path = "sets") -> AugmentedSet:
+def open_set(
+    path: AugmentedSet | str | Path | None = None, sets: str | Path = "sets", *, wait: bool = False
+) -> AugmentedSet:
     """Open a set for training.
 
     Parameters
@@ -191,15 +195,17 @@ def open_set(path: AugmentedSet | str | Path | None = None, sets: str | Path = "
         the newest set in `sets`. A set that is open is returned as it is.
     sets
         Directory of the sets.
+    wait
+        Wait until the first epoch of the set is published, while `augment run` generates it.
 
     Raises
     ------
     EpochbankError
         If there is no such set, it is damaged or of a newer format, one of its shards is missing or incomplete, or no
-        epoch is published.
+        epoch is published. With `wait`, if no process writes the set.
     """
     if isinstance(path, AugmentedSet):
         return path
-    directory = find_set(path, sets_path(sets))
+    directory = wait_for_epoch(path, sets_path(sets)) if wait else find_set(path, sets_path(sets))
     stored = read_stored_set(directory)
     return AugmentedSet(stored.path, stored.description, stored.entries, stored.lock)

@@ -59,10 +59,12 @@ class EpochCallback(keras.callbacks.Callback):
         self._sequence.meter.end_steps()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the data wait of the epoch to the logs."""
+        """Add the data wait of the epoch to the logs, and the stored epoch if the set is followed."""
         data_wait = self._sequence.meter.end_epoch()
         if logs is not None:
             logs.update(data_wait.columns())
+            if self._sequence.stored_epochs is not None:
+                logs["stored_epoch"] = self._sequence.stored_epochs[-1]
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Stop the threads, free the images, and print the data wait of this `fit` in one sentence."""

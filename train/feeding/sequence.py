@@ -6,6 +6,7 @@ change the epoch, when no batch of another epoch can be in flight. `keras_stream
 """
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import accepts_old_names, warn_renamed
 from ..streaming.batches import EvaluationBatches, TrainingBatches
 from ..streaming.data_wait import DataWaitMeter
+from ..streaming.follow import Follow, check_follow
 from ..streaming.order import Shuffle
 from ..streaming.stream import Batch, Stream
 from .epoch_callback import EpochCallback
@@ -88,6 +90,7 @@ class AugmentedSequence(_StreamSequence):
         world_size: int | None = None,
         drop_last: bool = False,
         transform: Transform | None = None,
+        follow: bool = False,
         workers: int = 1,
         max_queue_size: int | None = None,
         use_multiprocessing: bool = False,
@@ -119,6 +122,10 @@ class AugmentedSequence(_StreamSequence):
         transform
             Function of (images, labels) of a batch that returns (x, y) or (x, y, sample_weight) for Keras, such as
             one-hot labels. It must be pure for training to be reproducible.
+        follow
+            Take up epochs that are published while training, and drop retired ones, at the beginning of each training
+            epoch: it shows the first published epoch that was not shown yet, or else the one that was shown least
+            recently. Needs world size 1. Give the path of the set, because an open set keeps the files of its epochs.
         shard
             Old form of (`rank`, `world_size`).
 
@@ -143,6 +150,8 @@ class AugmentedSequence(_StreamSequence):
             rank, world_size = shard
         if rank is None and world_size is None:
             rank, world_size = here.rank, here.world_size
+        check_follow(follow, world_size or 1)
+        self._follow = Follow(stored_set) if follow and originals < 1 else None
         batches = TrainingBatches(
             stored_set.num_images["train"],
             stored_set.epochs,
@@ -151,9 +160,11 @@ class AugmentedSequence(_StreamSequence):
             rank or 0,
             world_size or 1,
             drop_last or here.full,
+            None if self._follow is None else self._follow.choices,
         )
         threads = threads or (workers if workers > 1 else None)
         prefetch = max_queue_size or prefetch
+        stored_set = stored_set if self._follow is None else self._follow.stored_set
         stream = Stream(stored_set, batches, seed=seed, threads=threads, prefetch=prefetch, shuffle=shuffle)
         self._attach(stream, transform)
         self.epoch = 0
@@ -165,6 +176,7 @@ class AugmentedSequence(_StreamSequence):
         self._requested: set[int] = set()
         self._epoch_set = self._has_callback = False
         self._lock = threading.Lock()
+        self.show(0)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_lock"}
@@ -187,10 +199,29 @@ class AugmentedSequence(_StreamSequence):
         return batch
 
     def show(self, epoch: int) -> None:
-        """Return the batches of training epoch `epoch` from now on."""
+        """Return the batches of training epoch `epoch` from now on.
+
+        If the set is followed, this decides which stored epoch they show. Raises `EpochbankError` if that is damaged.
+        """
+        if self._follow is not None:
+            try:
+                self._follow.begin(epoch, self.stream, middle=self.start > 0)
+            except EpochbankError as fault:
+                self.fault = fault
+                raise
         with self._lock:
             self.epoch = epoch
             self._requested.clear()
+
+    @property
+    def stored_epochs(self) -> list[int] | None:
+        """Stored epochs that the training epochs up to the current one show, in order; None without `follow`."""
+        return None if self._follow is None else self._follow.choices.before(self.epoch + 1)
+
+    def restore(self, stored_epochs: Sequence[int]) -> None:
+        """Let the first training epochs show `stored_epochs`, as in an earlier session. Call `show` afterwards."""
+        if self._follow is not None:
+            self._follow.restore(stored_epochs, self.stream)
 
     def show_next(self) -> bool:
         """Continue with the next epoch if all batches of this one were requested; return whether they were."""

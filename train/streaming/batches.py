@@ -1,12 +1,13 @@
 """Which images make up batch i of training epoch e: pure functions of the sizes, the share of originals, e and i."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.progress import counted
+from .choices import Choices
 
 PassKey = tuple[str, int, int]
 """Identifies a pass: split, stored epoch, and the number of earlier passes over the same images."""
@@ -77,6 +78,8 @@ class TrainingBatches:
     world_size: int = 1
     drop_last: bool = False
     """Omit the last batch if it is not full. Which images that omits differs from epoch to epoch."""
+    choices: Choices | None = field(default=None, compare=False)
+    """Which stored epoch each training epoch shows, if the set is followed; None for the (e mod N)-th."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -159,10 +162,10 @@ class TrainingBatches:
         start, stop = self._start(number), self._start(number + 1)
         if self.originals == 1:
             return [Segment("train", 0, epoch, self.first + start, self.first + stop)]
-        which, pass_number = epoch % len(self.epochs), epoch // len(self.epochs)
+        stored, pass_number = self._shown_by(epoch)
         before = self._originals_before(self._start(self._count)) * epoch
         return [
-            Segment("epoch", self.epochs[which], pass_number, self.first + start, self.first + stop),
+            Segment("epoch", stored, pass_number, self.first + start, self.first + stop),
             *self._original_segments(before + self._originals_before(start), before + self._originals_before(stop)),
         ]
 
@@ -171,12 +174,20 @@ class TrainingBatches:
         split, stored, pass_number = key
         if split == "train":
             return split, stored, pass_number + 1
+        if self.choices is not None:
+            return split, *self.choices.shown(self.choices.epoch_of(stored, pass_number) + 1)
         which = self.epochs.index(stored) + 1
         return split, self.epochs[which % len(self.epochs)], pass_number + which // len(self.epochs)
 
     def shown_range(self, key: PassKey) -> tuple[int, int]:
         """Return (start, stop) of the images of a pass that this rank shows."""
         return self.first, self.first + self.rank_images
+
+    def _shown_by(self, epoch: int) -> tuple[int, int]:
+        """Return the stored epoch that training epoch `epoch` shows, and the number of earlier passes over it."""
+        if self.choices is not None:
+            return self.choices.shown(epoch)
+        return self.epochs[epoch % len(self.epochs)], epoch // len(self.epochs)
 
     def _start(self, number: int) -> int:
         """Return the first primary image of batch `number`. Each later batch keeps at least one."""

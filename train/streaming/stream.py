@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -150,6 +151,25 @@ class Stream:
         """Return what the threads spent their time on so far."""
         now = ThreadTimes(self.threads, self._decode_threads.computed, self._disk.waited, self._disk.waited_bytes)
         return self._earlier.plus(now)
+
+    def read_from(self, stored_set: StoredSet, decide: Callable[[], int | None]) -> None:
+        """Read from `stored_set` from now on, the same set with other stored epochs, and change the choices of batches.
+
+        `decide` changes them. It returns the first training epoch with another stored epoch than before, whose batches
+        are decoded again; None if there is none. No other thread waits for a batch of such an epoch.
+        """
+        with self._decoder.lock:
+            first = decide()
+            if first is not None:
+                for key in [key for key in self._queue if key[0] >= first]:
+                    del self._queue[key]
+            if stored_set is not self.stored_set:
+                self.stored_set = stored_set
+                self._decoder.read_from(stored_set)
+
+    def close_files(self) -> None:
+        """Close the files, which are opened again as needed: a deleted file occupies the disk as long as it is open."""
+        self._disk.close()
 
     @property
     def idle(self) -> float | None:

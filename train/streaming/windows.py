@@ -131,6 +131,11 @@ class Decoder:
         self._needed = needed
         self._drop_old(needed)
 
+    def read_from(self, stored_set: StoredSet) -> None:
+        """Read windows that are not begun yet from `stored_set`."""
+        self._stored_set = stored_set
+        self._passes, self._tables = {}, {}
+
     def fail(self, fault: BaseException) -> None:
         """Drop all windows; batches that wait for an unfinished one raise `fault`."""
         for window in list(self._pending):

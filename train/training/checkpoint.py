@@ -73,6 +73,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._earlier_seconds: float = state.get("seconds", 0.0)
         self._started = self._written = time.monotonic()
         self._steps = 0
+        self._between_epochs = False
 
     @property
     def seconds(self) -> float:
@@ -94,6 +95,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a checkpoint if it is due; stop after a signal."""
+        self._between_epochs = False
         if batch == 0:
             return
         self._steps += 1
@@ -109,6 +111,7 @@ class Checkpoint(keras.callbacks.Callback):
             for name, (owner, attributes) in self._stateful.items()
         }
         self.ended = bool(self.model.stop_training)
+        self._between_epochs = True
         if self._is_due() or self._best_changed(epoch):
             self._write(epoch + 1, 0, (logs or {}).get("loss", 0.0))
 
@@ -116,6 +119,11 @@ class Checkpoint(keras.callbacks.Callback):
         """Stop if a signal came after the end of the last epoch."""
         if self._interruption.signal is not None:
             self._write(self.epoch + 1, 0, (logs or {}).get("loss", 0.0))
+
+    def save_epochs(self) -> None:
+        """Write a checkpoint if the next epoch could not begin, so that no completed epoch is lost."""
+        if self._between_epochs:
+            self._write(len(self.rows), 0, self.rows[-1].get("loss", 0.0))
 
     def history(self) -> dict[str, list[float]]:
         """Return the logs of all epochs by name, as Keras' `History` does."""
@@ -137,6 +145,8 @@ class Checkpoint(keras.callbacks.Callback):
                 "rows": self.rows,
                 "kept": self._values,
             }
+            if self._data.stored_epochs is not None:
+                state["stored_epochs"] = self._data.stored_epochs[: epoch + (batch > 0)]
             write_snapshot(self._path, self.model, state)
         self._steps, self._written = 0, time.monotonic()
         if self._interruption.signal is not None:

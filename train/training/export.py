@@ -108,7 +108,7 @@ def _check_beside(beside: Path, expected: dict[str, Any]) -> None:
         return
     try:
         found = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         found = None
     # As JSON, in which a tuple is a list.
     if not isinstance(found, dict) or found | json.loads(json.dumps(expected)) != found:

@@ -25,6 +25,7 @@ from ..streaming.batches import TrainingBatches, suitable_batch_size
 from ..streaming.data_wait import advice
 from .backend import compute_deterministically
 from .checkpoint import CHECKPOINT_FILE, CheckpointInterval
+from .checkpoint_state import check_state
 from .evaluate import Evaluation, evaluate_split, load_best
 from .fit_options import FitOptions, check_options, read_options
 from .interrupt import Stopped
@@ -78,7 +79,8 @@ def fit(
     """Train a model on `stored_set` and evaluate the model of the best epoch on the validation and test splits.
 
     `run` is the run directory, by default a new one in `runs/`. After an interruption it holds the best model and a
-    checkpoint. `origins` finds the origins of misclassified images for the report.
+    checkpoint. `origins` finds the origins of misclassified images for the report. With `options.follow`, the lock of
+    `stored_set` is released, so that the files of retired epochs can be deleted.
 
     Raises
     ------
@@ -90,6 +92,7 @@ def fit(
     size = options.batch_size or suitable_batch_size(stored_set.num_images["train"], options.originals)
     options = replace(options, batch_size=size)
     model, data = _prepare(stored_set, options)
+    _let_go(stored_set, options)
     directory = new_run(run, stored_set.description.name)
     with _locked(directory):
         check_new(directory)  # Another process may have been given the same directory.
@@ -107,6 +110,9 @@ def resume(
     trained again. Raises `EpochbankError` if `run` is not a run directory or is finished, its set or checkpoint is
     missing or damaged, its model function has changed, or its model is a function and neither `trust` is True nor
     `model_name` names it.
+
+    A run that follows its set continues with the same stored epochs, as far as they still exist. So does a run with
+    `follow=True` in `changes`, which did not follow it before.
     """
     check_trust(run, find_unfinished(run), trust, model_name)
     with _locked(run):
@@ -115,20 +121,52 @@ def resume(
         sweep(run)
         options = replace(read_options(run, config), **changes)
         _check_backend(run, config)
-        stored_set = with_epochs(open_set_of(run, config), config["stored_epochs"])
+        stored_set = open_set_of(run, config)
         check_options(options, stored_set)
-        record_use(stored_set.path, run)
-        if (run / SUMMARY).exists() and not (run / CHECKPOINT_FILE).exists():
-            return _complete_report(stored_set, options, run, origins)
         checkpoint = run / CHECKPOINT_FILE
+        if (run / SUMMARY).exists() and not checkpoint.exists():
+            record_use(stored_set.path, run)
+            return _complete_report(stored_set, options, run, origins)
         snapshot = read_snapshot(checkpoint) if checkpoint.exists() else None
+        if snapshot is not None and "stored_epochs" in snapshot.state:
+            options = replace(options, follow=True)
+        if not options.follow:
+            stored_set = with_epochs(stored_set, config["stored_epochs"], run)
+        record_use(stored_set.path, run)
         model, data = _prepare(stored_set, options)
+        if snapshot is not None:
+            check_state(checkpoint, snapshot.state, epochs=options.epochs, steps=len(data), patience=options.patience)
+        if options.follow:
+            _let_go(stored_set, options)
+            _restore_shown(data, snapshot, config["stored_epochs"])
         if snapshot is None:
             notify(f"{run} has no checkpoint yet: training starts again from the first epoch.")
         else:
             epoch, batch = snapshot.state["epoch"], snapshot.state["batch"]
             notify(f"{run} resumes in epoch {epoch + 1}, after {batch} of {len(data)} steps.")
         return _run(model, data, options, run, snapshot, origins)
+
+
+def _let_go(stored_set: StoredSet, options: FitOptions) -> None:
+    """Release the lock of a set that is followed: the training locks what it reads."""
+    if options.follow and stored_set.lock is not None:
+        stored_set.lock.close()
+
+
+def _restore_shown(data: AugmentedSequence, snapshot: Snapshot | None, first: list[int]) -> None:
+    """Let `data` continue after what the training epochs before a checkpoint showed, with the interrupted one.
+
+    `first` are the stored epochs that the run started with.
+    """
+    if snapshot is None:
+        return
+    state = snapshot.state
+    shown = state.get("stored_epochs")
+    if shown is None:  # The run did not follow its set until now.
+        shown = [first[epoch % len(first)] for epoch in range(state["epoch"] + (state["batch"] > 0))]
+        if data.stored_epochs is not None:
+            state["rows"] = [{**row, "stored_epoch": stored} for row, stored in zip(state["rows"], shown, strict=False)]
+    data.restore(shown)
 
 
 def _complete_report(stored_set: StoredSet, options: FitOptions, run: Path, origins: Origins) -> FitResult:
@@ -182,6 +220,7 @@ def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, A
         shuffle=options.shuffle,
         rank=options.rank,
         world_size=options.world_size,
+        follow=options.follow,
     )
     output = output_kind(model, data.stream.batch(0, 0)[0])
     notify(f"output: {output}")

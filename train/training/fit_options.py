@@ -9,6 +9,7 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import rename_keys
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches, suitable_batch_size
+from ..streaming.follow import check_follow
 from ..streaming.order import Shuffle
 from .model_names import check_model_name
 from .trainable import check_classes
@@ -41,6 +42,8 @@ class FitOptions:
     """Number of this process, from 0, among `world_size`; None for 0, or the number that `keras.distribution` gives."""
     world_size: int | None = None
     """Number of processes among which the training images are divided; None for 1, or as `keras.distribution` says."""
+    follow: bool = False
+    """Take up epochs that are published while training, and drop retired ones, at the beginning of each epoch."""
     deterministic: bool = False
     """Compute deterministically: two runs on the same machine give equal metrics. Slower."""
     checkpoint_steps: int | None = None
@@ -56,6 +59,7 @@ def check_options(options: FitOptions, stored_set: StoredSet) -> None:
     """
     check_model_name(options.model)
     check_classes(stored_set)
+    check_follow(options.follow, options.world_size or 1)
     num_images = stored_set.num_images["train"]
     size = options.batch_size or suitable_batch_size(num_images, options.originals)
     TrainingBatches(num_images, stored_set.epochs, size, options.originals, options.rank or 0, options.world_size or 1)
@@ -85,7 +89,7 @@ def _is_allowed(name: str, value: Any) -> bool:
         return bool(value)
     if name in _CHOICES:
         return value in _CHOICES[name]
-    if name == "deterministic":
+    if name in ("follow", "deterministic"):
         return isinstance(value, bool)
     least, most = _RANGES[name]
     return not isinstance(value, bool) and least <= value <= most

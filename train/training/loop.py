@@ -10,6 +10,7 @@ from ...augment.shared.atomic import new_file
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from .best_model import BestModel, StopAtNaN
 from .checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointInterval
+from .checkpoint_state import stateful
 from .epoch_lines import EpochLines
 from .interrupt import Interruption
 from .snapshot import Snapshot, build_state
@@ -41,8 +42,10 @@ def train(
         checkpoint = Checkpoint(
             directory / CHECKPOINT_FILE,
             data,
-            {"best": (best, ("best", "best_epoch"))}
-            | ({"patience": (early_stopping, ("wait", "best", "best_epoch", "stopped_epoch"))} if patience else {}),
+            {
+                name: ({"best": best, "patience": early_stopping}[name], saved)
+                for name, saved in stateful(patience).items()
+            },
             interval=interval,
             interruption=interruption,
             best_changed=lambda epoch: best.best_epoch == epoch,
@@ -60,6 +63,8 @@ def train(
             _fit(model, data, validation, checkpoint, callbacks, epochs)
         except Exception as error:
             fault = data.fault or (validation.fault if validation is not None else None)
+            if fault is not None:
+                checkpoint.save_epochs()
             if fault is None or isinstance(error, EpochbankError):
                 raise
             raise EpochbankError(f"{fault} Then resume with: train fit --resume {directory}") from error
@@ -105,7 +110,10 @@ def read_history(directory: Path) -> dict[str, list[float]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
+        history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
+        if not {"loss", "accuracy"} <= set(history) or ("val_loss" in history) != ("val_accuracy" in history):
+            raise ValueError(f"it has the columns {', '.join(map(str, history))}")
+        return history
     except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
         raise EpochbankError(f"{path} is damaged: {error}. Restore the file, or train again.") from error
 

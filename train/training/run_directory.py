@@ -203,8 +203,8 @@ def report_files(run: Path) -> tuple[str, ...]:
     return (CURVES, EVALUATED) if evaluated else (CURVES,)
 
 
-def with_epochs(stored_set: AugmentedSet, epochs: list[int]) -> AugmentedSet:
-    """Return `stored_set` restricted to the stored epochs `epochs`, which determine the order of training.
+def with_epochs(stored_set: AugmentedSet, epochs: list[int], run: Path) -> AugmentedSet:
+    """Return `stored_set` restricted to the stored epochs `epochs` of `run`, which determine the order of training.
 
     Raises `EpochbankError` if the set lacks one of them.
     """
@@ -212,8 +212,8 @@ def with_epochs(stored_set: AugmentedSet, epochs: list[int]) -> AugmentedSet:
     if missing:
         raise EpochbankError(
             f"{stored_set.path} no longer has the stored epoch {', '.join(map(str, missing))}; expected the epochs "
-            f"{', '.join(map(str, epochs))} that the run started with. If `augment refresh` retired them, start a new "
-            "run; otherwise run the same `augment run` again."
+            f"{', '.join(map(str, epochs))} that {run} started with. If `augment refresh` retired them, continue with "
+            f"the others: train fit --resume {run} --follow; otherwise run the same `augment run` again."
         )
     return replace(
         stored_set,

@@ -33,7 +33,7 @@ def list_runs(runs: Path) -> tuple[list[RunFacts], list[str]]:
     for config in runs.glob("*/config.json"):
         try:
             facts.append(_facts(config))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             faults.append(f"{config.parent} cannot be read: {type(error).__name__}: {error}.")
     return sorted(facts, key=lambda one: (one.started, one.path)), sorted(faults)
 

@@ -7,7 +7,6 @@ variables, and `state`, which is JSON. It is written atomically: the previous fi
 import json
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,19 +82,19 @@ def read_snapshot(path: Path) -> Snapshot:
     """Read the snapshot at `path`; `EpochbankError` if it is damaged or of another format."""
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            _check_sizes(file.zip, path.stat().st_size)
             state = json.loads(file["state"].tobytes())
             if state["format"] != FORMAT:
                 raise EpochbankError(
                     f"{path} has format {state['format']}; this epochbank reads format {FORMAT}. Upgrade epochbank."
                 )
             arrays = {
-                group: [_array(file, f"{group}/{number}", row[2]) for number, row in enumerate(rows)]
-                for group, rows in state["variables"].items()
+                group: [_array(file, f"{group}/{number}", *row) for number, row in enumerate(state["variables"][group])]
+                for group in _GROUPS
             }
-    except (
-        OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError, RuntimeError,
-        NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
+    except EpochbankError:
+        raise
+    except Exception as error:  # Damage makes zipfile, NumPy and JSON raise exceptions of many types.
         raise EpochbankError(
             f"{path} is damaged: {error}. Remove it to restart the run from its first epoch, or start a new run in "
             "another --run directory."
@@ -114,10 +113,22 @@ def build_state(model: keras.Model, classes: int) -> None:
     model.reset_metrics()
 
 
-def _array(file: Any, name: str, dtype: str) -> np.ndarray:
+def _check_sizes(file: zipfile.ZipFile, size: int) -> None:
+    """Raise `ValueError` unless the members are stored as they are, so that none is larger than the file."""
+    members = file.infolist()
+    if any(one.compress_type != zipfile.ZIP_STORED for one in members) or sum(one.file_size for one in members) > size:
+        raise ValueError("its members are larger than the file")
+
+
+def _array(file: Any, name: str, path: str, shape: str, dtype: str) -> np.ndarray:
     array = file[name]
     # .npz files have no bfloat16 or float8: they store the plain bytes.
-    return array.view(np.dtype(dtype)) if array.dtype.kind == "V" else array
+    array = array.view(np.dtype(dtype)) if array.dtype.kind == "V" else array
+    if str(array.shape) != shape or not isinstance(path + dtype, str) or array.dtype.kind not in "biufV":
+        raise ValueError(
+            f"{name} is an array of the shape {array.shape} and type {array.dtype}, not {shape} and {dtype}"
+        )
+    return array
 
 
 def _variables(model: keras.Model) -> dict[str, list[Any]]:

@@ -1,0 +1,152 @@
+"""Wait until the first epoch of a set is published, while `augment run` generates it (`train fit --wait`)."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...augment.console import notify
+from ...augment.errors import EpochbankError
+from ...augment.shared.lock import LOCK, holder_of
+from ...augment.shared.progress import Progress
+from ...augment.shared.types import SPLITS
+from ...augment.store.catalog import all_sets, named_set
+from ...augment.store.description import read_description
+from ...augment.store.manifest import Entry, covers, published_epochs, read_manifest
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_HOLDERS = 5.0
+"""Seconds without a new shard after which the lock of the set is examined, and between two such examinations."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """How much of what training needs is published: the undistorted splits and one epoch."""
+
+    images: int
+    of: int
+    ready: bool
+
+
+def wait_for_epoch(name: str | Path | None, sets: Path, *, idle: float = 60.0) -> Path:
+    """Return the directory of a set once its splits and one epoch are published.
+
+    Parameters
+    ----------
+    name
+        As for `find_set`; None for the newest set in `sets`, or the first one that appears there.
+    sets
+        Directory of the sets.
+    idle
+        Seconds without a process that writes the set after which waiting ends.
+
+    Raises
+    ------
+    EpochbankError
+        If nobody writes the set for `idle` seconds; it says why the set cannot be used if it is damaged.
+    """
+    directory = _directory(name, sets)
+    found, fault = _look(directory)
+    if directory is not None and found is not None and found.ready:
+        return directory
+    what = str(name) if name is not None else f"a set in {sets}/"
+    notify(f"waiting for the first stored epoch of {directory or what}")
+    reporter = _Reporter()
+    active = examined = time.monotonic()
+    examined -= _SECONDS_BETWEEN_HOLDERS  # Say at once who writes the set.
+    try:
+        while True:
+            now = time.monotonic()
+            if reporter.advanced(directory, found):
+                active = now
+            if now - max(examined, active) >= _SECONDS_BETWEEN_HOLDERS or not reporter.holder:
+                examined = now
+                holder = _holder(directory, name, sets)
+                reporter.written_by(holder)
+                active = now if holder else active
+            if now - active >= idle:
+                raise EpochbankError(
+                    f"no process has written {directory or what} for {idle:.0f} s, and it has no published epoch. "
+                    + (fault or "Run the same `augment run` again, or check the name, then wait again.")
+                )
+            time.sleep(min(_SECONDS_BETWEEN_LOOKS, idle / 10))
+            directory = directory or _directory(name, sets)
+            found, fault = _look(directory)
+            if directory is not None and found is not None and found.ready:
+                reporter.advanced(directory, found)
+                return directory
+    finally:
+        reporter.close()
+
+
+def _directory(name: str | Path | None, sets: Path) -> Path | None:
+    """Return the directory of the set, if it exists already."""
+    if name is not None:
+        return named_set(name, sets)
+    existing = all_sets(sets)
+    return existing[-1] if existing else None
+
+
+def _look(directory: Path | None) -> tuple[Published | None, str]:
+    """Return how much of a set is published, and its fault: a run that writes at this moment may look like damage."""
+    if directory is None:
+        return None, ""
+    try:
+        num_images = read_description(directory).num_images
+        return published(read_manifest(directory), num_images), ""
+    except EpochbankError as error:
+        return None, str(error)
+
+
+def published(entries: Sequence[Entry], num_images: dict[str, int]) -> Published:
+    """Return how much is published of the splits, with `num_images` images each, and of the most complete epoch."""
+    epochs = Counter[int]()
+    splits = {split: [entry for entry in entries if entry.split == split] for split in SPLITS}
+    for entry in entries:
+        if entry.split == "epoch":
+            epochs[entry.epoch] += entry.num_images
+    images = sum(entry.num_images for found in splits.values() for entry in found) + max(epochs.values(), default=0)
+    ready = bool(published_epochs(entries, num_images["train"]))
+    ready = ready and all(covers(found, num_images[split]) for split, found in splits.items())
+    return Published(images, sum(num_images.values()) + num_images["train"], ready)
+
+
+def _holder(directory: Path | None, name: str | Path | None, sets: Path) -> str | None:
+    """Return who writes the set; as long as it does not exist, who writes or imports anything in `sets`."""
+    if directory is None and name is not None and (Path(name) / LOCK).exists():
+        directory = Path(name)
+    locks = [directory / LOCK] if directory is not None else sorted(sets.glob(f"*/{LOCK}"))
+    # An empty file is held by nobody. To examine it would keep out a run that begins at this moment.
+    return next(filter(None, (holder_of(lock) for lock in locks if lock.exists() and lock.stat().st_size)), None)
+
+
+class _Reporter:
+    """What the user sees while waiting: who writes the set, and how much is published."""
+
+    def __init__(self) -> None:
+        self.holder: str | None = None
+        self._progress: Progress | None = None
+        self._images = 0
+
+    def written_by(self, holder: str | None) -> None:
+        """Say who writes, if that is another process than before."""
+        if holder and holder != self.holder:
+            notify(f"written by {holder}")
+        self.holder = holder
+
+    def advanced(self, directory: Path | None, found: Published | None) -> bool:
+        """Show how much is published, and return whether it is more than before."""
+        if directory is None or found is None:
+            return False
+        if self._progress is None:
+            self._progress = Progress(f"wait for {directory.name}", found.of).__enter__()
+        more = max(0, found.images - self._images)
+        self._images += more
+        self._progress.advance(more)
+        return more > 0
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)

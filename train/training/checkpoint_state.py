@@ -1,0 +1,82 @@
+"""What the state in a checkpoint may be: it may be damaged, or come from somebody else."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...augment.errors import EpochbankError
+
+STATEFUL = {"best": ("best", "best_epoch"), "patience": ("wait", "best", "best_epoch", "stopped_epoch")}
+"""Callbacks whose state changes at the end of an epoch, with the names of their attributes (numbers) to save."""
+
+
+def stateful(patience: int) -> dict[str, tuple[str, ...]]:
+    """Return those of `STATEFUL` that a run has; there is no early stopping with `patience` 0."""
+    return {name: attributes for name, attributes in STATEFUL.items() if name != "patience" or patience}
+
+
+def check_state(path: Path, state: Mapping[str, Any], *, epochs: int, steps: int, patience: int) -> None:
+    """Raise `EpochbankError` if a run cannot have the state that the checkpoint `path` holds.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    state
+        What the checkpoint holds.
+    epochs, steps
+        Number of training epochs of the run, and of steps in each.
+    patience
+        The run's patience.
+    """
+    wrong = [name for name, right in _checks(state, epochs, steps, patience) if not right]
+    if wrong:
+        raise EpochbankError(
+            f"{path} is damaged: the value of {wrong[0]!r} is impossible. Remove it to restart the run from its first "
+            "epoch, or start a new run in another --run directory."
+        )
+
+
+def _checks(state: Mapping[str, Any], epochs: int, steps: int, patience: int) -> Iterable[tuple[str, bool]]:
+    """Yield the name of each value, and whether it is possible. Each check relies on the earlier ones."""
+    epoch: Any = state.get("epoch")
+    batch: Any = state.get("batch")
+    rows: Any = state.get("rows")
+    if not _count(epoch, epochs) or not _count(batch, steps - 1) or (epoch == epochs and batch):
+        yield "epoch" if not _count(epoch, epochs) else "batch", False
+        return
+    yield "ended", type(state.get("ended")) is bool and (epoch > 0 or not state.get("ended"))
+    yield "seconds", _number(state.get("seconds")) and 0 <= state["seconds"] < 1e12
+    yield "rows", isinstance(rows, list) and len(rows) == epoch and all(map(_row, rows, range(epoch)))
+    yield "kept", _kept(state.get("kept"), patience) if epoch else state.get("kept") is None
+    shown = state.get("stored_epochs")
+    is_list = isinstance(shown, list) and all(_count(one, 1 << 62) for one in shown)
+    yield "stored_epochs", shown is None or (is_list and len(shown) == epoch + (batch > 0))
+
+
+def _row(row: Any, epoch: int) -> bool:
+    """Return whether `row` is the logs of training epoch `epoch`."""
+    if not isinstance(row, dict) or not all(map(_number, row.values())):
+        return False
+    complete = {"loss", "accuracy"} <= set(row) and ("val_loss" in row) == ("val_accuracy" in row)
+    return complete and row.get("epoch") == epoch
+
+
+def _kept(kept: Any, patience: int) -> bool:
+    expected = stateful(patience)
+    if not isinstance(kept, dict) or set(kept) != set(expected):
+        return False
+    return all(
+        isinstance(kept[name], dict)
+        and set(kept[name]) == set(attributes)
+        and all(_number(value) or (attribute == "best" and value is None) for attribute, value in kept[name].items())
+        for name, attributes in expected.items()
+    )
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _count(value: Any, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
