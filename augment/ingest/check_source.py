@@ -5,12 +5,13 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from ..console import notify
+from ..errors import EpochbankError
 from ..shared.progress import Progress
-from ..shared.workers import on_all_cores
+from ..shared.threads import read_on_all_cores
 from ..store.description import read_description
 from ..store.digest import image_digests
 from .source_digest import content_digest
@@ -54,8 +55,10 @@ def check_source(file: SourceFile, jobs: int, *, quiet: bool = False) -> None:
     few = replace(file, class_names=[], group_names=None, notes=[])
     tasks = (_Rows(few, start, min(start + step, file.num_images), with_content) for start in starts)
     found: list[_Found | None] = [None] * len(starts)
-    with Progress("verify source", file.num_images, quiet=quiet) as progress:
-        for number, result in on_all_cores(_check_rows, tasks, len(starts), jobs):
+    image_bytes = math.prod(file.shape)
+    size = file.num_images * image_bytes
+    with Progress("verify source", file.num_images, quiet=quiet, item_bytes=image_bytes) as progress:
+        for number, result in read_on_all_cores(_check_rows, tasks, len(starts), jobs, size):
             found[number] = result
             progress.advance(min(step, file.num_images - starts[number]))
     done = [result for result in found if result is not None]
@@ -88,28 +91,49 @@ def check_before_use(file: SourceFile, jobs: int, *, begins_set: bool) -> None:
         check_source(file, jobs)
 
 
-def check_source_of(directory: Path, jobs: int) -> list[str]:
-    """Verify the source file of the set in `directory`; return what is wrong, and what the set can still do.
+@dataclass(frozen=True)
+class SourceCheck:
+    """What is known about the source file of a set."""
 
-    If the file does not exist, that is printed instead: the set itself is complete.
-    """
+    path: Path
+    state: Literal["sound", "missing", "damaged", "unchecked"]
+    message: str = ""
+    """What is wrong with it, and what the set can still do, as a sentence or two; '' if it is sound or unchecked."""
+
+    def to_json(self) -> dict[str, str]:
+        """Return the fields as JSON values."""
+        return {"path": str(self.path), "state": self.state, "message": self.message}
+
+
+WITHOUT_SOURCE = (
+    "The set can be trained on, evaluated, verified, copied and exported, but not extended, refreshed or repaired"
+)
+"""What a set without a source file can still do."""
+
+
+def check_source_of(directory: Path, jobs: int) -> SourceCheck:
+    """Verify the source file of the set in `directory`: every image, and everything that is known about it."""
     description = read_description(directory)
     path, expected = description.source_path(directory), str(description.identity["source"])
-    still = "The set can be trained on as it is; further epochs need the source file, and `augment explain` may need it"
-    if not path.exists():
-        notify(f"the source file {path} does not exist. {still}")
-        return []
     try:
+        if not path.exists():
+            return SourceCheck(path, "missing", f"its source file {path} is missing. {WITHOUT_SOURCE}.")
         file = open_source_file(path)
         if file.digest != expected:
-            return [
-                f"{path} has other contents than the set was made from: its digest is {file.digest[:16]}, expected "
-                f"{expected[:16]}. Restore it from a copy. {still}."
-            ]
+            fault = (
+                f"the source file {path} has other contents than the set was made from: its digest is "
+                f"{file.digest[:16]}, expected {expected[:16]}. Restore it from a copy."
+            )
+            return SourceCheck(path, "damaged", f"{fault} {WITHOUT_SOURCE}.")
         check_source(file, jobs)
     except DamagedSource as error:
-        return [f"{error} {still}."]
-    return []
+        return SourceCheck(path, "damaged", f"{error} {WITHOUT_SOURCE}.")
+    except EpochbankError as error:  # It is of a newer format.
+        return SourceCheck(path, "damaged", str(error))
+    except OSError as error:
+        fault = f"the source file {path} cannot be read: {error.strerror or error}. Check the disk and the permissions."
+        return SourceCheck(path, "damaged", f"{fault} {WITHOUT_SOURCE}.")
+    return SourceCheck(path, "sound")
 
 
 def _check_rows(rows: _Rows) -> _Found:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..console import notify
 from ..errors import EpochbankError
-from ..shared.atomic import make_directory, move
+from ..shared.atomic import make_directory, move, naming
 from ..shared.command_words import option_words
 from ..shared.lock import writing
 from ..sources import Scan, Source, SourceOptions, open_source
@@ -23,7 +23,7 @@ from .source_file import (
     open_source_file,
     stored_facts,
 )
-from .workspace import sweep_workspaces
+from .workspace import sweep_workspaces, sweep_workspaces_of
 
 SOURCES = "sources"
 """Directory of the source files in `sets/`."""
@@ -55,7 +55,9 @@ def resolve_source(name: str, sets: Path, options: ImportOptions) -> ResolvedSou
     source = open_source(name, options.source)
     named = options.source.class_names
     names = [] if named is None else [size_and_mtime(Path(named).expanduser())]
-    key = json.dumps([FORMAT, source.identity(), options.settings(), *names], sort_keys=True)
+    with naming(name):
+        identity = source.identity()
+    key = json.dumps([FORMAT, identity, options.settings(), *names], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     return ResolvedSource(source, sets / SOURCES / f"{source.name}-{digest}.h5")
 
@@ -71,6 +73,7 @@ def prepare_source(
     if resolved.source is None:
         return open_source_file(resolved.path)
     if resolved.path.exists():
+        sweep_workspaces_of(resolved.path)
         try:
             return open_source_file(resolved.path)
         except DamagedSource as damage:

@@ -4,8 +4,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from PIL import Image
@@ -16,8 +17,8 @@ from ..shared.types import Shape
 from ..sources.decode import BadImage, read_image
 from ..sources.folders.tree import walk
 from ..sources.paths import printable
-from ..sources.value_range import in_bytes
-from .preprocess import Preprocessing, fit
+from ..sources.value_range import in_bytes, read_value_ranges
+from .preprocess import Fit, Preprocessing, fit
 
 _DECIDED = re.compile(r"images are (?:gray|grey|RGB), \d+ x \d+, (not )?inverted")
 """The sentence in which an import says what it decided."""
@@ -31,6 +32,7 @@ def stored_preprocessing(source: dict[str, Any], shape: Shape) -> Preprocessing:
     """
     stored = source.get("preprocessing")
     if isinstance(stored, dict) and stored.keys() <= {field.name for field in fields(Preprocessing)}:
+        _check(stored, shape)
         return Preprocessing(**stored)
     said = _DECIDED.search("\n".join(map(str, source.get("notes", []))))
     if stored is not None or said is None:
@@ -40,6 +42,43 @@ def stored_preprocessing(source: dict[str, Any], shape: Shape) -> Preprocessing:
         )
     height, width, channels = shape
     return Preprocessing(height, width, channels, invert=said[1] is None)
+
+
+def _check(stored: dict[str, Any], shape: Shape) -> None:
+    """Raise `EpochbankError` unless the fields of a `Preprocessing` are possible for images of `shape`."""
+    color, ranges = stored.get("pad_color"), stored.get("values", "")
+    problems = {
+        "size": [stored.get(name) for name in ("height", "width", "channels")] != list(shape),
+        "invert": not isinstance(stored.get("invert"), bool),
+        "fit": stored.get("fit", "pad") not in get_args(Fit),
+        "pad_color": color is not None and not _is_color(color, shape[2]),
+        "values": not isinstance(ranges, str) or not _are_ranges(ranges),
+    }
+    wrong = [name for name, problem in problems.items() if problem]
+    if wrong:
+        raise EpochbankError(
+            f"the set says that its images were prepared with {wrong[0]} = {str(stored.get(wrong[0]))[:50]!r}, which "
+            "is impossible. Restore its set.json, or the config.json of the run, from a copy."
+        )
+
+
+def _is_color(color: Any, channels: int) -> bool:
+    return (
+        isinstance(color, list | tuple)
+        and len(color) == channels
+        and all(type(value) is int and 0 <= value <= 255 for value in color)
+    )
+
+
+def _are_ranges(text: str) -> bool:
+    try:
+        ranges = read_value_ranges(text)
+    except (ValueError, TypeError):
+        return False
+    return all(
+        isfinite(one.low) and isfinite(one.high) and one.low < one.high
+        for one in (getattr(ranges, field.name) for field in fields(ranges))
+    )
 
 
 def image_files(paths: Iterable[Path]) -> Iterator[Path]:

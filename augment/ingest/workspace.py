@@ -25,15 +25,13 @@ _OWNER = "owner"
 
 
 @contextmanager
-def workspace_for(path: Path, *, wait: bool = False) -> Iterator[Path]:
+def workspace_for(path: Path, *, wait: bool = False, what: str = "import") -> Iterator[Path]:
     """Create and lock a directory beside `path`, in which `path` is made; yield it, and remove it in the end.
 
     Removes what killed imports of `path` have left. Raises `EpochbankError` if another process imports into `path`,
-    unless `wait` is True, and if `path` has appeared while this waited.
+    unless `wait` is True, and if `path` has appeared while this waited. `what` names the work in messages.
     """
-    for left in path.parent.glob(f"{TEMPORARY}*"):
-        if re.fullmatch(rf"{re.escape(TEMPORARY)}\w+-{re.escape(path.name)}", left.name):
-            remove_if_unused(left)
+    sweep_workspaces_of(path)
     directory, descriptor = _create(path)
     try:
         (directory / _OWNER).write_text(
@@ -41,11 +39,19 @@ def workspace_for(path: Path, *, wait: bool = False) -> Iterator[Path]:
         )
         if wait:
             _wait_for_first(path, directory)
-        _refuse_second(path, directory)
+        _refuse_second(path, directory, what)
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-        os.close(descriptor)
+        with suppress(OSError):  # It is closed all the same.
+            os.close(descriptor)
+
+
+def sweep_workspaces_of(path: Path) -> None:
+    """Remove what killed imports of `path` have left beside it."""
+    for left in path.parent.glob(f"{TEMPORARY}*"):
+        if re.fullmatch(rf"{re.escape(TEMPORARY)}\w+-{re.escape(path.name)}", left.name):
+            remove_if_unused(left)
 
 
 def sweep_workspaces(directory: Path) -> None:
@@ -79,7 +85,11 @@ def publish_new(temporary: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError(str(path)) from None
         temporary.rename(path)
-    sync_directory(path.parent)
+    try:
+        sync_directory(path.parent)
+    except OSError:
+        path.unlink()  # After an error there is no file, so that the same command can be run again.
+        raise
 
 
 def _create(path: Path) -> tuple[Path, int]:
@@ -143,7 +153,7 @@ def _wait_for_first(path: Path, own: Path) -> None:
         raise EpochbankError(f"{path} exists now: the other import has written it. Use it, or choose another name.")
 
 
-def _refuse_second(path: Path, own: Path) -> None:
+def _refuse_second(path: Path, own: Path, what: str = "import") -> None:
     """Raise `EpochbankError` if a workspace for `path` that is older than `own` is in use."""
     pattern = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]+-{re.escape(path.name)}")
     for other in sorted(path.parent.glob(f"{TEMPORARY}*")):
@@ -152,6 +162,6 @@ def _refuse_second(path: Path, own: Path) -> None:
             with suppress(OSError):
                 owner = (other / _OWNER).read_text()
             raise EpochbankError(
-                f"{path} is being written by another import ({owner}). Wait until it has finished (--wait), or choose "
-                "another name."
+                f"{path} is being written by another {what} ({owner}). Wait until it has finished"
+                f"{' (--wait)' if what == 'import' else ''}, or choose another name."
             )

@@ -17,12 +17,13 @@ from ..store.catalog import all_sets, written_ns
 from ..store.description import read_description
 from ..store.manifest import first_epoch, read_manifest, unlisted
 from ..store.usage import last_used
+from ..store.virtual_epoch import stale_virtual
 
 _SECONDS_A_DAY = 86400
 _BEGUN = {LOCK, "split.h5", "log.jsonl", "manifest.jsonl", "manifest.check"}
 """What a run that was killed before it wrote `set.json` may leave in the directory of a set."""
 
-Kind = Literal["shard", "temporary", "source", "beginning", "set"]
+Kind = Literal["shard", "virtual", "temporary", "source", "beginning", "set"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def find_garbage(sets: Path, unused_for: float | None = None) -> tuple[list[Garb
             continue
         try:
             for file, why in orphans(directory).items():
-                found.append(_file(directory / file, "shard", why, directory))
+                found.append(_file(directory / file, "shard" if "/" in file else "virtual", why, directory))
         except EpochbankError as error:
             notes.append(f"{error} The shards of this set are kept.")
         found += _temporaries(directory, directory)
@@ -75,16 +76,17 @@ def find_garbage(sets: Path, unused_for: float | None = None) -> tuple[list[Garb
 
 
 def orphans(directory: Path) -> dict[str, str]:
-    """Return the shards that the set in `directory` does not list, and why: paths relative to it.
+    """Return the shards and virtual datasets that the set in `directory` does not list, and why: paths relative to it.
 
     Raises `EpochbankError` if its manifest is damaged.
     """
-    read_description(directory)
-    first = first_epoch(directory)
-    return {
+    description, first, entries = read_description(directory), first_epoch(directory), read_manifest(directory)
+    shards = {
         file: "a shard of a retired epoch" if _epoch(file) < first else "a shard that the manifest does not list"
-        for file in unlisted(directory, read_manifest(directory))
+        for file in unlisted(directory, entries)
     }
+    virtual = stale_virtual(directory, description, entries)
+    return shards | dict.fromkeys(virtual, "a virtual dataset of an epoch that is not published")
 
 
 def needed_sources(sets: Path, leave_out: Sequence[Path] = ()) -> tuple[set[Path] | None, list[str]]:

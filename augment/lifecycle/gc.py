@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import EpochbankError
 from ..ingest.workspace import remove_if_unused
+from ..shared.atomic import temporary_beside
 from ..shared.lock import LOCK, writing
 from ..shared.progress import counted, size
 from ..shared.reading_lock import unread
@@ -49,7 +50,7 @@ def collect(sets: Path, garbage: list[Garbage]) -> Collected:
 def _collect_from(owner: Path, garbage: list[Garbage], sets: Path, removed: list[Garbage], kept: list[str]) -> None:
     """Remove what is still garbage among `garbage`, all of one owner, and add each to `removed` or `kept`."""
     with _locked(owner, garbage):
-        for one in _still_garbage(owner, garbage, sets):
+        for one in _still_garbage(owner, garbage, sets, kept):
             try:
                 _remove(one)
                 removed.append(one)
@@ -60,16 +61,20 @@ def _collect_from(owner: Path, garbage: list[Garbage], sets: Path, removed: list
                 folder.rmdir()
 
 
-def _still_garbage(owner: Path, garbage: list[Garbage], sets: Path) -> list[Garbage]:
-    """Return what is garbage now that `owner` is locked: a run may have ended, or begun and ended, in between."""
+def _still_garbage(owner: Path, garbage: list[Garbage], sets: Path, kept: list[str]) -> list[Garbage]:
+    """Return what is garbage now that `owner` is locked: a run may have ended, or begun and ended, in between.
+
+    Adds to `kept` why source files are kept.
+    """
     kinds = {one.kind for one in garbage}
-    shards = {owner / file for file in orphans(owner)} if "shard" in kinds else set()
-    needed = needed_sources(sets)[0] if "source" in kinds else None
+    files = {owner / file for file in orphans(owner)} if kinds & {"shard", "virtual"} else set()
+    needed, notes = needed_sources(sets) if "source" in kinds else (set(), [])
+    kept += notes
     return [
         one
         for one in garbage
         if (one.kind == "temporary" and one.path.exists())
-        or (one.kind == "shard" and one.path in shards)
+        or (one.kind in ("shard", "virtual") and one.path in files)
         or (one.kind == "beginning" and not (one.path / "set.json").exists())
         or (one.kind == "source" and needed is not None and one.path.resolve() not in needed and one.path.exists())
     ]
@@ -80,12 +85,16 @@ def _remove(one: Garbage) -> None:
         with unread(one.path):
             one.path.unlink()
     elif one.kind == "beginning":
-        shutil.rmtree(one.path)
+        renamed = temporary_beside(one.path)  # If not all of it can be removed, the rest is a temporary directory.
+        one.path.rename(renamed)
+        shutil.rmtree(renamed)
     elif one.kind == "temporary":
         if not remove_if_unused(one.path):
             raise EpochbankError(f"{one.path} is in use by an import. It stays.")
     else:
-        one.path.unlink(missing_ok=True)
+        # A training that follows the set locks the folder of the epoch that it reads.
+        with nullcontext() if one.path.parent == one.owner else unread(one.path.parent):
+            one.path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -17,13 +17,18 @@ from ..generation.plan import plan_set
 from ..generation.run import execute
 from ..generation.run_log import RunLog
 from ..generation.stored_spec import locate_stored
-from ..shared.atomic import sweep, write_text
+from ..ingest.source_file import DamagedSource
+from ..shared.atomic import naming, sweep, write_text
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
 from ..shared.progress import counted
 from ..shared.reading_lock import unread
 from ..shared.workers import kept_workers
+from ..store.description import read_description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, published_epochs, read_manifest, retirement
+from ..store.virtual_epoch import epoch_of, virtual_files
+from ..store.virtual_writer import VirtualEpochs, remove_virtual
+from .restore_source import restore_source
 
 NAME = "refresh.json"
 
@@ -54,13 +59,27 @@ class RefreshGoal:
 def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False, quiet: bool = False) -> RefreshResult:
     """Generate `options.epochs` new epochs of the set in `directory`, and retire as many of the oldest.
 
-    An interrupted refresh is continued first, and its number of epochs counts. Raises `EpochbankError` if the set has
-    no published epoch, its source is missing or damaged, its recipe names code and `trust` is False, another run writes
-    it, or a limit would be exceeded.
+    An interrupted refresh is continued first, and its number of epochs counts. A source file in `sets/sources/` that is
+    missing or damaged is imported again if possible. Raises `EpochbankError` if the set has no published epoch, its
+    source is missing or damaged, its recipe names code and `trust` is False, another run writes it, or a limit would be
+    exceeded.
     """
+    description = read_description(directory)
+    path = description.source_path(directory)
+    if not path.exists():
+        restore_source(directory, description, options.jobs, f"the source file {path} does not exist")
+    try:
+        return _refresh(directory, options, trust=trust, quiet=quiet)
+    except DamagedSource as damage:
+        if not restore_source(directory, description, options.jobs, f"the source file {path} is damaged"):
+            raise damage from None
+        return _refresh(directory, options, trust=trust, quiet=quiet)
+
+
+def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet: bool) -> RefreshResult:
     location = locate_stored(directory, trust)
     assert location.description is not None
-    with kept_workers(), writing(directory / LOCK, wait=options.wait, can_wait=True):
+    with kept_workers(), writing(directory / LOCK, wait=options.wait, can_wait=True), naming(directory):
         sweep(directory)
         before = first_epoch(directory)
         remove_retired(directory)
@@ -77,12 +96,15 @@ def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False,
                 plan, location.description.source["spec"], options.limits, published=retiring.published, quiet=quiet
             )
         retiring.finish()
-        (directory / NAME).unlink(missing_ok=True)
+        VirtualEpochs(directory, location.description, read_manifest(directory), options.limits).update()
         left = not remove_retired(directory)
+        retired = list(range(before, first_epoch(directory)))
+        # Last: if anything before it fails, the same command continues this refresh and does not begin another.
+        (directory / NAME).unlink(missing_ok=True)
     return RefreshResult(
         directory,
         [epoch for epoch in range(before, goal.stop) if epoch not in known],
-        list(range(before, first_epoch(directory))),
+        retired,
         left,
         log,
     )
@@ -140,13 +162,25 @@ class _Retiring:
 def remove_retired(directory: Path) -> bool:
     """Delete the files of retired epochs of the set in `directory`; return False if something may read them."""
     first = first_epoch(directory)
+    for name in virtual_files(directory):  # Programs that have them open keep them.
+        epoch = epoch_of(name)
+        if epoch is not None and epoch < first:
+            remove_virtual(directory, name)
     folders = [folder for folder in directory.glob("epoch-*") if not folder.is_symlink() and _number(folder) < first]
     if not folders:
         return True
     try:
         with unread(directory):
-            for folder in folders:
-                shutil.rmtree(folder)
+            return sum(map(_removed, folders)) == len(folders)
+    except EpochbankError:
+        return False
+
+
+def _removed(folder: Path) -> bool:
+    """Delete the folder of a retired epoch; return False if a training that follows the set still reads it."""
+    try:
+        with unread(folder):
+            shutil.rmtree(folder)
     except EpochbankError:
         return False
     return True
@@ -169,7 +203,7 @@ def _goal(directory: Path, num_images: int, epochs: int) -> RefreshGoal:
         return goal
     except FileNotFoundError:
         pass
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise EpochbankError(
             f"{path} is damaged ({error}); expected the goal of an interrupted refresh. Remove the file, then refresh "
             "again."

@@ -1,4 +1,8 @@
-"""Repair a set: generate its damaged and missing shards again, in place. Their digests prove that they are the same."""
+"""Repair a set: make again, in place, what is damaged or missing. Digests prove that it is the same set.
+
+Shards are generated again, `split.h5` is computed again, the source is imported again, and virtual datasets are written
+again. `set.json` and the manifest say what the set is, so they cannot be repaired.
+"""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +13,7 @@ from ..distortion.choose_engine import EngineName, choose_engine
 from ..errors import EpochbankError
 from ..generation.shard_job import ShardJob, make_shard
 from ..generation.stored_spec import locate_stored
+from ..ingest.check_source import check_source_of
 from ..shared.atomic import make_directory, move, refuse_links, remove, sweep
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
@@ -17,8 +22,12 @@ from ..shared.workers import kept_workers, on_all_cores
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, read_manifest
 from ..store.shard import ShardTask
+from ..store.split_file import NAME as SPLIT
 from ..store.split_file import check_split
 from ..store.verify import shard_faults
+from ..store.virtual_writer import VirtualEpochs
+from .restore_source import restore_source
+from .restore_split import restore_split
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,10 @@ class Repaired:
     """Bytes written."""
     refused: list[str] = field(default_factory=list)
     """Files whose shard was generated with another digest than the manifest lists, and so was not published."""
+    restored: list[str] = field(default_factory=list)
+    """Other files that were made again: `split.h5`, the source file, virtual datasets."""
+    source_fault: str = ""
+    """What is wrong with the source file, which could not be restored, as sentences; '' if nothing is."""
 
     @property
     def repaired(self) -> list[str]:
@@ -42,28 +55,64 @@ class Repaired:
 
 
 def repair(directory: Path, jobs: int, engine: EngineName = "auto", trust: bool = False) -> Repaired:
-    """Verify the set in `directory` with `jobs` processes, and generate each damaged or missing shard again.
+    """Verify the set in `directory` with `jobs` processes, and make again what is damaged or missing.
 
-    A shard is published only if its digest is that of the manifest; otherwise the damaged file stays. After a kill at
-    any moment, the same call continues. Raises `EpochbankError` if `set.json`, `split.h5` or the manifest is damaged,
-    another run writes the set, a shard is damaged and the source is missing or damaged, or the recipe names code and
-    `trust` is False.
+    A shard is published only if its digest is that of the manifest; otherwise the damaged file stays. `split.h5` is
+    written again only if it has the checksum in `set.json`, and a damaged source file in `sets/sources/` only if it
+    has the digest of the set. After a kill at any moment, the same call continues. Raises `EpochbankError` if
+    `set.json` or the manifest is damaged, another run writes the set, something is damaged and the source is missing or
+    damaged, or the recipe names code and `trust` is False.
     """
     description = read_description(directory)
-    check_split(directory, description.split_checksum)
     with kept_workers(), writing(directory / LOCK):
         sweep(directory)
         entries = read_manifest(directory)
+        restored, source_fault = _repair_source(directory, description, jobs)
+        if _split_is_damaged(directory, description):
+            restored += _with_source(directory, description, jobs)
+            restore_split(directory, description)
+            restored.append(SPLIT)
         faults = damaged_shards(directory, description, entries, jobs)
         damaged = [entry for entry in entries if entry.file in faults]
-        if not damaged:
-            return Repaired(directory, len(entries), {})
-        check_disk_space(directory, sum(entry.bytes for entry in damaged), "the repair")
-        try:
-            written, refused = _generate(directory, damaged, jobs, engine, trust)
-        finally:
-            sweep(directory)
-    return Repaired(directory, len(entries), faults, written, refused)
+        written, refused = 0, list[str]()
+        if damaged:
+            restored += _with_source(directory, description, jobs)
+            check_disk_space(directory, sum(entry.bytes for entry in damaged), "the repair")
+            try:
+                written, refused = _generate(directory, damaged, jobs, engine, trust)
+            finally:
+                sweep(directory)
+        restored += VirtualEpochs(directory, description, read_manifest(directory)).update(thorough=True)
+    return Repaired(directory, len(entries), faults, written, refused, restored, source_fault)
+
+
+def _repair_source(directory: Path, description: Description, jobs: int) -> tuple[list[str], str]:
+    """Restore the source file of a set if it is damaged; return its path if it was, and what is wrong with it if not.
+
+    A file that is missing is no fault of the set, which only needs it to generate shards.
+    """
+    found = check_source_of(directory, jobs)
+    if found.state != "damaged":
+        return [], ""
+    if restore_source(directory, description, jobs, f"the source file {found.path} is damaged"):
+        return [description.source["path"]], ""
+    return [], found.message
+
+
+def _with_source(directory: Path, description: Description, jobs: int) -> list[str]:
+    """Restore the source file if it is missing, because shards or the split are computed from it."""
+    path = description.source_path(directory)
+    if path.exists() or not restore_source(directory, description, jobs, f"the source file {path} does not exist"):
+        return []
+    return [description.source["path"]]
+
+
+def _split_is_damaged(directory: Path, description: Description) -> bool:
+    try:
+        check_split(directory, description.split_checksum)
+    except EpochbankError:
+        return True
+    return False
 
 
 def damaged_shards(directory: Path, description: Description, entries: list[Entry], jobs: int) -> dict[str, str]:
@@ -114,9 +163,10 @@ def _tasks(entries: list[Entry]) -> Iterator[ShardTask]:
 
 def repair_lines(result: Repaired) -> list[str]:
     """Return the result as lines of text."""
-    if not result.faults:
+    lines = [f"{file}: made again" for file in result.restored]
+    if not result.faults and not result.restored and not result.source_fault:
         return [f"{result.directory} is sound: nothing to repair in {counted(result.shards, 'shard')}."]
-    lines = [
+    lines += [
         f"{file}: {fault}; {'not repaired' if file in result.refused else 'generated again'}"
         for file, fault in result.faults.items()
     ]
@@ -129,7 +179,12 @@ def repair_lines(result: Repaired) -> list[str]:
 
 
 def check_refused(result: Repaired) -> None:
-    """Raise `EpochbankError` if a shard could not be repaired."""
+    """Raise `EpochbankError` if a shard or the source file could not be repaired."""
+    if result.source_fault:
+        raise EpochbankError(
+            f"{result.source_fault} It was not imported again, because SOURCE has changed, or had options that the set "
+            "does not record: remove the file, then run the same `augment run` again."
+        )
     if result.refused:
         raise EpochbankError(
             f"{counted(len(result.refused), 'shard')} of {result.directory}, such as {result.refused[0]}, came out "

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ FORMAT = 1
 
 LARGEST_CHUNK = 1 << 30
 """Most decoded bytes of a chunk, and so of an image."""
+
+_FIX = (
+    "Restore it from a copy, or remove it and run the same `augment run` again, which writes it again; `augment "
+    "repair` cannot, because the file says what the set is."
+)
 
 _STORED_NAMES = {"num_images": "images"}
 """Fields of `Description` that format 1 stores under another key."""
@@ -101,7 +107,7 @@ def read_description(directory: Path) -> Description:
         if document.pop("checksum") != fingerprint_of(document):
             raise EpochbankError(
                 f"{path} was changed: its contents do not match its checksum, so its fingerprint cannot be trusted. "
-                "Restore it from a copy, or generate the set again."
+                f"{_FIX}"
             )
         del document["format"]
         description = Description(**rename_keys(document, {stored: field for field, stored in _STORED_NAMES.items()}))
@@ -115,8 +121,7 @@ def read_description(directory: Path) -> Description:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EpochbankError(
-            f"{path} is damaged ({error}); expected the JSON that `augment run` wrote. "
-            "Restore it from a copy, or generate the set again."
+            f"{path} is damaged ({error}); expected the JSON that `augment run` wrote. {_FIX}"
         ) from error
 
 
@@ -133,16 +138,44 @@ def _check_values(description: Description) -> None:
     problems = {
         "fingerprint": description.fingerprint != fingerprint_of(identity),
         "shape": not (_counts(shape, 1) and len(shape) == 3 and math.prod(shape) <= LARGEST_CHUNK),
+        "recipe": not _is_recipe(identity["recipe"]),
+        "seed": type(identity["seed"]) is not int,
+        "source": not isinstance(identity["source"], str),
+        "split": not isinstance(identity["split"], dict),
         "per_class": limits is not None and not (_counts(limits, 0) and len(limits) == 2),
         "images": sorted(counts) != sorted(SPLITS) or not _counts(list(counts.values()), 0),
-        "class_names": not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)),
+        "class_names": not (_texts(names) and names),
         "split_checksum": not is_digest(description.split_checksum),
         "recipe or source": not all(isinstance(text, str) and "\0" not in text for text in texts),
-        "warnings": not all(isinstance(text, str) for text in description.warnings),
+        "notes": not _texts(description.source.get("notes", [])),
+        "preprocessing": not isinstance(description.source.get("preprocessing", {}), (dict, type(None))),
+        "warnings": not _texts(description.warnings),
     }
     wrong = [name for name, problem in problems.items() if problem]
     if wrong:
         raise ValueError(f"the value of {wrong[0]} is impossible")
+
+
+def _is_recipe(settings: Any) -> bool:
+    """Return whether `settings` has the form of `Recipe.settings()`; its operations are checked when they are used."""
+    check = settings.get("safety")
+    stages = [(stage["probability"], stage["operations"]) for stage in settings["stages"]]
+    return (check is None or (_is_number(check["lost"]) and _is_number(check["attempts"]))) and all(
+        _is_number(probability)
+        and all(isinstance(one["op"], str) and _is_number(one["weight"]) for one in operations)
+        and sum(one["weight"] for one in operations) > 0
+        for probability, operations in stages
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether `value` is a finite number that is no larger than a float can be."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def _texts(values: Any) -> bool:
+    """Return whether `values` is a list of strings."""
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _counts(values: Any, least: int) -> bool:

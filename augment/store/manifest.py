@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EpochbankError
-from ..shared.atomic import new_file, no_follow, sync_directory
+from ..shared.atomic import naming, new_file, no_follow, sync_directory
 from ..shared.renamed import rename_keys
 from ..shared.types import SPLITS
 from .codec import CODECS
@@ -219,14 +219,14 @@ class ManifestWriter:
 
         Raises `OSError` if one cannot be written completely.
         """
-        line = (json.dumps(rename_keys(asdict(entry), _STORED_NAMES), separators=(",", ":")) + "\n").encode()
+        line = _line(entry)
         _write(self._file, line)
         self._owed += self._records.add(line)
-        os.fsync(self._file.fileno())
+        _sync(self._file)
         # After the line: a power failure in between leaves a line without a checksum, which the next writer adds.
         _write(self._check, self._owed)
         self._owed = b""
-        os.fsync(self._check.fileno())
+        _sync(self._check)
 
     def close(self) -> None:
         """Close the files."""
@@ -234,16 +234,34 @@ class ManifestWriter:
         self._check.close()
 
 
+def write_manifest(directory: Path, entries: Iterable[Entry], first: int = 0) -> None:
+    """Write the manifest of a new set with `entries`, whose stored epochs before `first` are retired, durably."""
+    data = b"".join(_line(entry) for entry in [*entries, *([retirement(first - 1)] if first else [])])
+    for path, content in ((directory / CHECK, records_of(data, Records())), (directory / NAME, data)):
+        with new_file(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def _line(entry: Entry) -> bytes:
+    return (json.dumps(rename_keys(asdict(entry), _STORED_NAMES), separators=(",", ":")) + "\n").encode()
+
+
 def _write(file: io.FileIO, data: bytes) -> None:
     """Append `data` to `file`, or nothing. Raises `OSError` if it cannot be written completely."""
-    before, written = os.fstat(file.fileno()).st_size, 0
-    try:
-        while written < len(data):  # On a full disk, write() may write only a part.
-            written += file.write(data[written:])
-    except BaseException:
-        if written < len(data):  # Keep complete lines: a reader may have seen them.
-            file.truncate(before)
-        raise
+    with naming(str(file.name)):
+        before, written = os.fstat(file.fileno()).st_size, 0
+        try:
+            while written < len(data):  # On a full disk, write() may write only a part.
+                written += file.write(data[written:])
+        except BaseException:
+            if written < len(data):  # Keep complete lines: a reader may have seen them.
+                file.truncate(before)
+            raise
+
+
+def _sync(file: io.FileIO) -> None:
+    with naming(str(file.name)):
+        os.fsync(file.fileno())
 
 
 def retirement(epoch: int) -> Entry:

@@ -5,7 +5,7 @@ Datasets: `image` uint8 (n, H, W, C) in chunks of whole images, `label` int32 (n
 there are any. Chunks are compressed outside the HDF5 library and its lock, and written as they are.
 """
 
-import os
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import NamedTuple
 import h5py
 import hdf5plugin
 import numpy as np
-from h5py import h5f, h5p
+from h5py import h5f, h5fd, h5p
+from h5py._objects import phil
 from isal import isal_zlib
 
+from ..shared.hdf5_output import hdf5_output
 from ..shared.profile import Profile
 from .codec import encode
 from .digest import add, digest_of, file_checksum, to_hex
@@ -113,22 +115,15 @@ def write_shard(
     OSError
         If the file cannot be written.
     """
-    try:
-        return _write(path, task, shape, fingerprint, runs, profile or Profile())
-    except RuntimeError as error:  # HDF5 raises it when a file is closed on a full disk.
-        raise OSError(str(error)) from error
-
-
-def _write(
-    path: Path, task: ShardTask, shape: tuple[int, int, int], fingerprint: str, runs: Iterable[Run], profile: Profile
-) -> Entry:
+    profile = profile or Profile()
     labels = np.empty(task.num_images, np.int32)
     rows = np.empty(task.num_images, np.int64)
     chunk = min(task.chunk, task.num_images)
     checksums = np.empty(-(-task.num_images // chunk), np.uint32)
     rejected: list[np.ndarray] = []
     digest, filled = 0, 0
-    with _new_file(path) as file:
+    # The library does not report every failed write: that of the last labels would go unnoticed.
+    with hdf5_output(path, "x", create=_new_file) as (file, check):
         image = file.create_dataset(
             "image", (task.num_images, *shape), np.uint8, chunks=(chunk, *shape), **_FILTERS[task.codec]
         )
@@ -142,8 +137,10 @@ def _write(
             with profile.of(f"encode ({task.codec})", count):
                 stored = encode(task.codec, images)
             with profile.of("write", count):
-                image.id.write_direct_chunk((filled, 0, 0, 0), stored)
+                with phil:  # h5py does not lock this call, in which Python code runs, and so perhaps another thread.
+                    image.id.write_direct_chunk((filled, 0, 0, 0), stored)
                 checksums[number] = chunk_checksum(stored, labels[filled : filled + count])
+            check()
             filled += count
             rejected.append(run.rejected)
         file["label"], file["row"], file["checksum"] = labels, rows, checksums
@@ -175,7 +172,7 @@ def _write(
     )
 
 
-def _new_file(path: Path) -> h5py.File:
+def _new_file(output: io.RawIOBase) -> h5py.File:
     """Create an HDF5 file in format 1.10, which has checksums of headers and of the chunk index; older ones have none.
 
     The format also stores times, which are turned off: the same shard always has the same bytes.
@@ -184,7 +181,8 @@ def _new_file(path: Path) -> h5py.File:
     creation.set_obj_track_times(False)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
-    return h5py.File(h5f.create(os.fsencode(path), h5f.ACC_EXCL, creation, access))
+    access.set_fileobj_driver(h5fd.fileobj_driver, output)
+    return h5py.File(h5f.create(repr(output).encode(), h5f.ACC_TRUNC, creation, access))
 
 
 def chunk_checksum(stored: bytes | bytearray | memoryview, labels: np.ndarray) -> int:

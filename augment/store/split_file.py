@@ -28,6 +28,8 @@ from .set_files import special
 
 NAME = "split.h5"
 
+_FIX = "Restore it from a copy, or run `augment repair`, which writes it again from the source file."
+
 _BLOCK = 1 << 20
 """Elements of a column that are looked at together."""
 _SETTLED = 0.1
@@ -74,7 +76,7 @@ def check_split(directory: Path, checksum: str) -> None:
     if not fault and file_checksum(path) != checksum:
         fault = "damaged: its checksum is wrong"
     if fault:
-        raise EpochbankError(f"{path} is {fault}. Restore it from a copy, or generate the set again.")
+        raise EpochbankError(f"{path} is {fault}. {_FIX}")
 
 
 def read_split(directory: Path, split: str) -> SplitRows:
@@ -111,6 +113,16 @@ def group_name(directory: Path, number: int) -> str:
     _checked(directory)
     with _opened(directory) as file:
         return file["group_name"].asstr()[number]
+
+
+def read_group_names(directory: Path) -> list[str]:
+    """Return the names of all groups; none if the source has no groups.
+
+    Raises `EpochbankError` if the file is missing or damaged.
+    """
+    _checked(directory)
+    with _opened(directory) as file:
+        return list(file["group_name"].asstr()[()]) if "group_name" in file else []
 
 
 _sound: dict[Path, _State] = {}
@@ -177,9 +189,7 @@ def _describing_damage(directory: Path) -> Iterator[None]:
         yield
     # Damage makes h5py and the memory map raise any of these.
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise EpochbankError(
-            f"{directory / NAME} cannot be read: {error}. Restore it from a copy, or generate the set again."
-        ) from error
+        raise EpochbankError(f"{directory / NAME} cannot be read: {error}. {_FIX}") from error
 
 
 def _mapped(directory: Path, dataset: h5py.Dataset) -> np.ndarray:

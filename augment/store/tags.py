@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ..errors import EpochbankError
-from ..shared.atomic import write_text
+from ..shared.atomic import naming, write_text
 
 NAME = "tags.json"
 
@@ -30,12 +30,13 @@ def read_tags(directory: Path) -> list[str]:
     """Return the tags of the set in `directory`, sorted. Raises `EpochbankError` if the file is damaged."""
     path = directory / NAME
     try:
-        tags = json.loads(path.read_text(encoding="utf-8"))["tags"]
+        with naming(path):
+            tags = json.loads(path.read_text(encoding="utf-8"))["tags"]
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise TypeError("`tags` is not a list of strings")
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EpochbankError(
             f"{path} is damaged ({error}); expected the tags that `augment tag` wrote. Remove the file, then tag the "
             "set again."

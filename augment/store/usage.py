@@ -25,6 +25,6 @@ def last_used(directory: Path) -> datetime | None:
     """Return when the set in `directory` was last trained on (UTC); None if that is not recorded."""
     try:
         found = datetime.fromisoformat(json.loads((directory / NAME).read_text(encoding="utf-8"))["used"])
-    except (OSError, ValueError, KeyError, TypeError):  # Nothing depends on the file.
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # Nothing depends on the file.
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,76 @@
+"""Import the source of a set again if its file in `sets/sources/` is missing or damaged.
+
+The name of such a file follows from the source (names, sizes and times of its files) and the options of the import. So
+the import is repeated only if SOURCE, as the set records it, still leads to this name, and the new file replaces the
+old one only if it has the digest that is part of the set's identity.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ..console import notify
+from ..errors import EpochbankError
+from ..ingest.importer import ImportOptions, import_source
+from ..ingest.resolve import SOURCES, ResolvedSource, resolve_source
+from ..ingest.source_file import open_source_file
+from ..ingest.workspace import sweep_workspaces
+from ..shared.atomic import make_directory, move
+from ..shared.lock import writing
+from ..sources import SourceOptions
+from ..store.description import Description
+
+_PYTHON = "python:"
+
+
+def restore_source(directory: Path, description: Description, jobs: int, why: str) -> bool:
+    """Import the source of the set in `directory` again, and replace its source file; return False if impossible.
+
+    `why` says what is wrong with the file, for people. It is impossible if the file is not in `sets/sources/`, or the
+    recorded SOURCE has changed, was imported with other options than those of images, or is Python code, which is not
+    executed because a set names it. Raises `EpochbankError` if the import fails.
+    """
+    sets, path = directory.absolute().parent, description.source_path(directory.absolute())
+    if description.source["path"] != f"../{SOURCES}/{path.name}":
+        return False
+    found = next((one for one in _resolved(description, sets) if one[0].path.name == path.name), None)
+    if found is None:
+        return False
+    source, options = found[0].source, found[1]
+    if source is None:
+        return False
+    again = path.with_name(f"again-{path.name}")
+    make_directory(path.parent)
+    with writing(path.parent, wait=True):
+        sweep_workspaces(path.parent)
+        notify(f"{why}; its source {description.source['spec']!r} is imported again")
+        try:
+            import_source(source, again, options, jobs, replace=True)
+            if open_source_file(again).digest != description.identity["source"]:
+                return False
+            move(again, path)
+        finally:
+            again.unlink(missing_ok=True)
+    return True
+
+
+def _resolved(description: Description, sets: Path) -> Iterator[tuple[ResolvedSource, ImportOptions]]:
+    """Yield the recorded SOURCE with each of the import options that agree with the stored preprocessing."""
+    spec, stored = description.source["spec"], description.source.get("preprocessing") or {}
+    if spec.startswith(_PYTHON):
+        return
+    height, width, channels = description.shape
+    choices: dict[str, tuple[Any, ...]] = {
+        "size": (None, (height, width)),
+        "color": ("auto", "gray" if channels == 1 else "rgb"),
+        "invert": ("auto", "yes" if stored.get("invert") else "no"),
+        "on_bad": ("refuse", "skip"),
+        "source": (SourceOptions(), SourceOptions(split="fractions")),
+    }
+    for values in product(*choices.values()):
+        options = ImportOptions(**dict(zip(choices, values, strict=True)), fit=stored.get("fit", "pad"))
+        try:
+            yield resolve_source(spec, sets, options), options
+        except (EpochbankError, OSError):  # The source does not exist any more, or the options do not apply to it.
+            continue
