@@ -14,12 +14,14 @@ PREVIEW ?=
 # For `make overnight`: number of epochs to renew, and the set (a name or tag; the newest set if it is empty).
 REFRESH ?=
 SET     ?=
+# For `make faults`: number of SIGKILLs.
+KILLS   ?= 1000
 
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment overnight train preview test test-long test-engines test-backends check format bench docs clean
+.PHONY: help setup augment overnight train preview test test-long test-engines test-backends faults check format bench docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +67,15 @@ test-backends: ## Run the tests of streaming on JAX and torch (in .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[backends,dev]'
 	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
 	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
+
+faults: $(READY) ## Kill, damage, fill disks, fail system calls, fuzz; takes hours, and ends at the first fault
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'
+	$(BIN)/python faults/kills.py --kills $(KILLS)
+	$(BIN)/python faults/syscalls.py
+	$(BIN)/python faults/disk.py
+	$(BIN)/python faults/damage.py
+	$(BIN)/python -m pytest -m long tests/test_living_set.py
+	$(BIN)/python faults/fuzz.py
 
 check: $(READY) ## Check formatting, lint and types; changes nothing
 	$(BIN)/ruff format --check .

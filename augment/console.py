@@ -27,8 +27,13 @@ HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_conten
 
 _FIXES = {
     errno.ENOSPC: "No incomplete file is left. Free some space, then run the command again.",
+    errno.ENOMEM: "No incomplete file is left. Use fewer --jobs or raise the limit, then run the command again.",
+    errno.EMFILE: "Raise the limit of open files (`ulimit -n`), then run the command again.",
     errno.EACCES: "Give this user the permission, or choose another directory.",
 }
+
+_NO_THREAD = "can't start new thread"
+"""What Python says in a `RuntimeError` if there is no memory for a thread, or too many processes."""
 
 _RENAMED = {"--mix": ("--originals",), "--shard": ("--rank", "--world-size")}
 """New names of options that were renamed; the old name works in this release. `--shard K/N` became two options."""
@@ -157,6 +162,12 @@ def _problems_as_messages() -> Iterator[None]:
         discard(sys.stdout)
         fix = _FIXES.get(error.errno or 0, "Fix the problem or choose another directory, then run the command again.")
         notify(f"Error: {error}. {fix}")
+        raise Exit(1) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != _NO_THREAD:
+            raise
+        discard(sys.stdout)
+        notify(f"Error: memory ran out ({str(error) or type(error).__name__}). {_FIXES[errno.ENOMEM]}")
         raise Exit(1) from error
     except KeyboardInterrupt as error:
         number = number_of(error)

@@ -25,6 +25,7 @@ LAYERS = (
     ("augment.generation",),
     ("augment.views",),
     ("augment.lifecycle",),
+    ("augment.exchange",),
     # Stage 2, from the set to the trained model.
     ("train.reading",),
     ("train.streaming",),

@@ -94,7 +94,7 @@ def test_every_command_reports_the_damage(sound_set: Path, tmp_path: Path, damag
         assert result.exception is None or isinstance(result.exception, SystemExit), (words[0], result.exception)
         assert result.exit_code == 1, (words[0], result.output)
         assert f"Error: {directory / 'split.h5'} is " in result.stderr, (words[0], result.stderr)
-        assert "Restore it from a copy, or generate the set again." in result.stderr
+        assert "Restore it from a copy, or run `augment repair`, which writes it again" in result.stderr
     assert list(tmp_path.glob("*.png")) == []
 
 

@@ -225,8 +225,10 @@ def kill_at_random_moments(tmp_path: Path, kills: int) -> None:
         while process.poll() is None and published(sets) < wanted:
             time.sleep(0.002)
         time.sleep(rng.random() * 0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        errors = process.communicate()[1]
+        assert process.returncode in (0, -signal.SIGKILL), errors
         moments.append(published(sets))
     finished = start(source, sets)
     output = finished.communicate(timeout=120)

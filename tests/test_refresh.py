@@ -60,7 +60,7 @@ def numbers_of(stored: Path) -> list[int]:
 
 
 def folders(stored: Path) -> list[str]:
-    return sorted(path.name for path in stored.glob("epoch-*"))
+    return sorted(path.name for path in stored.glob("epoch-*") if path.is_dir())
 
 
 def test_refresh_keeps_the_number_of_epochs(here: Path, digests: list[str]) -> None:

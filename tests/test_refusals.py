@@ -827,6 +827,7 @@ def test_an_unknown_set(made: Path, program: click.Command, words: tuple[object,
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_source_file_of_a_newer_format(made: Path, epochs: int) -> None:
     """A source file of a newer format is refused, with both versions and the fix."""
+    os.truncate("kept.h5", Path("kept.h5").stat().st_size - 1024)  # Its seal would be of another form, too.
     with h5py.File("kept.h5", "r+") as file:
         file.attrs["format"] = 3
     for command in ("run", "plan"):
@@ -878,7 +879,7 @@ def test_no_space_for_a_shard(made: Path, monkeypatch: pytest.MonkeyPatch) -> No
         result = call(augment, *words)
     assert result.exit_code == 1
     assert_message(result.stderr, "no space left", str(made), "1 of 3 shards of this run are kept", "same command")
-    assert_only_grown(before, made, "epoch-0001/*.h5")
+    assert_only_grown(before, made, "epoch-0001/*.h5", "epoch-0001.h5")
     assert call(augment, *words).exit_code == 0
     assert "is sound" in done(augment, "verify", made, "--jobs", 1)
 
@@ -918,7 +919,7 @@ def test_a_file_that_cannot_grow(nothing_recipe: Path) -> None:
     assert "Traceback" not in result.stderr
     kept = "2 of 4 shards of this run are kept. Run the same command to continue."
     assert_message(result.stderr, "writing to sets/a-nothing-", "File too large", kept)
-    written = ("set.json", "split.h5", "manifest.jsonl", "manifest.check", "log.jsonl", "validation/*.h5", "test/*.h5")
+    written = ("set.json", "split.h5", "manifest.jsonl", "manifest.check", "log.jsonl", "validation*.h5", "test*.h5")
     assert_untouched(before, (LOCK, *(f"sets/*/{name}" for name in written)))
     done(augment, *words)
     assert "is sound" in done(augment, "verify", "--jobs", 1)

@@ -462,5 +462,5 @@ def test_first_signal_is_recorded_and_second_stops() -> None:
 
 
 def test_set_can_be_restricted_to_some_epochs(digits: Path) -> None:
-    assert with_epochs(open_set(digits), [1]).epochs == (1,)
-    assert with_epochs(open_set(digits), [0, 1]).epochs == (0, 1)
+    assert with_epochs(open_set(digits), [1], Path("r")).epochs == (1,)
+    assert with_epochs(open_set(digits), [0, 1], Path("r")).epochs == (0, 1)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from epochbank.augment.shared.signals import Interrupted, raising
 SIGNALED = """
 import importlib, os, signal, sys, time
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell has its background jobs ignore it.
 program, where, whom, number, *words = sys.argv[1:]
 module, name = where.rsplit(".", 1)
 owner = importlib.import_module("epochbank." + module)
@@ -224,3 +226,39 @@ def test_results_that_cannot_be_written_are_an_error(digits: Path) -> None:
     assert done.returncode == 1
     assert "Error: [Errno 28]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class Deleted:
+    """An object during whose `__del__` a signal comes, as in those of TensorFlow."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+        sum(range(10))
+
+
+@pytest.mark.parametrize("number", signals.ENDING)
+def test_a_signal_within_a_finalizer_is_not_lost(capsys: pytest.CaptureFixture[str], number: int) -> None:
+    """Python ignores exceptions in `__del__`: the signal comes again after it, and nothing is printed."""
+    hook = sys.unraisablehook
+
+    def work() -> None:
+        Deleted(number)
+        time.sleep(5)
+
+    begun = time.monotonic()
+    with raising(), pytest.raises(Interrupted) as caught:
+        work()
+    assert caught.value.number == number
+    assert time.monotonic() - begun < 4
+    assert sys.unraisablehook is hook
+    assert not capsys.readouterr().err
+
+
+def test_a_signal_in_the_last_finalizer_changes_nothing() -> None:
+    """The work is done: no signal comes after the block, when its handlers are not in place any more."""
+    with raising():
+        Deleted(signal.SIGTERM)
+    time.sleep(0.05)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from ..distortion.choose_engine import engine_named, self_check
 from ..distortion.engine import Engine
 from ..shared.atomic import TEMPORARY
+from ..shared.hdf5_output import hdf5_input
 from ..shared.permutation import order_key, permute
 from ..shared.profile import Profile
 from ..shared.types import SPLITS
@@ -177,7 +177,7 @@ def _cost(job: ShardJob, num_images: float) -> Cost:
 def _make_and_remove(job: ShardJob) -> tuple[Profile, int, int]:
     """Return the profile of a shard, the stored bytes of its images, and those of the whole file."""
     temporary, entry, profile = make_shard(job)
-    with h5py.File(temporary, "r") as file:
+    with hdf5_input(temporary) as file:
         pixels = file["image"].id.get_storage_size()
     temporary.unlink()
     return profile, pixels, entry.bytes

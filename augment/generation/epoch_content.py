@@ -9,6 +9,7 @@ from ..distortion.draw import Draw, draw_positions
 from ..distortion.engine import PILLOW, Engine
 from ..distortion.label_check import Distorted, distort_checked
 from ..distortion.recipe import Recipe
+from ..errors import EpochbankError
 from ..ingest.source_file import SourceFile
 from ..shared.permutation import order_key, permute, unpermute
 from ..shared.profile import Profile
@@ -56,9 +57,16 @@ def _sampler(directory: Path, description: Description) -> ClassSampler | None:
     """Return the sampler of balanced epochs; None if every epoch shows all training images."""
     if description.per_class is None:
         return None
+    per_class, sizes = PerClass(*description.per_class), _class_sizes(directory, len(description.class_names))
+    if per_class.num_images(sizes) != description.num_images["train"]:
+        raise EpochbankError(
+            f"set.json of {directory} lists {description.num_images['train']:,} images per epoch; expected "
+            f"{per_class.num_images(sizes):,}, from its split and its bounds per class. Restore it from a copy, or "
+            "generate the set again."
+        )
     return ClassSampler(
-        PerClass(*description.per_class),
-        _class_sizes(directory, len(description.class_names)),
+        per_class,
+        sizes,
         read_by_class(directory),
         order_key(description.fingerprint, "deal"),  # The key has contained this word since format 1.
     )

@@ -8,7 +8,7 @@ import numpy as np
 from ..ingest.resolve import SOURCES
 from ..ingest.source_file import SourceFile
 from ..shared.types import SPLITS
-from ..split.holdout import SplitInput, split_key, split_rows
+from ..split.holdout import HeldOut, SplitInput, split_key, split_rows
 from ..split.report import split_warnings
 from ..store import split_file
 from ..store.description import Description, write_description
@@ -43,16 +43,22 @@ def split_input(source: SourceFile, use_source_splits: bool = True) -> SplitInpu
 def compute_split(spec: SetSpec) -> ComputedSplit:
     """Compute rows, labels and groups of each split, and warnings about them."""
     images = split_input(spec.source, spec.use_source_splits)
-    rows = split_rows(images, spec.held_out, key=split_key(spec.source.digest))
-    labels, groups = images.labels, images.groups
-    splits = {
-        split: SplitRows(rows[split], labels[rows[split]], None if groups is None else groups[rows[split]])
-        for split in SPLITS
-    }
+    splits = rows_of_splits(images, spec.held_out, spec.source.digest)
+    rows = {split: found.row for split, found in splits.items()}
     num_images = {split: len(found.row) for split, found in splits.items()}
     if spec.per_class is not None:
         num_images["train"] = spec.per_class.num_images(np.bincount(splits["train"].label))
     return ComputedSplit(splits, num_images, split_warnings(spec.source, images, rows, spec.held_out))
+
+
+def rows_of_splits(images: SplitInput, held_out: HeldOut, digest: str) -> dict[str, SplitRows]:
+    """Return the rows, labels and groups of each split of a source with this digest."""
+    rows = split_rows(images, held_out, key=split_key(digest))
+    labels, groups = images.labels, images.groups
+    return {
+        split: SplitRows(rows[split], labels[rows[split]], None if groups is None else groups[rows[split]])
+        for split in SPLITS
+    }
 
 
 def begin_set(directory: Path, spec: SetSpec, split: ComputedSplit, source_name: str) -> Description:

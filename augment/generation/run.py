@@ -1,6 +1,7 @@
 """Generation: plan what a set lacks, make the shards on all cores, and publish them one by one."""
 
 import errno
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,8 @@ from ..store.description import Description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
 from ..store.presence import describe_lost, lost_shards
 from ..store.split_file import check_split
+from ..store.virtual_epoch import lacks_virtual
+from ..store.virtual_writer import VirtualEpochs
 from .advice import recipe_notes, sampled
 from .budget import Budget
 from .location import locate
@@ -47,13 +50,24 @@ class GenerationResult:
     """What was written; None if the set was complete already."""
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
 def generate(
-    spec: SetSpec, sets: Path, options: GenerationOptions, source_name: str, *, quiet: bool = False
+    spec: SetSpec,
+    sets: Path,
+    options: GenerationOptions,
+    source_name: str,
+    *,
+    begun: Callable[[Path], object] = _ignore,
+    quiet: bool = False,
 ) -> GenerationResult:
     """Generate the set of `spec` in `sets`, or what is missing of it; `source_name` is SOURCE as the user gave it.
 
-    After a kill at any moment, the same call continues. `quiet` shows no progress. Raises `EpochbankError` if another
-    run writes the set, the disk cannot hold it, or a worker process dies.
+    After a kill at any moment, the same call continues. `begun` is called with the directory of the set as soon as the
+    set exists. `quiet` shows no progress. Raises `EpochbankError` if another run writes the set, the disk cannot hold
+    it, or a worker process dies.
     """
     location = locate(spec, sets)
     directory, description = location.directory, location.description
@@ -62,6 +76,8 @@ def generate(
         lost = lost_shards(directory, published)
         first = first_epoch(directory)
         if not missing_shards(published, description.num_images, description.shape, options, lost, first):
+            _add_virtual(directory, description, options.limits)
+            begun(directory)
             return GenerationResult(directory, None)
         if lost:
             notify(f"{describe_lost(directory, lost, len(published))}; this run generates them again")
@@ -77,10 +93,13 @@ def generate(
         sweep(directory)
         with _describing_failure(directory):
             plan = plan_set(locate(spec, sets), options, split=split, folder=directory)
-        if not plan.shards:  # Another run completed the set in the meantime.
+        if not plan.shards:  # Another run completed the set in the meantime, or only its set.json was lost.
+            if split is not None and not (directory / "set.json").exists():
+                begin_set(directory, location.spec, split, source_name)
+            begun(directory)
             return GenerationResult(directory, None)
         check_disk_space(directory, plan.bytes)
-        return GenerationResult(directory, execute(plan, source_name, options.limits, quiet=quiet))
+        return GenerationResult(directory, execute(plan, source_name, options.limits, begun=begun, quiet=quiet))
 
 
 def execute(
@@ -88,12 +107,14 @@ def execute(
     source_name: str,
     limits: Limits,
     *,
-    published: Callable[[Entry, ManifestWriter], None] = lambda entry, manifest: None,
+    begun: Callable[[Path], object] = _ignore,
+    published: Callable[[Entry, ManifestWriter], object] = _ignore,
     quiet: bool = False,
 ) -> RunLog:
     """Write the shards of `plan`, whose set the caller has locked.
 
-    `published` is called after each shard, in the order of the manifest. Raises `EpochbankError` like `generate`, and
+    `begun` is called with the directory before the first shard is written, `published` after each shard, in the order
+    of the manifest. Raises `EpochbankError` like `generate`, and
     if a further shard would exceed `limits`.
     """
     assert plan.location is not None
@@ -106,6 +127,7 @@ def execute(
         with _describing_failure(directory):
             description = begin_set(directory, plan.location.spec, plan.split, source_name)
     check_split(directory, description.split_checksum)
+    begun(directory)
     try:
         with _describing_failure(directory, log):
             _write(plan, description, log, limits, published, quiet)
@@ -120,7 +142,7 @@ def _write(
     description: Description,
     log: RunLog,
     limits: Limits,
-    published: Callable[[Entry, ManifestWriter], None],
+    published: Callable[[Entry, ManifestWriter], object],
     quiet: bool,
 ) -> None:
     """Make the shards and publish each: only this process renames files and writes the manifest."""
@@ -133,11 +155,14 @@ def _write(
         ShardJob(directory.absolute(), description, spec.recipe, spec.source, task, plan.engine) for task in plan.shards
     )
     lost = {entry.file: entry for entry in plan.lost}
+    virtual = VirtualEpochs(directory, description, read_manifest(directory), limits)
+    virtual.update()
     budget = Budget(limits, directory, dict(zip(plan.shards, log.estimate.shard_bytes, strict=True)))
 
     def publish(temporary: Path, entry: Entry, profile: Profile, manifest: ManifestWriter) -> Entry:
         with budget.publishing(entry):
             _publish(temporary, directory, entry, lost.get(entry.file), manifest, log, profile)
+        virtual.published(entry)
         published(entry, manifest)
         return entry
 
@@ -156,6 +181,22 @@ def _write(
             progress.advance(pending.popleft().result().num_images)
     if budget.fault:
         raise EpochbankError(budget.fault)
+
+
+def _add_virtual(directory: Path, description: Description, limits: Limits) -> None:
+    """Add the virtual datasets that a complete set lacks: it was made by an earlier version, or a run was killed.
+
+    Nothing depends on them, so a set that cannot be written to, or that another run writes to, stays as it is.
+    """
+    if not lacks_virtual(directory, description, read_manifest(directory)) or not os.access(directory, os.W_OK):
+        return
+    try:
+        with writing(directory / LOCK):
+            refuse_links(directory.iterdir())
+            sweep(directory)
+            VirtualEpochs(directory, description, read_manifest(directory), limits).update()
+    except (EpochbankError, OSError) as error:
+        notify(f"the virtual datasets that {directory} lacks were not added: {error}")
 
 
 def _publish(

@@ -96,6 +96,6 @@ def read_log(directory: Path) -> list[dict[str, Any]]:
 def _record_of(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

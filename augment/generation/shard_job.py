@@ -66,16 +66,15 @@ def make_shard(job: ShardJob) -> tuple[Path, Entry, Profile]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    entry = _with_label_check(entry, job.recipe.label_check, np.concatenate(rejected))
+    resampled, undistorted = label_check_counts(np.concatenate(rejected), job.recipe.label_check)
     profile.total = time.perf_counter() - begun
-    return temporary, entry, profile
+    return temporary, replace(entry, resampled=resampled, undistorted=undistorted), profile
 
 
-def _with_label_check(entry: Entry, label_check: LabelCheck | None, rejected: np.ndarray) -> Entry:
-    """Return `entry` with the counts of the label check, from the table of rejected attempts of its images."""
+def label_check_counts(rejected: np.ndarray, label_check: LabelCheck | None) -> tuple[int, int]:
+    """Return how many images a table of rejected attempts has, and how many of them are stored undistorted."""
     attempts = label_check.attempts if label_check else 0
-    undistorted = int(np.sum(rejected["attempt"] + 1 == attempts))
-    return replace(entry, resampled=len(np.unique(rejected["position"])), undistorted=undistorted)
+    return len(np.unique(rejected["position"])), int(np.sum(rejected["attempt"] + 1 == attempts))
 
 
 def _runs(job: ShardJob, profile: Profile, rejected: list[np.ndarray]) -> Iterator[Run]:

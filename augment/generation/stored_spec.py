@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ..errors import EpochbankError
+from ..ingest.check_source import WITHOUT_SOURCE
 from ..ingest.source_file import SourceFile, open_source_file
 from ..split.balance import PerClass
-from ..store.description import read_description
+from ..store.description import Description, read_description
 from ..store.split_file import check_split
 from .location import SetLocation
 from .spec import SetSpec, recipe_of
@@ -22,7 +23,7 @@ def locate_stored(directory: Path, trust: bool = False) -> SetLocation:
     check_split(directory, description.split_checksum)
     limits = description.per_class
     spec = SetSpec(
-        _source_of(directory, description.source_path(directory), description.identity["source"]),
+        stored_source(directory, description),
         recipe_of(description, trust),
         description.identity["seed"],
         per_class=None if limits is None else PerClass(*limits),
@@ -30,17 +31,27 @@ def locate_stored(directory: Path, trust: bool = False) -> SetLocation:
     return SetLocation(spec, directory, description)
 
 
-def _source_of(directory: Path, path: Path, digest: str) -> SourceFile:
-    what_works = "What is published stays usable: train, evaluate, list and verify do not need the source file"
+def stored_source(directory: Path, description: Description) -> SourceFile:
+    """Return the source file of the set in `directory`.
+
+    Raises `EpochbankError` if it does not exist or is another one, and `DamagedSource` if it is damaged.
+    """
+    path, digest = description.source_path(directory), description.identity["source"]
     if not path.exists():
         raise EpochbankError(
-            f"the source file of {directory}, {path}, does not exist, so no shard can be generated. {what_works}; run "
-            "the same `augment run` again to import the source, or restore the file from a copy."
+            f"the source file of {directory}, {path}, does not exist, so no shard can be generated; restore it from a "
+            f"copy, or run the same `augment run` again, whose SOURCE was {description.source['spec']!r}. "
+            f"{WITHOUT_SOURCE}."
         )
     source = open_source_file(path)
     if source.digest != digest:
         raise EpochbankError(
             f"{path} is another source file (digest {source.digest[:12]}) than the one that {directory} was made from "
-            f"(digest {digest[:12]}). Restore that file. {what_works}."
+            f"(digest {digest[:12]}); restore that file to generate shards. {WITHOUT_SOURCE}."
+        )
+    if source.shape != description.shape:
+        raise EpochbankError(
+            f"set.json of {directory} says that images have shape {description.shape}; expected {source.shape}, as in "
+            "its source file. Restore the set from a copy, or generate it again."
         )
     return source

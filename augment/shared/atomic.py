@@ -37,9 +37,25 @@ def publish(temporary: Path, path: Path) -> None:
     move(temporary, path)
 
 
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Add `path` to an `OSError` without a path, such as that of a failed write or close, within the block.
+
+    An error with a mere file name, as `shutil.rmtree` raises it, gets `path` as the directory.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)
+        elif isinstance(error.filename, str) and os.sep not in error.filename:
+            error.filename = str(Path(path) / error.filename)
+        raise
+
+
 def sync(path: Path) -> None:
     """Flush the closed file `path` to disk."""
-    with open(path, "rb+") as file:
+    with naming(path), open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
@@ -66,11 +82,12 @@ def refuse_links(paths: Iterable[Path]) -> None:
 
 def sync_directory(directory: Path) -> None:
     """Flush the entries of `directory` to disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with naming(directory):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,7 +95,7 @@ def write_text(path: Path, text: str) -> None:
 
     A byte of a path that is not in UTF-8, such as 0xE9, becomes `\\udce9`, which JSON reads back as the same path.
     """
-    with new_file(path) as temporary:
+    with new_file(path) as temporary, naming(path):
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

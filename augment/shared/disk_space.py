@@ -13,16 +13,21 @@ _SPARE_BYTES = 16 << 20
 """Bytes that must stay free."""
 
 
-def check_disk_space(directory: Path, needed: int, what: str = "the set") -> None:
+def check_disk_space(
+    directory: Path,
+    needed: int,
+    what: str = "the set",
+    fix: str = "choose another disk with --sets, or reduce --epochs or --size",
+) -> None:
     """Raise `EpochbankError` if the disk of `directory` has no room for `needed` bytes.
 
-    `directory` need not exist yet; `what` names what is to be written.
+    `directory` need not exist yet; `what` names what is to be written, and `fix` says what to do beside freeing space.
     """
     free = shutil.disk_usage(_existing(directory)).free
     if needed + _SPARE_BYTES > free:
         raise EpochbankError(
             f"{what} needs {size(needed)} and {size(_SPARE_BYTES)} must stay free, but the disk of {directory} has "
-            f"{size(free)} left. Free space, choose another disk with --sets, or reduce --epochs or --size."
+            f"{size(free)} left. Free space, {fix}."
         )
 
 

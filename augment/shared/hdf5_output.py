@@ -2,9 +2,11 @@
 
 If a write of the HDF5 library fails, the library cannot close the file, and may crash when the process ends. It
 therefore writes through a stream for which no write fails: the first error is kept and raised after the library has
-closed the file, and what could not be written stays in memory until then, where the library finds it again.
+closed the file, and what could not be written stays in memory until then, where the library finds it again. A signal
+that would raise an exception in the middle of a write is handled between two writes.
 """
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+
+from .atomic import naming
+from .signals import deferred
 
 _PAGE = 4096
 
@@ -36,7 +41,11 @@ class _Output(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read from the current position. What lies beyond the end is 0."""
-        data = self._on_disk(self._at, len(buffer))
+        try:
+            data = self._on_disk(self._at, len(buffer))
+        except OSError as error:
+            self.error = self.error or error
+            raise
         for page in self._pages(self._at, len(buffer)) if self._unwritten else ():
             if page in self._unwritten:
                 start = page * _PAGE - self._at
@@ -93,8 +102,12 @@ class _Output(io.RawIOBase):
 
 
 @contextmanager
-def hdf5_output(path: Path, mode: str, **options: Any) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+def hdf5_output(
+    path: Path, mode: str, *, create: Callable[[io.RawIOBase], h5py.File] | None = None, **options: Any
+) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """Open the HDF5 file `path` for writing; yield it, and a function that raises the first error so far, if any.
+
+    Signals that raise an exception, such as Ctrl-C, do so in that function, or when the block ends.
 
     Parameters
     ----------
@@ -102,6 +115,8 @@ def hdf5_output(path: Path, mode: str, **options: Any) -> Iterator[tuple[h5py.Fi
         File to write.
     mode
         `x` for a new file, `r+` for an existing one.
+    create
+        Function that creates the HDF5 file in a stream; None for `h5py.File`.
     **options
         Other arguments of `h5py.File`.
 
@@ -115,11 +130,33 @@ def hdf5_output(path: Path, mode: str, **options: Any) -> Iterator[tuple[h5py.Fi
         output = _Output(descriptor)
 
         def check() -> None:
+            handle_signals()
             if output.error is not None:
                 raise OSError(output.error.errno, output.error.strerror, str(path))
 
-        with h5py.File(output, "w" if mode == "x" else mode, **options) as file:
-            yield file, check
+        try:
+            with (
+                deferred() as handle_signals,
+                create(output) if create else h5py.File(output, "w" if mode == "x" else mode, **options) as file,
+            ):
+                yield file, check
+        except Exception:
+            check()  # If reading fails, the library raises KeyError and others.
+            raise
         check()
     finally:
-        os.close(descriptor)
+        with naming(path):
+            os.close(descriptor)
+
+
+@contextmanager
+def hdf5_input(path: Path) -> Iterator[h5py.File]:
+    """Open the HDF5 file `path` for reading, a file that this process has written.
+
+    Raises `OSError` if it cannot be read, also where h5py raises another exception in the block.
+    """
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            yield file
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error

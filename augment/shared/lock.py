@@ -24,7 +24,7 @@ from typing import Any
 
 from ..console import notify
 from ..errors import EpochbankError
-from .atomic import no_follow, refuse_links
+from .atomic import naming, no_follow, refuse_links
 
 LOCK = ".lock"
 """Name of the lock file in a directory."""
@@ -32,8 +32,10 @@ LOCK = ".lock"
 _HEARTBEAT = 30.0
 """Seconds between updates of the time of a held lock file."""
 _DEAD_AFTER = 4 * _HEARTBEAT
-"""A holder on another machine that has not updated the file for so many seconds is dead."""
+"""A holder on another machine that has not updated the file for this number of seconds is dead."""
 _SECONDS_BETWEEN_TRIES = 0.2
+_SECONDS_TO_WRITE_RECORD = 1.0
+"""Seconds to wait for the record of a process that has just taken the lock."""
 _LONGEST = 200
 """Characters of a holder's command that are stored and shown."""
 
@@ -64,11 +66,13 @@ def writing(
     """
     if path.is_dir():
         path, remove = path / LOCK, True
-    descriptor = _acquire(path, what or path.parent, wait, can_wait)
+    with naming(path):
+        descriptor = _acquire(path, what or path.parent, wait, can_wait)
     ended = threading.Event()
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_own_record()).encode(), 0)
+        with naming(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(_own_record()).encode(), 0)
         heart = threading.Thread(target=_beat, args=(descriptor, ended), daemon=True, name="lock")
         heart.start()
         try:
@@ -79,7 +83,8 @@ def writing(
             with suppress(OSError):
                 path.unlink() if remove else os.ftruncate(descriptor, 0)
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # It is closed, and the lock file holds nothing that could be lost.
+            os.close(descriptor)
 
 
 def holder_of(path: Path) -> str | None:
@@ -100,7 +105,7 @@ def holder_of(path: Path) -> str | None:
 
 def _acquire(path: Path, what: Path, wait: bool, can_wait: bool) -> int:
     """Return the descriptor of the locked file `path`."""
-    reported = False
+    reported, unnamed_until = False, time.monotonic() + _SECONDS_TO_WRITE_RECORD
     while True:
         descriptor = _open(path)
         try:
@@ -118,6 +123,9 @@ def _acquire(path: Path, what: Path, wait: bool, can_wait: bool) -> int:
                 os.close(descriptor)
             raise
         os.close(descriptor)
+        if not holder and time.monotonic() < unnamed_until:  # It has the lock, and is about to write who it is.
+            time.sleep(_SECONDS_TO_WRITE_RECORD / 10)
+            continue
         if not wait:
             how = "Wait until it has finished (--wait)" if can_wait else "Wait until it has finished"
             raise EpochbankError(

@@ -42,10 +42,14 @@ class Progress:
         What is counted, in the plural.
     quiet
         Show nothing.
+    item_bytes
+        Bytes of an item, to show bytes per second too; 0 to show items only.
     """
 
-    def __init__(self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False):
-        self._label, self._total, self._unit, self._done = label, total, unit, 0
+    def __init__(
+        self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False, item_bytes: int = 0
+    ):
+        self._label, self._total, self._unit, self._done, self._item_bytes = label, total, unit, 0, item_bytes
         self._quiet = quiet or _QUIET.get()
         self._start = self._last = time.monotonic()
         self._status = current_status()
@@ -53,7 +57,7 @@ class Progress:
             self._status.begin(label, total, unit)
         self._bar = None
         if is_terminal() and not self._quiet:
-            self._bar = _bar(unit)
+            self._bar = _bar(unit, item_bytes)
             self._task = self._bar.add_task(label, total=total)
 
     def advance(self, count: int) -> None:
@@ -65,7 +69,7 @@ class Progress:
             self._bar.update(self._task, advance=count)
         elif not self._quiet and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            state = progress_text(self._done, self._total, self._unit, self._last - self._start)
+            state = progress_text(self._done, self._total, self._unit, self._last - self._start, self._item_bytes)
             write_message(f"{self._label}: {state}")
 
     def __enter__(self) -> "Progress":
@@ -81,25 +85,30 @@ class Progress:
         elif error is None and not self._quiet:
             seconds = time.monotonic() - self._start
             done, rate = f"{self._done:,} {self._unit}", self._done / max(seconds, 1e-9)
-            write_message(f"{self._label}: {done} in {duration(seconds)} ({rate:,.0f}/s)")
+            write_message(f"{self._label}: {done} in {duration(seconds)} ({_rate(rate, self._item_bytes)})")
 
 
-def progress_text(done: int, total: int | None, unit: str, seconds: float) -> str:
+def progress_text(done: int, total: int | None, unit: str, seconds: float, item_bytes: int = 0) -> str:
     """Return what a bar says: items done, their share, the rate, and the elapsed and the remaining time.
 
+    With `item_bytes`, the bytes of an item, the rate is also in bytes.
     The remaining time is omitted before the first item, if `total` is unknown, and if more than `total` are done.
     """
     rate = done / max(seconds, 1e-9)
     known = total is not None and 0 < total >= done
     parts = [f"{done:,} of {total:,} {unit} ({100 * done / total:.0f} %)" if known and total else f"{done:,} {unit}"]
-    parts += [f"{rate:,.0f}/s"] if done else []
+    parts += [_rate(rate, item_bytes)] if done else []
     parts.append(f"elapsed {duration(seconds)}")
     if known and total and done:
         parts.append(f"remaining {duration((total - done) / rate)}")
     return ", ".join(parts)
 
 
-def _bar(unit: str) -> "RichProgress":
+def _rate(rate: float, item_bytes: int) -> str:
+    return f"{rate:,.0f}/s" + (f", {size(rate * item_bytes)}/s" if item_bytes else "")
+
+
+def _bar(unit: str, item_bytes: int) -> "RichProgress":
     """Return a bar whose text is `progress_text`. Rich is imported only for a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
@@ -109,7 +118,7 @@ def _bar(unit: str) -> "RichProgress":
     class State(ProgressColumn):
         def render(self, task: Task) -> Text:
             total = None if task.total is None else int(task.total)
-            return Text(progress_text(int(task.completed), total, unit, task.elapsed or 0.0))
+            return Text(progress_text(int(task.completed), total, unit, task.elapsed or 0.0, item_bytes))
 
     columns = TextColumn("{task.description}"), BarColumn(bar_width=16), State()
     return RichProgress(*columns, console=Console(stderr=True))

@@ -96,7 +96,7 @@ def _text(seconds: float) -> str:
 
 
 def current_status() -> StatusFile | None:
-    """Return the status file of the work that is going on; None if none was asked for."""
+    """Return the status file of the current work; None if there is none."""
     return _CURRENT.get()
 
 

@@ -89,8 +89,9 @@ def _lines(caption: Sequence[str], pixels: int) -> list[str]:
 
 def _shortened(text: str, font: Font, pixels: int) -> str:
     """Return `text`, without its beginning if it is wider than `pixels`."""
-    if font.getlength(text) <= pixels:
+    if len(text) <= pixels and font.getlength(text) <= pixels:
         return text
+    text = text[-pixels:]  # A name in a crafted set may be long, and measuring takes time.
     while text and font.getlength("..." + text) > pixels:
         text = text[1:]
     return "..." + text

@@ -160,14 +160,24 @@ def original(directory: Path, description: Description, row: int) -> np.ndarray:
     position = position_of(directory, description, "train", 0, image)
     for entry in read_manifest(directory):
         if position is not None and entry.split == "train" and entry.start <= position < entry.stop:
-            return read_run(directory, entry, position, position + 1)[0][0]
+            return _of_shape(directory, description, read_run(directory, entry, position, position + 1)[0][0])
     source = description.source_path(directory)
     if source.exists():
-        return open_source_file(source).read(np.array([row]))[0]
+        return _of_shape(directory, description, open_source_file(source).read(np.array([row]))[0])
     raise EpochbankError(
         f"{directory} does not contain the original of row {row}, because its training split is incomplete or balanced "
         f"by --per-class, and its source file {source} does not exist. Restore that file, or import the source again."
     )
+
+
+def _of_shape(directory: Path, description: Description, image: np.ndarray) -> np.ndarray:
+    """Return `image` (uint8 (H, W, C)). Raises `EpochbankError` if it has another shape than the set says."""
+    if image.shape != description.shape:
+        raise EpochbankError(
+            f"{directory} contains images of shape {image.shape}; expected {description.shape}, as its set.json says. "
+            "Restore the set from a copy, or generate it again."
+        )
+    return image
 
 
 def _origin(path: Path, row: int) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..generation.run_log import read_log
+from ..ingest.check_source import WITHOUT_SOURCE
 from ..shared.progress import counted, size
 from ..shared.renamed import rename_keys
 from ..split.balance import PerClass
@@ -38,6 +39,8 @@ def info(directory: Path) -> dict[str, Any]:
         "name": description.name,
         "fingerprint": description.fingerprint,
         "source": description.source,
+        "source_file": str(description.source_path(directory)),
+        "source_exists": description.source_path(directory).exists(),
         "recipe": description.recipe,
         "recipe_settings": description.identity["recipe"],
         "seed": description.identity["seed"],
@@ -122,6 +125,7 @@ def info_lines(facts: dict[str, Any], *, details: bool = True, digests: bool = F
         *([f"fingerprint  {facts['fingerprint']}"] if digests else []),
         f"source       {facts['source']['spec']} ({facts['source']['name']})",
         *(f"             {note}" for note in (facts["source"].get("notes", []) if details else [])),
+        *([] if facts["source_exists"] else [f"             {facts['source_file']} is missing. {WITHOUT_SOURCE}"]),
         f"recipe       {facts['recipe']}, seed {facts['seed']}",
         *(recipe_lines(facts["recipe_settings"]) if details else []),
         f"images       {height} x {width} {'gray' if channels == 1 else 'RGB'}, {counted(facts['classes'], 'class')}",

@@ -35,17 +35,23 @@ from .augment.console import notify
 from .augment.distortion.choose_engine import EngineName
 from .augment.distortion.recipe import Recipe
 from .augment.errors import EpochbankError
+from .augment.exchange.copy import Copied
+from .augment.exchange.copy import copy_set as copy_stored
+from .augment.exchange.export import Exported
+from .augment.exchange.export import export_set as export_stored
+from .augment.exchange.formats import FormatName
+from .augment.exchange.selection import Epochs
 from .augment.generation.location import locate
 from .augment.generation.plan import GenerationPlan, plan_set
 from .augment.generation.plan_source import check_groups, check_import_limits, plan_source
 from .augment.generation.run import GenerationResult
 from .augment.generation.run import generate as run_generation
 from .augment.ingest import importer
-from .augment.ingest.check_source import check_source_of
 from .augment.ingest.preprocess import Preprocessing
 from .augment.ingest.resolve import prepare_source, resolve_source, restore_source
 from .augment.ingest.source_file import DamagedSource, SourceFile, open_source_file
 from .augment.ingest.stored_preprocessing import image_files, prepared, stored_preprocessing
+from .augment.ingest.workspace import sweep_workspaces_of
 from .augment.lifecycle import diff as diffs
 from .augment.lifecycle.content import SetContent, content_of_spec, stored_content
 from .augment.lifecycle.garbage import Garbage, find_garbage
@@ -57,12 +63,12 @@ from .augment.lifecycle.repair import Repaired
 from .augment.lifecycle.repair import repair as repair_set
 from .augment.lifecycle.similar import similar_set_note
 from .augment.lifecycle.tag import add_tag, check_new_tag, remove_tag
+from .augment.lifecycle.verify import Deep, Verified, verify_set
 from .augment.shared.reading_lock import ReadingLock
 from .augment.shared.status_file import StatusFile, status_file
 from .augment.shared.workers import core_count, kept_workers
 from .augment.sources import Scan, open_source
 from .augment.split.few_classes import check_labels
-from .augment.store import verify as verification
 from .augment.store.catalog import all_sets, find_set, named_set, sets_path
 from .augment.store.manifest import read_manifest
 from .augment.store.presence import check_presence
@@ -147,16 +153,17 @@ def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationR
         check_new_tag(command.sets, command.name, location.directory)
     if location.description is None and (note := similar_set_note(content_of_spec(spec), command.sets)):
         notify(note)
-    try:
-        with closing(ReadingLock(file.path)):
-            try:
-                return run_generation(spec, command.sets, command.options, command.source)
-            except DamagedSource as damage:
-                file = restore_source(command.source, command.sets, command.imports, command.options.jobs, damage)
-                return run_generation(command.spec(file), command.sets, command.options, command.source)
-    finally:  # A run that was interrupted has begun the set, too.
-        if command.name is not None and (location.directory / "set.json").exists():
-            add_tag(location.directory, command.name)
+
+    def begun(directory: Path) -> None:
+        if command.name is not None:
+            add_tag(directory, command.name)
+
+    with closing(ReadingLock(file.path)):
+        try:
+            return run_generation(spec, command.sets, command.options, command.source, begun=begun)
+        except DamagedSource as damage:
+            file = restore_source(command.source, command.sets, command.imports, command.options.jobs, damage)
+            return run_generation(command.spec(file), command.sets, command.options, command.source, begun=begun)
 
 
 def plan(
@@ -193,6 +200,7 @@ def import_source(
     check_numbers(jobs=jobs)
     path = Path(file)
     if path.exists():
+        sweep_workspaces_of(path)  # An import that was killed just after it had written the file.
         raise EpochbankError(f"{path} exists; expected a new file. Remove it or choose another name.")
     if path.suffix.lower() not in (".h5", ".hdf5"):
         raise EpochbankError(
@@ -275,15 +283,62 @@ def explain_image(
 
 
 def verify(
-    name: str | Path | AugmentedSet | None = None, *, sets: str | Path = DEFAULT_SETS, jobs: int | None = None
+    name: str | Path | AugmentedSet | None = None,
+    *,
+    sets: str | Path = DEFAULT_SETS,
+    jobs: int | None = None,
+    source: bool = True,
+    deep: bool = False,
+    share: float = 0.01,
+    seed: int | None = None,
+    trust: bool = False,
 ) -> list[str]:
     """Check every published shard of a set, and its source file, down to each image; return faults, one sentence each.
 
     A source file that does not exist is no fault of the set, but is printed.
+
+    Parameters
+    ----------
+    name
+        Path, directory name, tag or fingerprint of a set; None for the set that was written last.
+    sets
+        Directory of the sets.
+    jobs
+        Maximum number of threads or processes; None for one per core.
+    source
+        Check the source file, too.
+    deep
+        Recompute a sample of the images from source, recipe and seed, and compare them with those that are stored.
+    share
+        Share of the images of every split and epoch that `deep` recomputes, above 0 up to 1 (all).
+    seed
+        Number that the sample is drawn with; None for another sample each time.
+    trust
+        Execute the code that the set's recipe names, which `deep` may need; without it, such a set is refused.
     """
-    check_numbers(jobs=jobs)
-    directory, jobs = _directory(name, sets), jobs or core_count()
-    return [*verification.verify(directory, jobs), *check_source_of(directory, jobs)]
+    found = verified(name, sets=sets, jobs=jobs, source=source, deep=deep, share=share, seed=seed, trust=trust)
+    if found.source.state == "missing":
+        notify(found.source.message)
+    return found.faults
+
+
+def verified(
+    name: str | Path | AugmentedSet | None = None,
+    *,
+    sets: str | Path = DEFAULT_SETS,
+    jobs: int | None = None,
+    source: bool = True,
+    deep: bool = False,
+    share: float = 0.01,
+    seed: int | None = None,
+    trust: bool = False,
+) -> Verified:
+    """Check a set as `verify` does, and return all that was found; `to_json()` is that of `augment verify --json`."""
+    check_numbers(jobs=jobs, **({} if seed is None else {"seed": seed}))
+    if not 0 < share <= 1:
+        raise EpochbankError(f"share={share!r} is invalid; expected a number above 0 up to 1.", usage=True)
+    directory, options = _directory(name, sets), Deep(share, seed, trust) if deep else None
+    return verify_set(directory, jobs or core_count(), source=source, deep=options)
 
 
 def info(
@@ -366,7 +421,7 @@ def refresh(
 ) -> RefreshResult:
     """Generate `epochs` new stored epochs of a set, and retire as many of the oldest.
 
-    The set keeps its number of epochs. Numbers go on, so nothing is generated twice.
+    The set keeps its number of epochs. The new epochs continue the numbering, so no epoch is generated twice.
     """
     options = refresh_options(epochs, keywords)
     directory = _directory(name, sets)
@@ -384,13 +439,57 @@ def repair(
     engine: EngineName = "auto",
     trust: bool = False,
 ) -> Repaired:
-    """Verify a set, and generate its damaged and missing shards again, in place.
+    """Verify a set, and make again, in place, what is damaged or missing.
 
-    A shard is replaced only by one with the digest in the manifest; `refused` of the result lists the others. `trust`
-    executes the code that the set's recipe names; without it, such a set is refused.
+    A shard is replaced only by one with the digest in the manifest; `refused` of the result lists the others.
+    `restored` lists what else was made again: `split.h5`, a source file in `sets/sources/`, and virtual datasets.
+    `trust` executes the code that the set's recipe names; without it, such a set is refused.
     """
     check_numbers(jobs=jobs)
     return repair_set(_directory(name, sets), jobs or core_count(), engine, trust)
+
+
+def export_set(
+    name: str | Path | AugmentedSet,
+    dest: str | Path,
+    format: FormatName = "webdataset",
+    *,
+    epochs: Epochs = None,
+    originals: bool = False,
+    splits: Iterable[str] | None = None,
+    sets: str | Path = DEFAULT_SETS,
+    jobs: int | None = None,
+) -> Exported:
+    """Export images of a set to the new directory `dest`, which appears when it is complete.
+
+    The training images are those of the stored `epochs` (numbers, or a string such as "0,2-4"; None for all), after the
+    undistorted ones if `originals`. The validation and test splits are undistorted. `splits` limits the export to some
+    splits. `run(dest)` takes the export as a source.
+    """
+    check_numbers(jobs=jobs)
+    return export_stored(
+        _directory(name, sets), Path(dest), format, jobs or core_count(), epochs=epochs, originals=originals,
+        splits=splits,
+    )  # fmt: skip
+
+
+def copy_set(
+    name: str | Path | AugmentedSet,
+    dest: str | Path,
+    *,
+    epochs: Epochs = None,
+    with_source: bool = False,
+    sets: str | Path = DEFAULT_SETS,
+    jobs: int | None = None,
+) -> Copied:
+    """Copy what is published of a set to the new directory `dest`, or into it if it exists; verify the copy.
+
+    `epochs` selects consecutive stored epochs (numbers, or a string such as "2-4"; None for all). `with_source` copies
+    the source file, too, which further epochs need. After a kill, the same call continues.
+    """
+    check_numbers(jobs=jobs)
+    directory = _directory(name, sets)
+    return copy_stored(directory, str(dest), jobs or core_count(), epochs=epochs, with_source=with_source)
 
 
 def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) -> int:
@@ -407,7 +506,7 @@ def gc(
     """Remove what no set needs in `sets`, and return it with notes on what was kept, one sentence each.
 
     These are orphaned shards, temporary files of runs that were stopped, source files that no set was made from, and,
-    with `unused_for`, sets that were neither trained on nor written to for so many days. What a run writes or a
+    with `unused_for`, sets that were neither trained on nor written to for this number of days. What a run writes or a
     training reads is kept. With `dry_run` nothing is removed.
     """
     found, notes = find_garbage(sets_path(sets), unused_for)

@@ -79,7 +79,7 @@ def _report(report: Path) -> dict[str, Any]:
         return {}
     try:
         read = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict) or read.get("made_by") != _MADE_BY:
         raise EpochbankError(
