@@ -5,9 +5,10 @@
     python faults/fuzz.py --replay csv FILE            # one input, with its traceback
 
 A parser may return or raise `EpochbankError`. Another exception, a crash, more than 2 s of processor time or more than
-500 MB of memory (2 GB for Parquet, because PyArrow allocates what a page claims) is a fault. Each parser has a process of its own, and what it has learned stays in --corpus, so that a
-later run continues there. Each kind of fault is kept once, minimized, in --findings. Ends with exit code 1 if there is
-a fault. Needs `pip install 'epochbank[fuzz]'`, and the development dependencies for the valid inputs.
+500 MB of memory is a fault (2 GB for Parquet, because PyArrow allocates what a page claims). Each parser has a process
+of its own, and what it has learned stays in --corpus, so that a later run continues there. Each kind of fault is kept
+once, minimized, in --findings. Ends with exit code 1 if there is a fault. Needs `pip install 'epochbank[fuzz]'`, and
+the development dependencies for the valid inputs.
 """
 
 import argparse

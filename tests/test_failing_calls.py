@@ -2,8 +2,11 @@
 
 import errno
 import os
+import resource
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -248,3 +251,16 @@ def test_what_remains_of_a_set_that_was_never_begun_is_removed_by_the_next_gc(
     assert shutil.rmtree is rmtree
     api.gc(tmp_path / "sets")
     assert not list((tmp_path / "sets").iterdir())
+
+
+def test_output_is_never_cut_without_an_error(tmp_path: Path, stored: Path) -> None:
+    """Without a buffer, Python drops what the disk does not take of a write."""
+    words = [sys.executable, "-m", "epochbank.augment", "info", str(stored), "--json"]
+    with open(tmp_path / "out", "wb") as out:
+        run = subprocess.run(
+            words, stdout=out, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)),
+        )  # fmt: skip
+    assert run.returncode == 1
+    assert "File too large" in run.stderr

@@ -1,5 +1,6 @@
 """Standard streams that are closed, or that cannot be written, such as the log on a full disk."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -24,6 +25,19 @@ def open_closed_streams() -> None:
         if getattr(sys, name) is None:
             stream = open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
+    _buffer_output()
+
+
+def _buffer_output() -> None:
+    """Give standard output a buffer if it has none, as with PYTHONUNBUFFERED.
+
+    Without one, Python drops what a disk that becomes full does not take of a write, and reports no error.
+    """
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and isinstance(out.buffer, io.RawIOBase):
+        sys.stdout = open(  # noqa: SIM115  as long as the process
+            out.fileno(), "w", buffering=1, encoding=out.encoding, errors=out.errors, closefd=False
+        )
 
 
 def is_terminal() -> bool:
