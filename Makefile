@@ -68,7 +68,7 @@ test-backends: ## Run the tests of streaming on JAX and torch (in .venv-backends
 	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
 	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
 
-faults: $(READY) ## Kill, damage, fill disks, fail system calls, fuzz; takes hours, and ends at the first fault
+faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'
 	$(BIN)/python faults/kills.py --kills $(KILLS)
 	$(BIN)/python faults/syscalls.py

@@ -26,14 +26,14 @@ HELP = {"help_option_names": ["-h", "--help"], "show_default": True, "max_conten
 """Context settings of both command lines."""
 
 _FIXES = {
-    errno.ENOSPC: "No incomplete file is left. Free some space, then run the command again.",
-    errno.ENOMEM: "No incomplete file is left. Use fewer --jobs or raise the limit, then run the command again.",
+    errno.ENOSPC: "No incomplete file is left; free some space, then run the command again.",
+    errno.ENOMEM: "No incomplete file is left; use fewer --jobs or raise the memory limit, then run the command again.",
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`), then run the command again.",
     errno.EACCES: "Give this user the permission, or choose another directory.",
 }
 
 _NO_THREAD = "can't start new thread"
-"""What Python says in a `RuntimeError` if there is no memory for a thread, or too many processes."""
+"""Python's message in a `RuntimeError` if there is no memory for a thread, or too many processes."""
 
 _RENAMED = {"--mix": ("--originals",), "--shard": ("--rank", "--world-size")}
 """New names of options that were renamed; the old name works in this release. `--shard K/N` became two options."""

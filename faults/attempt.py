@@ -1,4 +1,4 @@
-"""One try: a command in a forked process, how it ended, what it left, and what the same command makes of it."""
+"""One try: run a command in a forked process, judge how it ended and what it left, and run it again."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from common import table
 from small_set import Stage, augment, left_over, problems_as_messages, state, stream_set, wrong_in
 
 SECONDS = 60.0
-"""A try that takes longer hangs."""
+"""Seconds after which a try counts as a hang."""
 
 
 def run_here(words: list[str]) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def judge(stage: Stage, ended: dict[str, Any], done: tuple[Any, str], work: Path
         if not stage.writes and ended["output"] != done[1]:
             return [f"WRONG: exit code 0 with another output: {ended['output'][-300:]}"]
         return []
-    if ended["code"] != 1 and not (ended["code"] == 2 and "is not readable" in text):  # What click says of a path.
+    if ended["code"] != 1 and not (ended["code"] == 2 and "is not readable" in text):  # click's message for a path.
         return [f"exit code: {ended['code']} instead of 1"]
     if str(work) not in text + ended["output"] and "memory ran out" not in text:
         return ["no path: the message names no path"]
@@ -118,7 +118,9 @@ def afterwards(
     finished |= stage.name == "copy" and (work / "copied/set.json").exists()
     removed = stage.name == "remove" and not list(work.glob("sets/[!.]*/set.json"))
     # What cannot be removed at the end of an export is left beside it, and `gc` removes what a removal has left.
-    stuck = not stage.repeats and any(word in label for word in ("unlink", "read-only", "broken", "gone"))
+    stuck = (not stage.repeats or stage.name == "tag") and any(
+        word in label for word in ("unlink", "read-only", "broken", "gone")
+    )
     if removed or not finished:
         again = run_here(["gc", "--yes", "--sets", f"{work}/sets"] if removed else stage.words(work))
         if again["code"] != 0:

@@ -1,10 +1,10 @@
-"""Full, read-only, vanishing and stalling disks; few descriptors, little memory, small files: messages, no wrong set.
+"""Run commands on failing disks, and with few descriptors, little memory and small files: no set may become wrong.
 
 python faults/disk.py                              # everything, in about ten minutes
 python faults/disk.py --only full,stalls --tries 5
 
 Each try runs a command in a forked process. It is good if the command ends with exit code 1 and a message that names a
-path, or succeeds; if what can be read in between is right; and if the same command, once the disk is well again,
+path, or succeeds; if what can be read in between is right; and if the same command, once the disk works again,
 arrives at the undisturbed result with no temporary file left. Small and read-only file systems are mounted in a
 namespace of the user; where that is not allowed, these two scenarios are omitted.
 """
@@ -35,7 +35,7 @@ from small_set import Stage, published, stages
 
 _MEBIBYTE = 1 << 20
 _DISK = 48 * _MEBIBYTE
-"""Size of the small file system. A run wants 16 MiB to stay free before it begins."""
+"""Size of the small file system. A run requires 16 MiB of spare space to begin."""
 _STALL = 1.5
 """Seconds that a call takes on a stalling mount."""
 _CALLS = ("open", "create", "read", "write", "sync", "rename", "stat")
@@ -70,6 +70,7 @@ def main(only: str, stage_names: str, tries: int, seed: int, inside: bool, mount
         if mounts:
             words = ["unshare", "-rm", *words, "--mounts"]
         environment = {**os.environ, "LD_PRELOAD": str(library), "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment["JOBLIB_TEMP_FOLDER"] = folder  # Forked processes end without removing it.
         records, found = Tries(RESULTS / "disk.jsonl"), []
         with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -137,7 +138,8 @@ class _Campaign:
         ended = self._command(stage, template, inside, outside)
         seconds = time.perf_counter() - begun
         faults = judge(stage, ended, done, self._work)
-        if "nothing to remove" in ended.get("output", ""):  # What `gc` says of a directory that is not there.
+        # What `gc` and `list` print for a directory that is not there.
+        if "nothing to remove" in ended.get("output", "") or ended.get("output", "").strip() == "[]":
             faults = []
         if scenario == "stalls and Ctrl-C" and ended.get("code") == 130:
             faults = ["Ctrl-C: more than 3 s after the stall"] if seconds > self._seconds + _STALL + 3 else []
@@ -175,7 +177,7 @@ class _Campaign:
 
         with outside() if outside else ExitStack():
             ended = in_child(work)
-        if ended.get("code") == 0:  # Now that the disk is well again.
+        if ended.get("code") == 0:  # The disk works again.
             ended |= in_child(lambda: {"state": state_or_fault(self._work)})
         return ended
 

@@ -5,9 +5,9 @@
     python faults/fuzz.py --replay csv FILE            # one input, with its traceback
 
 A parser may return or raise `EpochbankError`. Another exception, a crash, more than 2 s of processor time or more than
-500 MB of memory is a fault (2 GB for Parquet, because PyArrow allocates what a page claims). Each parser has a process
-of its own, and what it has learned stays in --corpus, so that a later run continues there. Each kind of fault is kept
-once, minimized, in --findings. Ends with exit code 1 if there is a fault. Needs `pip install 'epochbank[fuzz]'`, and
+500 MB of memory is a fault (2 GB for Parquet, because PyArrow allocates what a page claims). Each parser has a separate
+process, and its inputs stay in --corpus, where a later run continues. Each kind of fault is kept once, minimized, in
+--findings. The script ends with exit code 1 if there is a fault. It needs `pip install 'epochbank[fuzz]'`, and
 the development dependencies for the valid inputs.
 """
 
@@ -131,7 +131,7 @@ def _fuzz(name: str, options: argparse.Namespace) -> Result:
 
 
 def _keep_crash(text: str, code: int, findings: Path) -> bool:
-    """Keep the input with which libFuzzer ended the process, as a finding of its own kind; False if there is none."""
+    """Keep the input with which libFuzzer ended the process, as a separate kind of finding; False if there is none."""
     kept = False
     for artifact in [one for one in findings.iterdir() if re.match("(crash|timeout|oom|leak|slow-unit)-", one.name)]:
         what = artifact.name.partition("-")[0]
@@ -219,7 +219,7 @@ class Watch:
         self._highest = _resident()
 
     def read(self, data: bytes) -> None:
-        """Read an input; the fuzzer is never told about a fault, so that it continues."""
+        """Read an input; faults are hidden from the fuzzer, so that it continues."""
         self._count += 1
         if self._count % 256 == 0 or self._count == 1:
             self._counter.write_text(str(self._count))

@@ -25,7 +25,7 @@ from stages import Stage
 
 WORKERS = 2
 _LIMIT = 90.0
-"""Seconds after which a command is taken for hanging."""
+"""Seconds after which a command counts as hanging."""
 _VICTIMS = {
     True: {"KILL parent": 25, "KILL worker": 35, "KILL group": 22, "INT group": 6, "INT parent": 3, "TERM parent": 6,
            "TERM group": 3},
@@ -215,7 +215,7 @@ class Driver:
         return {**facts, "code": started.code, "faults": faults, "resumed": False}
 
     def _send(self, started: Started, victim: str) -> bool:
-        """Send the signal; return whether there was somebody to receive it."""
+        """Send the signal; return whether a process received it."""
         name, whom = victim.split()
         number = signal.Signals[f"SIG{name}"]
         try:

@@ -1,4 +1,4 @@
-"""Kill commands at random moments, and compare what a reader sees then, and what the same command makes of it.
+"""Kill commands at random moments, check what a reader sees then, and run the same command again.
 
     python faults/kills.py --kills 1000 --minutes 40
 

@@ -1,4 +1,4 @@
-"""Start commands in a session of their own, find their worker processes, end them, and wait for them.
+"""Start commands in separate sessions, find their worker processes, end them, and wait for them.
 
 A command is either a program, `python -m epochbank.augment`, or a fork of this process, which has imported the package
 already and so begins to work at once. Linux only.
@@ -83,7 +83,7 @@ def answer_of(function: Callable[[], bytes], folder: Path, output: Path, seconds
 
 
 def _become(folder: Path, output: Path) -> None:
-    """Make this fork a command: with a session, working directory and streams of its own."""
+    """Make this fork a command, with a new session, and a separate working directory and streams."""
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.chdir(folder)

@@ -36,9 +36,9 @@ class Stage:
     """Arguments of `augment` in that directory; the first word `stream` reads the set as a training does."""
     writes: bool = True
     repeats: bool = True
-    """The command may be given again after it has succeeded, and then changes nothing."""
+    """Whether the command can be repeated after it has succeeded, and then changes nothing."""
     damaged: bool = False
-    """The set has damaged shards before the command."""
+    """Whether the set has damaged shards before the command."""
 
 
 def images(directory: Path) -> None:
@@ -141,7 +141,7 @@ STAGES = [
 def stages() -> Iterator[Stage]:
     """Yield the stages whose command exists."""
     for stage in STAGES:
-        if stage.name.split()[0] in {*augment.commands, "stream"}:
+        if stage.name.split()[0] in {*augment.commands, "extension", "stream"}:
             yield stage
 
 

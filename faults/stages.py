@@ -44,9 +44,9 @@ class Stage:
     program: str = "augment"
     has_jobs: bool = True
     done: str = ""
-    """Regular expression of the message with which a command is refused that was killed when all was done."""
+    """Regular expression of the message that refuses to repeat a command that was killed after its work was done."""
     damaged: bool = False
-    """The folder has a damaged set until the command ends, which readers refuse."""
+    """Whether the folder has a damaged set, which readers refuse, until the command ends."""
     keeps: bool = False
     """The command keeps its temporary directory when SIGINT or SIGTERM ends it, and continues from there."""
     times: int = 1

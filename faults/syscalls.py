@@ -1,4 +1,4 @@
-"""Make every n-th system call of every command fail: an error with the path, or success; never a wrong set.
+"""Make each system call of every command fail: the command must name the path or succeed, and no set may become wrong.
 
 python faults/syscalls.py                         # every call of every stage, on all cores
 python faults/syscalls.py --stride 10 --only run  # every tenth
@@ -31,7 +31,7 @@ from shim import FROM_THERE, ONCE, SHORT, NoCompiler, Shim, build
 from small_set import Stage, published, stages
 
 _SPARSE = 10
-"""Every tenth call is where a disk becomes broken for good."""
+"""A disk that stays broken breaks at every tenth call only."""
 
 _WRITING = ("create", "write", "truncate", "mkdir", "allocate", "rename", "link", "sync")
 
@@ -108,6 +108,7 @@ def main(
             raise click.ClickException(str(error)) from error
         words = [sys.executable, __file__, *sys.argv[1:], "--part"]
         environment = {**os.environ, "LD_PRELOAD": str(library), "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment["JOBLIB_TEMP_FOLDER"] = folder  # Forked processes end without removing it.
         running = [
             subprocess.Popen([*words, f"{number}/{jobs}"], env=environment, stdout=subprocess.PIPE, text=True)
             for number in range(jobs)

@@ -1,6 +1,7 @@
 """Small sources, images and recipes that several tests use."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # A shell starts background jobs like this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHAPES: list[tuple[int, int, int]] = [
     (64, 64, 1), (64, 64, 3), (28, 28, 1), (63, 65, 1), (65, 63, 3), (48, 80, 1), (17, 5, 3), (5, 17, 1), (3, 3, 1),

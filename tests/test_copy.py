@@ -175,7 +175,7 @@ def test_what_was_written_is_read_back(here: Path, monkeypatch: pytest.MonkeyPat
             target.write_bytes(data)
 
     monkeypatch.setattr(copied_files, "_copy_shard", wrong)
-    with pytest.raises(EpochbankError, match="was removed, because it is not what was written"):
+    with pytest.raises(EpochbankError, match="was removed, because its verification failed"):
         api.copy_set(set_in(here), here / "copy", jobs=1)
     assert sorted(path.name for path in here.iterdir()) == ["a.npz", "sets"]
 

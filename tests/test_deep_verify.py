@@ -92,11 +92,11 @@ def other_counts(run: Run, entry: Entry) -> tuple[Run, dict]:
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        (shard_file("epoch", 1, 20), other_pixel, "(epoch 1): position 33 has another image than"),
-        (shard_file("epoch", 0, 60), other_label, "(epoch 0): position 62 has another label than"),
-        (shard_file("test", 0, 0), other_row, "(test split): position 3 has another row than"),
-        (shard_file("train", 0, 20), other_pixel, "(train split): position 33 has another image than"),
-        (shard_file("epoch", 0, 0), no_rejections, "has other rejected attempts than"),
+        (shard_file("epoch", 1, 20), other_pixel, "(epoch 1): position 33 differs in image from"),
+        (shard_file("epoch", 0, 60), other_label, "(epoch 0): position 62 differs in label from"),
+        (shard_file("test", 0, 0), other_row, "(test split): position 3 differs in row from"),
+        (shard_file("train", 0, 20), other_pixel, "(train split): position 33 differs in image from"),
+        (shard_file("epoch", 0, 0), no_rejections, "differs in rejected attempts from"),
         (shard_file("epoch", 0, 0), other_counts, "the manifest lists "),
     ],
     ids=["pixel", "label", "row", "original", "rejections", "counts"],

@@ -299,7 +299,7 @@ def test_odd_class_names_are_stored_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("keywords", "message"), [
-    ({"epochs": "1,7"}, "has no epoch 7; expected some of 0, 1, 2"),
+    ({"epochs": "1,7"}, "has no epoch 7; expected one or more of 0, 1, 2"),
     ({"epochs": "0-99999999999999"}, "has no epoch 3;"),
     ({"epochs": [3]}, "has no epoch 3;"),
     ({"epochs": "2-1"}, "epochs '2-1' are invalid; expected numbers and ranges such as 0,2-4"),

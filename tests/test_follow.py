@@ -183,7 +183,7 @@ def test_only_what_is_read_is_kept(stored: Path) -> None:
 
 
 def test_batches_that_were_decoded_ahead_are_not_stale(here: Path) -> None:
-    """A set of one epoch is decoded far ahead; an epoch that is published at the last moment is still taken up."""
+    """A set of one epoch is decoded far ahead; an epoch that is published at the last moment is still picked up."""
     epochbank.generate(here / "a.npz", epochs=1, sets=here / "one", **SMALL)
     stored = next((here / "one").glob("*/set.json")).parent
     data = following(stored, prefetch=20)
@@ -218,12 +218,12 @@ def test_a_damaged_manifest_does_not_end_a_training(stored: Path, capsys: pytest
         data.show(epoch)
         assert len(shown(data)) == 84
     assert data.stored_epochs == [0, 1, 2, 0, 1]
-    assert capsys.readouterr().err.count("warning: training continues with the stored epochs that are known") == 1
+    assert capsys.readouterr().err.count("warning: training continues with the known stored epochs") == 1
     (stored / "manifest.jsonl").write_bytes(sound)
     api.refresh(stored, 1, jobs=1)
     data.show(5)
     assert data.stored_epochs[-1] == 3
-    assert "has the stored epochs 1 to 3 now" in capsys.readouterr().err
+    assert "now has the stored epochs 1 to 3" in capsys.readouterr().err
 
 
 def test_a_lost_shard_of_the_next_epoch_is_an_error(stored: Path) -> None:
@@ -379,7 +379,7 @@ def test_the_interrupted_epoch_was_retired(
     capsys.readouterr()
     resume(run, trust=True, follow=True)
     said = capsys.readouterr().err
-    assert "stored epoch 1, in which training epoch 2 was interrupted, was retired" in said
+    assert "training epoch 2 was interrupted in stored epoch 1, which was retired" in said
     assert "resumes in epoch 2, after 3 of 6 steps" in said
     assert [row["stored_epoch"] for row in metrics_of(run)] == ["0", "3", "4"]
     assert all(None not in row for row in metrics_of(run))

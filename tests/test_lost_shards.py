@@ -182,7 +182,7 @@ def test_verify_asks_nobody_to_edit_the_manifest(here: Path) -> None:
     result = call("verify", stored, "--jobs", 1)
     assert result.exit_code == 1
     assert " is damaged in 3 shard" in result.stderr
-    assert "Delete the files that were changed, if any, then run the same `augment run` again" in result.stderr
+    assert "delete the files that were changed, if any, then run the same `augment run` again" in result.stderr
     assert "manifest.jsonl" not in result.stderr
     changed.unlink()
     assert call(*run_of(here)).exit_code == 0

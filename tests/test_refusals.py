@@ -1007,7 +1007,7 @@ def test_verify_finds_damage_and_says_how_to_repair_it(made: Path) -> None:
     short.write_bytes(short.read_bytes()[:-9])
     gone.unlink()
     text = refused(augment, 1, ("verify", made, "--jobs", 1), f"{made} is damaged in 3 shards", "checksum", "missing",
-                   f"bytes; expected {len(whole[str(short)]):,}", "Delete the files", "augment run")  # fmt: skip
+                   f"bytes; expected {len(whole[str(short)]):,}", "delete the files", "augment run")  # fmt: skip
     for shard in (flipped, short, gone):
         assert any(str(shard) in line for line in text.splitlines())
     result = call(augment, "verify", made, "--jobs", 1, "--json")

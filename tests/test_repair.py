@@ -170,7 +170,7 @@ def test_split_is_computed_again(stored: Path, how: str) -> None:
         api.info(stored)
     result = call("repair", stored, "--jobs", 1)
     assert result.exit_code == 0, result.output
-    assert "split.h5: made again" in result.stdout
+    assert "split.h5: restored" in result.stdout
     assert contents(stored) == before
     assert api.verify(stored, jobs=1) == []
 
@@ -196,7 +196,7 @@ def test_a_split_with_another_checksum_is_refused(stored: Path, monkeypatch: pyt
     flip(stored / "split.h5", 900)
     before = (stored / "split.h5").read_bytes()
     monkeypatch.setattr(restore_split_module, "rows_of_splits", other_rows)
-    with pytest.raises(EpochbankError, match="with another checksum"):
+    with pytest.raises(EpochbankError, match="with a different checksum"):
         api.repair(stored, jobs=1)
     assert (stored / "split.h5").read_bytes() == before
     assert not list(stored.rglob(".tmp-*"))
@@ -221,7 +221,7 @@ def test_the_source_is_imported_again(stored: Path, command: str, how: str) -> N
         flip(path, image + 64 * 50 + 10 if how == "image" else label + 4)
     result = call(command, stored, "--jobs", 1)
     assert result.exit_code == 0, result.output
-    assert "is imported again" in result.stderr
+    assert "importing it again from SOURCE" in result.stderr
     assert open_source_file(path).digest == before
     assert sorted(one.name for one in path.parent.iterdir()) == [path.name]
     assert api.verify(stored, jobs=1) == []

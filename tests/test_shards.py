@@ -177,7 +177,7 @@ def test_unusable_samples_are_refused(members: Members, message: str) -> None:
 
 def test_groups_are_of_all_samples_or_of_none() -> None:
     tar("a.tar", [*samples(1), ("1.png", png(1)), ("1.json", '{"label": 1, "group": "w"}')])
-    with pytest.raises(EpochbankError, match="has a group, and others before it have none"):
+    with pytest.raises(EpochbankError, match="has a group, but earlier samples have none"):
         scan_of("a.tar")
 
 
@@ -287,7 +287,7 @@ def test_texts_that_are_no_class_names_are_not_used() -> None:
     scan = scan_of("a.tfrecord")
     assert scan.class_names == ["0", "1"]
     assert scan.notes == [
-        "the names of classes in the samples are not used: label 0 has the names 'a caption 0' and 'a caption 2'"
+        "class names in the samples are not used: label 0 has the names 'a caption 0' and 'a caption 2'"
     ]
 
 
@@ -318,7 +318,7 @@ def test_damaged_record_is_a_bad_image_and_a_damaged_length_ends_the_import() ->
     scan = scan_of("a.tfrecord")
     assert values_of(scan) == [0, 2]
     assert scan.bad == [
-        ("a.tfrecord[1]", f"is damaged: the record at byte {each} is damaged: its data has another checksum")
+        ("a.tfrecord[1]", f"is damaged: the record at byte {each} is damaged: the checksum of its data is wrong")
     ]
     for damaged in (whole[:each] + b"#" + whole[each + 1 :], whole[:-1]):
         Path("a.tfrecord").write_bytes(damaged)

@@ -66,8 +66,8 @@ def main() -> None:
 @world_size_option
 @shuffle_option
 @click.option("--follow", is_flag=True,
-              help="Take up epochs that are published while training, and drop retired ones, at the beginning of each "
-              "training epoch.")  # fmt: skip
+              help="At the beginning of each training epoch, pick up stored epochs that were published since, and drop "
+              "retired ones.")  # fmt: skip
 @click.option("--wait", is_flag=True,
               help="Wait until the first epoch of SET is published, then train as with --follow.")  # fmt: skip
 @click.option(

@@ -1,4 +1,4 @@
-"""The images of an export in blocks, with everything that is known of them. Each shard is checked before it is read."""
+"""Read the images of an export in blocks, with their labels and places. Each shard is checked before it is read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def read_blocks(directory: Path, description: Description, pieces: list[Piece], 
     Raises
     ------
     EpochbankError
-        If a shard is missing, damaged or another one. No image of it is served then.
+        If a shard is missing, damaged, or not the one in the manifest. None of its images is yielded then.
     """
     for piece in pieces:
         entry = piece.entry
@@ -78,7 +78,7 @@ def read_blocks(directory: Path, description: Description, pieces: list[Piece], 
 def _check(directory: Path, entry: Entry) -> None:
     """Raise `EpochbankError` if a shard is not the file that the manifest lists.
 
-    Chunks and labels have checksums of their own, but rows, which tell the groups, have not.
+    Chunks and labels have separate checksums in a shard, but rows, which determine the groups, have none.
     """
     path = directory / entry.file
     fault = fault_of(path, entry)
@@ -96,7 +96,7 @@ def _check(directory: Path, entry: Entry) -> None:
 def _check_values(
     directory: Path, description: Description, entry: Entry, images: np.ndarray, labels: np.ndarray
 ) -> None:
-    """Raise `EpochbankError` if a shard does not fit `set.json`, as in a set that somebody made up."""
+    """Raise `EpochbankError` if a shard does not fit `set.json`, as in a crafted set."""
     classes = len(description.class_names)
     wrong = labels.min() < 0 or labels.max() >= classes
     if wrong or images.shape[1:] != description.shape:

@@ -1,4 +1,4 @@
-"""The files of a copy of a set: each is compared with its checksum as it is read, and synced."""
+"""Write the files of a copy of a set. Each is compared with its checksum as it is read, and synced."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ _BLOCK = 1 << 20
 
 
 class DamagedCopy(EpochbankError):
-    """A copy that has no use, so nothing of it is left."""
+    """A copy that cannot be continued, so its files are removed."""
 
 
 def copy_files(
@@ -78,7 +78,7 @@ def _copy_file(source: Path, target: Path, checksum: str) -> bool:
             while view:
                 view = view[write.write(view) :]
         os.fsync(write.fileno())
-        if hasattr(os, "posix_fadvise"):  # So that the verification reads what is on the disk.
+        if hasattr(os, "posix_fadvise"):  # The verification must read the disk, not the cache.
             os.posix_fadvise(write.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     sound = state.hexdigest() == checksum
     if sound:
@@ -89,7 +89,7 @@ def _copy_file(source: Path, target: Path, checksum: str) -> bool:
 
 
 def _write_description(directory: Path, workspace: Path, description: Description, with_source: bool) -> None:
-    """Write `set.json`; if the source file is copied too, with its path there."""
+    """Write `set.json`, with the path of the copied source file if there is one."""
     path = f"../{SOURCES}/{Path(description.source['path']).name}"
     if with_source and description.source["path"] != path:
         write_description(workspace, replace(description, source={**description.source, "path": path}))

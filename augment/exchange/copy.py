@@ -1,8 +1,8 @@
-"""Copy a set: what is published, compared with its checksums as it is read, and verified where it was written.
+"""Copy what is published of a set: compare it with its checksums as it is read, and verify the copy.
 
-The copy is made in a temporary directory beside its place, which gets its name when the copy is complete and verified.
-A copy that was interrupted leaves that directory; the same command continues it. Everything that is in it is read and
-compared again, so what was left by a kill is used only if it is sound.
+The copy is made in a temporary directory beside its destination, which is renamed when the copy is complete and
+verified. A copy that was interrupted leaves that directory, and the same command continues it. Everything in it is read
+and compared again, so what was left by a kill is used only if it is sound.
 """
 
 import os
@@ -63,7 +63,7 @@ def copy_set(
     directory
         The set.
     dest
-        Directory of the copy, which must not exist; if it exists, or ends in a slash, the copy is `dest`/NAME.
+        New directory of the copy. If `dest` is an existing directory or ends in a slash, the copy is `dest`/NAME.
     jobs
         Number of processes that verify the copy.
     epochs
@@ -76,7 +76,7 @@ def copy_set(
     Raises
     ------
     EpochbankError
-        If the set is damaged or unfinished, there is something at `dest`, the disk is too small, or another process
+        If the set is damaged or unfinished, the copy exists already, the disk is too small, or another process
         copies to `dest`.
     """
     target = copy_path(directory, dest)
@@ -114,12 +114,14 @@ def copy_set(
 def copy_path(directory: Path, dest: str) -> Path:
     """Return the directory of a copy of the set in `directory`: `dest`, or its name in it if `dest` is a directory.
 
-    Raises `EpochbankError` if there is something.
+    Raises `EpochbankError` if that path exists.
     """
     target = Path(dest)
     if target.is_dir() or dest.endswith(os.sep):
         if (target / "set.json").exists():
-            raise EpochbankError(f"{target} is a set; expected a new directory, or a directory of sets.", usage=True)
+            raise EpochbankError(
+                f"{target} is a set; expected a new directory, or a directory of sets. Choose another name.", usage=True
+            )
         target = target / directory.absolute().name
     if (target.parent.resolve() / target.name).is_relative_to(directory.resolve()):
         raise EpochbankError(f"{target} is in the set that is copied. Choose a place outside it.", usage=True)
@@ -139,7 +141,7 @@ def _selected(directory: Path, description: Description, epochs: Epochs) -> tupl
     if numbers and numbers != tuple(range(numbers[0], numbers[-1] + 1)):
         raise EpochbankError(
             f"epochs {', '.join(map(str, numbers))} have a gap; expected consecutive epochs, such as "
-            f"{numbers[0]}-{numbers[0] + 1}, because a set has no gaps. `augment export` takes any epochs.",
+            f"{numbers[0]}-{numbers[0] + 1}, because a set has no gaps. `augment export` accepts any epochs.",
             usage=True,
         )
     if not numbers:
@@ -159,8 +161,8 @@ def _verify(workspace: Path, target: Path, jobs: int) -> None:
     faults = verify(workspace, jobs)
     if faults:
         raise DamagedCopy(
-            f"the copy {target} was removed, because it is not what was written: {faults[0]} Check the disk, then copy "
-            "again."
+            f"the copy {target} was removed, because its verification failed: {faults[0].rstrip('.')}. Check the disk, "
+            "then copy again."
         )
 
 
@@ -175,7 +177,7 @@ def _copy_tags(directory: Path, workspace: Path, target: Path) -> list[str]:
 def _source_to_copy(directory: Path, description: Description, target: Path, jobs: int) -> Path:
     """Return the source file of the set.
 
-    Raises `EpochbankError` if it is missing or damaged, or another file has its place in the copy.
+    Raises `EpochbankError` if it is missing or damaged, or its path in the copy is that of a different file.
     """
     path = description.source_path(directory)
     if not path.exists():
@@ -183,10 +185,12 @@ def _source_to_copy(directory: Path, description: Description, target: Path, job
     source = open_source_file(path)
     check_source(source, jobs)
     if source.digest != description.identity["source"]:
-        raise EpochbankError(f"{path} is another source file than that of {directory}. Copy without --with-source.")
+        raise EpochbankError(f"{path} is not the source file of {directory}. Copy the set without --with-source.")
     copied = target.parent / SOURCES / path.name
     if copied.exists() and open_source_file(copied).digest != description.identity["source"]:
-        raise EpochbankError(f"{copied} is another source file. Move it, or copy to another directory.")
+        raise EpochbankError(
+            f"{copied} is not the source file of {directory}, but has its name. Move it, or copy to another directory."
+        )
     return path
 
 
@@ -211,7 +215,7 @@ def _publish(workspace: Path, target: Path) -> None:
 
 @contextmanager
 def _described(workspace: Path, target: Path, entries: list[Entry]) -> Iterator[None]:
-    """Say what is left of a copy that ends early; nothing, if it can have no use."""
+    """Say in the error what is left of a copy that ends early; remove the copy if it cannot be continued."""
 
     def kept() -> str:
         done = sum((workspace / entry.file).exists() for entry in entries)

@@ -1,4 +1,4 @@
-"""Export a set: a new directory with its images in another format, which appears when it is complete."""
+"""Export a set to a new directory with its images in another format, which appears when it is complete."""
 
 import json
 import os
@@ -28,16 +28,16 @@ from .png import encode_png
 from .selection import Epochs, Piece, Selection, divided, select
 
 ABOUT = "epochbank.json"
-"""File that says which set an export is of."""
+"""File that describes the set of an export."""
 _CLASS_NAMES = "class_names"
-"""File with the names of the classes: `.txt`, one a line, or `.json` if a name contains a line break."""
+"""File with the names of the classes: `.txt`, one per line, or `.json` if a name contains a line break."""
 
 _FILE_BYTES = 256 * 10**6
-"""Most bytes of a file, if a PNG has no more bytes than its pixels."""
+"""Maximum number of bytes of a file, if no PNG has more bytes than its pixels."""
 _SAMPLE = 32
 """Images that are encoded for the estimate, of the first and of the last shard of each split."""
 _SPARE = 1.1
-"""Share of the estimate that must be free."""
+"""Free space that an export needs, as a multiple of the estimate."""
 
 
 @dataclass(frozen=True)
@@ -219,12 +219,14 @@ def _about(description: Description, selection: Selection, format: str) -> dict[
 
 
 def _write_class_names(content: Path, class_names: list[str]) -> None:
-    """Write the names as text, one a line, or as JSON if `--class-names` would read other names from the text."""
+    """Write the names as text, one per line, or as JSON if `--class-names` would read other names from the text."""
     path = content / f"{_CLASS_NAMES}.txt"
     write_text(path, "".join(f"{name}\n" for name in class_names))
     try:
         same = list(read_class_names(path).items()) == list(enumerate(class_names))
-    except EpochbankError:  # Such as a name with a line break.
+    except EpochbankError as error:  # Such as a name with a line break.
+        if isinstance(error.__cause__, OSError):
+            raise EpochbankError(f"{path} cannot be read back: {error.__cause__}. Check the disk.") from error
         same = False
     if not same:
         path.unlink()

@@ -1,4 +1,4 @@
-"""The formats of an export, and one file of those that divide their images into files."""
+"""The formats of an export, and writing one file of those that divide their images into files."""
 
 import os
 from collections.abc import Callable
@@ -22,8 +22,8 @@ FormatName = Literal["webdataset", "tfrecord", "parquet", "npz"]
 FILE_NAMES: dict[str, Callable[[str, int, int], str]] = {
     "webdataset": webdataset.file_name, "tfrecord": tfrecord.file_name, "parquet": parquet.file_name,
 }  # fmt: skip
-"""Of each format that divides its images into files: a function of the split, the number of the file and the number of
-files, which returns the path relative to the export."""
+"""For each format that divides its images into files, a function of the split, the number of the file and the number of
+files that returns the path relative to the export."""
 
 OVERHEAD = {
     "webdataset": webdataset.OVERHEAD, "tfrecord": tfrecord.OVERHEAD, "parquet": parquet.OVERHEAD,

@@ -36,12 +36,12 @@ def write(
     scratch: Path,
     advance: Callable[[int], object],
 ) -> None:
-    """Write arrays to a new file. Memory: one block; the columns beside the images wait in `scratch`.
+    """Write arrays to a new file. Memory: one block; the columns beside the images are kept in `scratch`.
 
     Parameters
     ----------
     file
-        New file, which can be sought.
+        New seekable file.
     splits
         Number of images, and blocks, of each split.
     shape
@@ -92,7 +92,7 @@ def _columns(block: Block) -> dict[str, np.ndarray]:
 
 def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype) -> "BinaryIO":
     """Open the array `name` of a new archive for writing, after its header."""
-    # The time of a member is the first that zip has, so that the same arrays have the same bytes.
+    # Members have the earliest time that zip allows, so that the same arrays give the same bytes.
     member = archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(member, header)

@@ -26,7 +26,7 @@ task_categories:
 
 # {title}
 
-Written by `augment export` of epochbank. `epochbank.json` says which set and which epochs these images are of.
+Written by `augment export` of epochbank. `epochbank.json` names the set and the epochs of these images.
 """
 
 
@@ -36,7 +36,7 @@ def file_name(split: str, number: int, count: int) -> str:
 
 
 def card(title: str, splits: Iterable[str]) -> str:
-    """Return the text of README.md, which says to `datasets` which files are of which split."""
+    """Return the text of README.md, which lists the files of each split for `datasets`."""
     files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in splits)
     return _CARD.format(files=files, title=title)
 
@@ -60,7 +60,7 @@ def write(file: BinaryIO, samples: Iterable[Sample], class_names: list[str], has
     others = [name for name in schema.names if name != "image"]
     rows: list[dict[str, Any]] = []
     filled = 0
-    # PNG can be compressed no further, and the smallest and largest of them tell nothing.
+    # Compressing PNG again saves nothing, and the minimum and maximum of PNG bytes are useless.
     with ParquetWriter(file, schema, compression="none", use_dictionary=others, write_statistics=others) as writer:
         for one in samples:
             rows.append(_row(one))

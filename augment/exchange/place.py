@@ -12,7 +12,7 @@ from ..shared.atomic import TEMPORARY, sync_directory
 
 
 def new_place(dest: Path, directory: Path) -> Path:
-    """Return `dest`, which may be written. Raises `EpochbankError` if it is not free."""
+    """Return `dest` if an export may be written there; raise `EpochbankError` otherwise."""
     if dest.is_symlink() or dest.name in ("", ".."):
         dest = dest.resolve()
     if dest.resolve().is_relative_to(directory.resolve()):
@@ -20,7 +20,7 @@ def new_place(dest: Path, directory: Path) -> Path:
     if dest.exists() and not dest.is_dir():
         raise EpochbankError(f"{dest} is a file; expected a new directory. Remove it or choose another name.")
     if dest.exists() and any(dest.iterdir()):
-        sweep_workspaces_of(dest)  # An export that was killed just after it had written `dest`.
+        sweep_workspaces_of(dest)  # Of an export that was killed just after it had written `dest`.
         raise EpochbankError(
             f"{dest} exists and is not empty; expected a new directory. Remove it or choose another name."
         )

@@ -82,7 +82,7 @@ def select(
     chosen = _splits(where, description, splits)
     if "train" not in chosen and (epochs is not None or originals):
         raise EpochbankError(
-            f"epochs and originals select training images, and the splits are {', '.join(chosen)}. "
+            f"epochs and originals select training images, but the selected splits are {', '.join(chosen)}. "
             "Add --split train, or omit --epochs and --originals.",
             usage=True,
         )
@@ -180,5 +180,5 @@ def chosen_epochs(where: object, description: Description, entries: list[Entry],
     missing = next((number for one in ranges for number in one if number not in published), None)
     if missing is not None:
         listed = ", ".join(map(str, published[:_SHOWN])) + (" ..." if len(published) > _SHOWN else "") or "none"
-        raise EpochbankError(f"{where} has no epoch {missing}; expected some of {listed}.", usage=True)
+        raise EpochbankError(f"{where} has no epoch {missing}; expected one or more of {listed}.", usage=True)
     return tuple(number for number in published if any(number in one for one in ranges))

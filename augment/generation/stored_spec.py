@@ -34,19 +34,19 @@ def locate_stored(directory: Path, trust: bool = False) -> SetLocation:
 def stored_source(directory: Path, description: Description) -> SourceFile:
     """Return the source file of the set in `directory`.
 
-    Raises `EpochbankError` if it does not exist or is another one, and `DamagedSource` if it is damaged.
+    Raises `EpochbankError` if it does not exist or is a different file, and `DamagedSource` if it is damaged.
     """
     path, digest = description.source_path(directory), description.identity["source"]
     if not path.exists():
         raise EpochbankError(
             f"the source file of {directory}, {path}, does not exist, so no shard can be generated; restore it from a "
-            f"copy, or run the same `augment run` again, whose SOURCE was {description.source['spec']!r}. "
+            f"copy, or run the same `augment run` again (SOURCE was {description.source['spec']!r}). "
             f"{WITHOUT_SOURCE}."
         )
     source = open_source_file(path)
     if source.digest != digest:
         raise EpochbankError(
-            f"{path} is another source file (digest {source.digest[:12]}) than the one that {directory} was made from "
+            f"{path} (digest {source.digest[:12]}) is not the source file that {directory} was made from "
             f"(digest {digest[:12]}); restore that file to generate shards. {WITHOUT_SOURCE}."
         )
     if source.shape != description.shape:

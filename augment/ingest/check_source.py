@@ -93,7 +93,7 @@ def check_before_use(file: SourceFile, jobs: int, *, begins_set: bool) -> None:
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """What is known about the source file of a set."""
+    """Result of checking the source file of a set."""
 
     path: Path
     state: Literal["sound", "missing", "damaged", "unchecked"]
@@ -121,7 +121,7 @@ def check_source_of(directory: Path, jobs: int) -> SourceCheck:
         file = open_source_file(path)
         if file.digest != expected:
             fault = (
-                f"the source file {path} has other contents than the set was made from: its digest is "
+                f"the source file {path} is not the one that the set was made from: its digest is "
                 f"{file.digest[:16]}, expected {expected[:16]}. Restore it from a copy."
             )
             return SourceCheck(path, "damaged", f"{fault} {WITHOUT_SOURCE}.")

@@ -314,7 +314,7 @@ def _write_images(
     needed, free = len(indices) * int(np.prod(preprocessing.shape)), shutil.disk_usage(path.parent).free
     if needed > free:
         raise EpochbankError(
-            f"the source file needs {size(needed)}, but the disk of {path.parents[2]} has {size(free)} left. "
+            f"the source file needs {size(needed)}, but the disk of {path.parent.parent} has {size(free)} left. "
             "Free space, choose another directory, or import fewer images with --limit."
         )
     offsets = source_output.create(path, len(indices), preprocessing.shape)

@@ -11,7 +11,7 @@ Datasets:
   and why.
 
 The attribute `digest` is the identity of the content. Damage is found by `digest` of each image that is read, and, when
-the file is opened, by its seal (`ingest.source_seal`), a checksum of all else. Files from before the seal existed have
+the file is opened, by its seal (`ingest.source_seal`), a checksum of the rest. Files from before the seal existed have
 the attribute `columns`, a digest of all else but origins and hashes, which is compared when the file is opened, and the
 attribute `origins`, a digest of the origins, which `augment verify` compares. Files from before `columns` existed are
 compared with the identity before a set is begun.
@@ -32,6 +32,7 @@ import h5py
 import numpy as np
 
 from ..errors import EpochbankError
+from ..shared.atomic import naming
 from ..shared.hdf5_output import hdf5_input
 from ..shared.types import NO_PAIRS, SPLITS, Shape
 from ..store.digest import image_digests
@@ -153,7 +154,7 @@ class SourceFile:
         stop = self.digest_offset + self.num_images * DIGEST_BYTES
         if os.fstat(descriptor).st_size < stop:  # Reading such a map would end the process.
             raise damaged(self.path, "is truncated")
-        with mmap.mmap(descriptor, stop - first, access=mmap.ACCESS_READ, offset=first) as mapped:
+        with naming(self.path), mmap.mmap(descriptor, stop - first, access=mmap.ACCESS_READ, offset=first) as mapped:
             return np.frombuffer(mapped, "<u8", offset=self.digest_offset - first).reshape(-1, 2)[rows]
 
     def _fill(self, descriptor: int, items: np.ndarray, offsets: np.ndarray, rows: np.ndarray, compiled: bool) -> None:

@@ -37,7 +37,7 @@ def create(path: Path, num_images: int, shape: Shape) -> Offsets:
     disk is full.
     """
     with hdf5_output(path, "x", alignment_threshold=_PAGE, alignment_interval=_PAGE) as (file, _):
-        # Here, it is far from the seal at the end, so that no small damage removes both.
+        # The attribute is far from the seal at the end of the file, so that no small damage removes both.
         file.attrs["sealed"] = np.uint8(0)
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_layout(h5py.h5d.CONTIGUOUS)

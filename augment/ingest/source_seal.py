@@ -26,7 +26,7 @@ _OWN = 17
 """Bytes of the checksum of the seal itself."""
 _BLOCK = 1 << 20
 _SETTLED = 0.1
-"""Seconds after its last change from which a file's time of change shows whether it changes again."""
+"""Age in seconds from which a file's time of change shows every later change."""
 
 
 def add_seal(path: Path, unsealed: Iterable[tuple[int, int]], facts: dict[str, Any]) -> None:
@@ -57,12 +57,12 @@ def sealed_facts(path: Path) -> dict[str, Any] | None:
 
 
 def check_seal(path: Path) -> bool:
-    """Return whether a file has a seal. Raises `ValueError` if it does not match it, and `OSError`.
+    """Return whether a file has a seal. Raises `ValueError` if the file does not match its seal, or `OSError`.
 
     A file that has not changed since is not read again by this process.
     """
     status = path.stat()
-    # Another change soon after the last one may leave the time as it is.
+    # A second change soon after the first one may leave the time as it is.
     check = _check if time.time() - status.st_mtime > _SETTLED else _check.__wrapped__
     return check(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
 

@@ -162,7 +162,7 @@ class _Retiring:
 def remove_retired(directory: Path) -> bool:
     """Delete the files of retired epochs of the set in `directory`; return False if something may read them."""
     first = first_epoch(directory)
-    for name in virtual_files(directory):  # Programs that have them open keep them.
+    for name in virtual_files(directory):  # Programs that have them open can still read them.
         epoch = epoch_of(name)
         if epoch is not None and epoch < first:
             remove_virtual(directory, name)

@@ -33,5 +33,5 @@ def remove_set(directory: Path) -> int:
 
 
 def _not_followed(directory: Path) -> AbstractContextManager[None]:
-    """Keep trainings that follow the set out: they lock its training split."""
+    """Lock the training split, which trainings that follow the set lock, so that none of them reads it."""
     return unread(directory / "train") if (directory / "train").is_dir() else nullcontext()

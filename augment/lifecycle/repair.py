@@ -1,4 +1,4 @@
-"""Repair a set: make again, in place, what is damaged or missing. Digests prove that it is the same set.
+"""Repair a set: restore, in place, what is damaged or missing. Digests prove that the set is the same.
 
 Shards are generated again, `split.h5` is computed again, the source is imported again, and virtual datasets are written
 again. `set.json` and the manifest say what the set is, so they cannot be repaired.
@@ -44,7 +44,7 @@ class Repaired:
     refused: list[str] = field(default_factory=list)
     """Files whose shard was generated with another digest than the manifest lists, and so was not published."""
     restored: list[str] = field(default_factory=list)
-    """Other files that were made again: `split.h5`, the source file, virtual datasets."""
+    """Other files that were restored: `split.h5`, the source file, virtual datasets."""
     source_fault: str = ""
     """What is wrong with the source file, which could not be restored, as sentences; '' if nothing is."""
 
@@ -55,7 +55,7 @@ class Repaired:
 
 
 def repair(directory: Path, jobs: int, engine: EngineName = "auto", trust: bool = False) -> Repaired:
-    """Verify the set in `directory` with `jobs` processes, and make again what is damaged or missing.
+    """Verify the set in `directory` with `jobs` processes, and restore what is damaged or missing.
 
     A shard is published only if its digest is that of the manifest; otherwise the damaged file stays. `split.h5` is
     written again only if it has the checksum in `set.json`, and a damaged source file in `sets/sources/` only if it
@@ -163,7 +163,7 @@ def _tasks(entries: list[Entry]) -> Iterator[ShardTask]:
 
 def repair_lines(result: Repaired) -> list[str]:
     """Return the result as lines of text."""
-    lines = [f"{file}: made again" for file in result.restored]
+    lines = [f"{file}: restored" for file in result.restored]
     if not result.faults and not result.restored and not result.source_fault:
         return [f"{result.directory} is sound: nothing to repair in {counted(result.shards, 'shard')}."]
     lines += [

@@ -44,7 +44,7 @@ def restore_source(directory: Path, description: Description, jobs: int, why: st
     make_directory(path.parent)
     with writing(path.parent, wait=True):
         sweep_workspaces(path.parent)
-        notify(f"{why}; its source {description.source['spec']!r} is imported again")
+        notify(f"{why}; importing it again from SOURCE {description.source['spec']!r}")
         try:
             import_source(source, again, options, jobs, replace=True)
             if open_source_file(again).digest != description.identity["source"]:
@@ -72,5 +72,5 @@ def _resolved(description: Description, sets: Path) -> Iterator[tuple[ResolvedSo
         options = ImportOptions(**dict(zip(choices, values, strict=True)), fit=stored.get("fit", "pad"))
         try:
             yield resolve_source(spec, sets, options), options
-        except (EpochbankError, OSError):  # The source does not exist any more, or the options do not apply to it.
+        except (EpochbankError, OSError):  # The source no longer exists, or the options do not apply to it.
             continue

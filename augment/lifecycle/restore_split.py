@@ -16,8 +16,8 @@ from ..store.split_file import NAME, write_split
 def restore_split(directory: Path, description: Description) -> None:
     """Compute the splits of the set in `directory` again, and publish `split.h5` if it has the checksum of `set.json`.
 
-    The caller holds the lock of the set. Raises `EpochbankError` if the source file is missing, damaged or another one,
-    or the result has another checksum.
+    The caller holds the lock of the set. Raises `EpochbankError` if the source file is missing, damaged or a different
+    file, or the result has a different checksum.
     """
     source = stored_source(directory, description)
     held_out = _held_out(description.identity["split"])
@@ -34,8 +34,8 @@ def restore_split(directory: Path, description: Description) -> None:
     finally:
         remove(workspace)
     raise EpochbankError(
-        f"{directory / NAME} was computed again from {source.path}, with another checksum than set.json records: the "
-        "set was made by an earlier version, or with another version of HDF5. Restore the file from a copy, or "
+        f"{directory / NAME} was computed again from {source.path}, with a different checksum than set.json records: "
+        "the set was made by an earlier version, or with another version of HDF5. Restore the file from a copy, or "
         "generate the set again in another --sets directory."
     )
 

@@ -27,12 +27,12 @@ class ReadingLock:
         self._path = path
         while True:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._close = weakref.finalize(self, os.close, descriptor)
+            self._close = weakref.finalize(self, _close, descriptor)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
                 if os.path.samestat(os.fstat(descriptor), path.stat()):
                     return
-            except FileNotFoundError:  # It was deleted while this waited for the lock; so the next `open` says.
+            except FileNotFoundError:  # It was deleted while this waited for the lock; the next `open` raises.
                 pass
             except OSError:  # This file system has no locks: `unread` refuses to delete anything on it.
                 self._close()
@@ -46,6 +46,11 @@ class ReadingLock:
     def __reduce__(self) -> tuple[type["ReadingLock"], tuple[Path]]:
         """Lock the path again in the process that unpickles the object."""
         return ReadingLock, (self._path,)
+
+
+def _close(descriptor: int) -> None:
+    with suppress(OSError):  # It is closed, and nothing was written to it.
+        os.close(descriptor)
 
 
 @contextmanager
@@ -67,5 +72,4 @@ def unread(path: Path) -> Iterator[None]:
             ) from error
         yield
     finally:
-        with suppress(OSError):  # It is closed, and nothing was written to it.
-            os.close(descriptor)
+        _close(descriptor)

@@ -31,7 +31,7 @@ def open_closed_streams() -> None:
 def _buffer_output() -> None:
     """Give standard output a buffer if it has none, as with PYTHONUNBUFFERED.
 
-    Without one, Python drops what a disk that becomes full does not take of a write, and reports no error.
+    Without a buffer, Python silently drops the part of a write that a full disk does not accept.
     """
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper) and isinstance(out.buffer, io.RawIOBase):

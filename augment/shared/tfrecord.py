@@ -34,10 +34,10 @@ _MAX_VALUES, _MAX_FEATURES = 1 << 22, 1 << 16
 
 
 class DamagedData(ValueError):
-    """A record whose data has another checksum, and whose length is right: the next record can be read."""
+    """A record with a wrong checksum of its data but a valid length, so that the next record can be read."""
 
     def __init__(self, offset: int, end: int):
-        super().__init__(f"the record at byte {offset} is damaged: its data has another checksum")
+        super().__init__(f"the record at byte {offset} is damaged: the checksum of its data is wrong")
         self.end = end
         """Offset of the next record."""
 
@@ -76,7 +76,7 @@ def read_record(file: BinaryIO, offset: int, end: int, *, max_size: int = MAX_RE
         raise ValueError(f"the file is truncated in the record at byte {offset}")
     length = _LENGTH.unpack_from(head)[0]
     if _CRC.unpack_from(head, _LENGTH.size)[0] != _masked_crc(head[: _LENGTH.size]):
-        raise ValueError(f"the record at byte {offset} is damaged: its length has another checksum")
+        raise ValueError(f"the record at byte {offset} is damaged: the checksum of its length is wrong")
     if offset + record_size(length) > end:
         raise ValueError(f"the file is truncated in the record at byte {offset}")
     if length > max_size:

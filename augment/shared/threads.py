@@ -11,7 +11,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _MOST_THREADS = 4
-"""Threads share a lock for the Python code between reads, so more than these do not read faster."""
+"""Maximum number of threads: more do not read faster, because they share a lock for the Python code between reads."""
 _BYTES_PER_PROCESS = 2 << 30
 """Bytes from which a process is faster than a thread: it takes about a second to start, as long as reading these."""
 

@@ -75,7 +75,7 @@ def stale_virtual(directory: Path, description: Description, entries: Iterable[E
 
 
 def lacks_virtual(directory: Path, description: Description, entries: Iterable[Entry]) -> bool:
-    """Return whether a published epoch or split of the set in `directory` has no virtual dataset; a quick look."""
+    """Return whether a published epoch or split of the set in `directory` has no virtual dataset."""
     return not published_shards(description, entries).keys() <= set(virtual_files(directory))
 
 
@@ -149,7 +149,10 @@ def virtual_faults(
         epoch = epoch_of(name)
         if name not in shards:
             if epoch is None or epoch >= first:
-                yield f"{directory / name} is a virtual dataset of what is not published. {_REMADE}"
+                yield (
+                    f"{directory / name} is a virtual dataset of an epoch or split that is not published. "
+                    "`augment repair` removes it."
+                )
             continue
         fault = fault_of_virtual(directory, name, description, shards[name], thorough=True)
         if fault and fault != _MISSING:  # It may have been removed since.

@@ -171,7 +171,7 @@ def original(directory: Path, description: Description, row: int) -> np.ndarray:
 
 
 def _of_shape(directory: Path, description: Description, image: np.ndarray) -> np.ndarray:
-    """Return `image` (uint8 (H, W, C)). Raises `EpochbankError` if it has another shape than the set says."""
+    """Return `image` (uint8 (H, W, C)). Raises `EpochbankError` if its shape is not that of the set."""
     if image.shape != description.shape:
         raise EpochbankError(
             f"{directory} contains images of shape {image.shape}; expected {description.shape}, as its set.json says. "

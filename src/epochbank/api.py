@@ -295,7 +295,7 @@ def verify(
 ) -> list[str]:
     """Check every published shard of a set, and its source file, down to each image; return faults, one sentence each.
 
-    A source file that does not exist is no fault of the set, but is printed.
+    A missing source file is not a fault of the set, but is reported in a message.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def verify(
     share
         Share of the images of every split and epoch that `deep` recomputes, above 0 up to 1 (all).
     seed
-        Number that the sample is drawn with; None for another sample each time.
+        Seed of the sample; None for a new sample each time.
     trust
         Execute the code that the set's recipe names, which `deep` may need; without it, such a set is refused.
     """
@@ -439,10 +439,10 @@ def repair(
     engine: EngineName = "auto",
     trust: bool = False,
 ) -> Repaired:
-    """Verify a set, and make again, in place, what is damaged or missing.
+    """Verify a set, and repair in place what is damaged or missing.
 
     A shard is replaced only by one with the digest in the manifest; `refused` of the result lists the others.
-    `restored` lists what else was made again: `split.h5`, a source file in `sets/sources/`, and virtual datasets.
+    `restored` lists what else was restored: `split.h5`, a source file in `sets/sources/`, and virtual datasets.
     `trust` executes the code that the set's recipe names; without it, such a set is refused.
     """
     check_numbers(jobs=jobs)
@@ -462,9 +462,9 @@ def export_set(
 ) -> Exported:
     """Export images of a set to the new directory `dest`, which appears when it is complete.
 
-    The training images are those of the stored `epochs` (numbers, or a string such as "0,2-4"; None for all), after the
-    undistorted ones if `originals`. The validation and test splits are undistorted. `splits` limits the export to some
-    splits. `run(dest)` takes the export as a source.
+    The training images are those of the stored `epochs` (numbers, or a string such as "0,2-4"; None for all).
+    `originals` adds the undistorted training split before them. The validation and test splits are undistorted.
+    `splits` limits the export to some splits. `run(dest)` uses the export as a source.
     """
     check_numbers(jobs=jobs)
     return export_stored(
@@ -485,7 +485,7 @@ def copy_set(
     """Copy what is published of a set to the new directory `dest`, or into it if it exists; verify the copy.
 
     `epochs` selects consecutive stored epochs (numbers, or a string such as "2-4"; None for all). `with_source` copies
-    the source file, too, which further epochs need. After a kill, the same call continues.
+    the source file, too, which is needed to generate shards. After a kill, the same call continues.
     """
     check_numbers(jobs=jobs)
     directory = _directory(name, sets)

@@ -123,9 +123,10 @@ class AugmentedSequence(_StreamSequence):
             Function of (images, labels) of a batch that returns (x, y) or (x, y, sample_weight) for Keras, such as
             one-hot labels. It must be pure for training to be reproducible.
         follow
-            Take up epochs that are published while training, and drop retired ones, at the beginning of each training
-            epoch: it shows the first published epoch that was not shown yet, or else the one that was shown least
-            recently. Needs world size 1. Give the path of the set, because an open set keeps the files of its epochs.
+            At the beginning of each training epoch, pick up stored epochs that were published since, and drop retired
+            ones. A training epoch shows the first published epoch that was not shown yet, or else the one that was
+            shown least recently. Requires world size 1. Pass the path of the set, because an open set protects the
+            files of its epochs from deletion.
         shard
             Old form of (`rank`, `world_size`).
 

@@ -117,7 +117,7 @@ def _holder(directory: Path | None, name: str | Path | None, sets: Path) -> str 
     if directory is None and name is not None and (Path(name) / LOCK).exists():
         directory = Path(name)
     locks = [directory / LOCK] if directory is not None else sorted(sets.glob(f"*/{LOCK}"))
-    # An empty file is held by nobody. To examine it would keep out a run that begins at this moment.
+    # No process holds an empty file, and examining it would block a run that begins at this moment.
     return next(filter(None, (holder_of(lock) for lock in locks if lock.exists() and lock.stat().st_size)), None)
 
 
@@ -130,7 +130,7 @@ class _Reporter:
         self._images = 0
 
     def written_by(self, holder: str | None) -> None:
-        """Say who writes, if that is another process than before."""
+        """Print which process writes the set, if it has changed."""
         if holder and holder != self.holder:
             notify(f"written by {holder}")
         self.holder = holder

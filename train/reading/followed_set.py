@@ -15,10 +15,10 @@ _FILES = ("set.json", NAME, CHECK)
 
 
 class FollowedSet:
-    """A set whose manifest can be read again. It keeps only those stored epochs from being deleted that it holds."""
+    """A set whose manifest can be read again. Only the stored epochs that it holds are protected from deletion."""
 
     def __init__(self, stored_set: StoredSet):
-        """Follow `stored_set`. Its lock may be released afterwards, as far as this object is concerned."""
+        """Follow `stored_set`. This object does not need the lock of `stored_set` afterwards."""
         # The folder of the training split: it is locked as long as the set is read, so that nobody removes the set.
         lock = ReadingLock(stored_set.path / shard_folder("train", 0))
         self.stored_set = replace(stored_set, lock=lock)
@@ -30,7 +30,7 @@ class FollowedSet:
         self._seen: object = None
 
     def read_again(self) -> bool:
-        """Read the manifest again if it has changed; return whether the published epochs are others now.
+        """Read the manifest again if it has changed; return whether the published epochs have changed.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class FollowedSet:
         if fingerprint != self.stored_set.description.fingerprint:
             raise EpochbankError(
                 f"{directory} was replaced by another set (fingerprint {fingerprint[:8]} instead of "
-                f"{self.stored_set.description.fingerprint[:8]}). Put the first one back in its place."
+                f"{self.stored_set.description.fingerprint[:8]}). Restore the first set there."
             )
         entries = tuple(read_manifest(directory))
         published = tuple(one.epoch for one in published_epochs(entries, self.stored_set.num_images["train"]))
@@ -77,7 +77,7 @@ class FollowedSet:
         return True
 
     def release(self, keep: set[int]) -> bool:
-        """Let go of all epochs but those in `keep`; return whether one of them was retired."""
+        """Release all epochs except those in `keep`; return whether one of them was retired."""
         released = [epoch for epoch in self._held if epoch not in keep]
         for epoch in released:
             self._held.pop(epoch)[0].close()

@@ -14,8 +14,8 @@ def check_follow(follow: bool, world_size: int) -> None:
     """Raise `EpochbankError` if several processes would follow a set: each could find other epochs published."""
     if follow and world_size > 1:
         raise EpochbankError(
-            f"--follow with world size {world_size}; expected 1, because each process reads the manifest at another "
-            "moment, so they could show different epochs. Train without --follow, or in one process.",
+            f"--follow with world size {world_size}; expected 1, because processes read the manifest at different "
+            "moments and could show different epochs. Train without --follow, or in one process.",
             usage=True,
         )
 
@@ -55,8 +55,8 @@ class Follow:
                 break
         if interrupted not in (None, stored):
             notify(
-                f"{self.stored_set.path}: stored epoch {interrupted}, in which training epoch {epoch + 1} was "
-                f"interrupted, was retired; the rest of the training epoch shows stored epoch {stored}"
+                f"{self.stored_set.path}: training epoch {epoch + 1} was interrupted in stored epoch {interrupted}, "
+                f"which was retired; the rest of the training epoch shows stored epoch {stored}"
             )
         following = choose(published, [*earlier, stored])
         kept = {stored, following} if self._available(following) else {stored}
@@ -71,12 +71,12 @@ class Follow:
             changed = self._followed.read_again()
         except (EpochbankError, OSError) as error:
             if not self._warned:
-                notify(f"warning: training continues with the stored epochs that are known, because: {error}")
+                notify(f"warning: training continues with the known stored epochs, because of this fault: {error}")
             self._warned = True
             return
         self._warned = False
         if changed:
-            notify(f"{self.stored_set.path} has the stored epochs {_text(self._followed.published)} now")
+            notify(f"{self.stored_set.path} now has the stored epochs {_text(self._followed.published)}")
 
     def _hold(self, stored: int) -> bool:
         """Hold a published epoch; return False if it was retired since the manifest was read."""

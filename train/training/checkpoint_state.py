@@ -1,4 +1,4 @@
-"""What the state in a checkpoint may be: it may be damaged, or come from somebody else."""
+"""Check the state in a checkpoint, which may be damaged or come from somebody else."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

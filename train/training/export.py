@@ -90,7 +90,7 @@ def export_run(
         try:
             model(np.zeros((1, *config["shape"]), np.uint8))  # Some exporters refuse a model that was never called.
             model.export(folder / out.name, format=FORMATS[name].keras, verbose=False)
-        except Exception as error:  # Each of Keras' exporters raises exceptions of its own.
+        except Exception as error:  # Each of Keras' exporters raises different exceptions.
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
             raise EpochbankError(
                 f"Keras cannot export the model of {run} as {name}: {reason}. Choose another --format."

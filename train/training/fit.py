@@ -154,7 +154,7 @@ def _let_go(stored_set: StoredSet, options: FitOptions) -> None:
 
 
 def _restore_shown(data: AugmentedSequence, snapshot: Snapshot | None, first: list[int]) -> None:
-    """Let `data` continue after what the training epochs before a checkpoint showed, with the interrupted one.
+    """Give `data` the stored epochs that the training epochs up to a checkpoint showed, so that it continues there.
 
     `first` are the stored epochs that the run started with.
     """

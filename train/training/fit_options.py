@@ -43,7 +43,7 @@ class FitOptions:
     world_size: int | None = None
     """Number of processes among which the training images are divided; None for 1, or as `keras.distribution` says."""
     follow: bool = False
-    """Take up epochs that are published while training, and drop retired ones, at the beginning of each epoch."""
+    """Pick up epochs that are published while training, and drop retired ones, at the beginning of each epoch."""
     deterministic: bool = False
     """Compute deterministically: two runs on the same machine give equal metrics. Slower."""
     checkpoint_steps: int | None = None

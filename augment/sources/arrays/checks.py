@@ -56,7 +56,7 @@ def check_lengths(where: str, part: Part, headers: Mapping[str, Header], layout:
 
 
 def compressed_chunk(path: Path, dataset: Any) -> int:
-    """Return the bytes of a chunk of an HDF5 dataset after decompression; 0 for one of which any part can be read.
+    """Return the bytes of a chunk of an HDF5 dataset after decompression; 0 if any part of a chunk can be read alone.
 
     Raises `EpochbankError` if the chunk is too large: HDF5 decompresses all of it to read one image.
     """

@@ -109,7 +109,7 @@ class CocoTable:
             more = int((counts > 1).sum()) - len(repeated)
             raise EpochbankError(
                 f"{self.path} has several images with the id {listed}{f' and {more:,} more ids' if more else ''}, so "
-                "their annotations are unclear; expected an id of its own for each image. Number the images, and "
+                "their annotations are unclear; expected a unique id for each image. Number the images, and "
                 "correct image_id in the annotations."
             )
 

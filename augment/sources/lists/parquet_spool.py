@@ -1,7 +1,7 @@
 """Copies the encoded images of Parquet files with large row groups, so that they are read one by one.
 
 A reader of Parquet decodes a page at a time, and finds a row only from the beginning of its row group. Many writers
-make one page of a thousand images, and one row group of a whole file: each worker would hold the page, again and again.
+make one page of a thousand images, and one row group of a whole file: each worker would decode whole pages repeatedly.
 The copy is made by one process, which holds a page about twice.
 """
 
@@ -65,7 +65,7 @@ def _check_pages(path: Path, group: Any, column: str) -> None:
             if page > _MAX_PAGE:
                 raise EpochbankError(
                     f"{path} has {size(page)} of images in one page, which must be in memory at once; expected at "
-                    f"most {size(_MAX_PAGE)}. Write it again with row_group_size=100 of PyArrow."
+                    f"most {size(_MAX_PAGE)}. Write it again with PyArrow's row_group_size=100."
                 )
 
 

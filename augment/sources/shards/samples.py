@@ -1,4 +1,4 @@
-"""Labels, class names and groups of the samples in shards, gathered sample by sample into a `Scan`."""
+"""Labels, class names and groups of the samples in shards, collected sample by sample into a `Scan`."""
 
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,16 @@ class Samples:
         key = str(as_integer(number) if self._options.class_names is not None else number)
         if isinstance(group, int | str) and not isinstance(group, bool) and str(group).strip():
             if len(self._groups) < len(self._labels):
-                raise ValueError("has a group, and others before it have none; expected a group for each, or none")
+                raise ValueError("has a group, but earlier samples have none; expected a group for each, or none")
             self._groups.add(str(group))
         elif len(self._groups):
-            raise ValueError("has no group, and others before it have one; expected a group for each, or none")
+            raise ValueError("has no group, but earlier samples have one; expected a group for each, or none")
         self._labels.add(key)
         if isinstance(text, str) and text.strip() and self._texts.setdefault(key, text) != text:
             self._ambiguous = self._ambiguous or f"label {key} has the names {self._texts[key]!r} and {text!r}"
 
     def end_of_file(self, split: int) -> None:
-        """Say that the samples since the last call have `split`, an index into `SPLITS`, or -1."""
+        """Assign `split`, an index into `SPLITS` or -1, to the samples since the last call."""
         known = sum(map(len, self._splits))
         self._splits.append(np.full(len(self._labels) - known, split, np.int8))
 
@@ -81,10 +81,12 @@ class Samples:
         problem = self._ambiguous
         if not problem and any(texts):
             twice = sorted({text for text in texts if text and texts.count(text) > 1}) if _repeat(texts) else []
-            problem = f"several labels have the name {twice[0]!r}" if twice else "" if all(texts) else "some have none"
+            problem = (
+                f"several labels have the name {twice[0]!r}" if twice else "" if all(texts) else "some have no name"
+            )
         if any(texts) and not problem:
             return texts, []
-        notes = [f"the names of classes in the samples are not used: {problem}"] if problem else []
+        notes = [f"class names in the samples are not used: {problem}"] if problem else []
         for file in name_files(self._path):
             try:
                 names = name_labels(file, [int(number) for number in numbers])

@@ -60,7 +60,7 @@ def members(file: BinaryIO, end: int) -> Iterator[Member]:
             raise ValueError(f"the file at byte {header_at} is sparse; expected an archive made without --sparse")
         size = _size(pax, header_at) if b"size" in pax else header.size
         name = pax.get(b"path") or long_name or header.name.encode("utf-8", "surrogateescape")
-        # A link, folder or device has no data, whatever its size.
+        # Links, folders and devices have no data, even if the header has a size.
         has_data = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
         if has_data and not 0 <= size <= end - at:
             raise ValueError(f"it is truncated in the file at byte {header_at}")

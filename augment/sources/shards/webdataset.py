@@ -1,7 +1,7 @@
 """Sources in WebDataset's format: `.tar` files in which `0001.png`, `0001.cls` and `0001.json` are a sample.
 
-A sample is the members in a row whose paths agree up to the first dot of the file name. Its label is in `.cls`, or in
-`.json`, which may also have the name of the class and the group.
+A sample consists of consecutive members whose paths agree up to the first dot of the file name. Its label is in `.cls`,
+or in `.json`, which may also have the name of the class and the group.
 """
 
 import json
