@@ -32,7 +32,7 @@ _VICTIMS = {
     False: {"KILL parent": 86, "INT group": 5, "TERM parent": 9},
 }  # fmt: skip
 """What is killed and how often: with and without workers."""
-_MODES = {"fork": 50, "fork, workers": 25, "program, workers": 25}
+_MODES = {"fork": 82, "fork, workers": 12, "program, workers": 6}
 _EXIT_CODES = {"KILL": -signal.SIGKILL, "INT": 130, "TERM": 143}
 _LOOK = 0.002
 """Seconds between looks at what a command does."""
