@@ -48,7 +48,7 @@ class Stage:
     damaged: bool = False
     """Whether the folder has a damaged set, which readers refuse, until the command ends."""
     keeps: bool = False
-    """The command keeps its temporary directory when SIGINT or SIGTERM ends it, and continues from there."""
+    """Temporary files may be there when SIGINT or SIGTERM ends the command: it continues from them, or removes them."""
     times: int = 1
     """Number of times that the command changes the folder again when it is repeated."""
 
@@ -115,7 +115,7 @@ def stages() -> dict[str, Stage]:
         Stage("extension", 0.12, _set_of(2), (*RUN, "--epochs", "5")),
         Stage("refresh", 0.16, _set_of(3), ("refresh", "it", "--epochs", "2"), times=3),
         Stage("repair", 0.12, _damage, ("repair", "it"), damaged=True),
-        Stage("gc", 0.06, _litter, ("gc", "--yes"), has_jobs=False),
+        Stage("gc", 0.06, _litter, ("gc", "--yes"), has_jobs=False, keeps=True),
         Stage("remove", 0.02, _set_of(2), ("remove", "it", "--yes"), has_jobs=False, done="no set"),
         Stage("checkpointing", 0.08, _set_of(2), (*fit, "--deterministic"), "train", False, "is finished"),
     ]
