@@ -45,7 +45,8 @@ augment: $(READY) ## Stage 1: generate a set from SOURCE, or what is missing of 
 overnight: $(READY) ## Stage 1 with a log and status.json in SETS; with REFRESH=K, renew K epochs of SET instead
 	mkdir -p "$(SETS)"
 	{ date; $(if $(REFRESH),$(BIN)/augment refresh $(SET) --epochs $(REFRESH) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT),$(RUN)) \
-		--status "$(SETS)/status.json" --wait; } >> "$(SETS)/overnight.log" 2>&1
+		--status "$(SETS)/status.json" --wait; } >> "$(SETS)/overnight.log" 2>&1 \
+		|| { code=$$?; tail -n 1 "$(SETS)/overnight.log" >&2; echo "The log is $(SETS)/overnight.log." >&2; exit $$code; }
 
 train: $(READY) ## Stage 1, then stage 2: train on the set and evaluate
 	set=$$($(RUN) --print-path) && $(BIN)/train fit "$$set" $(TRAIN)

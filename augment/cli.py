@@ -380,9 +380,8 @@ def refresh(name: str | None, epochs: int, sets: Path, **keywords: Any) -> None:
     """
     from .. import api
     from .lifecycle.refresh import refresh_lines
-    from .store.catalog import choose_set
 
-    click.echo("\n".join(refresh_lines(api.refresh(choose_set(name, sets), epochs, **keywords))))
+    click.echo("\n".join(refresh_lines(api.refresh(name, epochs, sets=sets, **keywords))))
 
 
 @main.command()

@@ -96,6 +96,23 @@ def test_a_failure_is_in_the_status(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [(["run", "a.npz", "--recipe", "kanjo"], "kanjo"), (["refresh", "nope"], "nope"), (["run", "nope"], "nope")],
+)
+def test_wrong_words_are_in_the_status(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    """The status of the night before does not stay."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "status.json"
+    path.write_text('{"state": "done"}')
+    assert CliRunner().invoke(main, [*words, "--status", str(path)]).exit_code in (1, 2)
+    status = read(path)
+    assert status["state"] == "failed"
+    assert said in status["error"]
+
+
+@pytest.mark.parametrize(
     ("error", "state"),
     [(EpochbankError("full"), "failed"), (KeyboardInterrupt("stopped"), "interrupted"), (OSError("disk"), "failed")],
 )

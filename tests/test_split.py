@@ -556,7 +556,7 @@ def test_warnings_on_missed_fractions() -> None:
     assert warning.startswith("the validation split has 33.3 % of the images instead of 10 %")
     assert warnings_of(splits) == []
     assert warnings_of(splits, groups=groups, splits=np.array([0, 0, 1, 0, 1, 0], np.int8)) == [
-        "the source defines the validation split: --validation is ignored"
+        "the source defines the validation split, so --validation has no effect"
     ]
 
 
@@ -591,7 +591,7 @@ def test_warnings_on_duplicates_and_groups() -> None:
     }
     pairs = [[3, 0], [2, 1], [5, 3], [4, 1]]
     assert warnings_of(split, Pairs(pairs), HeldOut(0, 0.3), **arguments) == [
-        "the source defines the test split: --test is ignored",
+        "the source defines the test split, so --test has no effect",
         "exact duplicates of other images: 2; none is in another split",
         "duplicates in no split, because the image that they duplicate is held out: 1",
         "duplicates with another class than the image that they duplicate: 1",

@@ -166,3 +166,12 @@ def test_use_of_a_read_only_set_is_not_recorded_and_no_error(sets: Path, monkeyp
     assert last_used(directory) is None
     (directory / "used.json").write_text('{"used": 7}')
     assert last_used(directory) is None
+
+
+def test_a_set_in_a_renamed_directory_is_found_by_its_fingerprint(sets: Path, npz: Path) -> None:
+    """A run with the same request extends the set under any name of its directory, and begins no other."""
+    first, second = all_sets(sets)
+    renamed = first.rename(sets / "mine")
+    assert epochbank.generate(npz, epochs=2, seed=1, jobs=1, sets=sets).path == renamed
+    assert sorted(all_sets(sets)) == sorted([renamed, second])
+    assert epochbank.open_set(renamed).epochs == (0, 1)

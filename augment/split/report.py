@@ -113,7 +113,7 @@ def _fraction_warnings(images: SplitInput, split_of: np.ndarray, held_out: HeldO
         named = images.splits is not None and bool(np.any(images.splits == number))
         share = float(np.mean(split_of == number))
         if named and fraction:
-            sentences.append(f"the source defines the {split} split: --{split} is ignored")
+            sentences.append(f"the source defines the {split} split, so --{split} has no effect")
         elif fraction and (share == 0 or (images.groups is not None and not fraction / 2 <= share <= 2 * fraction)):
             sentences.append(
                 f"the {split} split has {100 * share:.1f} % of the images instead of {100 * fraction:g} %: groups are "

@@ -69,7 +69,7 @@ from .augment.shared.status_file import StatusFile, status_file
 from .augment.shared.workers import core_count, kept_workers
 from .augment.sources import Scan, open_source
 from .augment.split.few_classes import check_labels
-from .augment.store.catalog import all_sets, find_set, named_set, sets_path
+from .augment.store.catalog import all_sets, choose_set, find_set, named_set, sets_path
 from .augment.store.manifest import read_manifest
 from .augment.store.presence import check_presence
 from .augment.store.tags import check_tag
@@ -129,9 +129,8 @@ def run(
     **keywords: Unpack[GenerationKeywords],
 ) -> GenerationResult:
     """Generate a set like `generate`, but return its directory and the log of the run instead of opening it."""
-    command = generation_arguments(source, recipe, epochs, keywords)
-    with status_file(command.status) as status:
-        return _run(command, status)
+    with status_file(_path(keywords.get("status"))) as status:  # It reports wrong arguments, too.
+        return _run(generation_arguments(source, recipe, epochs, keywords), status)
 
 
 def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationResult:
@@ -149,10 +148,11 @@ def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationR
         status.name_set(location.directory)
     if command.imports.limit is None and location.description is None:
         check_labels(file.column("label"), file.class_names, command.held_out)
-    if command.name is not None:
-        check_new_tag(command.sets, command.name, location.directory)
+    # Before the tag: that another set has it may be due to what differs.
     if location.description is None and (note := similar_set_note(content_of_spec(spec), command.sets)):
         notify(note)
+    if command.name is not None:
+        check_new_tag(command.sets, command.name, location.directory)
 
     def begun(directory: Path) -> None:
         if command.name is not None:
@@ -423,9 +423,9 @@ def refresh(
 
     The set keeps its number of epochs. The new epochs continue the numbering, so no epoch is generated twice.
     """
-    options = refresh_options(epochs, keywords)
-    directory = _directory(name, sets)
     with status_file(_path(keywords.get("status"))) as status:
+        options = refresh_options(epochs, keywords)
+        directory = name.path if isinstance(name, AugmentedSet) else choose_set(name, sets_path(sets))
         if status is not None:
             status.name_set(directory)
         return refresh_set(directory, options, trust=keywords.get("trust", False))

@@ -3,17 +3,20 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
+from ...augment.shared.closest import did_you_mean
 from ...augment.shared.lock import LOCK, holder_of
 from ...augment.shared.progress import Progress
 from ...augment.shared.types import SPLITS
 from ...augment.store.catalog import all_sets, named_set
 from ...augment.store.description import read_description
 from ...augment.store.manifest import Entry, covers, published_epochs, read_manifest
+from ...augment.store.tags import read_tags
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_HOLDERS = 5.0
@@ -51,7 +54,8 @@ def wait_for_epoch(name: str | Path | None, sets: Path, *, idle: float = 60.0) -
     if directory is not None and found is not None and found.ready:
         return directory
     what = str(name) if name is not None else f"a set in {sets}/"
-    notify(f"waiting for the first stored epoch of {directory or what}")
+    unknown = "" if directory is not None or name is None else f", which does not exist yet.{_closest(name, sets)}"
+    notify(f"waiting for the first stored epoch of {directory or what}{unknown}")
     reporter = _Reporter()
     active = examined = time.monotonic()
     examined -= _SECONDS_BETWEEN_HOLDERS  # Say at once who writes the set.
@@ -63,7 +67,7 @@ def wait_for_epoch(name: str | Path | None, sets: Path, *, idle: float = 60.0) -
             if now - max(examined, active) >= _SECONDS_BETWEEN_HOLDERS or not reporter.holder:
                 examined = now
                 holder = _holder(directory, name, sets)
-                reporter.written_by(holder)
+                reporter.written_by(holder, directory)
                 active = now if holder else active
             if now - active >= idle:
                 raise EpochbankError(
@@ -86,6 +90,16 @@ def _directory(name: str | Path | None, sets: Path) -> Path | None:
         return named_set(name, sets)
     existing = all_sets(sets)
     return existing[-1] if existing else None
+
+
+def _closest(name: str | Path, sets: Path) -> str:
+    """Return a question with the closest name or tag of an existing set; '' if none is close."""
+    existing = all_sets(sets)
+    with suppress(EpochbankError):  # Damaged tags of another set are no reason not to wait.
+        return did_you_mean(
+            str(name), [one.name for one in existing] + [tag for one in existing for tag in read_tags(one)]
+        )
+    return ""
 
 
 def _look(directory: Path | None) -> tuple[Published | None, str]:
@@ -129,10 +143,10 @@ class _Reporter:
         self._progress: Progress | None = None
         self._images = 0
 
-    def written_by(self, holder: str | None) -> None:
-        """Print which process writes the set, if it has changed."""
+    def written_by(self, holder: str | None, directory: Path | None) -> None:
+        """Print which process writes the set, or, as long as it does not exist, its directory, if that has changed."""
         if holder and holder != self.holder:
-            notify(f"written by {holder}")
+            notify(f"written by {holder}" if directory is not None else f"it may be the set that is begun by {holder}")
         self.holder = holder
 
     def advanced(self, directory: Path | None, found: Published | None) -> bool:
