@@ -263,8 +263,8 @@ def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @click.option("--source/--no-source", default=True, help="Also check the source file.")
 @click.option("--deep", is_flag=True, help="Recompute a sample of the images, and compare them with the stored ones.")
-@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.01,
-              help="Share of the images that --deep recomputes; 1 for all.")  # fmt: skip
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True),
+              help="Share of the images that --deep recomputes; 1 for all.  [default: 0.01]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0),
               help="Seed of the sample of --deep.  [default: a new sample each time]")  # fmt: skip
 @sets_option
@@ -481,10 +481,12 @@ def remove(name: str, yes: bool, sets: Path) -> None:
       augment remove sets/digits-kanji-1f2e3d4c
     """
     from .. import api
+    from .lifecycle.remove import finish_removals
     from .shared.disk_space import bytes_below
     from .shared.progress import size
     from .store.catalog import find_set
 
+    finish_removals(sets)  # The set that is to be removed may be one of these.
     directory = find_set(name, sets)
     ask(f"Remove {directory} ({size(bytes_below(directory))})?", yes)
     click.echo(f"{directory} removed: {size(api.remove(directory))}")
@@ -541,7 +543,7 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
     """Show how a stored image was made.
 
     Print where the image at POSITION of stored EPOCH comes from, and its distortions; --json has every parameter.
-    The epoch need not be generated yet.
+    The epoch need not be generated yet; a note says so, and --json has `stored`.
 
     \b
     Example:
@@ -552,6 +554,8 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
     from .views.explain import explain_lines
 
     facts = api.explain(name, epoch, position, sets=sets, trust=trust)
+    if not facts["stored"]:
+        notify(f"epoch {epoch}, position {position}, is not stored in {facts['set']}; this is what it would contain")
     click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(explain_lines(facts)))
     if out is not None:
         save(api.explain_image(name, epoch, position, sets=sets, trust=trust), out)

@@ -60,7 +60,7 @@ def test_a_workspace_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """An import that is refused because FILE exists removes no workspace that another import has locked."""
     monkeypatch.chdir(tmp_path)
     assert augment(*IMPORT).exit_code == 0
-    workspace = tmp_path / ".tmp-0123456789abcdef-d.h5"
+    workspace = tmp_path / ".tmp-0123456789abcdef01234567-d.h5"
     workspace.mkdir()
     descriptor = os.open(workspace, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -71,3 +71,20 @@ def test_a_workspace_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         os.close(descriptor)
     assert augment(*IMPORT).exit_code == 1
     assert not workspace.exists()
+
+
+@pytest.mark.parametrize("again", [("remove", "it", "--yes"), ("run", "digits", "--limit", "60", "--jobs", "1")])
+def test_the_next_command_finishes_a_removal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: tuple[str, ...]
+) -> None:
+    """A removal that was killed has renamed the set: it no longer exists, and its files go with the next command."""
+    monkeypatch.chdir(tmp_path)
+    run = ("run", "digits", "--limit", "100", "--size", "16", "--epochs", "1", "--jobs", "1", "--name", "it")
+    assert augment(*run).exit_code == 0
+    code = KILLED.replace("ingest import workspace", "lifecycle import remove as workspace")
+    done = subprocess.run([sys.executable, "-c", code, "remove", "it", "--yes"], capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list(tmp_path.glob("sets/.tmp-*"))
+    result = augment(*again)
+    assert result.exit_code == (1 if again[0] == "remove" else 0), result.output
+    assert not list(tmp_path.glob("sets/.tmp-*"))

@@ -1,25 +1,36 @@
 """Remove a set: at once for everybody who looks, and never while it is written or read."""
 
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from ..errors import EpochbankError
-from ..shared.atomic import sync_directory, temporary_beside
+from ..shared.atomic import TEMPORARY, sync_directory, temporary_beside
 from ..shared.disk_space import bytes_below
 from ..shared.lock import LOCK, writing
 from ..shared.reading_lock import unread
+
+_REMOVED = "removed"
+"""End of the name of a set that is being removed."""
+
+
+def finish_removals(sets: Path) -> None:
+    """Remove what a removal in `sets` that was killed has left. What cannot be removed now stays for `augment gc`."""
+    for left in sets.glob(f"{TEMPORARY}*-{_REMOVED}"):
+        with suppress(EpochbankError, OSError), unread(left):  # Another process may be removing it.
+            shutil.rmtree(left)
 
 
 def remove_set(directory: Path) -> int:
     """Remove the set in `directory` with all its files, and return their bytes. Its source file stays.
 
-    The set is renamed first, so that a kill leaves no half of a set, but a temporary directory, which `gc` removes.
+    The set is renamed first, so that a kill leaves no half of a set, but a temporary directory, which the next `remove`,
+    `run` or `gc` removes.
     Raises `EpochbankError` if a run writes it, or something reads it.
     """
     with writing(directory / LOCK), unread(directory), _not_followed(directory):
         occupied = bytes_below(directory)
-        renamed = temporary_beside(directory.absolute().parent / "removed")
+        renamed = temporary_beside(directory.absolute().parent / _REMOVED)
         directory.absolute().rename(renamed)
         try:
             sync_directory(renamed.parent)

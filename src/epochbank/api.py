@@ -58,7 +58,7 @@ from .augment.lifecycle.garbage import Garbage, find_garbage
 from .augment.lifecycle.gc import collect
 from .augment.lifecycle.refresh import RefreshResult
 from .augment.lifecycle.refresh import refresh as refresh_set
-from .augment.lifecycle.remove import remove_set
+from .augment.lifecycle.remove import finish_removals, remove_set
 from .augment.lifecycle.repair import Repaired
 from .augment.lifecycle.repair import repair as repair_set
 from .augment.lifecycle.similar import similar_set_note
@@ -136,6 +136,7 @@ def run(
 def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationResult:
     if command.name is not None:
         check_tag(command.name)
+    finish_removals(command.sets)
 
     def check(scan: Scan) -> None:
         check_groups(scan, command.imports, command.held_out)
@@ -289,7 +290,7 @@ def verify(
     jobs: int | None = None,
     source: bool = True,
     deep: bool = False,
-    share: float = 0.01,
+    share: float | None = None,
     seed: int | None = None,
     trust: bool = False,
 ) -> list[str]:
@@ -310,7 +311,7 @@ def verify(
     deep
         Recompute a sample of the images from source, recipe and seed, and compare them with those that are stored.
     share
-        Share of the images of every split and epoch that `deep` recomputes, above 0 up to 1 (all).
+        Share of the images of every split and epoch that `deep` recomputes, above 0 up to 1 (all); None for 0.01.
     seed
         Seed of the sample; None for a new sample each time.
     trust
@@ -329,16 +330,20 @@ def verified(
     jobs: int | None = None,
     source: bool = True,
     deep: bool = False,
-    share: float = 0.01,
+    share: float | None = None,
     seed: int | None = None,
     trust: bool = False,
 ) -> Verified:
     """Check a set as `verify` does, and return all that was found; `to_json()` is that of `augment verify --json`."""
     check_numbers(jobs=jobs, **({} if seed is None else {"seed": seed}))
-    if not 0 < share <= 1:
+    if share is not None and not 0 < share <= 1:
         raise EpochbankError(f"share={share!r} is invalid; expected a number above 0 up to 1.", usage=True)
-    directory, options = _directory(name, sets), Deep(share, seed, trust) if deep else None
-    return verify_set(directory, jobs or core_count(), source=source, deep=options)
+    if not deep and (share is not None or seed is not None):
+        given = f"--share {share:g}" if share is not None else f"--seed {seed}"
+        raise EpochbankError(f"{given} applies only to --deep. Add --deep, or omit the option.", usage=True)
+    options = Deep(seed=seed, trust=trust) if share is None else Deep(share, seed, trust)
+    directory = _directory(name, sets)
+    return verify_set(directory, jobs or core_count(), source=source, deep=options if deep else None)
 
 
 def info(
@@ -497,6 +502,7 @@ def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) 
 
     An open `AugmentedSet` reads the set until it is dropped.
     """
+    finish_removals(sets_path(sets))
     return remove_set(_directory(name, sets))
 
 
