@@ -103,7 +103,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_found(tmp_path: Path) -> None:
     sound, expected = path.read_bytes(), read_snapshot(path)
     refused = 0
     rng = random.Random(0)
-    for at in sorted(rng.sample(range(len(sound)), 900)):
+    for at in sorted(rng.sample(range(len(sound)), 400)):
         damaged = bytearray(sound)
         damaged[at] ^= rng.choice([1, 0x80, 0xFF])
         path.write_bytes(damaged)
@@ -119,7 +119,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_found(tmp_path: Path) -> None:
     assert refused > 400
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(where=st.sampled_from(sorted(places(STATE), key=repr)), value=JSON)
 def test_crafted_state_of_a_checkpoint(where: tuple[Any, ...], value: Any) -> None:
     """The state with another value at any place is refused, or has the types and lengths that training needs."""
@@ -149,7 +149,7 @@ def built() -> keras.Model:
     return small_model()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(data=st.data())
 def test_crafted_members_of_a_checkpoint(
     built: keras.Model, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -216,7 +216,7 @@ def test_the_sound_run_is_resumed(run: Path) -> None:
         resume(run)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_crafted_config(run: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """config.json with another value at any place is refused with a message, or training begins."""
