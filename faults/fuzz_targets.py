@@ -361,7 +361,7 @@ def parse_small_file(data: bytes, folder: Path) -> None:
     readers: list[tuple[str, Callable[[], Any]]] = [
         ("tags.json", lambda: read_tags(folder)),
         ("used.json", lambda: last_used(folder)),
-        ("refresh.json", lambda: refresh._goal(folder, 1, 1)),
+        ("refresh.json", lambda: refresh._recorded(folder / "refresh.json", [0, 1], 0)),
         ("run/config.json", runs),
         ("run/summary.json", runs),
         (".lock", lambda: holder_of(folder / ".lock")),

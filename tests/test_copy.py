@@ -79,7 +79,7 @@ def test_a_copy_is_the_same_set(here: Path) -> None:
 def test_without_its_source_a_copy_is_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what is missing, verifies, and streams; `refresh` says what to do if SOURCE is gone, too."""
     copy = here / "elsewhere/copy"
-    monkeypatch.setattr("epochbank.augment.lifecycle.restore_source._resolved", lambda *words: iter(()))
+    monkeypatch.setattr("epochbank.augment.lifecycle.restore_source._resolved", lambda *words: None)
     assert api.copy_set(set_in(here), copy, jobs=1).source_file is None
     shutil.rmtree(here / "sets")
     assert epochbank.verify(copy, jobs=1) == []

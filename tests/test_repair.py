@@ -108,7 +108,7 @@ def test_a_shard_with_another_digest_is_refused(stored: Path, monkeypatch: pytes
 
 def hide_original(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let SOURCE lead nowhere, so that it cannot be imported again."""
-    monkeypatch.setattr("epochbank.augment.lifecycle.restore_source.resolve_source", refuse)
+    monkeypatch.setattr("epochbank.augment.lifecycle.restore_source.open_source", refuse)
 
 
 def refuse(*arguments: object) -> None:

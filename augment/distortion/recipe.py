@@ -19,6 +19,9 @@ from .operations.pixel_ranges import LARGEST_SIDE, SideRule
 
 _BUILT_IN_FOLDER = Path(__file__).parent / "recipes"
 
+_MOST = 100
+"""Most stages of a recipe, and most operations of a stage: a crafted set must not take days per image."""
+
 _STORED_OPS = {"color": "colour"}
 """Operations that have an older name in the settings of format 1, and so in fingerprints."""
 _OLD_OPS = {old: new for new, old in _STORED_OPS.items()}
@@ -164,6 +167,8 @@ def parse_recipe(document: dict[str, Any], folder: Path = Path(), *, trust: bool
         raise ValueError("stage: expected [[stage]] tables")
     if not stages:
         raise ValueError("stage: none found; expected at least one [[stage]] table")
+    if len(stages) > _MOST:
+        raise ValueError(f"stage: {len(stages):,} [[stage]] tables; expected at most {_MOST}")
     pixels_at = SideRule().check("pixels_at", document.get("pixels_at"))
     return Recipe(
         name=name,
@@ -244,6 +249,8 @@ def _parse_stage(table: dict[str, Any], where: str, folder: Path, pixels_at: int
     operations = table.get("operation", [])
     if not isinstance(operations, list) or not operations or not all(isinstance(item, dict) for item in operations):
         raise ValueError(f'{where}.operation: expected a list of tables such as {{ op = "blur" }}')
+    if len(operations) > _MOST:
+        raise ValueError(f"{where}.operation: {len(operations):,} operations; expected at most {_MOST}")
     choices = tuple(
         _parse_choice(item, f"{where}.operation[{number}]", folder, pixels_at, trust)
         for number, item in enumerate(operations)

@@ -16,7 +16,7 @@ from ..errors import EpochbankError
 from ..ingest.check_source import check_source
 from ..ingest.resolve import SOURCES
 from ..ingest.source_file import open_source_file
-from ..shared.atomic import TEMPORARY, make_directory, new_file, refuse_links, remove, sync, sync_directory
+from ..shared.atomic import TEMPORARY, check_name, make_directory, new_file, refuse_links, remove, sync, sync_directory
 from ..shared.disk_space import bytes_below, check_disk_space
 from ..shared.lock import LOCK, writing
 from ..shared.progress import counted, size
@@ -114,9 +114,9 @@ def copy_set(
 def copy_path(directory: Path, dest: str) -> Path:
     """Return the directory of a copy of the set in `directory`: `dest`, or its name in it if `dest` is a directory.
 
-    Raises `EpochbankError` if that path exists.
+    Raises `EpochbankError` if that path exists, or its name is too long.
     """
-    target = Path(dest)
+    target = Path(dest).resolve() if ".." in Path(dest).parts else Path(dest)  # Else `new/../name` would create `new`.
     if target.is_dir() or dest.endswith(os.sep):
         if (target / "set.json").exists():
             raise EpochbankError(
@@ -125,6 +125,7 @@ def copy_path(directory: Path, dest: str) -> Path:
         target = target / directory.absolute().name
     if (target.parent.resolve() / target.name).is_relative_to(directory.resolve()):
         raise EpochbankError(f"{target} is in the set that is copied. Choose a place outside it.", usage=True)
+    check_name(target)
     _refuse_existing(target)
     return target
 

@@ -19,9 +19,9 @@ from ..sources.class_names import read_class_names
 from ..store.description import Description, read_description
 from ..store.manifest import read_manifest
 from ..store.presence import check_presence
-from ..store.split_file import read_group_names
+from ..store.split_file import read_group_names, read_split
 from . import npz, parquet
-from .blocks import read_blocks
+from .blocks import Grouping, grouping_of, read_blocks, row_group
 from .formats import FILE_NAMES, OVERHEAD, FileTask, check_format, write_file
 from .place import naming, new_place, publish
 from .png import encode_png
@@ -155,16 +155,16 @@ def _write(
 ) -> int:
     """Write all files of an export to the new directory `content`; return the number of those with images."""
     content.mkdir()
-    groups = read_group_names(directory)
+    grouping = grouping_of(directory, description, selection)
     counts = selection.num_images
     with Progress("export", sum(counts.values())) as progress:
         if format == "npz":
             with open(content / npz.FILE, "xb") as file:
                 splits = {
-                    split: (counts[split], read_blocks(directory, description, pieces, 0))
+                    split: (counts[split], read_blocks(directory, description, pieces, 0, grouping))
                     for split, pieces in selection.pieces.items()
                 }
-                width = max((len(name.encode()) for name in groups), default=None)
+                width = _group_bytes(directory, selection, grouping)
                 npz.write(
                     file, splits, description.shape, description.class_names, width, content.parent, progress.advance
                 )
@@ -172,7 +172,7 @@ def _write(
                 os.fsync(file.fileno())
             files = 1
         else:
-            tasks = list(_tasks(content, directory, description, selection, format, bool(groups)))
+            tasks = list(_tasks(content, directory, description, selection, format, grouping))
             for folder in {task.path.parent for task in tasks}:
                 folder.mkdir(exist_ok=True)
             for _, count in on_all_cores(write_file, tasks, len(tasks), jobs):
@@ -182,12 +182,22 @@ def _write(
         write_text(content / "README.md", parquet.card(description.name, selection.pieces))
     if format != "npz":
         _write_class_names(content, description.class_names)
-    write_text(content / ABOUT, json.dumps(_about(description, selection, format), indent=2, ensure_ascii=False) + "\n")
+    about = _about(description, selection, format, grouping)
+    write_text(content / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     return files
 
 
+def _group_bytes(directory: Path, selection: Selection, grouping: Grouping) -> int | None:
+    """Return the most bytes of the name of a group, in UTF-8; None if the export has no groups."""
+    if grouping == "none":
+        return None
+    if grouping == "source":
+        return max(len(name.encode()) for name in read_group_names(directory))
+    return max(len(row_group(int(read_split(directory, split).row.max(initial=0)))) for split in selection.pieces)
+
+
 def _tasks(
-    content: Path, directory: Path, description: Description, selection: Selection, format: str, has_groups: bool
+    content: Path, directory: Path, description: Description, selection: Selection, format: str, grouping: Grouping
 ) -> Iterator[FileTask]:
     """Yield the files to write, each with as many images as surely fit into `_FILE_BYTES`, in order."""
     height, width, channels = description.shape
@@ -198,10 +208,10 @@ def _tasks(
         files = divided(pieces, each)
         for number, inside in enumerate(files):
             path = content / FILE_NAMES[format](split, number, len(files))
-            yield FileTask(path, format, directory.absolute(), description, has_groups, inside, number * each)
+            yield FileTask(path, format, directory.absolute(), description, grouping, inside, number * each)
 
 
-def _about(description: Description, selection: Selection, format: str) -> dict[str, object]:
+def _about(description: Description, selection: Selection, format: str, grouping: Grouping) -> dict[str, object]:
     return {
         "format": format,
         "set": description.name,
@@ -213,6 +223,7 @@ def _about(description: Description, selection: Selection, format: str) -> dict[
         "epochs": list(selection.epochs),
         "originals": selection.originals,
         "images": selection.num_images,
+        "groups": grouping,
         "class_names": description.class_names,
         "epochbank": __version__,
     }

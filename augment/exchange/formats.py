@@ -12,7 +12,7 @@ from ..shared.closest import did_you_mean
 from ..shared.tfrecord import write_record
 from ..store.description import Description
 from . import npz, parquet, tfrecord, webdataset
-from .blocks import read_blocks
+from .blocks import Grouping, read_blocks
 from .samples import samples
 from .selection import Piece
 
@@ -55,7 +55,7 @@ class FileTask:
     directory: Path
     """The set."""
     description: Description
-    has_groups: bool
+    grouping: Grouping
     pieces: list[Piece]
     start: int
     """Number of the first image in the exported split."""
@@ -68,14 +68,15 @@ def write_file(task: FileTask) -> int:
     file cannot be written.
     """
     description = task.description
-    encoded = samples(read_blocks(task.directory, description, task.pieces, task.start), description.class_names)
+    blocks = read_blocks(task.directory, description, task.pieces, task.start, task.grouping)
+    encoded = samples(blocks, description.class_names)
     with open(task.path, "xb") as file:
         if task.format == "webdataset":
             webdataset.write(file, encoded)
         elif task.format == "tfrecord":
             tfrecord.write(file, encoded, description.shape)
         else:
-            parquet.write(file, encoded, description.class_names, task.has_groups)
+            parquet.write(file, encoded, description.class_names, task.grouping != "none")
         file.flush()
         os.fsync(file.fileno())
     return sum(piece.num_images for piece in task.pieces)

@@ -1,6 +1,6 @@
 """NumPy: one uncompressed `.npz` with the arrays of all splits, written chunk by chunk.
 
-Each split has `train_images`, `train_labels`, `train_rows`, `train_epochs`, `train_positions` and, if the source has
+Each split has `train_images`, `train_labels`, `train_rows`, `train_epochs`, `train_positions` and, if the export has
 groups, `train_groups`. `class_names` (K,) names the labels. Read with `np.load` or as a source of epochbank.
 """
 
@@ -49,7 +49,7 @@ def write(
     class_names
         Names of the classes.
     group_bytes
-        Most bytes of the name of a group, in UTF-8; None if the source has no groups.
+        Most bytes of the name of a group, in UTF-8; None if the export has no groups.
     scratch
         Directory for temporary files.
     advance

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from ..errors import EpochbankError
 from ..ingest.workspace import sweep_workspaces_of
-from ..shared.atomic import TEMPORARY, sync_directory
+from ..shared.atomic import TEMPORARY, check_name, sync_directory
 
 
 def new_place(dest: Path, directory: Path) -> Path:
     """Return `dest` if an export may be written there; raise `EpochbankError` otherwise."""
-    if dest.is_symlink() or dest.name in ("", ".."):
-        dest = dest.resolve()
+    if dest.is_symlink() or dest.name == "" or ".." in dest.parts:
+        dest = dest.resolve()  # Otherwise `new/../name` would create `new`.
+    check_name(dest)
     if dest.resolve().is_relative_to(directory.resolve()):
         raise EpochbankError(f"{dest} is in the set {directory}; expected a directory outside it.", usage=True)
     if dest.exists() and not dest.is_dir():

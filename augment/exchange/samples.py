@@ -19,7 +19,7 @@ class Sample:
     name: str
     """Name of the class."""
     group: str | None
-    """None if the source has no groups."""
+    """None if the export has no groups."""
     row: int
     """Row in the source file."""
     epoch: int

@@ -49,7 +49,7 @@ def position_of(directory: Path, description: Description, split: str, epoch: in
 
 
 @lru_cache(maxsize=4)
-def _class_sizes(directory: Path, classes: int) -> np.ndarray:
+def _class_sizes(directory: Path, split_checksum: str, classes: int) -> np.ndarray:
     return np.bincount(rows_of_split(directory, "train").label, minlength=classes)
 
 
@@ -57,7 +57,8 @@ def _sampler(directory: Path, description: Description) -> ClassSampler | None:
     """Return the sampler of balanced epochs; None if every epoch shows all training images."""
     if description.per_class is None:
         return None
-    per_class, sizes = PerClass(*description.per_class), _class_sizes(directory, len(description.class_names))
+    per_class = PerClass(*description.per_class)
+    sizes = _class_sizes(directory, description.split_checksum, len(description.class_names))
     if per_class.num_images(sizes) != description.num_images["train"]:
         raise EpochbankError(
             f"set.json of {directory} lists {description.num_images['train']:,} images per epoch; expected "

@@ -111,13 +111,18 @@ WITHOUT_SOURCE = (
 """What a set without a source file can still do."""
 
 
+def missing_source(path: Path) -> str:
+    """Return that the source file `path` of a set is missing, and what the set can still do, as a sentence or two."""
+    return f"its source file {path} is missing. {WITHOUT_SOURCE}."
+
+
 def check_source_of(directory: Path, jobs: int) -> SourceCheck:
     """Verify the source file of the set in `directory`: every image, and everything that is known about it."""
     description = read_description(directory)
     path, expected = description.source_path(directory), str(description.identity["source"])
     try:
         if not path.exists():
-            return SourceCheck(path, "missing", f"its source file {path} is missing. {WITHOUT_SOURCE}.")
+            return SourceCheck(path, "missing", missing_source(path))
         file = open_source_file(path)
         if file.digest != expected:
             fault = (

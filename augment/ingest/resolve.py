@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..console import notify
 from ..errors import EpochbankError
@@ -53,13 +54,17 @@ def resolve_source(name: str, sets: Path, options: ImportOptions) -> ResolvedSou
     if is_source_file(Path(name)):
         return ResolvedSource(None, _checked_source_file(Path(name), options))
     source = open_source(name, options.source)
-    named = options.source.class_names
-    names = [] if named is None else [size_and_mtime(Path(named).expanduser())]
     with naming(name):
         identity = source.identity()
+    return ResolvedSource(source, sets / SOURCES / source_file_name(source.name, identity, options))
+
+
+def source_file_name(name: str, identity: Any, options: ImportOptions) -> str:
+    """Return the file name in `sets/sources/` of a source with this name and identity, imported with `options`."""
+    named = options.source.class_names
+    names = [] if named is None else [size_and_mtime(Path(named).expanduser())]
     key = json.dumps([FORMAT, identity, options.settings(), *names], sort_keys=True)
-    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return ResolvedSource(source, sets / SOURCES / f"{source.name}-{digest}.h5")
+    return f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.h5"
 
 
 def prepare_source(

@@ -17,7 +17,6 @@ attribute `origins`, a digest of the origins, which `augment verify` compares. F
 compared with the identity before a set is begun.
 """
 
-import errno
 import json
 import math
 import mmap
@@ -35,6 +34,7 @@ from ..errors import EpochbankError
 from ..shared.atomic import naming
 from ..shared.hdf5_output import hdf5_input
 from ..shared.types import NO_PAIRS, SPLITS, Shape
+from ..shared.unreadable import unreadable
 from ..store.digest import image_digests
 from .source_digest import damage_digest, text_digest
 from .source_seal import check_seal, has_seal, sealed_facts
@@ -52,10 +52,6 @@ _ORIGINS = 4096
 """Origins that are read at once."""
 _FAULTS = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
 """Exceptions that h5py raises for damaged files."""
-
-
-_UNREADABLE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
-"""Errors that say nothing about the contents of a file."""
 
 
 class DamagedSource(EpochbankError):
@@ -265,12 +261,22 @@ def stored_facts(path: Path) -> StoredFacts:
     """Return what can be read of a source file that may be damaged."""
     facts = sealed_facts(path)
     if facts is not None:
-        return StoredFacts(facts.get("digest"), facts.get("columns"), tuple(facts.get("shape", ())) or None)
+        return _known(facts.get("digest"), facts.get("columns"), facts.get("shape"))
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            return StoredFacts(file.attrs["digest"], file.attrs.get("columns"), file["image"].shape)
+            return _known(file.attrs["digest"], file.attrs.get("columns"), list(file["image"].shape))
     except _FAULTS:
         return StoredFacts()  # Nothing is known, so nothing can differ.
+
+
+def _known(digest: Any, columns: Any, shape: Any) -> StoredFacts:
+    """Return those of the facts that have the type that they are written with."""
+    sides = isinstance(shape, list) and len(shape) == 4 and all(type(side) is int for side in shape)
+    return StoredFacts(
+        digest if isinstance(digest, str) else None,
+        columns if isinstance(columns, str) else None,
+        tuple(shape) if sides else None,
+    )
 
 
 def columns_digest(source: SourceFile) -> str:
@@ -353,9 +359,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
                 raise ValueError("the seal at its end is missing")
             yield file
     except _FAULTS as error:
-        if isinstance(error, OSError) and error.errno in _UNREADABLE:
-            raise EpochbankError(
-                f"the source file {path} cannot be read: {os.strerror(error.errno)}. Fix that, then run the command "
-                "again."
-            ) from error
+        other = unreadable(path, error, what="the source file ")
+        if other is not None:
+            raise other from error
         raise damaged(path, f"is damaged ({error})") from error

@@ -80,11 +80,30 @@ def _check(path: Path, state: tuple[int, ...]) -> bool:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """Return the fields of a seal. Raises `ValueError` if it is damaged."""
+    """Return the fields of a seal. Raises `ValueError` if it is damaged, or is none that `add_seal` writes."""
     text = line[len(_NAME) + _OWN :].rstrip()
     if line[: len(_NAME) + _OWN] != _NAME + _own_checksum(text):
         raise ValueError("the seal at its end was changed")
-    return json.loads(text)
+    try:
+        fields = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the seal at its end is no seal") from error
+    if not (
+        isinstance(fields, dict)
+        and _are_ranges(fields.get("unsealed"))
+        and isinstance(fields.get("checksum"), str)
+        and isinstance(fields.get("facts"), dict)
+    ):
+        raise ValueError("the seal at its end is no seal")
+    return fields
+
+
+def _are_ranges(values: Any) -> bool:
+    """Return whether `values` is a list of ascending byte ranges [start, stop] that do not overlap."""
+    if not isinstance(values, list) or not all(isinstance(one, list) and len(one) == 2 for one in values):
+        return False
+    edges = [edge for one in values for edge in one]
+    return all(type(edge) is int and 0 <= edge < 1 << 62 for edge in edges) and edges == sorted(edges)
 
 
 def _own_checksum(text: bytes) -> bytes:

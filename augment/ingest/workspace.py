@@ -17,11 +17,14 @@ from pathlib import Path
 
 from ..console import notify
 from ..errors import EpochbankError
-from ..shared.atomic import TEMPORARY, remove, sync_directory
+from ..shared.atomic import TEMPORARY, check_name, remove, sync_directory
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _OWNER = "owner"
 """File in a workspace that says who uses it."""
+_WORKSPACE = rf"{re.escape(TEMPORARY)}[0-9a-f]{{12}}([0-9a-f]{{12}})?-"
+"""How the name of a workspace begins, as `_create` makes it, or as earlier versions did with 12 digits; other temporary
+directories are not touched."""
 
 
 @contextmanager
@@ -29,8 +32,10 @@ def workspace_for(path: Path, *, wait: bool = False, what: str = "import") -> It
     """Create and lock a directory beside `path`, in which `path` is made; yield it, and remove it in the end.
 
     Removes what killed imports of `path` have left. Raises `EpochbankError` if another process imports into `path`,
-    unless `wait` is True, and if `path` has appeared while this waited. `what` names the work in messages.
+    unless `wait` is True, if `path` has appeared while this waited, and if its name is too long. `what` names the work
+    in messages.
     """
+    check_name(path)
     sweep_workspaces_of(path)
     directory, descriptor = _create(path)
     try:
@@ -50,7 +55,7 @@ def workspace_for(path: Path, *, wait: bool = False, what: str = "import") -> It
 def sweep_workspaces_of(path: Path) -> None:
     """Remove what killed imports of `path` have left beside it."""
     for left in path.parent.glob(f"{TEMPORARY}*"):
-        if re.fullmatch(rf"{re.escape(TEMPORARY)}\w+-{re.escape(path.name)}", left.name):
+        if re.fullmatch(rf"{_WORKSPACE}{re.escape(path.name)}", left.name):
             remove_if_unused(left)
 
 
@@ -62,6 +67,9 @@ def sweep_workspaces(directory: Path) -> None:
 
 def remove_if_unused(temporary: Path) -> bool:
     """Remove a temporary file or directory unless a running import uses it; return whether it was removed."""
+    if temporary.is_symlink() or not (temporary.is_dir() or temporary.is_file()):
+        remove(temporary)  # No import makes a link or a special file, and opening a pipe would wait for its writer.
+        return True
     descriptor = _locked(temporary)
     if descriptor is None:
         return False
@@ -155,7 +163,7 @@ def _wait_for_first(path: Path, own: Path) -> None:
 
 def _refuse_second(path: Path, own: Path, what: str = "import") -> None:
     """Raise `EpochbankError` if a workspace for `path` that is older than `own` is in use."""
-    pattern = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]+-{re.escape(path.name)}")
+    pattern = re.compile(rf"{_WORKSPACE}{re.escape(path.name)}")
     for other in sorted(path.parent.glob(f"{TEMPORARY}*")):
         if other.name < own.name and pattern.fullmatch(other.name) and _is_in_use(other):
             owner = "unknown"

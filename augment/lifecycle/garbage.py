@@ -1,6 +1,8 @@
 """What no set needs: orphaned shards, temporary files, source files, beginnings of sets, and sets long unused."""
 
 import math
+import os
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +55,7 @@ def find_garbage(sets: Path, unused_for: float | None = None) -> tuple[list[Garb
     unused_for
         Days: also return the sets that were neither trained on nor written to for this long. None for no set.
     """
-    found: list[Garbage] = []
+    found: list[Garbage | None] = []
     unused = [] if unused_for is None else [one for one in all_sets(sets) if _days_unused(one) >= unused_for]
     for directory in unused:
         why = f"a set that was last used or written {counted(int(_days_unused(directory)), 'day')} ago"
@@ -64,15 +66,18 @@ def find_garbage(sets: Path, unused_for: float | None = None) -> tuple[list[Garb
             continue
         try:
             for file, why in orphans(directory).items():
-                found.append(_file(directory / file, "shard" if "/" in file else "virtual", why, directory))
+                found.append(_file(directory / file, "shard" if "/" in file else "virtual", why, directory, notes))
         except EpochbankError as error:
             notes.append(f"{error} The shards of this set are kept.")
-        found += _temporaries(directory, directory)
+        try:
+            found += _temporaries(directory, directory)
+        except OSError as error:
+            notes.append(f"{error.filename or directory} cannot be read: {error.strerror or error}. It stays.")
     found += _beginnings(sets)
-    found += [] if needed is None else _sources(sets / SOURCES, needed)
+    found += [] if needed is None else _sources(sets / SOURCES, needed, notes)
     found += _temporaries(sets / SOURCES, sets / SOURCES)
     found += [_temporary(path, sets) for path in sorted(sets.glob(f"{TEMPORARY}*"))]
-    return found, notes
+    return [one for one in found if one is not None], notes
 
 
 def orphans(directory: Path) -> dict[str, str]:
@@ -103,8 +108,13 @@ def needed_sources(sets: Path, leave_out: Sequence[Path] = ()) -> tuple[set[Path
             notes.append(f"{error} All source files are kept.")
             continue
         if directory not in leave_out:
-            needed.add(description.source_path(directory).resolve())
+            needed.add(real_path(description.source_path(directory)))
     return (None if notes else needed), notes
+
+
+def real_path(path: Path) -> Path:
+    """Return `path` without symbolic links, also if they lead nowhere or in a circle."""
+    return Path(os.path.realpath(path))  # `Path.resolve` raises for a circle.
 
 
 def _epoch(file: str) -> float:
@@ -126,19 +136,37 @@ def _temporaries(directory: Path, owner: Path) -> list[Garbage]:
 
 
 def _temporary(path: Path, owner: Path) -> Garbage:
-    occupied = bytes_below(path) if path.is_dir() else path.stat().st_size
+    mode, size = _status(path)
+    occupied = bytes_below(path) if stat.S_ISDIR(mode) else size
     return Garbage(path, "temporary", "a temporary file of a run that was stopped", owner, occupied)
 
 
-def _file(path: Path, kind: Kind, why: str, owner: Path) -> Garbage:
-    return Garbage(path, kind, why, owner, path.stat().st_size)
+def _file(path: Path, kind: Kind, why: str, owner: Path, notes: list[str]) -> Garbage | None:
+    """Return what may be removed; None, with a note, if it is neither a file nor a link, and so nothing of a set."""
+    mode, size = _status(path)
+    if not mode:
+        return None
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        what = "a directory" if stat.S_ISDIR(mode) else "a special file"
+        notes.append(f"{path} is {what}; expected a file. It stays.")
+        return None
+    return Garbage(path, kind, why, owner, size)
+
+
+def _status(path: Path) -> tuple[int, int]:
+    """Return the mode of `path` and its bytes, of a link those of the link itself; zeros if it is gone."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_mode, found.st_size
 
 
 def _beginnings(sets: Path) -> Iterator[Garbage]:
     """Yield the directories that a run made for a set, and was stopped before it wrote `set.json`."""
     for lock in sorted(sets.glob(f"*/{LOCK}")):
         directory = lock.parent
-        if directory.name == SOURCES or directory.name.startswith(TEMPORARY):
+        if directory.name == SOURCES or directory.name.startswith(TEMPORARY) or directory.is_symlink():
             continue
         names = {path.name for path in directory.iterdir() if not path.name.startswith(TEMPORARY)}
         if names <= _BEGUN:
@@ -146,8 +174,8 @@ def _beginnings(sets: Path) -> Iterator[Garbage]:
             yield Garbage(directory, "beginning", why, directory, bytes_below(directory))
 
 
-def _sources(folder: Path, needed: set[Path]) -> Iterator[Garbage]:
+def _sources(folder: Path, needed: set[Path], notes: list[str]) -> Iterator[Garbage | None]:
     """Yield the source files in `folder` that no set was made from. A run imports them again when it needs them."""
     for path in sorted(folder.glob("*.h5")):
-        if not path.name.startswith(TEMPORARY) and path.resolve() not in needed:
-            yield _file(path, "source", "a source file that no set needs", folder)
+        if not path.name.startswith(TEMPORARY) and real_path(path) not in needed:
+            yield _file(path, "source", "a source file that no set needs", folder, notes)

@@ -1,5 +1,6 @@
 """Remove what no set needs, and never what a run writes or a training reads."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,7 +13,7 @@ from ..shared.atomic import temporary_beside
 from ..shared.lock import LOCK, writing
 from ..shared.progress import counted, size
 from ..shared.reading_lock import unread
-from .garbage import Garbage, needed_sources, orphans
+from .garbage import Garbage, needed_sources, orphans, real_path
 from .remove import remove_set
 
 
@@ -42,8 +43,8 @@ def collect(sets: Path, garbage: list[Garbage]) -> Collected:
                 removed.append(one)
             if others := [one for one in mine if one.kind != "set"]:
                 _collect_from(owner, others, sets, removed, kept)
-        except EpochbankError as error:
-            kept.append(str(error))
+        except (EpochbankError, OSError) as error:
+            kept.append(_described(error, owner))
     return Collected(removed, kept)
 
 
@@ -54,11 +55,19 @@ def _collect_from(owner: Path, garbage: list[Garbage], sets: Path, removed: list
             try:
                 _remove(one)
                 removed.append(one)
-            except EpochbankError as error:
-                kept.append(str(error))
+            except (EpochbankError, OSError) as error:
+                kept.append(_described(error, one.path))
         for folder in {one.path.parent for one in garbage if one.kind == "shard"}:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _described(error: EpochbankError | OSError, path: Path) -> str:
+    """Return why `path` was kept, as one or two sentences."""
+    if isinstance(error, EpochbankError):
+        return str(error)
+    what = Path(error.filename) if isinstance(error.filename, str) and os.sep in error.filename else path
+    return f"{what} cannot be removed: {error.strerror or error}. Check the disk and the permissions."
 
 
 def _still_garbage(owner: Path, garbage: list[Garbage], sets: Path, kept: list[str]) -> list[Garbage]:
@@ -73,17 +82,23 @@ def _still_garbage(owner: Path, garbage: list[Garbage], sets: Path, kept: list[s
     return [
         one
         for one in garbage
-        if (one.kind == "temporary" and one.path.exists())
+        if (one.kind == "temporary" and os.path.lexists(one.path))
         or (one.kind in ("shard", "virtual") and one.path in files)
         or (one.kind == "beginning" and not (one.path / "set.json").exists())
-        or (one.kind == "source" and needed is not None and one.path.resolve() not in needed and one.path.exists())
+        or (
+            one.kind == "source"
+            and needed is not None
+            and real_path(one.path) not in needed
+            and os.path.lexists(one.path)
+        )
     ]
 
 
 def _remove(one: Garbage) -> None:
     if one.kind == "source":
-        with unread(one.path):
-            one.path.unlink()
+        # Nothing reads a link that leads nowhere.
+        with unread(one.path) if one.path.is_file() else nullcontext():
+            one.path.unlink(missing_ok=True)
     elif one.kind == "beginning":
         renamed = temporary_beside(one.path)  # If not all of it can be removed, the rest is a temporary directory.
         one.path.rename(renamed)

@@ -24,7 +24,7 @@ from ..shared.lock import LOCK, writing
 from ..shared.progress import counted
 from ..shared.reading_lock import unread
 from ..shared.workers import kept_workers
-from ..store.description import read_description
+from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, published_epochs, read_manifest, retirement
 from ..store.virtual_epoch import epoch_of, virtual_files
 from ..store.virtual_writer import VirtualEpochs, remove_virtual
@@ -60,11 +60,12 @@ def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False,
     """Generate `options.epochs` new epochs of the set in `directory`, and retire as many of the oldest.
 
     An interrupted refresh is continued first, and its number of epochs counts. A source file in `sets/sources/` that is
-    missing or damaged is imported again if possible. Raises `EpochbankError` if the set has no published epoch, its
-    source is missing or damaged, its recipe names code and `trust` is False, another run writes it, or a limit would be
-    exceeded.
+    missing or damaged is imported again if possible. Raises `EpochbankError` if the set has no published epoch, or
+    fewer than `options.epochs`, its source is missing or damaged, its recipe names code and `trust` is False, another
+    run writes it, or a limit would be exceeded.
     """
     description = read_description(directory)
+    _goal(directory, description, options.epochs)  # Before the source is imported again, which may take long.
     path = description.source_path(directory)
     if not path.exists():
         restore_source(directory, description, options.jobs, f"the source file {path} does not exist")
@@ -83,7 +84,12 @@ def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet:
         sweep(directory)
         before = first_epoch(directory)
         remove_retired(directory)
-        goal = _goal(directory, location.description.num_images["train"], options.epochs)
+        goal, continues = _goal(directory, location.description, options.epochs)
+        if continues:
+            epochs_then = f"{goal.first} to {goal.stop - 1}"
+            notify(f"continues an interrupted refresh, after which {directory} has the epochs {epochs_then}")
+        else:
+            write_text(directory / NAME, json.dumps({"first": goal.first, "stop": goal.stop}) + "\n")
         published = read_manifest(directory)
         known = {one.epoch for one in published_epochs(published, location.description.num_images["train"])}
         window = replace(_like(published, options), epochs=goal.stop - first_epoch(directory))
@@ -126,10 +132,10 @@ class _Retiring:
 
     def __init__(self, directory: Path, num_images: int, goal: RefreshGoal, entries: list[Entry]):
         self._directory, self._goal = directory, goal
-        self._missing: dict[int, int] = dict.fromkeys(range(goal.stop), num_images)
+        self._first = first_epoch(directory)
+        self._missing: dict[int, int] = dict.fromkeys(range(self._first, goal.stop), num_images)
         for entry in entries:
             self._count(entry)
-        self._first = first_epoch(directory)
 
     def published(self, entry: Entry, manifest: ManifestWriter) -> None:
         """Count a published shard, and retire what is not needed any more."""
@@ -192,30 +198,69 @@ def _number(folder: Path) -> int:
     return int(digits) if digits.isdecimal() else 1 << 62
 
 
-def _goal(directory: Path, num_images: int, epochs: int) -> RefreshGoal:
-    """Return the goal of an interrupted refresh, or that of a new one, which is recorded."""
-    path = directory / NAME
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        goal = RefreshGoal(int(document["first"]), int(document["stop"]))
-        epochs_then = f"{goal.first} to {goal.stop - 1}"
-        notify(f"continues an interrupted refresh, after which {directory} has the epochs {epochs_then}")
-        return goal
-    except FileNotFoundError:
-        pass
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+def _goal(directory: Path, description: Description, epochs: int) -> tuple[RefreshGoal, bool]:
+    """Return the goal of an interrupted refresh, or that of a new one by `epochs`; and whether it is the former.
+
+    Raises `EpochbankError` if the recorded goal is damaged, or the set has fewer than `epochs` stored epochs.
+    """
+    stored, first = _stored_epochs(directory, description), first_epoch(directory)
+    recorded = _recorded(directory / NAME, stored, first)
+    if recorded is not None:
+        return recorded, True
+    if epochs > len(stored):
         raise EpochbankError(
-            f"{path} is damaged ({error}); expected the goal of an interrupted refresh. Remove the file, then refresh "
-            "again."
-        ) from error
-    stored = [one.epoch for one in published_epochs(read_manifest(directory), num_images)]
+            f"--epochs {epochs} of a set with {counted(len(stored), 'stored epoch')}; expected at most {len(stored)}, "
+            "because a refresh keeps their number and would retire the others at once. `augment run` with a larger "
+            "--epochs adds epochs.",
+            usage=True,
+        )
+    stop = stored[-1] + 1 + epochs
+    return RefreshGoal(stop - len(stored), stop), False
+
+
+def _stored_epochs(directory: Path, description: Description) -> list[int]:
+    """Return the numbers of the published epochs, ascending. Raises `EpochbankError` if there are none to retire."""
+    entries = read_manifest(directory)
+    stored = [one.epoch for one in published_epochs(entries, description.num_images["train"])]
     if not stored:
         raise EpochbankError(
             f"{directory} has no published epoch to retire. Run the same `augment run` again to complete it first."
         )
-    stop = stored[-1] + 1 + epochs
-    goal = RefreshGoal(stop - len(stored), stop)
-    write_text(path, json.dumps({"first": goal.first, "stop": goal.stop}) + "\n")
+    # A refresh generates what is missing between the epochs: a crafted number must not make this endless.
+    if stored[-1] - first_epoch(directory) >= len(entries):
+        raise EpochbankError(
+            f"{directory} has epoch {stored[-1]}, but most epochs before it are missing; expected consecutive epochs. "
+            "`augment verify` lists what is missing."
+        )
+    return stored
+
+
+def _recorded(path: Path, stored: list[int], first: int) -> RefreshGoal | None:
+    """Return the goal in the file `path`; None if there is no file.
+
+    `stored` are the numbers of the published epochs, at least one, and `first` is the least number that one may have.
+    Raises `EpochbankError` if no refresh of such a set can have recorded the goal.
+    """
+    try:
+        return _parse(path.read_text(encoding="utf-8"), stored, first)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EpochbankError(
+            f"{path} is damaged ({error}); expected the goal of an interrupted refresh. Remove the file, then refresh "
+            "again."
+        ) from error
+
+
+def _parse(text: str, stored: list[int], first: int) -> RefreshGoal:
+    """Return the goal in `text`. A refresh keeps the number of stored epochs, and retires at most all of them."""
+    document = json.loads(text)
+    goal = RefreshGoal(document["first"], document["stop"])
+    if not (type(goal.first) is int and type(goal.stop) is int):
+        raise TypeError("`first` and `stop` are not whole numbers")
+    size = goal.stop - goal.first
+    if not (first <= goal.first < goal.stop and size <= len(stored) and goal.stop <= stored[-1] + 1 + size):
+        raise ValueError(f"`first` {goal.first} and `stop` {goal.stop} do not fit the epochs of the set")
     return goal
 
 

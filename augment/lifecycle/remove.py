@@ -24,8 +24,8 @@ def finish_removals(sets: Path) -> None:
 def remove_set(directory: Path) -> int:
     """Remove the set in `directory` with all its files, and return their bytes. Its source file stays.
 
-    The set is renamed first, so that a kill leaves no half of a set, but a temporary directory, which the next `remove`,
-    `run` or `gc` removes.
+    The set is renamed first, so that a kill leaves no half of a set, but a temporary directory, which the next
+    `remove`, `run` or `gc` removes.
     Raises `EpochbankError` if a run writes it, or something reads it.
     """
     with writing(directory / LOCK), unread(directory), _not_followed(directory):

@@ -13,18 +13,18 @@ from ..distortion.choose_engine import EngineName, choose_engine
 from ..errors import EpochbankError
 from ..generation.shard_job import ShardJob, make_shard
 from ..generation.stored_spec import locate_stored
-from ..ingest.check_source import check_source_of
+from ..ingest.check_source import check_source_of, missing_source
 from ..shared.atomic import make_directory, move, refuse_links, remove, sweep
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
 from ..shared.progress import Progress, counted, size
 from ..shared.workers import kept_workers, on_all_cores
 from ..store.description import Description, read_description
-from ..store.manifest import Entry, ManifestWriter, read_manifest
+from ..store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
 from ..store.shard import ShardTask
 from ..store.split_file import NAME as SPLIT
 from ..store.split_file import check_split
-from ..store.verify import shard_faults
+from ..store.verify import coverage_faults, shard_faults
 from ..store.virtual_writer import VirtualEpochs
 from .restore_source import restore_source
 from .restore_split import restore_split
@@ -47,6 +47,10 @@ class Repaired:
     """Other files that were restored: `split.h5`, the source file, virtual datasets."""
     source_fault: str = ""
     """What is wrong with the source file, which could not be restored, as sentences; '' if nothing is."""
+    source_note: str = ""
+    """That the source file is missing, and what the set can still do, as sentences; '' if it exists."""
+    unfinished: list[str] = field(default_factory=list)
+    """Splits and epochs that the manifest does not list completely, one sentence each; a run completes them."""
 
     @property
     def repaired(self) -> list[str]:
@@ -83,7 +87,10 @@ def repair(directory: Path, jobs: int, engine: EngineName = "auto", trust: bool 
             finally:
                 sweep(directory)
         restored += VirtualEpochs(directory, description, read_manifest(directory)).update(thorough=True)
-    return Repaired(directory, len(entries), faults, written, refused, restored, source_fault)
+        unfinished = coverage_faults(directory, entries, description.num_images, first_epoch(directory))
+    path = description.source_path(directory)
+    note = "" if path.exists() else missing_source(path)
+    return Repaired(directory, len(entries), faults, written, refused, restored, source_fault, note, unfinished)
 
 
 def _repair_source(directory: Path, description: Description, jobs: int) -> tuple[list[str], str]:
@@ -164,8 +171,10 @@ def _tasks(entries: list[Entry]) -> Iterator[ShardTask]:
 def repair_lines(result: Repaired) -> list[str]:
     """Return the result as lines of text."""
     lines = [f"{file}: restored" for file in result.restored]
+    note = [f"However, {result.source_note}"] if result.source_note else []
     if not result.faults and not result.restored and not result.source_fault:
-        return [f"{result.directory} is sound: nothing to repair in {counted(result.shards, 'shard')}."]
+        sound = f"{result.directory} is sound: nothing" if not result.unfinished else "nothing"
+        return [f"{sound} to repair in {counted(result.shards, 'shard')}.", *note]
     lines += [
         f"{file}: {fault}; {'not repaired' if file in result.refused else 'generated again'}"
         for file, fault in result.faults.items()
@@ -175,11 +184,11 @@ def repair_lines(result: Repaired) -> list[str]:
             f"{counted(len(result.repaired), 'shard')} of {result.shards:,} generated again ({size(result.bytes)}), "
             "with the digests in the manifest: it is the same set."
         )
-    return lines
+    return [*lines, *note]
 
 
 def check_refused(result: Repaired) -> None:
-    """Raise `EpochbankError` if a shard or the source file could not be repaired."""
+    """Raise `EpochbankError` if a shard or the source file could not be repaired, or the set is unfinished."""
     if result.source_fault:
         raise EpochbankError(
             f"{result.source_fault} It was not imported again, because SOURCE has changed, or had options that the set "
@@ -191,3 +200,7 @@ def check_refused(result: Repaired) -> None:
             "with other images than the manifest lists, and nothing was published in their place. Restore these files "
             "from a copy, or generate the set again in another --sets directory."
         )
+    if result.unfinished:
+        more = len(result.unfinished) - 1
+        others = f" So {'is' if more == 1 else 'are'} {more:,} more of its splits and epochs." if more else ""
+        raise EpochbankError(f"{result.unfinished[0]}{others}")

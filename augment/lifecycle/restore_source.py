@@ -5,6 +5,7 @@ the import is repeated only if SOURCE, as the set records it, still leads to thi
 old one only if it has the digest that is part of the set's identity.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Any
 from ..console import notify
 from ..errors import EpochbankError
 from ..ingest.importer import ImportOptions, import_source
-from ..ingest.resolve import SOURCES, ResolvedSource, resolve_source
-from ..ingest.source_file import open_source_file
+from ..ingest.resolve import SOURCES, source_file_name
+from ..ingest.source_file import is_source_file, open_source_file
 from ..ingest.workspace import sweep_workspaces
-from ..shared.atomic import make_directory, move
+from ..shared.atomic import make_directory, move, naming
 from ..shared.lock import writing
-from ..sources import SourceOptions
+from ..sources import Source, SourceOptions, open_source
 from ..store.description import Description
 
 _PYTHON = "python:"
@@ -31,20 +32,18 @@ def restore_source(directory: Path, description: Description, jobs: int, why: st
     recorded SOURCE has changed, was imported with other options than those of images, or is Python code, which is not
     executed because a set names it. Raises `EpochbankError` if the import fails.
     """
-    sets, path = directory.absolute().parent, description.source_path(directory.absolute())
+    path = description.source_path(directory.absolute())
     if description.source["path"] != f"../{SOURCES}/{path.name}":
         return False
-    found = next((one for one in _resolved(description, sets) if one[0].path.name == path.name), None)
+    found = _resolved(description, path.name, why)
     if found is None:
         return False
-    source, options = found[0].source, found[1]
-    if source is None:
-        return False
+    source, options = found
     again = path.with_name(f"again-{path.name}")
     make_directory(path.parent)
     with writing(path.parent, wait=True):
         sweep_workspaces(path.parent)
-        notify(f"{why}; importing it again from SOURCE {description.source['spec']!r}")
+        notify(f"importing it again from SOURCE {description.source['spec']!r}")
         try:
             import_source(source, again, options, jobs, replace=True)
             if open_source_file(again).digest != description.identity["source"]:
@@ -55,11 +54,32 @@ def restore_source(directory: Path, description: Description, jobs: int, why: st
     return True
 
 
-def _resolved(description: Description, sets: Path) -> Iterator[tuple[ResolvedSource, ImportOptions]]:
-    """Yield the recorded SOURCE with each of the import options that agree with the stored preprocessing."""
-    spec, stored = description.source["spec"], description.source.get("preprocessing") or {}
-    if spec.startswith(_PYTHON):
-        return
+def _resolved(description: Description, name: str, why: str) -> tuple[Source, ImportOptions] | None:
+    """Return the recorded SOURCE and the import options that lead to the file name `name`; None if none do.
+
+    The set may be somebody else's, and its SOURCE any folder: SOURCE is read once, and only if its name fits.
+    """
+    spec = description.source["spec"]
+    if spec.startswith(_PYTHON) or is_source_file(Path(spec)):
+        return None
+    try:
+        source = open_source(spec)
+        if not re.fullmatch(re.escape(source.name) + "-[0-9a-f]{12}[.]h5", name):
+            return None
+        notify(f"{why}; reading SOURCE {spec!r}, which set.json names, to find out whether it is unchanged")
+        with naming(spec):
+            identity = source.identity()
+        for options in _import_options(description):
+            if source_file_name(source.name, identity, options) == name:
+                return open_source(spec, options.source), options
+    except (EpochbankError, OSError):  # The source no longer exists, or the options do not apply to it.
+        return None
+    return None
+
+
+def _import_options(description: Description) -> Iterator[ImportOptions]:
+    """Yield the import options that agree with the stored preprocessing."""
+    stored = description.source.get("preprocessing") or {}
     height, width, channels = description.shape
     choices: dict[str, tuple[Any, ...]] = {
         "size": (None, (height, width)),
@@ -69,8 +89,4 @@ def _resolved(description: Description, sets: Path) -> Iterator[tuple[ResolvedSo
         "source": (SourceOptions(), SourceOptions(split="fractions")),
     }
     for values in product(*choices.values()):
-        options = ImportOptions(**dict(zip(choices, values, strict=True)), fit=stored.get("fit", "pad"))
-        try:
-            yield resolve_source(spec, sets, options), options
-        except (EpochbankError, OSError):  # The source no longer exists, or the options do not apply to it.
-            continue
+        yield ImportOptions(**dict(zip(choices, values, strict=True)), fit=stored.get("fit", "pad"))

@@ -110,9 +110,10 @@ def _locate(directory: Path, deep: Deep | None) -> tuple[SetLocation | None, str
         return None, ""
     path = read_description(directory).source_path(directory)
     if not path.is_file():
+        what = "is not a file" if path.exists() else "does not exist"
         raise EpochbankError(
-            f"--deep recomputes images from the source file {path}, which does not exist. Restore it from a copy, or "
-            "verify without --deep."
+            f"--deep recomputes images from the source file {path}, which {what}. Restore it from a copy, or verify "
+            "without --deep."
         )
     try:
         return locate_stored(directory, deep.trust), ""

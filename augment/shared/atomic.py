@@ -11,6 +11,8 @@ from ..errors import EpochbankError
 
 TEMPORARY = ".tmp-"
 """Prefix of the name of every unpublished file."""
+_MAX_NAME = 225
+"""Longest name in bytes of what gets a temporary name first, which has up to 30 bytes more; file systems allow 255."""
 
 
 def make_directory(directory: Path) -> None:
@@ -21,6 +23,15 @@ def make_directory(directory: Path) -> None:
         raise EpochbankError(
             f"{directory} cannot be created: {error.filename} is a file; expected a directory. Choose another path."
         ) from error
+
+
+def check_name(path: Path) -> None:
+    """Raise `EpochbankError` if the name of `path` leaves no room for a temporary name beside it."""
+    length = len(os.fsencode(path.name))
+    if length > _MAX_NAME:
+        raise EpochbankError(
+            f"{path} has a name of {length:,} bytes; expected at most {_MAX_NAME}. Choose a shorter name.", usage=True
+        )
 
 
 def temporary_beside(path: Path) -> Path:

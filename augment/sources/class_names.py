@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EpochbankError
+from .names import check_text
 
 _NUMBER = ("index", "label", "class", "classid", "class_id", "id", "number", "target", "value", "code", "class_index")
 _NAME = ("char", "character", "name", "class_name", "classname", "label_name", "signname", "class", "label", "text")
@@ -26,6 +27,8 @@ _EXPECTED = "one name per line, a JSON list or object, or a CSV file with a colu
 def read_class_names(path: str | Path) -> dict[int, str]:
     """Return the name of each label in the file `path`. Raises `EpochbankError` if it cannot be read."""
     path = Path(path).expanduser()
+    if path.exists() and not path.is_file():  # Opening a pipe would wait for its writer.
+        raise EpochbankError(f"--class-names {path} is not a file; expected one. Check the path.", usage=True)
     try:
         text = path.read_text(encoding="utf-8-sig")
         pairs = _PARSERS.get(path.suffix.lower(), _from_text)(text)
@@ -134,8 +137,11 @@ def _check(path: Path, pairs: Pairs) -> None:
     seen: dict[str, int] = {}
     numbers: set[int] = set()
     for label, name in pairs:
-        if not name or "\0" in name:
-            problem = f"gives label {label} the name {name!r}; expected text without NUL"
+        invalid = _invalid(name)
+        if not name:
+            problem = f"gives label {label} the name ''; expected text"
+        elif invalid:
+            problem = f"gives label {label} a name that {invalid}"
         elif label in numbers:
             problem = f"names label {label} twice; expected one name for each label"
         elif name in seen:
@@ -145,6 +151,15 @@ def _check(path: Path, pairs: Pairs) -> None:
             seen[name] = label
             continue
         raise EpochbankError(f"--class-names {path} {problem}. Fix the file.", usage=True)
+
+
+def _invalid(name: str) -> str:
+    """Return why a name cannot be stored; '' if it can be."""
+    try:
+        check_text(name)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 _PARSERS = {".json": _from_json, ".csv": _from_table, ".tsv": _from_table}

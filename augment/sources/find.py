@@ -141,6 +141,11 @@ def _find(spec: str) -> tuple[str, Path]:
             "." + suggestion if suggestion else f"; expected {_EXPECTED}. Check the path, relative to {Path.cwd()}."
         )
         raise EpochbankError(f"source {spec!r} does not exist{expected}")
+    if path.exists() and not path.is_file() and not path.is_dir():  # Opening a pipe would wait for its writer.
+        raise EpochbankError(
+            f"source {spec!r} is not a file or a directory, but a pipe, a socket or a device; expected a file or a "
+            "directory. Copy its contents to a file."
+        )
     kind = kind or _kind_of(path)
     if kind in ("", "folder"):
         refuse_pickles(path)

@@ -35,6 +35,10 @@ _WEAK = frozenset({
 
 _SHOWN = 10
 """Names listed in a message; further ones are counted."""
+_MAX_TEXT = 4096
+"""Most characters of a label, a group or the name of a class; Python converts up to 4,300 digits to an integer."""
+_QUOTED = 40
+"""Characters of invalid text that a message quotes."""
 
 
 class Names:
@@ -83,18 +87,21 @@ def ranks(names: Sequence[Name], number: Mapping[Name, int]) -> np.ndarray:
 
 
 def check_text(text: str) -> None:
-    """Raise `ValueError` for text that HDF5 cannot store."""
+    """Raise `ValueError` for text that HDF5 cannot store, and for text of more than 4,096 characters."""
+    quoted = repr(text) if len(text) <= _QUOTED else f"{text[:_QUOTED]!r}..."
     if "\0" in text:
-        raise ValueError(f"has {text!r}; expected text without NUL")
+        raise ValueError(f"has {quoted}; expected text without NUL")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"has {text!r}, which is not valid Unicode text: {error.reason}") from error
+        raise ValueError(f"has {quoted}, which is not valid Unicode text: {error.reason}") from error
+    if len(text) > _MAX_TEXT:
+        raise ValueError(f"has {quoted}, text of {len(text):,} characters; expected at most {_MAX_TEXT:,}")
 
 
 def is_integer(text: str) -> bool:
-    """Return whether text is an integer in ASCII digits, perhaps with a minus sign."""
-    return text.isascii() and text.removeprefix("-").isdigit()
+    """Return whether text is an integer in up to 4,096 ASCII digits, perhaps with a minus sign."""
+    return len(text) <= _MAX_TEXT and text.isascii() and text.removeprefix("-").isdigit()
 
 
 def find_column(found: Sequence[str], names: tuple[str, ...], *, option: str = "") -> int | None:

@@ -141,7 +141,7 @@ def _check_values(description: Description) -> None:
         "recipe": not _is_recipe(identity["recipe"]),
         "seed": type(identity["seed"]) is not int,
         "source": not isinstance(identity["source"], str),
-        "split": not isinstance(identity["split"], dict),
+        "split": not _is_split(identity["split"]),
         "per_class": limits is not None and not (_counts(limits, 0) and len(limits) == 2),
         "images": sorted(counts) != sorted(SPLITS) or not _counts(list(counts.values()), 0),
         "class_names": not (_texts(names) and names),
@@ -166,6 +166,12 @@ def _is_recipe(settings: Any) -> bool:
         and sum(one["weight"] for one in operations) > 0
         for probability, operations in stages
     )
+
+
+def _is_split(split: Any) -> bool:
+    """Return whether `split` has the fractions of a split, or `source` where the source defines it."""
+    fractions = [one for one in (split["validation"], split["test"]) if one != "source"]
+    return all(_is_number(one) and 0 <= one < 1 for one in fractions) and sum(fractions) < 1
 
 
 def _is_number(value: Any) -> bool:

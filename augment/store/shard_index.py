@@ -21,6 +21,7 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5p
 
 from ..errors import EpochbankError
+from ..shared.unreadable import unreadable
 from .codec import CODECS
 from .description import LARGEST_CHUNK
 from .digest import file_checksum
@@ -107,7 +108,8 @@ def opened(directory: Path, entry: Entry) -> Iterator[h5py.File]:
     except EpochbankError:
         raise
     except DAMAGE as error:
-        raise EpochbankError(f"{path} cannot be read: {error}. {REPAIR}") from error
+        other = unreadable(path, error)
+        raise (other or EpochbankError(f"{path} cannot be read: {error}. {REPAIR}")) from error
 
 
 def _check_old_format(path: Path, entry: Entry) -> None:

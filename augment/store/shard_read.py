@@ -9,6 +9,7 @@ import xxhash
 from isal import isal_zlib
 
 from ..errors import EpochbankError
+from ..shared.unreadable import unreadable
 from .codec import decode
 from .manifest import Entry
 from .shard import REJECTED, chunk_checksum
@@ -52,7 +53,8 @@ def read_chunks(directory: Path, entry: Entry, first: int, last: int) -> Iterato
                 decode(entry.codec, stored, images)
                 yield entry.start + start, (images[:count], labels, rows)
     except DAMAGE as error:
-        raise EpochbankError(f"{path} cannot be read: {error}. {REPAIR}") from error
+        other = unreadable(path, error)
+        raise (other or EpochbankError(f"{path} cannot be read: {error}. {REPAIR}")) from error
 
 
 def _bytes(file: BinaryIO, offset: int, size: int) -> bytes:

@@ -22,6 +22,7 @@ import numpy as np
 from ..errors import EpochbankError
 from ..shared.atomic import new_file
 from ..shared.hdf5_output import hdf5_output
+from ..shared.unreadable import unreadable
 from .description import Description, read_description
 from .digest import file_checksum
 from .set_files import special
@@ -189,7 +190,8 @@ def _describing_damage(directory: Path) -> Iterator[None]:
         yield
     # Damage makes h5py and the memory map raise any of these.
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise EpochbankError(f"{directory / NAME} cannot be read: {error}. {_FIX}") from error
+        other = unreadable(directory / NAME, error)
+        raise (other or EpochbankError(f"{directory / NAME} cannot be read: {error}. {_FIX}")) from error
 
 
 def _mapped(directory: Path, dataset: h5py.Dataset) -> np.ndarray:

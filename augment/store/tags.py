@@ -5,6 +5,7 @@ The file is `{"tags": ["baseline", ...]}`. It is no part of the content of the s
 
 import json
 import re
+import reprlib
 from pathlib import Path
 
 from ..errors import EpochbankError
@@ -34,6 +35,9 @@ def read_tags(directory: Path) -> list[str]:
             tags = json.loads(path.read_text(encoding="utf-8"))["tags"]
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise TypeError("`tags` is not a list of strings")
+        # They are printed, and looked up like names of directories.
+        if invalid := [tag for tag in tags if not _TAG.fullmatch(tag)]:
+            raise ValueError(f"{reprlib.repr(invalid[0])} cannot be a tag")
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -28,9 +28,9 @@ def explain(directory: Path, epoch: int, position: int, trust: bool = False) -> 
 
     Each of `stages` is `{"op": name, ...}` with the parameters under Pillow's names, which suffice to make the image
     from the original. `attempt` is the number of the draw that the label check accepted, after those in `rejected`;
-    `undistorted` is true if it accepted none. The epoch need not be generated yet. Raises `EpochbankError` if the
-    position does not exist, if the recipe names code and `trust` is False, or if the original, which the label check
-    needs, is neither in the set nor in its source file.
+    `undistorted` is true if it accepted none. The epoch need not be generated yet; `stored` is true if the image is in
+    the set. Raises `EpochbankError` if the position does not exist, if the recipe names code and `trust` is False, or
+    if the original, which the label check needs, is neither in the set nor in its source file.
     """
     description = read_description(directory)
     check_split(directory, description.split_checksum)
@@ -41,7 +41,9 @@ def explain(directory: Path, epoch: int, position: int, trust: bool = False) -> 
             f"from 0 to {count - 1}.",
             usage=True,
         )
-    return explain_position(directory, description, epoch, position, trust)
+    facts = explain_position(directory, description, epoch, position, trust)
+    held = (one for one in read_manifest(directory) if one.split == "epoch" and one.epoch == epoch)
+    return {**facts, "stored": any(one.start <= position < one.stop for one in held)}
 
 
 def explain_position(

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import EpochbankError
 from ..class_names import name_labels
+from ..names import check_text
 
 
 def one_hot_index(where: str, name: str, shape: tuple[int, ...], rows: Iterable[np.ndarray]) -> np.ndarray:
@@ -121,6 +122,8 @@ def as_text(where: str, column: str, value: object) -> str:
         text = value.decode() if isinstance(value, bytes) else str(value)
     except UnicodeDecodeError as error:
         raise EpochbankError(f"{where}: {column} holds {value!r}; expected text in UTF-8. Write it as text.") from error
-    if "\0" in text:
-        raise EpochbankError(f"{where}: {column} holds {text!r}; expected text without NUL. Remove the NUL.")
+    try:
+        check_text(text)
+    except ValueError as error:
+        raise EpochbankError(f"{where}: {column} {error}. Replace this text.") from error
     return text

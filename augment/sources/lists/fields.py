@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import EpochbankError
 from ...shared.progress import counted
-from ..names import is_integer
+from ..names import check_text, is_integer
 
 _SHOWN = 10
 """Errors listed in a message; further ones are counted."""
@@ -37,6 +37,7 @@ def is_number(text: str) -> bool:
 def as_integer(label: int | str) -> int:
     """Return a label that --class-names names. Raises `ValueError` if it is not an integer."""
     if isinstance(label, str) and not is_integer(label):
+        check_text(label)
         raise ValueError(f"has the label {label!r}; expected an integer, because --class-names names integers")
     return int(label)
 

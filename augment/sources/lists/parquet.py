@@ -16,7 +16,7 @@ from ...errors import EpochbankError
 from ..base import Scan, SourceOptions, file_identity
 from ..class_names import name_labels
 from ..exported import about_files, as_exported
-from ..names import GROUP, LABEL, SPLIT, Names, find_column, first_names, is_integer, split_number
+from ..names import GROUP, LABEL, SPLIT, Names, check_text, find_column, first_names, is_integer, split_number
 from ..peek import first_files
 from ..shards.files import shard_files, split_of
 from .columns import is_image_name, named_column
@@ -142,7 +142,13 @@ class ParquetSource:
                 f"{self.path} has the label {wrong[0]}, but its schema has class names for 0 to "
                 f"{len(class_names) - 1}. Images without a label have -1: leave out their files."
             )
-        return [class_names[int(number)] for number in numbers]
+        named = [class_names[int(number)] for number in numbers]
+        try:
+            for name in named:
+                check_text(name)
+        except ValueError as error:
+            raise EpochbankError(f"{self.path}: the class names in its schema {error}. Write it again.") from error
+        return named
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """The files of a source in shards: which they are, their splits, and their contents without gzip."""
 
+import gzip
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from isal import isal_zlib
+from isal import igzip, isal_zlib
 
 from ...errors import EpochbankError
 from ..decode import check_ratio
@@ -53,29 +54,18 @@ def without_gzip(path: Path, workspace: Path, number: int) -> Path:
     copy = workspace / f"unpacked-{number}"
     try:
         _unpack(path, copy)
-    except (zlib.error, isal_zlib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]  # its stub is wrong
+    except (gzip.BadGzipFile, zlib.error, isal_zlib.IsalError, EOFError, ValueError) as error:  # type: ignore[misc]  # its stub is wrong
         raise EpochbankError(f"{path} cannot be read as gzip: {error}. Download or create it again.") from error
     return copy
 
 
 def _unpack(path: Path, copy: Path) -> None:
-    """Decompress `path` to `copy`. A file may have several members, one after another."""
-    received = written = checked = 0
-    inflate = isal_zlib.decompressobj(31)
-    with open(path, "rb") as file, open(copy, "wb") as unpacked:
-        while piece := file.read(_PIECE):
-            received += len(piece)
-            while piece:
-                if inflate.eof:
-                    if not piece.strip(b"\0"):  # Padding of tapes and of some writers.
-                        break
-                    inflate = isal_zlib.decompressobj(31)
-                data = inflate.decompress(piece, _PIECE)
-                written += unpacked.write(data)
-                piece = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
-                check_ratio(written, received)
-                if written >= checked:
-                    checked = written + _BETWEEN_CHECKS
-                    check_unpacked(str(path), _BETWEEN_CHECKS, copy.parent)
-    if not inflate.eof:
-        raise EOFError("it is truncated")
+    """Decompress `path` to `copy`. A file may have several members, one after another, and padding of zeros."""
+    written = checked = 0
+    with open(path, "rb") as file, igzip.IGzipFile(fileobj=file) as content, open(copy, "wb") as unpacked:
+        while data := content.read(_PIECE):
+            written += unpacked.write(data)
+            check_ratio(written, file.tell())
+            if written >= checked:
+                checked = written + _BETWEEN_CHECKS
+                check_unpacked(str(path), _BETWEEN_CHECKS, copy.parent)

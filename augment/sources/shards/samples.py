@@ -9,7 +9,7 @@ from ...errors import EpochbankError
 from ..base import Reader, Scan, SourceOptions
 from ..class_names import name_labels
 from ..lists.fields import as_integer, integer_or_text
-from ..names import Names, is_integer
+from ..names import Names, check_text, is_integer
 
 _NAME_FILES = ("class_names.txt", "class_names.json", "label.labels.txt")
 """Names of files with class names, beside the shards: of epochbank's exports, and of TensorFlow Datasets."""
@@ -34,8 +34,11 @@ class Samples:
     def add(self, label: Any, text: Any, group: Any) -> None:
         """Append a sample: its label, the name of its class and its group; None for what it does not have.
 
-        Raises `ValueError` for values that are neither integers nor text.
+        Raises `ValueError` for values that are neither integers nor text, and for text that cannot be stored.
         """
+        named = isinstance(text, str) and bool(text.strip())
+        if named:
+            check_text(text)
         number = integer_or_text("label", label)
         key = str(as_integer(number) if self._options.class_names is not None else number)
         if isinstance(group, int | str) and not isinstance(group, bool) and str(group).strip():
@@ -45,7 +48,7 @@ class Samples:
         elif len(self._groups):
             raise ValueError("has no group, but earlier samples have one; expected a group for each, or none")
         self._labels.add(key)
-        if isinstance(text, str) and text.strip() and self._texts.setdefault(key, text) != text:
+        if named and self._texts.setdefault(key, text) != text:
             self._ambiguous = self._ambiguous or f"label {key} has the names {self._texts[key]!r} and {text!r}"
 
     def end_of_file(self, split: int) -> None:

@@ -14,6 +14,8 @@ _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _EXTENDED = (*_PAX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _MAX_EXTENDED = 1 << 20
 """Largest extended header in bytes."""
+_MAX_NAME = 4096
+"""Longest name of a member in bytes: the longest path of Linux."""
 _PIECE = 1 << 20
 
 
@@ -60,6 +62,10 @@ def members(file: BinaryIO, end: int) -> Iterator[Member]:
             raise ValueError(f"the file at byte {header_at} is sparse; expected an archive made without --sparse")
         size = _size(pax, header_at) if b"size" in pax else header.size
         name = pax.get(b"path") or long_name or header.name.encode("utf-8", "surrogateescape")
+        if len(name) > _MAX_NAME:
+            raise ValueError(
+                f"the name of the member at byte {header_at} has {len(name):,} bytes; expected at most {_MAX_NAME:,}"
+            )
         # Links, folders and devices have no data, even if the header has a size.
         has_data = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
         if has_data and not 0 <= size <= end - at:

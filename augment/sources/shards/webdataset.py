@@ -31,6 +31,8 @@ _LABELS = ("cls", "cls.txt", "label", "label.txt", "class")
 _JSON = "json"
 _MAX_TEXT = 1 << 20
 """Largest member with a label or with JSON, in bytes."""
+_MAX_MEMBERS = 1000
+"""Most members of a sample."""
 
 
 def is_webdataset(name: str) -> bool:
@@ -173,6 +175,11 @@ def _samples(file: BinaryIO, shard: Path, end: int, skipped: _Skipped) -> Iterat
             kind = printable(extension).lower()
             sample.repeated = kind if kind in sample.members else sample.repeated
             sample.members[kind] = member._replace(name=name)
+            if len(sample.members) > _MAX_MEMBERS:
+                raise ValueError(
+                    f"the sample {printable(key)} has more than {_MAX_MEMBERS:,} members; expected a few, such as "
+                    ".png and .cls"
+                )
     except ValueError as error:
         raise EpochbankError(f"{shard} cannot be read as .tar: {error}. Download or create it again.") from error
     if sample is not None:
