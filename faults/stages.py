@@ -116,7 +116,7 @@ def stages() -> dict[str, Stage]:
         Stage("refresh", 0.16, _set_of(3), ("refresh", "it", "--epochs", "2"), times=3),
         Stage("repair", 0.12, _damage, ("repair", "it"), damaged=True),
         Stage("gc", 0.06, _litter, ("gc", "--yes"), has_jobs=False, keeps=True),
-        Stage("remove", 0.02, _set_of(2), ("remove", "it", "--yes"), has_jobs=False, done="no set"),
+        Stage("remove", 0.02, _set_of(2), ("remove", "it", "--yes"), has_jobs=False, done="no set", keeps=True),
         Stage("checkpointing", 0.08, _set_of(2), (*fit, "--deterministic"), "train", False, "is finished"),
     ]
     if "copy" in main.commands:

@@ -246,8 +246,8 @@ def test_what_remains_of_a_set_that_was_never_begun_is_removed_by_the_next_gc(
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", fails_at_the_end)
-        with pytest.raises(OSError, match="Read-only"):
-            api.gc(tmp_path / "sets")
+        _, notes = api.gc(tmp_path / "sets")
+    assert "Read-only" in " ".join(notes)
     assert shutil.rmtree is rmtree
     api.gc(tmp_path / "sets")
     assert not list((tmp_path / "sets").iterdir())
