@@ -389,6 +389,7 @@ def refresh(name: str | None, epochs: int, sets: Path, **keywords: Any) -> None:
 @engine_option
 @sets_option
 @jobs_option
+@wait_option
 @trust_option
 def repair(name: str | None, sets: Path, **keywords: Any) -> None:
     """Repair what is damaged or missing in a set.

@@ -58,7 +58,9 @@ class Repaired:
         return [file for file in self.faults if file not in self.refused]
 
 
-def repair(directory: Path, jobs: int, engine: EngineName = "auto", trust: bool = False) -> Repaired:
+def repair(
+    directory: Path, jobs: int, engine: EngineName = "auto", trust: bool = False, wait: bool = False
+) -> Repaired:
     """Verify the set in `directory` with `jobs` processes, and restore what is damaged or missing.
 
     A shard is published only if its digest is that of the manifest; otherwise the damaged file stays. `split.h5` is
@@ -68,7 +70,7 @@ def repair(directory: Path, jobs: int, engine: EngineName = "auto", trust: bool 
     damaged, or the recipe names code and `trust` is False.
     """
     description = read_description(directory)
-    with kept_workers(), writing(directory / LOCK):
+    with kept_workers(), writing(directory / LOCK, wait=wait, can_wait=True):
         sweep(directory)
         entries = read_manifest(directory)
         restored, source_fault = _repair_source(directory, description, jobs)

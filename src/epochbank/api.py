@@ -443,15 +443,17 @@ def repair(
     jobs: int | None = None,
     engine: EngineName = "auto",
     trust: bool = False,
+    wait: bool = False,
 ) -> Repaired:
     """Verify a set, and repair in place what is damaged or missing.
 
     A shard is replaced only by one with the digest in the manifest; `refused` of the result lists the others.
     `restored` lists what else was restored: `split.h5`, a source file in `sets/sources/`, and virtual datasets.
-    `trust` executes the code that the set's recipe names; without it, such a set is refused.
+    `trust` executes the code that the set's recipe names; without it, such a set is refused. `wait` waits for a
+    run that writes the set.
     """
     check_numbers(jobs=jobs)
-    return repair_set(_directory(name, sets), jobs or core_count(), engine, trust)
+    return repair_set(_directory(name, sets), jobs or core_count(), engine, trust, wait)
 
 
 def export_set(
