@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # A shell starts background jobs like this.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:  # A shell starts background jobs like this, and nohup does.
+        signal.signal(_number, _handler)
 
 SHAPES: list[tuple[int, int, int]] = [
     (64, 64, 1), (64, 64, 3), (28, 28, 1), (63, 65, 1), (65, 63, 3), (48, 80, 1), (17, 5, 3), (5, 17, 1), (3, 3, 1),
