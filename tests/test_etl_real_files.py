@@ -60,7 +60,7 @@ def mini(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def form_major(first_form: int, num_forms: int, restart: int | None, characters: str) -> list[tuple[str, int]]:
-    """Return character and sheet of the images of consecutive forms; sheets begin anew every `restart` forms."""
+    """Return character and sheet of the images of consecutive forms; sheets restart every `restart` forms."""
     return [
         (character, 2 * (form % restart if restart else form) + 1 + place // 3)
         for form in range(first_form, first_form + num_forms)
@@ -82,7 +82,7 @@ def true_forms(num_files: int) -> list[str]:
 
 @pytest.mark.parametrize("restart", [1, FORMS_PER_FILE, 3, 10 * FORMS_PER_FILE, None])
 def test_forms_of_etl9g_are_groups_whatever_the_sheet_numbers(tmp_path: Path, mini: None, restart: int | None) -> None:
-    """A form is one group although sheet numbers begin anew every form, every file, in between, every ten files."""
+    """A form is one group although sheet numbers restart every form, every file, in between, every ten files."""
     num_files = 12 if restart == 10 * FORMS_PER_FILE else 5
     files = {
         f"ETL9G_{file + 1:02d}": wide_file("9G", form_major(FORMS_PER_FILE * file, FORMS_PER_FILE, restart, KANJI))
@@ -135,7 +135,7 @@ def test_a_file_without_its_beginning_is_grouped_by_sheets(tmp_path: Path, mini:
 def test_forms_by_character_are_the_position_within_each_character(
     tmp_path: Path, mini: None, restart: int | None
 ) -> None:
-    """ETL8B has all forms of one character, then of the next; a form goes on in the next file."""
+    """ETL8B has all forms of one character, then of the next; a form continues in the next file."""
     images = [
         [(character, 2 * (form % restart if restart else form) + 1 + place // 3) for form in range(8)]
         for place, character in enumerate(KANA)

@@ -122,7 +122,7 @@ CLASSES = ("cat", "dog", "emu")
     ids=str,
 )
 def test_folders_of_splits(make: Callable[[Tree], Path], folders: dict[str, int]) -> None:
-    """Words for splits within names are obeyed, said, and can be ignored: the classes are the same."""
+    """Words for splits within names are respected, reported, and can be ignored: the classes are the same."""
     names = [f"{folder}/{name}/{k}.png" for folder in folders for name in CLASSES for k in range(2)]
     path = make(tree(*names))
     scan = scan_of(path)

@@ -148,7 +148,7 @@ def test_a_source_that_a_run_reads_stays(sets: Path) -> None:
 
 
 def test_an_unreadable_set_keeps_all_sources(sets: Path) -> None:
-    """It may need any of them, and its shards cannot be told from orphans."""
+    """It may need any of them, and its shards look like orphans."""
     litter(sets)
     first = all_sets(sets)[0]
     (first / "set.json").write_text("{")

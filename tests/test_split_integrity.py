@@ -52,7 +52,7 @@ def readers(stored: Path) -> dict[str, Callable[[], object]]:
 
 
 def with_checksum(stored: Path) -> None:
-    """Have set.json contain the checksum of split.h5 as it is now, as somebody could who wants to do harm."""
+    """Have set.json contain the checksum of split.h5 as it is now, as an attacker could."""
     path = stored / "set.json"
     document = json.loads(path.read_text()) | {"split_checksum": file_checksum(stored / "split.h5")}
     document.pop("checksum")

@@ -172,7 +172,7 @@ def test_layers_of_a_strangers_model_are_not_made(tmp_path: Path) -> None:
 
 
 def test_no_module_unpickles() -> None:
-    """NumPy is told so, too."""
+    """Nor does NumPy load pickles."""
     root = Path(__file__).parents[1]
     for path in [*(root / "augment").rglob("*.py"), *(root / "train").rglob("*.py")]:
         text = path.read_text()

@@ -125,7 +125,7 @@ def test_they_appear_and_go_with_their_epochs(here: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("at", [0, 40, 600, -3])
 def test_damage_is_found_and_repaired(here: Path, at: int) -> None:
-    """A flipped byte is a fault in one sentence; reading the set goes on, and `repair` makes the same file again."""
+    """A flipped byte is a fault in one sentence; the set can still be read, and `repair` makes the same file again."""
     stored = set_in(here)
     path, before = stored / "epoch-0001.h5", (stored / "epoch-0001.h5").read_bytes()
     data = bytearray(before)

@@ -18,7 +18,7 @@ def limited(labels: np.ndarray, limit: int | None) -> np.ndarray:
 
     `labels` is int (n,), at least 0. Each class keeps at least one item if `limit` allows, and its items are evenly
     spaced, from another place in each class: sources are often sorted, and classes would keep the same few writers. A
-    limit below the number of classes keeps one item of each of so many classes, evenly spaced. The result
+    limit below the number of classes keeps one item each of that number of classes, evenly spaced. The result
     is a function of `labels` and `limit` alone.
     """
     if limit is None or limit >= len(labels):

@@ -141,7 +141,6 @@ class GenerationArguments:
     options: GenerationOptions
     sets: Path
     name: str | None = None
-    status: Path | None = None
 
     def spec(self, file: SourceFile) -> SetSpec:
         """Return the spec of the set that is made from the source file `file`."""
@@ -170,7 +169,6 @@ def generation_arguments(
         ),
         sets=Path(keywords.get("sets", DEFAULT_SETS)),
         name=keywords.get("name"),
-        status=None if keywords.get("status") is None else Path(keywords["status"]),
     )
 
 
