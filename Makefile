@@ -44,9 +44,10 @@ augment: $(READY) ## Stage 1: generate a set from SOURCE, or what is missing of 
 
 overnight: $(READY) ## Stage 1 with a log and status.json in SETS; with REFRESH=K, renew K epochs of SET instead
 	mkdir -p "$(SETS)"
-	{ date; $(if $(REFRESH),$(BIN)/augment refresh $(SET) --epochs $(REFRESH) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT),$(RUN)) \
+	trap : INT; { date; $(if $(REFRESH),$(BIN)/augment refresh $(SET) --epochs $(REFRESH) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT),$(RUN)) \
 		--status "$(SETS)/status.json" --wait; } >> "$(SETS)/overnight.log" 2>&1 \
-		|| { code=$$?; tail -n 1 "$(SETS)/overnight.log" >&2; echo "The log is $(SETS)/overnight.log." >&2; exit $$code; }
+		|| { code=$$?; tail -n 1 "$(SETS)/overnight.log" >&2; echo "The log is $(SETS)/overnight.log." >&2; \
+			if test $$code = 130; then echo "Run the same make command again to continue." >&2; fi; exit $$code; }
 
 train: $(READY) ## Stage 1, then stage 2: train on the set and evaluate
 	set=$$($(RUN) --print-path) && $(BIN)/train fit "$$set" $(TRAIN)
@@ -73,6 +74,7 @@ faults: $(READY) ## Test with kills, failing system calls, full disks, damage, f
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'
 	$(BIN)/python faults/kills.py --kills $(KILLS)
 	$(BIN)/python faults/syscalls.py
+	$(BIN)/python faults/syscalls.py --stride 10 --only train,workers
 	$(BIN)/python faults/disk.py
 	$(BIN)/python faults/damage.py
 	$(BIN)/python -m pytest -m long tests/test_living_set.py

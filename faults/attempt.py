@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common import table
+from epochbank.train.cli import main as train
 from small_set import Stage, augment, left_over, problems_as_messages, state, stream_set, wrong_in
 
 SECONDS = 60.0
@@ -30,6 +31,8 @@ def run_here(words: list[str]) -> dict[str, Any]:
             if words[0] == "stream":
                 with problems_as_messages():
                     print(stream_set(Path(words[1])))
+            elif words[0] == "train":
+                train.main(args=words[1:], prog_name="train")
             else:
                 augment.main(args=words, prog_name="augment")
         except SystemExit as ended:
@@ -97,7 +100,9 @@ def judge(stage: Stage, ended: dict[str, Any], done: tuple[Any, str], work: Path
         return []
     if ended["code"] != 1 and not (ended["code"] == 2 and "is not readable" in text):  # click's message for a path.
         return [f"exit code: {ended['code']} instead of 1"]
-    if str(work) not in text + ended["output"] and "memory ran out" not in text:
+    # What a training prints first names the set, and its error ends with how to resume the run.
+    said = text.partition("Error: ")[2].partition("resume with: ")[0] if stage.name == "train" else text
+    if str(work) not in said + ended["output"] and "memory ran out" not in text and "too many open files: " not in text:
         return ["no path: the message names no path"]
     if "Error: " not in text:
         return ["no error: exit code 1 without a message"]
@@ -112,22 +117,24 @@ def afterwards(
     `done` is the state and the output of an undisturbed command, `label` the name of the fault.
     """
     faults = wrong_in(work, expected, damaged=stage.damaged)
+    name = stage.name.removeprefix("workers ")
     finished = ended.get("code") == 0 and not stage.repeats
     # A reader may fail after a file was published; then it is complete, which is checked below.
-    finished |= stage.name == "import" and (work / "source.h5").exists()
-    finished |= stage.name == "copy" and (work / "copied/set.json").exists()
-    removed = stage.name == "remove" and not list(work.glob("sets/[!.]*/set.json"))
+    finished |= name == "import" and (work / "source.h5").exists()
+    finished |= name == "copy" and (work / "copied/set.json").exists()
+    removed = name == "remove" and not list(work.glob("sets/[!.]*/set.json"))
     # What cannot be removed at the end of an export is left beside it, and `gc` removes what a removal has left.
-    stuck = (not stage.repeats or stage.name == "tag") and any(
+    stuck = (not stage.repeats or name == "tag") and any(
         word in label for word in ("unlink", "read-only", "broken", "gone")
     )
     if removed or not finished:
         again = run_here(["gc", "--yes", "--sets", f"{work}/sets"] if removed else stage.words(work))
-        if again["code"] != 0:
+        complete = name == "train" and "is finished: " in again["text"]  # Its last call failed.
+        if again["code"] != 0 and not complete:
             faults.append(f"again: exit code {again['code']}: {again['text'][-400:]}")
         elif not stage.writes and again["output"] != done[1]:
             faults.append(f"again: another output: {again['output'][-300:]}")
-    if (left := left_over(work)) and not stuck:
+    if (left := left_over(work)) and (name == "train" or not stuck):
         faults.append(f"left over: {left}")
     found = state(work)
     if "was not written" in ended.get("text", "") and not stage.repeats:  # Virtual datasets; nothing depends on them.

@@ -2,6 +2,8 @@
  *
  * Only paths below the directory of fault_directory(), and descriptors opened there, are counted. A call that fails sets
  * errno and changes nothing, except that close() closes its descriptor, as Linux does. `cc -shared -fPIC -ldl`.
+ *
+ * After fault_share(), the calls of this process are not counted, but those of the programs that it starts.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -11,6 +13,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -25,33 +28,59 @@ enum { OPEN, READ, WRITE, SYNC, RENAME, TRUNCATE, MKDIR, UNLINK, LOCK, LINK, CLO
 enum { ONCE, FROM_THERE, SHORT, STALL };
 
 #define LARGEST 65536
+#define SHARED "EPOCHBANK_FAULTS"
 static char tracked[LARGEST];
-static char directory[PATH_MAX];
-static size_t length;
-static long counts[KINDS];
-static volatile int armed_kinds; /* A bit for each kind. */
-static long armed_at, seen, hits;
-static int armed_errno, armed_mode;
-static double armed_seconds;
-static char last[PATH_MAX];
+struct state {
+    char directory[PATH_MAX];
+    size_t length;
+    long counts[KINDS];
+    volatile int armed_kinds; /* A bit for each kind. */
+    long armed_at, seen, hits;
+    int armed_errno, armed_mode;
+    double armed_seconds;
+    char last[PATH_MAX];
+    pid_t spared; /* A process whose calls do not count; 0 for none. */
+};
+static struct state own, *state = &own;
 
+/* Map the state in the file `path`. */
+static int attach(const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *mapped = MAP_FAILED;
+    if (fd >= 0 && !ftruncate(fd, sizeof own)) mapped = mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0) close(fd);
+    if (mapped == MAP_FAILED) return -1;
+    state = mapped;
+    return 0;
+}
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv(SHARED);
+    if (path) attach(path);
+}
+/* Share the state, through the file `path`, with the programs that this process starts with it in SHARED; 0 on success. */
+int fault_share(const char *path) {
+    if (attach(path)) return -1;
+    *state = own;
+    state->spared = getpid();
+    return 0;
+}
 void fault_directory(const char *path) {
-    snprintf(directory, sizeof directory, "%s", path);
-    length = strlen(directory);
+    snprintf(state->directory, sizeof state->directory, "%s", path);
+    state->length = strlen(state->directory);
 }
 void fault_arm(int kinds, long n, int error, int mode, double seconds) {
-    memset(counts, 0, sizeof counts);
-    seen = hits = 0;
-    last[0] = 0;
-    armed_at = n, armed_errno = error, armed_mode = mode, armed_seconds = seconds;
-    __atomic_store_n(&armed_kinds, kinds, __ATOMIC_SEQ_CST);
+    memset(state->counts, 0, sizeof state->counts);
+    state->seen = state->hits = 0;
+    state->last[0] = 0;
+    state->armed_at = n, state->armed_errno = error, state->armed_mode = mode, state->armed_seconds = seconds;
+    __atomic_store_n(&state->armed_kinds, kinds, __ATOMIC_SEQ_CST);
 }
-void fault_disarm(void) { __atomic_store_n(&armed_kinds, 0, __ATOMIC_SEQ_CST); }
-long fault_count(int kind) { return counts[kind]; }
-long fault_hits(void) { return hits; }
-const char *fault_last(void) { return last; }
+void fault_disarm(void) { __atomic_store_n(&state->armed_kinds, 0, __ATOMIC_SEQ_CST); }
+long fault_count(int kind) { return state->counts[kind]; }
+long fault_hits(void) { return state->hits; }
+const char *fault_last(void) { return state->last; }
 
-static int below(const char *path) { return length && path && !strncmp(path, directory, length); }
+static int below(const char *path) { return state->length && path && !strncmp(path, state->directory, state->length); }
 static int below_at(int at, const char *path) {
     return path && (path[0] == '/' ? below(path) : at >= 0 && at < LARGEST && tracked[at]);
 }
@@ -62,28 +91,30 @@ static int track(int fd, int yes) {
 }
 static void note(const char *path, int fd) {
     if (path) {
-        snprintf(last, sizeof last, "%s", path);
+        snprintf(state->last, sizeof state->last, "%s", path);
     } else {
         char link[64];
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        ssize_t n = readlink(link, last, sizeof last - 1);
-        last[n > 0 ? n : 0] = 0;
+        ssize_t n = readlink(link, state->last, sizeof state->last - 1);
+        state->last[n > 0 ? n : 0] = 0;
     }
 }
 /* Count a call; return whether it is one that fails (1) or is cut short (2). */
 static int hit(int kind, const char *path, int fd) {
-    __atomic_fetch_add(&counts[kind], 1, __ATOMIC_SEQ_CST);
-    if (!(armed_kinds >> kind & 1)) return 0;
-    long number = __atomic_add_fetch(&seen, 1, __ATOMIC_SEQ_CST);
-    if (armed_mode == FROM_THERE ? number < armed_at : number != armed_at) return 0;
-    if (!__atomic_fetch_add(&hits, 1, __ATOMIC_SEQ_CST)) note(path, fd);
-    if (armed_mode == SHORT) return 2;
-    if (armed_mode == STALL) {
-        struct timespec left = {(time_t)armed_seconds, (long)((armed_seconds - (time_t)armed_seconds) * 1e9)};
+    if (state->spared && state->spared == getpid()) return 0;
+    __atomic_fetch_add(&state->counts[kind], 1, __ATOMIC_SEQ_CST);
+    if (!(state->armed_kinds >> kind & 1)) return 0;
+    long number = __atomic_add_fetch(&state->seen, 1, __ATOMIC_SEQ_CST);
+    if (state->armed_mode == FROM_THERE ? number < state->armed_at : number != state->armed_at) return 0;
+    if (!__atomic_fetch_add(&state->hits, 1, __ATOMIC_SEQ_CST)) note(path, fd);
+    if (state->armed_mode == SHORT) return 2;
+    if (state->armed_mode == STALL) {
+        double seconds = state->armed_seconds;
+        struct timespec left = {(time_t)seconds, (long)((seconds - (time_t)seconds) * 1e9)};
         while (nanosleep(&left, &left)) { /* An uninterruptible wait, as on a network mount. */ }
-        if (!armed_errno) return 0;
+        if (!state->armed_errno) return 0;
     }
-    errno = armed_errno;
+    errno = state->armed_errno;
     return 1;
 }
 static size_t cut(size_t size) { return size > 1 ? size / 2 : size; }
@@ -252,7 +283,7 @@ int close(int fd) {
     track(fd, 0);
     int result = real(fd);
     if (!fails) return result;
-    errno = armed_errno;
+    errno = state->armed_errno;
     return -1;
 }
 int dup(int fd) {

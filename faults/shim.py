@@ -49,6 +49,12 @@ class Shim:
         self._library.fault_last.restype = ctypes.c_char_p
         self._library.fault_hits.restype = self._library.fault_count.restype = ctypes.c_long
 
+    def share(self, file: Path) -> None:
+        """From now on, count no call of this process, but those of the programs that it starts, together in `file`."""
+        if self._library.fault_share(os.fsencode(file)):
+            raise OSError(f"{file} cannot be mapped")
+        os.environ["EPOCHBANK_FAULTS"] = str(file)
+
     def watch(self, directory: Path) -> None:
         """Count only calls on paths in `directory`."""
         self._library.fault_directory(os.fsencode(directory))

@@ -20,9 +20,13 @@ from epochbank.augment.store.description import read_description
 from epochbank.augment.store.digest import add, digest_of, to_hex
 from epochbank.augment.store.manifest import Entry, published_epochs, read_manifest
 from epochbank.augment.store.shard_read import read_chunks
+from stages import trained
 
 VOLATILE = {"log.jsonl", ".lock", "used.json", "out.txt"}
 """Files that differ from run to run."""
+
+RUN_FILES = {f"run/{name}" for name in ("summary.json", "metrics.csv", "model.keras")}
+"""Files of a training in `run/` that have times in them, and are compared without these."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,15 @@ class Stage:
     prepare: Callable[[Path], None]
     """Fill an empty directory with what the command needs."""
     words: Callable[[Path], list[str]]
-    """Arguments of `augment` in that directory; the first word `stream` reads the set as a training does."""
+    """Arguments of `augment` in that directory; the first word `stream` reads the set as a training does, and `train`
+    runs that program."""
     writes: bool = True
     repeats: bool = True
     """Whether the command can be repeated after it has succeeded, and then changes nothing."""
     damaged: bool = False
     """Whether the set has damaged shards before the command."""
+    workers: bool = False
+    """Whether the calls of worker processes fail, instead of those of the command."""
 
 
 def images(directory: Path) -> None:
@@ -159,12 +166,13 @@ def stream_set(directory: Path) -> str:
 def state(directory: Path) -> dict[str, str]:
     """Return a digest of every file below `directory` by its path; directories are empty, what varies is omitted.
 
-    A source file counts by the digests of its contents, a manifest by its last line on each shard.
+    A source file counts by the digests of its contents, a manifest by its last line on each shard, and a training in
+    `run/` by its metrics, weights and results, once it is finished.
     """
     found = {}
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
-        if path.name in VOLATILE or ".tmp-" in name:
+        if path.name in VOLATILE or ".tmp-" in name or name in RUN_FILES:
             continue
         if path.is_dir():
             found[name] = "directory"
@@ -179,7 +187,7 @@ def state(directory: Path) -> dict[str, str]:
             found[name] = f"{source.digest} {source.columns} {source.origins} {hashlib.sha256(pixels).hexdigest()}"
         else:
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+    return found | trained(directory / "run")
 
 
 def epoch_digests(directory: Path) -> dict[int, str]:

@@ -188,7 +188,7 @@ def contents(folder: Path) -> dict[str, str]:
     for path in folder.glob("sets/*/manifest.jsonl"):
         lines = sorted(path.read_text().splitlines())
         found[str(path.relative_to(folder))] = _hash("\n".join(lines).encode())
-    return found | _training(folder / "run")
+    return found | trained(folder / "run")
 
 
 def _hash(data: bytes) -> str:
@@ -210,7 +210,7 @@ def _source(path: Path) -> str:
     return _hash(repr(sorted(arrays.items())).encode())
 
 
-def _training(run: Path) -> dict[str, str]:
+def trained(run: Path) -> dict[str, str]:
     """Return what must be equal in two trainings: metrics, weights, results and the names of the files."""
     if not (run / "summary.json").exists():
         return {}

@@ -2,6 +2,7 @@
 
 python faults/syscalls.py                         # every call of every stage, on all cores
 python faults/syscalls.py --stride 10 --only run  # every tenth
+python faults/syscalls.py --stride 10 --only train,workers  # the calls of a training, and those of worker processes
 
 For each stage, kind of call and error, the n-th call on a file of the set fails, for every n of an undisturbed run. A
 try is good if the command ends with exit code 1 and a message that names a path, or succeeds with the same files and
@@ -28,6 +29,7 @@ import click
 from attempt import afterwards, in_child, judge, run_here, state_or_fault, summary
 from common import RESULTS, Tries
 from shim import FROM_THERE, ONCE, SHORT, NoCompiler, Shim, build
+from slow_stages import SLOW_STAGES
 from small_set import Stage, published, stages
 
 _SPARSE = 10
@@ -85,7 +87,12 @@ FAULTS = list(_faults())
 @click.command()
 @click.option("--stride", type=click.IntRange(1), default=1, show_default=True, help="Make only every K-th call fail.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Start the stride later by this many calls.")
-@click.option("--only", default="", metavar="STAGE,...", help="Stages, separated by commas; all by default.")
+@click.option(
+    "--only",
+    default="",
+    metavar="STAGE,...",
+    help="Stages, separated by commas; by default all but `train` and `workers`.",
+)
 @click.option("--faults", "labels", default="", metavar="TEXT,...", help="Only faults whose name has one of the texts.")
 @click.option("--minutes", type=float, default=60.0, show_default=True, help="Stop after this time.")
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count(), help="Number of processes.")
@@ -158,8 +165,9 @@ class _Part:
         """Run all tries and print each as a line of JSON."""
         try:
             self._expected = published(self._base / "reference")
-            for stage in stages():
-                if not self._stages or stage.name in self._stages or stage.name.split()[0] in self._stages:
+            for stage in [*stages(), *SLOW_STAGES]:
+                named = stage.name in self._stages or stage.name.split()[0] in self._stages
+                if named or (not self._stages and stage not in SLOW_STAGES):
                     self._run_stage(stage)
         finally:
             shutil.rmtree(self._base, ignore_errors=True)
@@ -206,6 +214,8 @@ class _Part:
         words = stage.words(self._work)
 
         def work() -> dict[str, Any]:
+            if stage.workers:
+                self._shim.share(self._base / "shared")
             self._shim.arm(kinds, number, code, mode)
             try:
                 ended = run_here(words)

@@ -4,7 +4,7 @@ import errno
 import os
 import time
 from collections import OrderedDict
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 
 from .decode_threads import DecodeThreads
@@ -23,7 +23,8 @@ class _OpenFile:
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
+            with suppress(OSError):  # It is closed, and nothing was written to it.
+                os.close(self.descriptor)
 
 
 class Disk:

@@ -13,9 +13,6 @@ from ..feeding.sequence import AugmentedSequence
 from .interrupt import Interruption, Stopped
 from .snapshot import Snapshot, write_snapshot
 
-CHECKPOINT_FILE = "checkpoint.npz"
-"""The checkpoint in a run directory; removed when the run is finished."""
-
 StatefulObjects = Mapping[str, tuple[Any, tuple[str, ...]]]
 """Objects whose state changes at the end of an epoch, by name, with the names of their attributes (JSON) to save."""
 

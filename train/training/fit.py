@@ -24,7 +24,7 @@ from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches, suitable_batch_size
 from ..streaming.data_wait import advice
 from .backend import compute_deterministically
-from .checkpoint import CHECKPOINT_FILE, CheckpointInterval
+from .checkpoint import CheckpointInterval
 from .checkpoint_state import check_state
 from .evaluate import Evaluation, evaluate_split, load_best
 from .fit_options import FitOptions, check_options, read_options
@@ -33,6 +33,7 @@ from .loop import read_history, train
 from .models import build_model, compile_model
 from .outputs import output_kind
 from .run_directory import (
+    CHECKPOINT_FILE,
     SUMMARY,
     check_new,
     check_trust,
@@ -96,6 +97,7 @@ def fit(
     directory = new_run(run, stored_set.description.name)
     with _locked(directory):
         check_new(directory)  # Another process may have been given the same directory.
+        sweep(directory)
         write_json(directory / "config.json", _config(stored_set, options, model))
         record_use(stored_set.path, directory)
         return _run(model, data, options, directory, None, origins)
@@ -106,7 +108,7 @@ def resume(
 ) -> FitResult:
     """Continue an unfinished run from its last checkpoint, or from the beginning if it has none.
 
-    `changes` are fields of `FitOptions` that do not affect what is computed. A run that lacks only its report is not
+    `changes` are fields of `FitOptions` that do not affect what is computed. A run that has a summary is not
     trained again. Raises `EpochbankError` if `run` is not a run directory or is finished, its set or checkpoint is
     missing or damaged, its model function has changed, or its model is a function and neither `trust` is True nor
     `model_name` names it.
@@ -124,9 +126,11 @@ def resume(
         stored_set = open_set_of(run, config)
         check_options(options, stored_set)
         checkpoint = run / CHECKPOINT_FILE
-        if (run / SUMMARY).exists() and not checkpoint.exists():
+        if (run / SUMMARY).exists():
             record_use(stored_set.path, run)
-            return _complete_report(stored_set, options, run, origins)
+            result = _complete_report(stored_set, options, run, origins)
+            checkpoint.unlink(missing_ok=True)
+            return result
         snapshot = read_snapshot(checkpoint) if checkpoint.exists() else None
         if snapshot is not None and "stored_epochs" in snapshot.state:
             options = replace(options, follow=True)
@@ -170,8 +174,8 @@ def _restore_shown(data: AugmentedSequence, snapshot: Snapshot | None, first: li
 
 
 def _complete_report(stored_set: StoredSet, options: FitOptions, run: Path, origins: Origins) -> FitResult:
-    """Write the report of a run that was killed between its summary and its report."""
-    notify(f"{run} is trained; only its report is missing")
+    """Write the report of a trained run again."""
+    notify(f"{run} is trained; only its report is written again")
     summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
     history = read_history(run)
     keras.config.set_dtype_policy(options.precision)
@@ -300,6 +304,8 @@ def _locked(directory: Path) -> Iterator[None]:
             text = f"Resume with: train fit --resume {directory}\n{_describe_best_model(directory)}" if begun else ""
             raise Stopped(text, number_of(error)) from None
         except OSError as error:
+            if not (directory / "config.json").exists():  # There is nothing to resume yet.
+                raise
             raise EpochbankError(
                 f"{error}. Fix the problem, then resume with: train fit --resume {directory}"
             ) from error

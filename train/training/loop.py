@@ -2,20 +2,47 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from ...augment.errors import EpochbankError
-from ...augment.shared.atomic import new_file
+from ...augment.shared.atomic import naming, new_file
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from .best_model import BestModel, StopAtNaN
-from .checkpoint import CHECKPOINT_FILE, Checkpoint, CheckpointInterval
+from .checkpoint import Checkpoint, CheckpointInterval
 from .checkpoint_state import stateful
 from .epoch_lines import EpochLines
 from .interrupt import Interruption
+from .run_directory import CHECKPOINT_FILE
 from .snapshot import Snapshot, build_state
 
 _METRICS_FILE = "metrics.csv"
+
+
+class MetricsFile(keras.callbacks.CSVLogger):
+    """Keras' CSV logger; its errors name the file, and `close` closes it also after an exception."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Open the file, and look whether it has a header."""
+        with naming(self.filename):
+            super().on_train_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the row of the epoch."""
+        with naming(self.filename):
+            super().on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file if it is open."""
+        if self.csv_file is not None:
+            with naming(self.filename):
+                self.csv_file.close()
+        self.writer = None
 
 
 def train(
@@ -37,7 +64,7 @@ def train(
     monitor = "val_loss" if validation is not None else "loss"
     best = BestModel(directory / "model.keras", monitor)
     early_stopping = keras.callbacks.EarlyStopping(monitor, mode="min", patience=patience, verbose=1)
-    logger = keras.callbacks.CSVLogger(directory / _METRICS_FILE, append=resume_from is not None)
+    logger = MetricsFile(directory / _METRICS_FILE, append=resume_from is not None)
     with Interruption() as interruption:
         checkpoint = Checkpoint(
             directory / CHECKPOINT_FILE,
@@ -73,8 +100,7 @@ def train(
             for sequence in (data, validation):
                 if sequence is not None:
                     sequence.stream.close()
-            if logger.csv_file is not None:
-                logger.csv_file.close()
+            logger.close()
     return checkpoint
 
 
@@ -124,7 +150,7 @@ def _rewrite_metrics(path: Path, checkpoint: Checkpoint) -> None:
         path.unlink(missing_ok=True)
         return
     with new_file(path) as temporary:
-        logger = keras.callbacks.CSVLogger(temporary)
+        logger = MetricsFile(temporary)
         logger.on_train_begin()
         for row in checkpoint.rows:
             logger.on_epoch_end(row["epoch"], {name: value for name, value in row.items() if name != "epoch"})

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
-from ...augment.shared.atomic import make_directory, write_text
+from ...augment.shared.atomic import TEMPORARY, make_directory, write_text
 from ...augment.shared.closest import closest
 from ...augment.shared.lock import LOCK
 from ...augment.shared.progress import age
@@ -26,6 +26,8 @@ from .model_names import MODEL_NAMES, check_model_name
 from .trainable import check_classes
 
 SUMMARY = "summary.json"
+CHECKPOINT_FILE = "checkpoint.npz"
+"""The checkpoint in a run directory; removed when the run is finished."""
 CURVES = "learning-curves.png"
 EVALUATED = "mistakes.csv"
 """The last file of the report that is written, if the run was evaluated."""
@@ -51,9 +53,13 @@ def new_run(path: Path | None, set_name: str, runs: Path = Path("runs")) -> Path
 
 
 def check_new(path: Path) -> None:
-    """Raise `EpochbankError` if `path`, the directory of a new run, contains more than a lock."""
-    if path.exists() and (not path.is_dir() or any(one.name != LOCK for one in path.iterdir())):
+    """Raise `EpochbankError` if `path`, the directory of a new run, contains more than a lock or an unfinished file."""
+    if path.exists() and (not path.is_dir() or not all(_is_of_unbegun_run(one.name) for one in path.iterdir())):
         raise EpochbankError(f"{path} exists; expected a new run directory. Choose another --run directory.")
+
+
+def _is_of_unbegun_run(name: str) -> bool:
+    return name == LOCK or (name.startswith(TEMPORARY) and name.endswith("-config.json"))
 
 
 def find_run(path: Path | None, runs: Path = Path("runs")) -> Path:
@@ -131,11 +137,18 @@ def read_config(run: Path) -> dict[str, Any]:
 
 def open_set_of(run: Path, config: dict[str, Any]) -> AugmentedSet:
     """Open the set that the run was trained on; `EpochbankError` if it is missing or has been replaced."""
-    stored_set = open_set(config["set"]["path"])
-    if stored_set.description.fingerprint != config["set"]["fingerprint"]:
+    path, fingerprint = Path(config["set"]["path"]), config["set"]["fingerprint"]
+    if not (path / "set.json").exists():
+        others = " `train predict` and `train export` do not need it." if config.get("preprocessing") else ""
+        raise EpochbankError(
+            f"there is no set {path} any more, on which {run} was trained (fingerprint {fingerprint[:8]}). Move it "
+            f"back to this path, or generate it again with the same `augment run`.{others}"
+        )
+    stored_set = open_set(path)
+    if stored_set.description.fingerprint != fingerprint:
         raise EpochbankError(
             f"{stored_set.path} is another set (fingerprint {stored_set.description.fingerprint[:8]}) than the one "
-            f"{run} was trained on (fingerprint {config['set']['fingerprint'][:8]}). Put that set back in its place."
+            f"{run} was trained on (fingerprint {fingerprint[:8]}). Put that set back in its place."
         )
     return stored_set
 
@@ -172,7 +185,7 @@ def check_evaluation(run: Path, split: str) -> None:
 def find_unfinished(run: Path) -> dict[str, Any]:
     """Read config.json of a run that can be resumed; `EpochbankError` if it is not a run, or is finished.
 
-    A run whose pictures are missing is not finished: it was killed before they were written.
+    A run whose pictures are missing, or whose checkpoint was not removed, is not finished.
     """
     config = read_config(find_run(run))
     epochs = config.get("stored_epochs")
@@ -187,8 +200,10 @@ def find_unfinished(run: Path) -> dict[str, Any]:
 
 
 def is_finished(run: Path) -> bool:
-    """Return whether the run has its summary and its report."""
-    return (run / SUMMARY).exists() and all((run / name).exists() for name in report_files(run))
+    """Return whether the run has its summary and its report, and no checkpoint."""
+    if not (run / SUMMARY).exists() or (run / CHECKPOINT_FILE).exists():
+        return False
+    return all((run / name).exists() for name in report_files(run))
 
 
 def report_files(run: Path) -> tuple[str, ...]:
