@@ -35,6 +35,9 @@ _FIXES = {
 _NO_THREAD = "can't start new thread"
 """Python's message in a `RuntimeError` if there is no memory for a thread, or too many processes."""
 
+_NO_LIBRARY = "failed to map segment from shared object"
+"""End of the message in an `ImportError` if there is no memory for a library."""
+
 _RENAMED = {"--mix": ("--originals",), "--shard": ("--rank", "--world-size")}
 """New names of options that were renamed; the old name works in this release. `--shard K/N` became two options."""
 
@@ -163,8 +166,8 @@ def _problems_as_messages() -> Iterator[None]:
         fix = _FIXES.get(error.errno or 0, "Fix the problem or choose another directory, then run the command again.")
         notify(f"Error: {error}. {fix}")
         raise Exit(1) from error
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and str(error) != _NO_THREAD:
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not isinstance(error, MemoryError) and not str(error).endswith((_NO_THREAD, _NO_LIBRARY)):
             raise
         discard(sys.stdout)
         notify(f"Error: memory ran out ({str(error) or type(error).__name__}). {_FIXES[errno.ENOMEM]}")

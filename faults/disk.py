@@ -4,8 +4,8 @@ python faults/disk.py                              # everything, in about ten mi
 python faults/disk.py --only full,stalls --tries 5
 
 Each try runs a command in a forked process. It is good if the command ends with exit code 1 and a message that names a
-path, or succeeds; if what can be read in between is right; and if the same command, once the disk works again,
-arrives at the undisturbed result with no temporary file left. Small and read-only file systems are mounted in a
+path or what ran out, or succeeds; if what can be read in between is right; and if the same command, once the disk works
+again, arrives at the undisturbed result with no temporary file left. Small and read-only file systems are mounted in a
 namespace of the user; where that is not allowed, these two scenarios are omitted.
 """
 
@@ -138,8 +138,7 @@ class _Campaign:
         ended = self._command(stage, template, inside, outside)
         seconds = time.perf_counter() - begun
         faults = judge(stage, ended, done, self._work)
-        # What `gc` and `list` print for a directory that is not there.
-        if "nothing to remove" in ended.get("output", "") or ended.get("output", "").strip() == "[]":
+        if "nothing to remove" in ended.get("output", ""):  # What `gc` prints for a directory that is not there.
             faults = []
         if scenario == "stalls and Ctrl-C" and ended.get("code") == 130:
             faults = ["Ctrl-C: more than 3 s after the stall"] if seconds > self._seconds + _STALL + 3 else []

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -159,11 +160,19 @@ def _write(
     virtual.update()
     budget = Budget(limits, directory, dict(zip(plan.shards, log.estimate.shard_bytes, strict=True)))
 
+    failed = threading.Event()
+
     def publish(temporary: Path, entry: Entry, profile: Profile, manifest: ManifestWriter) -> Entry:
-        with budget.publishing(entry):
-            _publish(temporary, directory, entry, lost.get(entry.file), manifest, log, profile)
-        virtual.published(entry)
-        published(entry, manifest)
+        if failed.is_set():  # Each would become a file without a line in the manifest, and a reader accepts one.
+            raise EpochbankError(f"{directory / entry.file} was not published, because another shard could not be.")
+        try:
+            with budget.publishing(entry):
+                _publish(temporary, directory, entry, lost.get(entry.file), manifest, log, profile)
+            virtual.published(entry)
+            published(entry, manifest)
+        except BaseException:
+            failed.set()
+            raise
         return entry
 
     with (

@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
 
+from .worker_room import check_memory
 from .workers import on_all_cores
 
 Task = TypeVar("Task")
@@ -37,7 +38,8 @@ def read_on_all_cores(
     Raises
     ------
     EpochbankError
-        If a worker process dies. An exception of a task is raised unchanged and stops the other tasks.
+        If a worker process dies, or memory does not suffice for processes or threads. An exception of a task is raised
+        unchanged and stops the other tasks.
     """
     jobs = min(jobs, count)
     if jobs > _MOST_THREADS and size >= jobs * _BYTES_PER_PROCESS:
@@ -50,6 +52,7 @@ def read_on_all_cores(
 
 
 def _in_threads(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[tuple[int, Result]]:
+    check_memory(jobs, f"{jobs} threads")
     numbered = enumerate(tasks)
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="epochbank read")
     pending: dict[Future[Result], int] = {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import EpochbankError
 from .signals import ENDING
@@ -74,8 +74,8 @@ def on_all_cores(
     Raises
     ------
     EpochbankError
-        If a worker process dies or cannot load its task. An exception of a task is raised unchanged; either stops the
-        other tasks.
+        If a worker process dies or cannot load its task, or if memory or file descriptors do not suffice for worker
+        processes. An exception of a task is raised unchanged; each of these stops the other tasks.
 
     The worker processes end with the call, or with the block of `kept_workers` around it, and when this process dies.
     """
@@ -89,9 +89,14 @@ def on_all_cores(
 
 
 def _in_workers(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[tuple[int, Result]]:
-    from joblib import Parallel, delayed
+    from joblib import delayed
 
-    parallel = Parallel(
+    from .watched_parallel import WatchedParallel
+    from .worker_room import check_room
+
+    if not _has_workers():
+        check_room(jobs)
+    parallel = WatchedParallel(
         n_jobs=jobs,
         return_as="generator_unordered",
         batch_size=1,
@@ -115,16 +120,32 @@ def _in_workers(work: Callable[[Task], Result], tasks: Iterable[Task], jobs: int
         if -_exit_code(error) in ENDING:
             time.sleep(_SECONDS_FOR_OWN_SIGNAL)
         raise EpochbankError(_describe(error)) from error
-    except BaseException:
+    except BaseException as error:
         _end_workers()  # Now, because the caller removes what they were writing.
+        if isinstance(error, UnboundLocalError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None  # loky hides why it cannot start a process.
         raise
+
+
+def _executor() -> Any:
+    """Return loky's pool; None if there is none."""
+    reusable = sys.modules.get("joblib.externals.loky.reusable_executor")
+    return reusable._executor if reusable is not None else None
+
+
+def _has_workers() -> bool:
+    executor = _executor()
+    return executor is not None and not executor._flags.shutdown and bool(executor._processes)
 
 
 def _end_workers() -> None:
     """Kill the idle workers. Asking them to end would wait forever if one of them was killed while it held a lock."""
-    reusable = sys.modules.get("joblib.externals.loky.reusable_executor")
-    if reusable is not None and reusable._executor is not None:
-        reusable._executor.shutdown(wait=True, kill_workers=True)
+    executor = _executor()
+    if executor is not None:
+        from .watched_parallel import release
+
+        release(executor)
+        executor.shutdown(wait=True, kill_workers=True)
 
 
 def _end_with_parent(parent: int, in_main_thread: bool) -> None:

@@ -1,5 +1,7 @@
 """Find sets by path, name, tag or fingerprint, or the newest one."""
 
+import os
+import re
 import reprlib
 import time
 from pathlib import Path
@@ -15,6 +17,10 @@ from .tags import read_tags
 
 _FEWEST_DIGITS = 4
 """Least number of digits of a fingerprint that name a set."""
+
+_ENDS_IN_FINGERPRINT = re.compile(r"-[0-9a-f]{8}$")
+_TYPO = 2
+"""Most digits by which a mistyped fingerprint differs: two that were swapped."""
 
 _LISTED = 5
 """Names of sets in a message."""
@@ -32,7 +38,15 @@ def written_ns(directory: Path) -> int:
     That is the time of `set.json` or of the manifest; the times of directories and shards do not count.
     """
     files = (directory / "set.json", directory / NAME)
-    return max(file.stat().st_mtime_ns for file in files if file.exists())
+    return max(map(_modified_ns, files))
+
+
+def _modified_ns(file: Path) -> int:
+    """Return when a file was modified; 0 if it does not exist, perhaps because the set is being removed."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def sets_path(sets: object) -> Path:
@@ -51,12 +65,13 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
     ----------
     name
         Path of the set, or its directory name, a tag or at least the first four digits of its fingerprint in `sets`;
-        None for the newest set in `sets`. A path counts first, then a directory name, then a tag.
+        None for the newest set in `sets`. A `Path`, or a string with a slash, is first taken as a path. A word that is
+        a path, a directory name or a tag comes before a fingerprint.
 
     Raises
     ------
     EpochbankError
-        If there is no such set, or several have this tag or these digits.
+        If there is no such set, or the name means several sets.
     """
     if name is not None and not isinstance(name, str | Path):
         raise EpochbankError(
@@ -72,30 +87,66 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
     directory = named_set(name, sets)
     if directory is not None:
         return directory
-    names = [path.name for path in all_sets(sets)]
-    tags = [tag for path in all_sets(sets) for tag in _readable_tags(path)]
-    suggestion = did_you_mean(Path(name).name, [*names, *tags]) or f" {_some(names[::-1], sets)}"
+    suggestion = did_you_mean_set(name, sets) or f" {_some([path.name for path in all_sets(sets)][::-1], sets)}"
     raise EpochbankError(
         f"there is no set {str(name)!r}: it is neither a path nor a name, a tag or a fingerprint in {sets}/."
         f"{suggestion}"
     )
 
 
+def did_you_mean_set(name: str | Path, sets: Path) -> str:
+    """Return a question with the closest directory name or tag in `sets`; '' if none is close."""
+    found, last = all_sets(sets), Path(name).name
+    close = [path.name for path in found if not _is_other_set(last, path.name)]
+    return did_you_mean(last, [*close, *(tag for path in found for tag in _readable_tags(path))])
+
+
 def named_set(name: str | Path, sets: Path) -> Path | None:
     """Return the directory of the set that `name` means, as for `find_set`; None if there is none.
 
-    Raises `EpochbankError` if several sets in `sets` have this tag or these digits.
+    Raises `EpochbankError` if the name means several sets.
     """
-    for directory in (Path(name), sets / name):
-        if (directory / "set.json").exists():
-            return directory
-    found = sets_tagged(str(name), sets) or _with_fingerprint(str(name), sets)
+    places = [directory for directory in (Path(name), sets / name) if (directory / "set.json").exists()]
+    if places and (isinstance(name, Path) or os.sep in name):
+        return places[0]
+    tagged = sets_tagged(str(name), sets)
+    if _different(named := [*places, *tagged]) and places:
+        meanings = [f"the directory {_explicit(one)}" for one in places] + [f"the tag of {one}" for one in tagged]
+        raise EpochbankError(
+            f"{str(name)!r} means several sets: {' and '.join(meanings)}; expected one. Use the path of the set, such "
+            f"as {_explicit(named[0])}."
+        )
+    if places:
+        return places[0]
+    found = tagged or _with_fingerprint(str(name), sets)
     if len(found) > 1:
         raise EpochbankError(
             f"{str(name)!r} names {len(found)} sets in {sets}/: {', '.join(path.name for path in found)}; expected "
             "one. Use the directory name, or more digits of the fingerprint."
         )
     return found[0] if found else None
+
+
+def _different(directories: list[Path]) -> bool:
+    """Return whether these are several sets, and not one by several paths."""
+    return any(not directory.samefile(directories[0]) for directory in directories[1:])
+
+
+def _explicit(directory: Path) -> str:
+    """Return a path that cannot be a tag."""
+    return str(directory) if len(directory.parts) > 1 else f".{os.sep}{directory}"
+
+
+def _is_other_set(name: str, other: str) -> bool:
+    """Return whether both names end in fingerprints that differ by more than a typo.
+
+    Such names are those of two sets of the same source and recipe, however similar they are.
+    """
+    ends = [_ENDS_IN_FINGERPRINT.search(one) for one in (name, other)]
+    if None in ends:
+        return False
+    one, two = (end.group() for end in ends if end is not None)
+    return sum(a != b for a, b in zip(one, two, strict=True)) > _TYPO
 
 
 def sets_tagged(tag: str, sets: Path) -> list[Path]:

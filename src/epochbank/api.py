@@ -56,7 +56,7 @@ from .augment.lifecycle import diff as diffs
 from .augment.lifecycle.content import SetContent, content_of_spec, stored_content
 from .augment.lifecycle.garbage import Garbage, find_garbage
 from .augment.lifecycle.gc import collect
-from .augment.lifecycle.refresh import RefreshResult
+from .augment.lifecycle.refresh import RefreshResult, cancel_refresh
 from .augment.lifecycle.refresh import refresh as refresh_set
 from .augment.lifecycle.remove import finish_removals, remove_set
 from .augment.lifecycle.repair import Repaired
@@ -369,16 +369,21 @@ def list_sets(
     """Return the `info` of every readable set in `sets`, the newest last, and faults.
 
     `trainings` lists the run directories in `runs` that were trained on the set. Faults are sets that cannot be read,
-    and missing or incomplete shards of those that can.
+    missing or incomplete shards of those that can, and `sets` itself if it does not exist, unless it is the default.
     """
     facts, faults = [], []
     trainings, _ = run_list.list_runs(Path(runs))
-    for directory in all_sets(sets_path(sets)):
+    path = sets_path(sets)
+    expected = path.is_dir() or path != Path(DEFAULT_SETS)
+    for directory in all_sets(path):
         try:
             facts.append(_with_trainings(set_info.info(directory), trainings))
             check_presence(directory, read_manifest(directory))
         except EpochbankError as fault:
             faults.append(str(fault))
+    if expected and not path.is_dir():  # Perhaps it vanished with its disk while it was read.
+        what = "is not a directory" if path.exists() else "does not exist"
+        faults.append(f"{path} {what}; expected the directory of the sets. Choose another one with --sets.")
     return facts, faults
 
 
@@ -421,18 +426,28 @@ def refresh(
     name: str | Path | AugmentedSet | None = None,
     epochs: int = 1,
     *,
+    cancel: bool = False,
     sets: str | Path = DEFAULT_SETS,
     **keywords: Unpack[RefreshKeywords],
 ) -> RefreshResult:
     """Generate `epochs` new stored epochs of a set, and retire as many of the oldest.
 
-    The set keeps its number of epochs. The new epochs continue the numbering, so no epoch is generated twice.
+    The set keeps its number of epochs. The new epochs continue the numbering, so no epoch is generated twice. With
+    `cancel`, an interrupted refresh is canceled instead: nothing more is generated or retired, and what is published
+    stays.
     """
     with status_file(_path(keywords.get("status"))) as status:
         options = refresh_options(epochs, keywords)
         directory = name.path if isinstance(name, AugmentedSet) else choose_set(name, sets_path(sets))
         if status is not None:
             status.name_set(directory)
+        if cancel:
+            if epochs != 1:
+                raise EpochbankError(
+                    f"--cancel cannot be combined with --epochs {epochs}: it generates nothing. Omit --epochs.",
+                    usage=True,
+                )
+            return cancel_refresh(directory, wait=options.wait)
         return refresh_set(directory, options, trust=keywords.get("trust", False))
 
 
