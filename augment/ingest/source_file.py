@@ -148,9 +148,11 @@ class SourceFile:
         assert self.digest_offset is not None
         first = self.digest_offset - self.digest_offset % mmap.ALLOCATIONGRANULARITY
         stop = self.digest_offset + self.num_images * DIGEST_BYTES
-        if os.fstat(descriptor).st_size < stop:  # Reading such a map would end the process.
-            raise damaged(self.path, "is truncated")
-        with naming(self.path), mmap.mmap(descriptor, stop - first, access=mmap.ACCESS_READ, offset=first) as mapped:
+        with naming(self.path):
+            if os.fstat(descriptor).st_size < stop:  # Reading such a map would end the process.
+                raise damaged(self.path, "is truncated")
+            mapped = mmap.mmap(descriptor, stop - first, access=mmap.ACCESS_READ, offset=first)
+        with mapped:
             return np.frombuffer(mapped, "<u8", offset=self.digest_offset - first).reshape(-1, 2)[rows]
 
     def _fill(self, descriptor: int, items: np.ndarray, offsets: np.ndarray, rows: np.ndarray, compiled: bool) -> None:

@@ -8,7 +8,6 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -47,7 +46,8 @@ def workspace_for(path: Path, *, wait: bool = False, what: str = "import") -> It
         _refuse_second(path, directory, what)
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        with suppress(OSError):  # The next import removes it.
+            remove(directory)
         with suppress(OSError):  # It is closed all the same.
             os.close(descriptor)
 
@@ -106,14 +106,22 @@ def _create(path: Path) -> tuple[Path, int]:
         name = f"{TEMPORARY}{time.time_ns():016x}{secrets.token_hex(4)}-{path.name}"
         directory = path.parent / name
         directory.mkdir(mode=0o700)
-        descriptor = os.open(directory, os.O_RDONLY)
+        descriptor = -1
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # Another import may look at it for a moment, or remove it.
-        except OSError:  # The file system has no locks, so no import removes a workspace.
-            return directory, descriptor
-        with suppress(FileNotFoundError):
-            if os.path.samestat(directory.stat(), os.fstat(descriptor)):
+            descriptor = os.open(directory, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # Another import may look at it for a moment, or remove it.
+            except OSError:  # The file system has no locks, so no import removes a workspace.
                 return directory, descriptor
+            with suppress(FileNotFoundError):
+                if os.path.samestat(directory.stat(), os.fstat(descriptor)):
+                    return directory, descriptor
+        except OSError:
+            with suppress(OSError):
+                directory.rmdir()
+            with suppress(OSError):
+                os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -106,18 +106,23 @@ def write_text(path: Path, text: str) -> None:
 
     A byte of a path that is not in UTF-8, such as 0xE9, becomes `\\udce9`, which JSON reads back as the same path.
     """
-    with new_file(path) as temporary, naming(path):
+    with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to; publish it as `path` on success, remove it on any error."""
+    """Yield a temporary path to write to; publish it as `path` on success, remove it on any error.
+
+    An `OSError` without a path, as that of a failed write, gets `path`.
+    """
     temporary = temporary_beside(path)
     try:
         yield temporary
         publish(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
@@ -132,8 +137,14 @@ def sweep(directory: Path) -> int:
 
 
 def remove(temporary: Path) -> None:
-    """Remove a temporary file or directory if it exists."""
-    if temporary.is_dir() and not temporary.is_symlink():
-        shutil.rmtree(temporary, ignore_errors=True)
-    else:
-        temporary.unlink(missing_ok=True)
+    """Remove a temporary file or directory if it exists; what cannot be removed of a directory stays."""
+    for again in (True, False):  # An error, on a network file system for example, may be one of the moment.
+        try:
+            if temporary.is_dir() and not temporary.is_symlink():
+                shutil.rmtree(temporary)
+            else:
+                temporary.unlink(missing_ok=True)
+            return
+        except OSError:
+            if not again and not temporary.is_dir():
+                raise
