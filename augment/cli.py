@@ -207,7 +207,8 @@ def list_(sets: Path, runs: Path, as_json: bool) -> None:
     """List the sets, the newest last.
 
     The age is that of the last shard, `used` the time since the last training began, and `runs` the number of runs in
-    --runs. Tags are in brackets. Sets whose shards are missing or incomplete are marked.
+    --runs. Tags are in brackets. Sets whose shards are missing or incomplete are marked, and so are unfinished
+    refreshes; `augment info SET` says how to continue.
 
     \b
     Example:
@@ -359,6 +360,9 @@ def tag(name: str, tag: str, remove: bool, sets: Path) -> None:
 @main.command()
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @click.option("--epochs", type=click.IntRange(1), default=1, help="Number of new epochs.")
+@click.option("--cancel", is_flag=True,
+              help="Cancel an interrupted refresh: generate and retire nothing more. What is published "
+              "stays.")  # fmt: skip
 @shard_options
 @limit_options
 @status_option
@@ -366,22 +370,24 @@ def tag(name: str, tag: str, remove: bool, sets: Path) -> None:
 @jobs_option
 @wait_option
 @trust_option
-def refresh(name: str | None, epochs: int, sets: Path, **keywords: Any) -> None:
+def refresh(name: str | None, epochs: int, cancel: bool, sets: Path, **keywords: Any) -> None:
     """Generate new epochs of a set, and retire the oldest.
 
     The set keeps its number of epochs. The new epochs continue the numbering, and no epoch is generated twice. Each
     new epoch is published as soon as it is complete; then the oldest one is retired. Files that a training run reads
-    are kept until it ends. If the command is interrupted, run it again to continue.
+    are kept until it ends. If the command is interrupted, run it again to continue, or with --cancel to keep the set as
+    it is; `augment info` shows what is unfinished.
 
     \b
     Examples:
       augment refresh --epochs 2
       augment refresh baseline --epochs 5 --keep-free 50GB
+      augment refresh baseline --cancel
     """
     from .. import api
     from .lifecycle.refresh import refresh_lines
 
-    click.echo("\n".join(refresh_lines(api.refresh(name, epochs, sets=sets, **keywords))))
+    click.echo("\n".join(refresh_lines(api.refresh(name, epochs, cancel=cancel, sets=sets, **keywords))))
 
 
 @main.command()

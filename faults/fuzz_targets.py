@@ -342,8 +342,8 @@ def _refusals(*reads: Callable[[], Any]) -> Iterable[Exception]:
 def parse_small_file(data: bytes, folder: Path) -> None:
     """Read a small file of a set or run; the first byte chooses which."""
     from epochbank.augment.generation.run_log import read_log
-    from epochbank.augment.lifecycle import refresh
     from epochbank.augment.shared.lock import holder_of
+    from epochbank.augment.store.refresh_goal import read_goal
     from epochbank.augment.store.tags import read_tags
     from epochbank.augment.store.usage import last_used
     from epochbank.train.training import run_directory, run_list
@@ -361,7 +361,7 @@ def parse_small_file(data: bytes, folder: Path) -> None:
     readers: list[tuple[str, Callable[[], Any]]] = [
         ("tags.json", lambda: read_tags(folder)),
         ("used.json", lambda: last_used(folder)),
-        ("refresh.json", lambda: refresh._recorded(folder / "refresh.json", [0, 1], 0)),
+        ("refresh.json", lambda: read_goal(folder, [0, 1], 0)),
         ("run/config.json", runs),
         ("run/summary.json", runs),
         (".lock", lambda: holder_of(folder / ".lock")),
@@ -768,7 +768,7 @@ PARSERS = {
         parse_tfrecord, tfrecord_files, ("image/encoded", "image/class/label", "image/class/text"), 4096,
     ),
     "small-files": Parser(
-        ("epochbank.augment.store.tags", "epochbank.augment.store.usage", "epochbank.augment.lifecycle.refresh",
+        ("epochbank.augment.store.tags", "epochbank.augment.store.usage", "epochbank.augment.store.refresh_goal",
          "epochbank.augment.shared.lock", "epochbank.train.training.run_list",
          "epochbank.train.training.run_directory"), parse_small_file,
         lambda: [bytes([place]) + one for place, content in enumerate(small_files()) for one in (content, _DEEP)],

@@ -31,7 +31,7 @@ def fact(name: str = "digits-kanji-1f2e3d4c", **changes: Any) -> dict[str, Any]:
     return {
         "path": f"sets/{name}", "recipe": "kanji", "seed": 0, "shape": [64, 64, 1], "classes": 1234, "shards": 6,
         "epochs": [{}] * 20, "bytes": 1_500_000_000, "written": "2026-03-04T05:06:07+00:00", "lost_shards": 0,
-        "last_used": None, "tags": [], "trainings": [],
+        "refresh": None, "last_used": None, "tags": [], "trainings": [],
     } | changes  # fmt: skip
 
 
@@ -141,10 +141,10 @@ def test_recipe_lines() -> None:
     ("done", "total", "seconds", "text"),
     [
         (0, 100, 1.0, "0 of 100 images (0 %), elapsed 1.0 s"),
-        (25, 100, 10.0, "25 of 100 images (25 %), 2/s, elapsed 10.0 s, remaining 30.0 s"),
+        (25, 100, 10.0, "25 of 100 images (25 %), 2.5/s, elapsed 10.0 s, remaining 30.0 s"),
         (100, 100, 10.0, "100 of 100 images (100 %), 10/s, elapsed 10.0 s, remaining 0.0 s"),
         (150, 100, 10.0, "150 images, 15/s, elapsed 10.0 s"),
-        (7, None, 70.0, "7 images, 0/s, elapsed 1 min 10 s"),
+        (7, None, 70.0, "7 images, 6/min, elapsed 1 min 10 s"),
         (0, 0, 0.0, "0 images, elapsed 0.0 s"),
     ],
 )

@@ -69,7 +69,8 @@ def main() -> None:
               help="At the beginning of each training epoch, pick up stored epochs that were published since, and drop "
               "retired ones.")  # fmt: skip
 @click.option("--wait", is_flag=True,
-              help="Wait until the first epoch of SET is published, then train as with --follow.")  # fmt: skip
+              help="Wait until the first epoch of SET is published, then train as with --follow. Without SET, wait for "
+              "the set that a run is making; if there is no run, use the newest set.")  # fmt: skip
 @click.option(
     "--deterministic",
     is_flag=True,

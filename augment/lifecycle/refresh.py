@@ -2,12 +2,12 @@
 
 A new epoch is published shard by shard. When it is complete, one line in the manifest retires the oldest epoch. The
 files of a retired epoch are deleted unless something reads the set; `gc` deletes them later then. The goal of a refresh
-is in `refresh.json` until it is done, so that the same command continues an interrupted refresh.
+is in `refresh.json` until it is done, so that the same command continues an interrupted refresh. Canceling a refresh
+removes this file only: what is published stays.
 """
 
-import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..console import notify
@@ -18,7 +18,7 @@ from ..generation.run import execute
 from ..generation.run_log import RunLog
 from ..generation.stored_spec import locate_stored
 from ..ingest.source_file import DamagedSource
-from ..shared.atomic import naming, sweep, write_text
+from ..shared.atomic import naming, sweep
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
 from ..shared.progress import counted
@@ -26,11 +26,10 @@ from ..shared.reading_lock import unread
 from ..shared.workers import kept_workers
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, published_epochs, read_manifest, retirement
+from ..store.refresh_goal import NAME, RefreshGoal, read_goal, write_goal
 from ..store.virtual_epoch import epoch_of, virtual_files
 from ..store.virtual_writer import VirtualEpochs, remove_virtual
 from .restore_source import restore_source
-
-NAME = "refresh.json"
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,12 @@ class RefreshResult:
     """Whether files of retired epochs are left, because something reads the set."""
     log: RunLog | None
     """What was written; None if only retirements were missing."""
-
-
-@dataclass(frozen=True)
-class RefreshGoal:
-    """What a refresh arrives at: the set has the stored epochs `first` to `stop` - 1."""
-
-    first: int
-    stop: int
+    canceled: bool = False
+    """Whether an unfinished refresh was canceled, and nothing else done."""
+    kept: list[int] = field(default_factory=list)
+    """After a cancellation, numbers of the published epochs."""
+    incomplete: list[int] = field(default_factory=list)
+    """After a cancellation, numbers of epochs of which only some shards are published."""
 
 
 def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False, quiet: bool = False) -> RefreshResult:
@@ -77,6 +74,25 @@ def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False,
         return _refresh(directory, options, trust=trust, quiet=quiet)
 
 
+def cancel_refresh(directory: Path, *, wait: bool = False) -> RefreshResult:
+    """Cancel the unfinished refresh of the set in `directory`: nothing more is generated or retired.
+
+    Published shards and epochs stay. `wait` waits for a run that writes the set. Raises `EpochbankError` if no refresh
+    is unfinished, or another run writes the set.
+    """
+    description = read_description(directory)
+    with writing(directory / LOCK, wait=wait, can_wait=True), naming(directory):
+        if not (directory / NAME).exists():
+            raise EpochbankError(
+                f"{directory} has no unfinished refresh; --cancel expects an interrupted one. Nothing was changed."
+            )
+        entries = [entry for entry in read_manifest(directory) if entry.split == "epoch"]
+        kept = [one.epoch for one in published_epochs(entries, description.num_images["train"])]
+        (directory / NAME).unlink()
+    incomplete = sorted({entry.epoch for entry in entries} - {*kept})
+    return RefreshResult(directory, [], [], False, None, canceled=True, kept=kept, incomplete=incomplete)
+
+
 def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet: bool) -> RefreshResult:
     location = locate_stored(directory, trust)
     assert location.description is not None
@@ -89,7 +105,7 @@ def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet:
             epochs_then = f"{goal.first} to {goal.stop - 1}"
             notify(f"continues an interrupted refresh, after which {directory} has the epochs {epochs_then}")
         else:
-            write_text(directory / NAME, json.dumps({"first": goal.first, "stop": goal.stop}) + "\n")
+            write_goal(directory, goal)
         published = read_manifest(directory)
         known = {one.epoch for one in published_epochs(published, location.description.num_images["train"])}
         window = replace(_like(published, options), epochs=goal.stop - first_epoch(directory))
@@ -204,7 +220,7 @@ def _goal(directory: Path, description: Description, epochs: int) -> tuple[Refre
     Raises `EpochbankError` if the recorded goal is damaged, or the set has fewer than `epochs` stored epochs.
     """
     stored, first = _stored_epochs(directory, description), first_epoch(directory)
-    recorded = _recorded(directory / NAME, stored, first)
+    recorded = read_goal(directory, stored, first)
     if recorded is not None:
         return recorded, True
     if epochs > len(stored):
@@ -235,37 +251,10 @@ def _stored_epochs(directory: Path, description: Description) -> list[int]:
     return stored
 
 
-def _recorded(path: Path, stored: list[int], first: int) -> RefreshGoal | None:
-    """Return the goal in the file `path`; None if there is no file.
-
-    `stored` are the numbers of the published epochs, at least one, and `first` is the least number that one may have.
-    Raises `EpochbankError` if no refresh of such a set can have recorded the goal.
-    """
-    try:
-        return _parse(path.read_text(encoding="utf-8"), stored, first)
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise EpochbankError(
-            f"{path} is damaged ({error}); expected the goal of an interrupted refresh. Remove the file, then refresh "
-            "again."
-        ) from error
-
-
-def _parse(text: str, stored: list[int], first: int) -> RefreshGoal:
-    """Return the goal in `text`. A refresh keeps the number of stored epochs, and retires at most all of them."""
-    document = json.loads(text)
-    goal = RefreshGoal(document["first"], document["stop"])
-    if not (type(goal.first) is int and type(goal.stop) is int):
-        raise TypeError("`first` and `stop` are not whole numbers")
-    size = goal.stop - goal.first
-    if not (first <= goal.first < goal.stop and size <= len(stored) and goal.stop <= stored[-1] + 1 + size):
-        raise ValueError(f"`first` {goal.first} and `stop` {goal.stop} do not fit the epochs of the set")
-    return goal
-
-
 def refresh_lines(result: RefreshResult) -> list[str]:
     """Return the result as lines of text."""
+    if result.canceled:
+        return _canceled_lines(result)
     new, retired = _range(result.new), _range(result.retired)
     lines = [
         f"set          {result.directory}",
@@ -277,6 +266,22 @@ def refresh_lines(result: RefreshResult) -> list[str]:
             "kept         files of retired epochs, because the set is being read; `augment gc` removes them later"
         )
     return [*lines, *(result.log.lines() if result.log is not None else [])]
+
+
+def _canceled_lines(result: RefreshResult) -> list[str]:
+    """Return the result of a cancellation as lines of text."""
+    lines = [
+        f"set          {result.directory}",
+        "canceled     the unfinished refresh; nothing more is generated or retired",
+        f"epochs       {len(result.kept)} published{_range(result.kept)}",
+    ]
+    if result.incomplete:
+        epochs = result.incomplete[-1] + 1 - min(result.kept + result.incomplete)
+        lines.append(
+            f"incomplete   {counted(len(result.incomplete), 'epoch')}{_range(result.incomplete)}; the published shards "
+            f"stay, and the same `augment run` with --epochs {epochs} completes them"
+        )
+    return lines
 
 
 def _range(numbers: list[int]) -> str:

@@ -44,12 +44,16 @@ class Progress:
         Show nothing.
     item_bytes
         Bytes of an item, to show bytes per second too; 0 to show items only.
+    waiting
+        Another process does the work: show neither a rate nor the remaining time.
     """
 
     def __init__(
-        self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False, item_bytes: int = 0
-    ):
+        self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False, item_bytes: int = 0,
+        waiting: bool = False,
+    ):  # fmt: skip
         self._label, self._total, self._unit, self._done, self._item_bytes = label, total, unit, 0, item_bytes
+        self._waiting = waiting
         self._quiet = quiet or _QUIET.get()
         self._start = self._last = time.monotonic()
         self._status = current_status()
@@ -57,7 +61,7 @@ class Progress:
             self._status.begin(label, total, unit)
         self._bar = None
         if is_terminal() and not self._quiet:
-            self._bar = _bar(unit, item_bytes)
+            self._bar = _bar(unit, item_bytes, waiting)
             self._task = self._bar.add_task(label, total=total)
 
     def advance(self, count: int) -> None:
@@ -69,7 +73,8 @@ class Progress:
             self._bar.update(self._task, advance=count)
         elif not self._quiet and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            state = progress_text(self._done, self._total, self._unit, self._last - self._start, self._item_bytes)
+            seconds = self._last - self._start
+            state = progress_text(self._done, self._total, self._unit, seconds, self._item_bytes, self._waiting)
             write_message(f"{self._label}: {state}")
 
     def __enter__(self) -> "Progress":
@@ -84,31 +89,37 @@ class Progress:
             self._bar.stop()
         elif error is None and not self._quiet:
             seconds = time.monotonic() - self._start
-            done, rate = f"{self._done:,} {self._unit}", self._done / max(seconds, 1e-9)
-            write_message(f"{self._label}: {done} in {duration(seconds)} ({_rate(rate, self._item_bytes)})")
+            done, took = f"{self._done:,} {self._unit}", duration(seconds)
+            rate = f" ({_rate(self._done / max(seconds, 1e-9), self._item_bytes)})" if self._done else ""
+            write_message(f"{self._label}: {done} " + (f"after {took}" if self._waiting else f"in {took}{rate}"))
 
 
-def progress_text(done: int, total: int | None, unit: str, seconds: float, item_bytes: int = 0) -> str:
+def progress_text(
+    done: int, total: int | None, unit: str, seconds: float, item_bytes: int = 0, waiting: bool = False
+) -> str:
     """Return what a bar says: items done, their share, the rate, and the elapsed and the remaining time.
 
-    With `item_bytes`, the bytes of an item, the rate is also in bytes.
-    The remaining time is omitted before the first item, if `total` is unknown, and if more than `total` are done.
+    With `item_bytes`, the bytes of an item, the rate is also in bytes. The rate is omitted before the first item, and
+    if the command is `waiting` for another process. The remaining time is omitted then, too, and if `total` is unknown
+    or more than `total` are done.
     """
     rate = done / max(seconds, 1e-9)
     known = total is not None and 0 < total >= done
     parts = [f"{done:,} of {total:,} {unit} ({100 * done / total:.0f} %)" if known and total else f"{done:,} {unit}"]
-    parts += [_rate(rate, item_bytes)] if done else []
+    parts += [_rate(rate, item_bytes)] if done and not waiting else []
     parts.append(f"elapsed {duration(seconds)}")
-    if known and total and done:
+    if known and total and done and not waiting:
         parts.append(f"remaining {duration((total - done) / rate)}")
     return ", ".join(parts)
 
 
 def _rate(rate: float, item_bytes: int) -> str:
-    return f"{rate:,.0f}/s" + (f", {size(rate * item_bytes)}/s" if item_bytes else "")
+    """Format a rate: `1,200/s`, `2.5/s`, and `6/min` for less than one item per second."""
+    text = f"{60 * rate:.2g}/min" if rate < 1 else f"{rate:.2g}/s" if rate < 9.95 else f"{rate:,.0f}/s"
+    return text + (f", {size(rate * item_bytes)}/s" if item_bytes else "")
 
 
-def _bar(unit: str, item_bytes: int) -> "RichProgress":
+def _bar(unit: str, item_bytes: int, waiting: bool) -> "RichProgress":
     """Return a bar whose text is `progress_text`. Rich is imported only for a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
@@ -118,7 +129,7 @@ def _bar(unit: str, item_bytes: int) -> "RichProgress":
     class State(ProgressColumn):
         def render(self, task: Task) -> Text:
             total = None if task.total is None else int(task.total)
-            return Text(progress_text(int(task.completed), total, unit, task.elapsed or 0.0, item_bytes))
+            return Text(progress_text(int(task.completed), total, unit, task.elapsed or 0.0, item_bytes, waiting))
 
     columns = TextColumn("{task.description}"), BarColumn(bar_width=16), State()
     return RichProgress(*columns, console=Console(stderr=True))

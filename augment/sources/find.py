@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..errors import EpochbankError
 from ..shared.atomic import naming
@@ -110,6 +110,13 @@ def open_source(spec: str, options: SourceOptions = SourceOptions()) -> Source: 
     name = path.resolve().stem if path.is_file() else path.resolve().name
     with naming(path):
         return KINDS[kind].make(path, _file_name(name), options)
+
+
+def kind_of(source: Source) -> str:
+    """Return the kind of a source: a key of `KINDS`, `digits` or `python`. A folder with a list has the list's."""
+    source = getattr(source, "source", source)
+    kinds: dict[Any, str] = {kind.make: name for name, kind in KINDS.items()}
+    return kinds.get(type(source)) or type(source).__name__.removesuffix("Source").lower()
 
 
 def _listed_folder(spec: str, folder: Path, options: SourceOptions) -> Source | None:

@@ -1,5 +1,6 @@
 """Information on a set: what it is and what it holds, as JSON values and as text."""
 
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
@@ -8,14 +9,16 @@ from typing import Any
 
 from ..generation.run_log import read_log
 from ..ingest.check_source import WITHOUT_SOURCE
+from ..shared.lock import LOCK, holder_of
 from ..shared.progress import counted, size
 from ..shared.renamed import rename_keys
 from ..split.balance import PerClass
 from ..split.report import SplitFacts, balance_lines, split_table, splits_of_set
 from ..store.catalog import written_ns
 from ..store.description import Description, read_description
-from ..store.manifest import Entry, published_epochs, read_manifest
+from ..store.manifest import Entry, first_epoch, published_epochs, read_manifest
 from ..store.presence import lost_shards
+from ..store.refresh_goal import read_goal
 from ..store.shard_read import read_rejected
 from ..store.split_file import check_split
 from ..store.tags import read_tags
@@ -59,8 +62,26 @@ def info(directory: Path) -> dict[str, Any]:
         "last_used": None if used is None else used.astimezone().isoformat(timespec="seconds"),
         "tags": read_tags(directory),
         "epochs": [rename_keys(asdict(epoch), {"num_images": "images"}) for epoch in epochs],
+        "refresh": _refresh(directory, [epoch.epoch for epoch in epochs]),
         "resampled": _resampled(description, stored),
         "runs": read_log(directory),
+    }
+
+
+def _refresh(directory: Path, stored: list[int]) -> dict[str, Any] | None:
+    """Return what an unfinished refresh of a set with the published epochs `stored` has left to do; None without one.
+
+    `first` and `stop` are the goal: the epochs from `first` to `stop` - 1. `to_publish` and `to_retire` are numbers of
+    epochs, and `writer` says which process writes the set now.
+    """
+    goal = read_goal(directory, stored, first_epoch(directory))
+    if goal is None:
+        return None
+    return {
+        **asdict(goal),
+        "to_publish": sorted({*range(goal.first, goal.stop)} - {*stored}),
+        "to_retire": [epoch for epoch in stored if epoch < goal.first],
+        "writer": holder_of(directory / LOCK),
     }
 
 
@@ -136,6 +157,8 @@ def info_lines(facts: dict[str, Any], *, details: bool = True, digests: bool = F
     for epoch in epochs:
         digest = f"  digest {epoch['digest']}" if digests else ""
         lines.append(f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}{digest}")
+    if facts["refresh"]:
+        lines += _refresh_lines(facts["refresh"], facts["path"])
     if facts["lost_shards"]:
         lines.append(
             f"missing      {counted(facts['lost_shards'], 'shard')}; run the same `augment run` again to generate them "
@@ -150,6 +173,20 @@ def info_lines(facts: dict[str, Any], *, details: bool = True, digests: bool = F
         share = 100 * resampled["undistorted"] / count
         line += f"; {resampled['undistorted']:,} of them ({share:.1f} %) are undistorted: all draws were rejected"
     return [*lines, line]
+
+
+def _refresh_lines(refresh: dict[str, Any], path: str) -> list[str]:
+    left = f"epochs to publish: {_numbers(refresh['to_publish'])}; to retire: {_numbers(refresh['to_retire'])}"
+    if refresh["writer"]:
+        return [f"refresh      running; {left}", f"             {refresh['writer']}"]
+    return [
+        f"refresh      unfinished; {left}",
+        f"             `augment refresh {shlex.quote(path)}` continues it; with --cancel it is canceled",
+    ]
+
+
+def _numbers(epochs: list[int]) -> str:
+    return ", ".join(map(str, epochs)) or "none"
 
 
 def rejections_lines(rejected: dict[str, Any]) -> list[str]:

@@ -17,8 +17,8 @@ def list_lines(facts: Sequence[dict[str, Any]], now: datetime) -> list[str]:
     """Return a table of sets, from the results of `api.list_sets`, at most 100 columns wide.
 
     `age` is the time from the last write until `now`, `used` that from the last training, `runs` the number of runs. If
-    a row is too wide, its name has a line of its own. Sets with missing or incomplete shards are marked, and tags are
-    in brackets.
+    a row is too wide, its name has a line of its own. Sets with missing or incomplete shards or with an unfinished
+    refresh are marked, and tags are in brackets.
     """
     rows = [_HEAD, *(_row(one, now) for one in facts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
@@ -41,8 +41,11 @@ def list_lines(facts: Sequence[dict[str, Any]], now: datetime) -> list[str]:
 def _row(facts: dict[str, Any], now: datetime) -> tuple[str, ...]:
     height, width, channels = facts["shape"]
     tags = f" [{', '.join(facts['tags'])}]" if facts["tags"] else ""
+    marks = "  (damaged)" if facts["lost_shards"] else ""
+    if facts["refresh"]:
+        marks += "  (refresh running)" if facts["refresh"]["writer"] else "  (refresh unfinished)"
     return (
-        Path(facts["path"]).name + tags + ("  (damaged)" if facts["lost_shards"] else ""),
+        Path(facts["path"]).name + tags + marks,
         facts["recipe"],
         str(facts["seed"]),
         f"{height}x{width}{'' if channels == 1 else ' RGB'}",

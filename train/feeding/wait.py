@@ -1,60 +1,48 @@
 """Wait until the first epoch of a set is published, while `augment run` generates it (`train fit --wait`)."""
 
 import time
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
-from ...augment.shared.closest import did_you_mean
-from ...augment.shared.lock import LOCK, holder_of
+from ...augment.shared.lock import LOCK
 from ...augment.shared.progress import Progress
-from ...augment.shared.types import SPLITS
-from ...augment.store.catalog import all_sets, named_set
-from ...augment.store.description import read_description
-from ...augment.store.manifest import Entry, covers, published_epochs, read_manifest
-from ...augment.store.tags import read_tags
+from ...augment.store.catalog import all_sets, did_you_mean_set, named_set
+from .begun import Published, begun_set, lock_holder, look
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_HOLDERS = 5.0
 """Seconds without a new shard after which the lock of the set is examined, and between two such examinations."""
 
 
-@dataclass(frozen=True)
-class Published:
-    """How much of what training needs is published: the undistorted splits and one epoch."""
-
-    images: int
-    of: int
-    ready: bool
-
-
-def wait_for_epoch(name: str | Path | None, sets: Path, *, idle: float = 60.0) -> Path:
+def wait_for_epoch(name: str | Path | None, sets: Path, *, idle: float = 60.0, grace: float = 5.0) -> Path:
     """Return the directory of a set once its splits and one epoch are published.
 
     Parameters
     ----------
     name
-        As for `find_set`; None for the newest set in `sets`, or the first one that appears there.
+        As for `find_set`; None for the set in `sets` that a run is making, else the newest one, else the first one that
+        appears there.
     sets
         Directory of the sets.
     idle
         Seconds without a process that writes the set after which waiting ends.
+    grace
+        Seconds in which a run may begin before the newest set is taken, if `name` is None.
 
     Raises
     ------
     EpochbankError
         If nobody writes the set for `idle` seconds; it says why the set cannot be used if it is damaged.
     """
-    directory = _directory(name, sets)
-    found, fault = _look(directory)
+    directory = begun_set(sets, idle, grace) if name is None else named_set(name, sets)
+    found, fault = look(directory)
     if directory is not None and found is not None and found.ready:
         return directory
     what = str(name) if name is not None else f"a set in {sets}/"
-    unknown = "" if directory is not None or name is None else f", which does not exist yet.{_closest(name, sets)}"
+    unknown = (
+        "" if directory is not None or name is None else f", which does not exist yet.{did_you_mean_set(name, sets)}"
+    )
     notify(f"waiting for the first stored epoch of {directory or what}{unknown}")
     reporter = _Reporter()
     active = examined = time.monotonic()
@@ -76,7 +64,7 @@ def wait_for_epoch(name: str | Path | None, sets: Path, *, idle: float = 60.0) -
                 )
             time.sleep(min(_SECONDS_BETWEEN_LOOKS, idle / 10))
             directory = directory or _directory(name, sets)
-            found, fault = _look(directory)
+            found, fault = look(directory)
             if directory is not None and found is not None and found.ready:
                 reporter.advanced(directory, found)
                 return directory
@@ -92,47 +80,12 @@ def _directory(name: str | Path | None, sets: Path) -> Path | None:
     return existing[-1] if existing else None
 
 
-def _closest(name: str | Path, sets: Path) -> str:
-    """Return a question with the closest name or tag of an existing set; '' if none is close."""
-    existing = all_sets(sets)
-    with suppress(EpochbankError):  # Damaged tags of another set are no reason not to wait.
-        return did_you_mean(
-            str(name), [one.name for one in existing] + [tag for one in existing for tag in read_tags(one)]
-        )
-    return ""
-
-
-def _look(directory: Path | None) -> tuple[Published | None, str]:
-    """Return how much of a set is published, and its fault: a run that writes at this moment may look like damage."""
-    if directory is None:
-        return None, ""
-    try:
-        num_images = read_description(directory).num_images
-        return published(read_manifest(directory), num_images), ""
-    except EpochbankError as error:
-        return None, str(error)
-
-
-def published(entries: Sequence[Entry], num_images: dict[str, int]) -> Published:
-    """Return how much is published of the splits, with `num_images` images each, and of the most complete epoch."""
-    epochs = Counter[int]()
-    splits = {split: [entry for entry in entries if entry.split == split] for split in SPLITS}
-    for entry in entries:
-        if entry.split == "epoch":
-            epochs[entry.epoch] += entry.num_images
-    images = sum(entry.num_images for found in splits.values() for entry in found) + max(epochs.values(), default=0)
-    ready = bool(published_epochs(entries, num_images["train"]))
-    ready = ready and all(covers(found, num_images[split]) for split, found in splits.items())
-    return Published(images, sum(num_images.values()) + num_images["train"], ready)
-
-
 def _holder(directory: Path | None, name: str | Path | None, sets: Path) -> str | None:
     """Return who writes the set; as long as it does not exist, who writes or imports anything in `sets`."""
     if directory is None and name is not None and (Path(name) / LOCK).exists():
         directory = Path(name)
     locks = [directory / LOCK] if directory is not None else sorted(sets.glob(f"*/{LOCK}"))
-    # No process holds an empty file, and examining it would block a run that begins at this moment.
-    return next(filter(None, (holder_of(lock) for lock in locks if lock.exists() and lock.stat().st_size)), None)
+    return next(filter(None, map(lock_holder, locks)), None)
 
 
 class _Reporter:
@@ -154,7 +107,7 @@ class _Reporter:
         if directory is None or found is None:
             return False
         if self._progress is None:
-            self._progress = Progress(f"wait for {directory.name}", found.of).__enter__()
+            self._progress = Progress(f"wait for {directory.name}", found.of, waiting=True).__enter__()
         more = max(0, found.images - self._images)
         self._images += more
         self._progress.advance(more)

@@ -14,7 +14,7 @@ from ...ingest.source_file import is_source_file
 from ...shared.atomic import TEMPORARY
 from ...shared.command_words import option_words
 from ...shared.fonts import check_font
-from ...sources import Source, SourceOptions, open_source
+from ...sources import Source, SourceOptions, kind_of, open_source
 from ...split.few_classes import label_problem
 from ..contact_sheet import save
 from .class_sheet import class_rows, class_sheet
@@ -97,9 +97,7 @@ def _source(spec: str, options: SourceOptions) -> Source | SourceFileSource:
 
 def _kind(source: Source | SourceFileSource) -> str:
     """Return the kind of a source, such as `folder`, `npz` or `source file`."""
-    if isinstance(source, SourceFileSource):
-        return "source file"
-    return type(getattr(source, "source", source)).__name__.removesuffix("Source").lower()
+    return "source file" if isinstance(source, SourceFileSource) else kind_of(source)
 
 
 def _next_command(spec: str, options: SourceOptions, findings: Findings) -> str | None:

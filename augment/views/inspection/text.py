@@ -11,6 +11,14 @@ from ...split.report import SplitFacts, split_table
 from .facts import LEAST_CONTRAST
 from .report import FEW
 
+FORMATS = {
+    "digits": "built-in", "npz": "NumPy arrays", "npy": "NumPy arrays", "hdf5": "HDF5 arrays", "mat": "MATLAB arrays",
+    "folder": "folder of images", "zip": ".zip of images", "csv": "CSV table", "json": "JSON list",
+    "parquet": "Parquet", "webdataset": "WebDataset", "tfrecord": "TFRecord", "etl": "ETL Character Database",
+    "idx": "IDX", "gnt": "CASIA-HWDB", "python": "Python items", "source file": "source file",
+}  # fmt: skip
+"""How the text names the kind of a source."""
+
 _LISTED = 20
 """Largest number of classes with a bar each."""
 _BINS = 10
@@ -38,7 +46,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
     if facts["inspected"] < facts["images"]:
         inspected = f"{facts['inspected']:,} inspected, the same share of every class"
     return [
-        f"source       {facts['source']} ({facts['kind']})",
+        f"source       {facts['source']} ({FORMATS[facts['kind']]})",
         f"images       {facts['images']:,}, {inspected}",
         *_class_lines(facts["classes"]),
         *_group_lines(facts["groups"]),
