@@ -13,14 +13,13 @@ from click.testing import CliRunner, Result
 from epochbank.augment.cli import main
 
 KILLED = """
-import os, signal, sys
+import os, shutil, signal, sys
 from epochbank.augment.cli import main
-from epochbank.augment.ingest import workspace
 
-workspace.shutil.rmtree = lambda *args, **keywords: os.kill(os.getpid(), signal.SIGKILL)
+shutil.rmtree = lambda *args, **keywords: os.kill(os.getpid(), signal.SIGKILL)
 main(sys.argv[1:])
 """
-"""`augment` that is killed as it removes its workspace."""
+"""`augment` that is killed as it removes a directory."""
 
 
 def killed(*words: str) -> None:
@@ -81,8 +80,7 @@ def test_the_next_command_finishes_a_removal(
     monkeypatch.chdir(tmp_path)
     run = ("run", "digits", "--limit", "100", "--size", "16", "--epochs", "1", "--jobs", "1", "--name", "it")
     assert augment(*run).exit_code == 0
-    code = KILLED.replace("ingest import workspace", "lifecycle import remove as workspace")
-    done = subprocess.run([sys.executable, "-c", code, "remove", "it", "--yes"], capture_output=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", KILLED, "remove", "it", "--yes"], capture_output=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert list(tmp_path.glob("sets/.tmp-*"))
     result = augment(*again)
