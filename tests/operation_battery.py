@@ -54,6 +54,8 @@ FILLED: dict[str, Table] = {
         ("rotate", {"degrees": [90, 90]}, {}),
         ("shear", {}, {}),
         ("shear", {"x": [-10, 10], "y": [-10, 10]}, {}),
+        ("shift", {}, {}),
+        ("shift", {"x": [-1, 1], "y": [-1, 1]}, {}),
         ("scale", {}, {}),
         ("scale", {"width": [0, 1], "height": [0, 1]}, {}),
         *(("affine", {}, {"resample": resample}) for resample in ("nearest", "bicubic")),

@@ -51,6 +51,7 @@ IDENTITY: list[Table] = [
     {"op": "elastic", "alpha": [0, 0], "sigma": [0, 20]},
     {"op": "stroke", "strength": [0, 0]},
     {"op": "erase", "boxes": [0, 0]},
+    {"op": "shift", "x": [0, 0], "y": [0, 0]},
     {"op": "crop", "area": [1, 1], "aspect": [1, 1]},
     {"op": "contrast", "brightness": [0, 0], "contrast": [1, 1], "gamma": [1, 1]},
     {"op": "contrast", "brightness": [0, 0], "contrast": [1, 1], "gamma": [1, 1], "pivot": 0},

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..shared.philox import raw_words
 from ..shared.types import Shape
 from .operations import CustomOperation, Operation, Parameters
 from .operations.base import by_image
@@ -99,13 +100,12 @@ def _generators(key: int, positions: np.ndarray) -> np.ndarray:
 def _uniforms(key: int, positions: np.ndarray, columns: int) -> np.ndarray:
     """Return uniform numbers in [0, 1), float64 (n, columns); row r is a function of `key` and `positions[r]`."""
     blocks = -(-columns // 4)  # Philox4x64 gives four words per counter value.
-    runs = np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
-    raw = [
-        np.random.Philox(key=key, counter=int(run[0]) * blocks).random_raw(len(run) * 4 * blocks)
-        for run in runs
-        if len(run)
-    ]
-    words = np.concatenate(raw) if raw else np.empty(0, np.uint64)
+    if len(positions) and positions[-1] - positions[0] == len(positions) - 1:
+        runs = [positions]
+    else:
+        runs = [run for run in np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1) if len(run)]
+    raw = [raw_words(len(run) * 4 * blocks, key, int(run[0]) * blocks) for run in runs]
+    words = raw[0] if len(raw) == 1 else np.concatenate([np.empty(0, np.uint64), *raw])
     return ((words >> np.uint64(11)) * 2.0**-53).reshape(len(positions), 4 * blocks)[:, :columns]
 
 

@@ -19,7 +19,8 @@ class Engine:
     name: str
     apply: Callable[[Operation, np.ndarray, np.ndarray, np.ndarray, Parameters], None]
     """`apply(operation, source, target, members, parameters)` computes `target[m]` from `source[m]` for each m of
-    `members` (int64 (k,), ascending), with the parameters of those k images. It leaves `source` unchanged."""
+    `members` (int64 (k,), ascending), with the parameters of those k images. It leaves `source` unchanged. Both are the
+    same array only for an operation that is `in_place`."""
     ink: Callable[[Operation, np.ndarray, np.ndarray, Parameters], np.ndarray | None]
     """`ink(operation, source, members, parameters)` returns int64 (k, 2): the sum of pixel values that the operation
     keeps in each image's frame, and the sum before. None for an operation that removes nothing."""

@@ -5,6 +5,8 @@ weight.
 """
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,15 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     Raises `EpochbankError`, which names the file, the key and the values that are allowed. Warns about old keys.
     """
     path = recipe_path(name_or_file)
+    document = read_document(path)
+    for old in _OLD_KEYS.keys() & document.keys():
+        warn_renamed(f"{path}: `{old}`", f"`{_OLD_KEYS[old]}`")
+    with naming(path):
+        return parse_recipe(document, path.parent)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the parsed TOML file of a recipe, with its name. Raises `EpochbankError` if it is not a TOML file."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -139,10 +150,14 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             f"{path}: not a TOML file: {error}. Fix the file and run the command again.", usage=True
         ) from error
     document.setdefault("name", path.stem)
-    for old in _OLD_KEYS.keys() & document.keys():
-        warn_renamed(f"{path}: `{old}`", f"`{_OLD_KEYS[old]}`")
+    return document
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn a `ValueError` about the recipe in file `path` into an `EpochbankError` that names the file."""
     try:
-        return parse_recipe(document, path.parent)
+        yield
     except ValueError as error:
         end = "" if str(error).endswith("?") else "."
         raise EpochbankError(f"{path}: {error}{end}", usage=True) from error

@@ -119,6 +119,7 @@ _STAGE_TEXTS = {
     "rotate": "rotate {degrees:+z.1f}\N{DEGREE SIGN}",
     "shear": "shear x {x:+z.2f}, y {y:+z.2f}",
     "scale": "scale to {width}x{height} at {left}, {top}",
+    "shift": "shift {x:+d}, {y:+d} pixels",
     "blur": "blur radius {radius:.2f}",
     "affine": "affine {degrees:+z.1f}\N{DEGREE SIGN}, scale x{scale:.2f}",
     "crop": "crop to {width}x{height} at {left}, {top}",

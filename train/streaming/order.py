@@ -6,7 +6,6 @@ that were neighbors in an earlier pass. All functions are pure.
 """
 
 import hashlib
-import threading
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from ...augment.errors import EpochbankError
+from ...augment.shared.philox import raw_words
 from ...augment.shared.renamed import warn_renamed
 
 Shuffle = Literal["images", "chunks"]
@@ -26,8 +26,6 @@ which is faster."""
 WINDOW_IMAGES = 2048
 """Maximum number of images in a window of several chunks."""
 _WINDOW_BYTES = 16 << 20
-_WORD = (1 << 64) - 1
-_thread = threading.local()
 
 
 def check_shuffle(shuffle: Shuffle) -> Shuffle:
@@ -90,7 +88,7 @@ def windows(chunk_sizes: np.ndarray, chunk_bytes: int, key: int | None) -> Windo
     key
         Key of the order of chunks; None for the order of position.
     """
-    order = np.arange(len(chunk_sizes)) if key is None else _shuffled(len(chunk_sizes), key)
+    order = np.arange(len(chunk_sizes)) if key is None else shuffled(len(chunk_sizes), key)
     per_window = min(WINDOW_IMAGES // max(1, int(chunk_sizes.max(initial=1))), _WINDOW_BYTES // max(1, chunk_bytes))
     per_window = max(1, per_window)
     ends = np.cumsum(chunk_sizes[order])
@@ -100,7 +98,7 @@ def windows(chunk_sizes: np.ndarray, chunk_bytes: int, key: int | None) -> Windo
 
 def within(window: int, num_images: int, key: int) -> np.ndarray:
     """Return a permutation, int64 (num_images,): the slot in the window of each image, in order of its chunks."""
-    return _shuffled(num_images, key_of(key, window))
+    return shuffled(num_images, key_of(key, window))
 
 
 def key_of(*parts: int | str) -> int:
@@ -109,33 +107,14 @@ def key_of(*parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 
 
-def _shuffled(count: int, key: int) -> np.ndarray:
+def shuffled(count: int, key: int) -> np.ndarray:
     """Return a permutation of 0, ..., `count` - 1, int64."""
     # The low bits of each random word are replaced by its index. All words are then different, and sorting them, which
     # is much faster than argsort, gives the permutation.
     bits = max(1, (count - 1).bit_length())
-    words = _raw_words(count, key)
+    words = raw_words(count, key)
     words >>= bits
     words <<= bits
     words |= np.arange(count, dtype=np.uint64)
     words.sort()
     return (words & np.uint64((1 << bits) - 1)).astype(np.int64)
-
-
-def _raw_words(count: int, key: int) -> np.ndarray:
-    """Return the first words of the Philox stream of `key`, uint64 (count,); they do not depend on NumPy's version.
-
-    They are those of `Philox(key=key)`, which would first read unneeded entropy from the system.
-    """
-    if not hasattr(_thread, "philox"):
-        _thread.philox = np.random.Philox(key=0)
-    state = {"counter": np.zeros(4, np.uint64), "key": np.array([key & _WORD, key >> 64], np.uint64)}
-    _thread.philox.state = {
-        "bit_generator": "Philox",
-        "state": state,
-        "buffer": np.zeros(4, np.uint64),
-        "buffer_pos": 4,
-        "has_uint32": 0,
-        "uinteger": 0,
-    }
-    return _thread.philox.random_raw(count)

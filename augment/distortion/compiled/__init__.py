@@ -1,9 +1,10 @@
 """The compiled engine: kernels that compute many images at once, with the same bits as Pillow.
 
 A kernel is called as `kernel(source, target, members, parameters)`. For each m of `members` (int64 (k,)) it computes
-`target[m]` from `source[m]` (uint8 (n, H, W, C), contiguous, two different arrays) with the parameters of those k
-images. It returns the indices into `members` of the images that it skipped: rare cases that Pillow computes in another
-way, and that are left to Pillow. Numba compiles the kernels once per machine and caches them; they release the GIL.
+`target[m]` from `source[m]` (uint8 (n, H, W, C), contiguous; two different arrays unless the operation is `in_place`)
+with the parameters of those k images. It returns the indices into `members` of the images that it skipped: rare cases
+that Pillow computes in another way, and that are left to Pillow. Numba compiles the kernels once per machine and caches
+them; they release the GIL.
 """
 
 from collections.abc import Callable
@@ -34,6 +35,7 @@ KERNELS: dict[str, Kernel] = {
     "affine": projective.affine,
     "perspective": projective.perspective,
     "flip": framing.flip,
+    "shift": framing.shift,
     "crop": resize.crop,
 }
 """The kernel of each built-in operation, by name."""

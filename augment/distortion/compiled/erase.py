@@ -8,7 +8,10 @@ from ..operations.base import Parameters
 
 def erase(source: np.ndarray, target: np.ndarray, members: np.ndarray, parameters: Parameters) -> np.ndarray:
     """Fill each of `boxes` with `fill`."""
-    _erase(source, target, members, parameters["boxes"], parameters["fill"].astype(np.uint8))
+    if source is target:
+        _fill(target, members, parameters["boxes"], parameters["fill"].astype(np.uint8))
+    else:
+        _erase(source, target, members, parameters["boxes"], parameters["fill"].astype(np.uint8))
     return members[:0]
 
 
@@ -19,11 +22,18 @@ def erase_ink(source: np.ndarray, members: np.ndarray, parameters: Parameters) -
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _erase(source, target, members, boxes, fill):
-    _, _, width, channels = source.shape
     for number in range(len(members)):
         before, after = source[members[number]].reshape(-1), target[members[number]].reshape(-1)
         for at in range(len(after)):
             after[at] = before[at]
+    _fill(target, members, boxes, fill)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _fill(target, members, boxes, fill):
+    _, _, width, channels = target.shape
+    for number in range(len(members)):
+        after = target[members[number]].reshape(-1)
         for box in range(boxes.shape[1]):
             left, top, across, down = boxes[number, box]
             for row in range(top, top + down):

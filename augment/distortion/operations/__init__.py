@@ -11,7 +11,7 @@ from .custom import CustomOperation
 from .elastic import Elastic
 from .erase import Erase
 from .filters import Blur, Sharpen, Smooth
-from .framing import Crop, Flip
+from .framing import Crop, Flip, Shift
 from .geometry import Rotate, Scale, Shear, Sine
 from .pipeline import AlbumentationsOperation
 from .pixels import Contrast, Noise
@@ -37,6 +37,7 @@ BUILT_IN: dict[str, type[Operation]] = {
         Affine,
         Perspective,
         Flip,
+        Shift,
         Crop,
         AlbumentationsOperation,
     )
@@ -63,6 +64,7 @@ __all__ = [
     "Scale",
     "Sharpen",
     "Shear",
+    "Shift",
     "Sine",
     "Smooth",
     "Stroke",

@@ -65,6 +65,8 @@ class Operation:
     """Whether the operation can move foreground out of the frame or erase it; `ink` then measures how much."""
     compilable: ClassVar[bool] = True
     """Whether the compiled engine has a kernel for the operation; without one it calls `apply_many`."""
+    in_place: ClassVar[bool] = False
+    """Whether an engine may write the result over the image: no new pixel depends on another pixel."""
     apply: ClassVar[Callable[..., Image.Image]]
     """`apply(image, **parameters)` distorts one image (mode L or RGB); deterministic, and keeps size and mode."""
 

@@ -23,6 +23,7 @@ class Erase(Operation):
     """
 
     name: ClassVar[str] = "erase"
+    in_place: ClassVar[bool] = True
     takes_ink: ClassVar[bool] = True
     boxes: Annotated[tuple[int, int], Bounds(0, _MAX_BOXES)] = (1, 2)
     width: Annotated[Range, Bounds(0, 1)] = (0.1, 0.25)

@@ -1,5 +1,6 @@
-"""Operations that change the frame: flip and crop."""
+"""Operations that change the frame: flip, shift and crop."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -7,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from ...shared.types import Shape
-from .base import Bounds, Operation, Parameters, Range, between, homographies, integer_between, log_between
+from .base import Bounds, Operation, Parameters, Range, between, homographies, integer_between, log_between, to_image
+from .fill import Fill, FillRule, fill_color, fill_number, fold_pixels, with_fill
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,51 @@ class Flip(Operation):
         if horizontal:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return image.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if vertical else image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift(Operation):
+    """The image moves right by `x` and down by `y`, in whole pixels, so that no pixel is interpolated.
+
+    The ranges are fractions of the width and the height; each whole number of pixels in them is equally likely. The
+    default is 3 pixels of 64.
+    """
+
+    name: ClassVar[str] = "shift"
+    takes_ink: ClassVar[bool] = True
+    x: Annotated[Range, Bounds(-1, 1)] = (-0.05, 0.05)
+    y: Annotated[Range, Bounds(-1, 1)] = (-0.05, 0.05)
+    fill: Annotated[Fill, FillRule()] = "black"
+
+    def uniforms(self, shape: Shape) -> int:
+        """Return 2, for x and y."""
+        return 2
+
+    def parameters(self, uniform: np.ndarray, shape: Shape) -> Parameters:
+        """Return `x`, `y` (n,) int64, in pixels; `fill` (n,) int64 unless it is black."""
+        drawn = {}
+        for at, (field, side) in enumerate((("x", shape[1]), ("y", shape[0]))):
+            low, high = (math.floor(fraction * side + 0.5) for fraction in getattr(self, field))
+            drawn[field] = integer_between(uniform[:, at], low, high)
+        return with_fill(drawn, self.fill, len(uniform))
+
+    def apply(self, image: Image.Image, *, x: int, y: int, fill: Fill = 0) -> Image.Image:
+        """Paste the image at (`x`, `y`) of a new one, and fill the rest."""
+        number = fill_number(fill)
+        if number >= 0:
+            moved = Image.new(image.mode, image.size, fill_color(number, image.mode) or 0)
+            moved.paste(image, (x, y))
+            return moved
+        width, height = image.size
+        rows, columns = (fold_pixels(np.arange(side) - by, side, number) for side, by in ((height, y), (width, x)))
+        pixels = np.asarray(image).reshape(height, width, -1)
+        return to_image(np.ascontiguousarray(pixels[rows][:, columns]))
+
+    def forward_maps(self, parameters: Parameters, shape: Shape) -> np.ndarray:
+        """Return the translations."""
+        matrices = np.zeros((len(parameters["x"]), 3, 3)) + np.eye(3)
+        matrices[:, 0, 2], matrices[:, 1, 2] = -parameters["x"], -parameters["y"]
+        return homographies(matrices)
 
 
 @dataclass(frozen=True, kw_only=True)

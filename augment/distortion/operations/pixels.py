@@ -27,6 +27,7 @@ class Contrast(Operation):
     """
 
     name: ClassVar[str] = "contrast"
+    in_place: ClassVar[bool] = True
     brightness: Annotated[Range, Bounds(-1, 1)] = (-0.1, 0.1)
     contrast: Annotated[Range, Bounds(0, 10)] = (0.8, 1.2)
     gamma: Annotated[Range, Bounds(*GAMMAS)] = (0.8, 1.25)
