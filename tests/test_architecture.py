@@ -41,8 +41,8 @@ LAYERS = (
 )
 """From the lowest to the highest: a module imports from its own layer and from those above it in this list."""
 
-COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store")
-"""All that stage 2 imports from stage 1: the set on disk, and what both command lines share."""
+COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store", "augment.distortion")
+"""All that stage 2 imports from stage 1: the set on disk, what both command lines share, and the distortions."""
 
 
 def modules() -> dict[str, Path]:

@@ -401,7 +401,7 @@ def test_ranks_divide_an_epoch(num_images: int, originals: float, drop_last: boo
                     count = sum(segment.stop - segment.start for segment in segments)
                     assert count == 8 if drop_last else 0 < count <= 8
                     shown.update((segments[0].split, at) for at in range(segments[0].start, segments[0].stop))
-                assert batches.shown == sum(
+                assert batches.shown(epoch) == sum(
                     segment.stop - segment.start for n in range(len(batches)) for segment in batches.segments(epoch, n)
                 )
             assert set(shown.values()) == {1}

@@ -17,10 +17,12 @@ from ..augment.errors import EpochbankError
 from ..augment.shared.progress import counted
 from .options import (
     batch_size_option,
+    final_option,
     json_option,
     originals_option,
     precision_option,
     rank_option,
+    schedule_option,
     sets_option,
     shuffle_option,
     threads_option,
@@ -53,7 +55,20 @@ def main() -> None:
               "model.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=30, help="Number of training epochs.")
 @training_batch_size_option
-@originals_option
+@schedule_option
+@click.option("--finish-on-originals", type=click.IntRange(0), default=0, metavar="N",
+              help="Show only originals in the last N epochs.")  # fmt: skip
+@final_option
+@click.option("--mixup", type=click.FloatRange(0, 100), default=0.0, metavar="ALPHA",
+              help="MixUp: blend each image and its label with another of the batch, with a weight drawn from "
+              "Beta(ALPHA, ALPHA); 0 for none.")  # fmt: skip
+@click.option("--cutmix", type=click.FloatRange(0, 100), default=0.0, metavar="ALPHA",
+              help="CutMix: paste a box of another image of the batch; 0 for none. With --mixup, each image gets one "
+              "of the two.")  # fmt: skip
+@click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.0, metavar="E",
+              help="Share of each target that is divided among all classes.")  # fmt: skip
+@click.option("--views", type=click.IntRange(1), default=1,
+              help="Number of views of each image in a batch, which differ in their final augmentation.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the weights, dropout and shuffling.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.002,
               help="Peak learning rate of Adam (5 % linear warm-up, then cosine decay).")  # fmt: skip
@@ -99,6 +114,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
       train fit
       train fit sets/digits-kanji-1f2e3d4c --model cnn --epochs 50 --batch-size 512
       train fit --model my_models:wide --originals 0.25
+      train fit --final characters --mixup 0.2 --label-smoothing 0.1
       train fit --wait
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
@@ -120,12 +136,15 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
         from ..augment.store.catalog import choose_set
         from .feeding.augmented_set import open_set
         from .feeding.wait import wait_for_epoch
+        from .streaming.final import load_final
         from .streaming.follow import check_follow
         from .training.fit_options import FitOptions, check_options
         from .training.model_names import check_model_name
         from .training.run_directory import check_new
 
         options["follow"] = options["follow"] or wait
+        if options["final"] is not None:
+            options["final"] = load_final(str(options["final"]))
         fit_options = FitOptions(**options)  # type: ignore[arg-type]
         check_model_name(fit_options.model)
         check_follow(fit_options.follow, fit_options.world_size or 1)
@@ -148,6 +167,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
             f"({evaluation.num_images:,} images)"
         )
     click.echo(f"data       {result.advice}")
+    click.echo(f"seen       {result.summary['data'].get('exposure', 'unknown')}")
     click.echo(f"model      {result.run / 'model.keras'}")
     click.echo("report     " + "\n           ".join(map(str, result.files)))
     shown = next(iter(result.evaluations), "")

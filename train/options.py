@@ -33,3 +33,19 @@ shuffle_option = click.option("--shuffle", type=Choice(["images", "chunks"], old
                               default="images",
                               help="Unit of shuffling. `chunks` shuffles whole chunks only, which is faster if "
                               "decoding is the bottleneck.")  # fmt: skip
+
+
+def _share(context: click.Context, parameter: click.Parameter, value: str) -> float | str:
+    """Return a number as such; `parse_originals` reports what is neither a number nor a schedule."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+schedule_option = click.option("--originals", metavar="F|F:F", default="0.5", callback=_share,
+                               help="Share of originals in each batch, 0 to 1; 1 trains on originals only. Two shares, "
+                               "such as 0.3:0.9, are those of the first and the last epoch.")  # fmt: skip
+final_option = click.option("--final", metavar="NAME|FILE", type=click.Path(),
+                            help="Final augmentation of every training image while training: a built-in one "
+                            "(characters, photo), or a TOML file.")  # fmt: skip

@@ -47,6 +47,8 @@ class Contender:
     """Bytes on disk."""
     batches: Callable[[int], Iterable[Any]]
     """Returns the batches (images, labels) of an epoch; called with epochs 0, 1, 2, ..."""
+    augmented: bool = False
+    """Whether the batches have other pixels and targets than those that are stored."""
     close: Callable[[], None] = lambda: None
     """Stops background work after the measurement."""
 

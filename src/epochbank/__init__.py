@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from .augment.generation.plan import GenerationPlan
     from .train.feeding.augmented_set import AugmentedSet, open_set
     from .train.feeding.sequence import AugmentedSequence
+    from .train.streaming.schedule import OriginalsSchedule
+    from .train.training.soft_loss import SparseSoftAccuracy, SparseSoftCrossentropy
 
 __version__ = "0.1.0"
 
@@ -48,7 +50,10 @@ _MODULES = {
     "AugmentedSet": ".train.feeding.augmented_set",
     "EpochbankError": ".augment.errors",
     "GenerationPlan": ".augment.generation.plan",
+    "OriginalsSchedule": ".train.streaming.schedule",
     "Recipe": ".augment.distortion.recipe",
+    "SparseSoftAccuracy": ".train.training.soft_loss",
+    "SparseSoftCrossentropy": ".train.training.soft_loss",
     "copy_set": ".api",
     "diff": ".api",
     "explain": ".api",
@@ -79,7 +84,10 @@ __all__ = [
     "AugmentedSet",
     "EpochbankError",
     "GenerationPlan",
+    "OriginalsSchedule",
     "Recipe",
+    "SparseSoftAccuracy",
+    "SparseSoftCrossentropy",
     "copy_set",
     "diff",
     "explain",

@@ -53,7 +53,7 @@ class StreamedSteps(_Steps):
 
     def __getitem__(self, index: int) -> Batch:
         asked = self.meter.clock()
-        batch = self._stream.batch(*divmod(index, len(self._stream.batches)))
+        batch = self._stream.batch(*divmod(index, self._stream.batches.steps(0)))
         self.meter.delivered(asked, self._stream.depth())
         return batch
 

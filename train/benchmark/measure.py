@@ -52,8 +52,8 @@ def stream_rate(stream: Stream, seconds: float) -> StreamRate:
     first = time.perf_counter() - start
     times, num_images, epoch = [time.perf_counter()], 0, 0
     while epoch == 0 or times[-1] - times[0] < seconds:
-        for number in range(len(batches)):
-            num_images += len(stream.batch(epoch, number)[1])
+        for number in range(batches.steps(0)):
+            num_images += len(stream.batch(epoch, number)[0])
             times.append(time.perf_counter())
         epoch += 1
     thread_times = stream.thread_times()

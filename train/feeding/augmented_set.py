@@ -1,18 +1,21 @@
 """A set that is open for training, and the ways to iterate over it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from ...augment.shared.renamed import accepts_old_names
 from ...augment.store.catalog import find_set, sets_path
 from ..reading.stored_set import StoredSet, read_stored_set
 from ..streaming.order import Shuffle
+from ..streaming.schedule import Originals
+from .batch_options import BatchArguments, BatchOptions, training_batches
 from .transform import Transform, check_transform
 from .wait import wait_for_epoch
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from ..streaming.stream import Stream
     from .iterators import BatchIterator
     from .sequence import EvaluationSequence
     from .torch_batches import TorchBatches
@@ -56,7 +59,7 @@ class AugmentedSet(StoredSet):
     def batches(
         self,
         batch_size: int = 256,
-        originals: float = 0.5,
+        originals: Originals = 0.5,
         seed: int = 0,
         *,
         first_epoch: int = 0,
@@ -68,6 +71,7 @@ class AugmentedSet(StoredSet):
         world_size: int = 1,
         drop_last: bool = False,
         transform: Transform | None = None,
+        **augmentation: Unpack[BatchArguments],
     ) -> "BatchIterator":
         """Iterate over training batches as NumPy arrays: images uint8 (B, H, W, C) and labels int32 (B,).
 
@@ -79,7 +83,7 @@ class AugmentedSet(StoredSet):
         batch_size
             Number of images in a full batch.
         originals
-            Share of originals in each batch, 0 to 1; at 1 an epoch shows the originals only.
+            Share of originals in each batch, 0 to 1; at 1 an epoch shows the originals only. Or an `OriginalsSchedule`.
         seed
             Seed of the order.
         first_epoch, first_batch
@@ -96,24 +100,42 @@ class AugmentedSet(StoredSet):
             Omit the last batch of an epoch if it is not full.
         transform
             Function of (images, labels) of a batch; the iterator returns its results instead.
+        augmentation
+            `final`, `mixup`, `cutmix`, `label_smoothing`, `views` and `split_views` of `AugmentedSequence`.
 
         Raises
         ------
         EpochbankError
             If an argument is out of range or no batch can be formed. The iterator raises it if a chunk is damaged.
         """
-        from ..streaming.stream import Stream
-        from .iterators import BatchIterator, training_batches
+        from .iterators import BatchIterator
 
-        batches = training_batches(self, batch_size, originals, rank, world_size, drop_last)
-        stream = Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle)
-        return BatchIterator(stream, first_epoch, epochs, first_batch, check_transform(transform))
+        options = BatchOptions(**augmentation)
+        stream = self._stream(options, batch_size, originals, seed, threads, shuffle, rank, world_size, drop_last)
+        return BatchIterator(stream, first_epoch, epochs, first_batch, options, check_transform(transform))
+
+    def _stream(
+        self,
+        options: BatchOptions,
+        batch_size: int,
+        originals: Originals,
+        seed: int,
+        threads: int | None,
+        shuffle: Shuffle,
+        rank: int,
+        world_size: int,
+        drop_last: bool,
+    ) -> "Stream":
+        from ..streaming.stream import Stream
+
+        batches = training_batches(self, options, batch_size, originals, rank, world_size, drop_last)
+        return Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle, finish=options.finish(self, seed))
 
     @accepts_old_names(**_OLD_NAMES)
     def to_tf_dataset(
         self,
         batch_size: int = 256,
-        originals: float = 0.5,
+        originals: Originals = 0.5,
         seed: int = 0,
         *,
         first_epoch: int = 0,
@@ -123,6 +145,7 @@ class AugmentedSet(StoredSet):
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
+        **augmentation: Unpack[BatchArguments],
     ) -> "tf.data.Dataset":
         """Return training batches as a `tf.data.Dataset`: images uint8 (B, H, W, C) and labels int32 (B,).
 
@@ -131,8 +154,8 @@ class AugmentedSet(StoredSet):
         Keras inspects the dataset under a `tf.distribute` strategy. The threads end when the dataset is dropped.
 
         With `world_size` above 1 the dataset is already sharded, for `strategy.distribute_datasets_from_function`. With
-        `drop_last` the batch size is static. The other arguments are those of `batches`; instead of `transform`, use
-        `map` of the dataset.
+        `drop_last` the batch size is static. The other arguments are those of `batches`, with the same forms of images
+        and targets; instead of `transform`, use `map` of the dataset.
 
         Raises
         ------
@@ -140,17 +163,17 @@ class AugmentedSet(StoredSet):
             If an argument is out of range, no batch can be formed, or TensorFlow is not installed. A damaged chunk is a
             `tf.errors.UnknownError` that contains the message.
         """
-        from ..streaming.stream import Stream
-        from .iterators import tf_dataset, training_batches
+        from .iterators import tf_dataset
 
-        batches = training_batches(self, batch_size, originals, rank, world_size, drop_last)
-        return tf_dataset(Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle), first_epoch, epochs)
+        options = BatchOptions(**augmentation)
+        stream = self._stream(options, batch_size, originals, seed, threads, shuffle, rank, world_size, drop_last)
+        return tf_dataset(stream, options, first_epoch, epochs)
 
     @accepts_old_names(**_OLD_NAMES)
     def to_torch(
         self,
         batch_size: int = 256,
-        originals: float = 0.5,
+        originals: Originals = 0.5,
         seed: int = 0,
         *,
         first_epoch: int = 0,
@@ -160,10 +183,12 @@ class AugmentedSet(StoredSet):
         rank: int | None = None,
         world_size: int | None = None,
         drop_last: bool = False,
+        **augmentation: Unpack[BatchArguments],
     ) -> "TorchBatches":
         """Return training batches as a PyTorch `IterableDataset`, for `DataLoader(dataset, batch_size=None)`.
 
-        An item is a whole batch: images uint8 (B, H, W, C) and labels int64 (B,), as `cross_entropy` expects.
+        An item is a whole batch: images uint8 (B, H, W, C) and labels int64 (B,), or float32 (B, classes) with MixUp,
+        CutMix or label smoothing, as `cross_entropy` expects.
         `images.permute(0, 3, 1, 2)` is (B, C, H, W) in channels-last memory, without a copy.
 
         Each iteration shows the next `epochs` epochs; `set_epoch` selects the next one. `DataLoader` workers, of any
@@ -175,12 +200,12 @@ class AugmentedSet(StoredSet):
         EpochbankError
             If an argument is out of range, no batch can be formed, or PyTorch is not installed.
         """
-        from .iterators import training_batches
         from .torch_batches import TorchBatches
 
+        options = BatchOptions(**augmentation)
         process = None if world_size is None and rank is None else (rank or 0, world_size or 1)
-        batches = training_batches(self, batch_size, originals, *(process or (0, 1)), drop_last)
-        return TorchBatches(self, batches, seed, first_epoch, epochs, threads, shuffle, process)
+        batches = training_batches(self, options, batch_size, originals, *(process or (0, 1)), drop_last)
+        return TorchBatches(self, batches, options, seed, first_epoch, epochs, threads, shuffle, process)
 
 
 def open_set(

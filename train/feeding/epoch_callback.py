@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from ...augment.console import notify
+from ...augment.errors import EpochbankError
 from ...augment.shared.workers import core_count
 from ..streaming.data_wait import DataWait, ThreadTimes, advice, total_of
+from ..streaming.schedule import ScheduledBatches
 
 if TYPE_CHECKING:
     from .sequence import AugmentedSequence
@@ -38,7 +40,16 @@ class EpochCallback(keras.callbacks.Callback):
         them. The sequence then shows its next epoch when that iterator has reached the end of the current one.
         """
         data, steps = self._sequence, self.params["steps"]
-        if steps == len(data):
+        if isinstance(data.stream.batches, ScheduledBatches):
+            data.show(epoch)
+            if steps != len(data):
+                raise EpochbankError(
+                    f"Keras makes {steps} steps in epoch {epoch}, which has {len(data)}: with a schedule of originals, "
+                    "epochs have different numbers of steps. Call `fit` once for each epoch: data.show(epoch); "
+                    "model.fit(data, initial_epoch=epoch, epochs=epoch + 1, shuffle=False)."
+                )
+            new_iterator = True
+        elif steps == len(data):
             data.show(epoch)
             new_iterator = True
         elif self._first:

@@ -11,22 +11,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 from ...augment.errors import EpochbankError
-from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches
-from ..streaming.stream import Batch, Stream
+from ..streaming.stream import Stream
+from .batch_options import BatchOptions
 from .transform import Transform, transformed
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-
-def training_batches(
-    stored_set: StoredSet, batch_size: int, originals: float, rank: int, world_size: int, drop_last: bool
-) -> TrainingBatches:
-    """Return the training batches of a set. Raises `EpochbankError` if an argument is out of range."""
-    return TrainingBatches(
-        stored_set.num_images["train"], stored_set.epochs, batch_size, originals, rank, world_size, drop_last
-    )
 
 
 def check_epochs(first_epoch: int, epochs: int | None) -> None:
@@ -55,21 +46,25 @@ class BatchIterator(Iterator[Any]):
         first_epoch: int,
         epochs: int | None,
         first_batch: int,
+        options: BatchOptions,
         transform: Transform | None = None,
     ):
         """Iterate over `epochs` epochs, None for no limit, from batch `first_batch` of `first_epoch` on.
 
-        With `transform`, yield its results instead of the batches.
+        `options` give the form of the batches. With `transform`, yield its results instead of the batches.
         """
         check_epochs(first_epoch, epochs)
-        self.per_epoch = len(stream.batches)
-        """Number of batches in an epoch."""
-        if not 0 <= first_batch <= self.per_epoch:
-            raise EpochbankError(f"batch {first_batch}; expected 0 to {self.per_epoch} of an epoch.", usage=True)
         self.position = first_epoch, first_batch
         """Epoch and number of the next batch, or (epoch, `per_epoch`) after the last batch of an epoch."""
-        self._stream, self._transform = stream, transform
+        self._stream, self._options, self._transform = stream, options, transform
         self._end = None if epochs is None else first_epoch + epochs
+        if not 0 <= first_batch <= self.per_epoch:
+            raise EpochbankError(f"batch {first_batch}; expected 0 to {self.per_epoch} of an epoch.", usage=True)
+
+    @property
+    def per_epoch(self) -> int:
+        """Number of batches in the current epoch; only a schedule of originals makes epochs different."""
+        return self._stream.batches.steps(self.position[0])
 
     def __next__(self) -> Any:
         epoch, number = self.position
@@ -78,7 +73,8 @@ class BatchIterator(Iterator[Any]):
         if epoch == self._end:
             self.close()
             raise StopIteration
-        batch = transformed(self._transform, self._stream.batch(epoch, number))
+        delivered = self._options.deliver(self._stream.batch(epoch, number), len(self._stream.stored_set.class_names))
+        batch = transformed(self._transform, delivered)
         self.position = epoch, number + 1
         return batch
 
@@ -111,7 +107,7 @@ class _Iterations:
             yield epoch
 
 
-def tf_dataset(stream: Stream, first_epoch: int, epochs: int | None) -> "tf.data.Dataset":
+def tf_dataset(stream: Stream, options: BatchOptions, first_epoch: int, epochs: int | None) -> "tf.data.Dataset":
     """Return the dataset of `AugmentedSet.to_tf_dataset` with the training batches of `stream`."""
     try:
         import tensorflow as tf
@@ -127,20 +123,31 @@ def tf_dataset(stream: Stream, first_epoch: int, epochs: int | None) -> "tf.data
     owned = copy(stream)
     reference = weakref.ref(owned)
 
-    def iteration() -> Iterator[Batch]:
+    num_classes = len(stream.stored_set.class_names)
+
+    def iteration() -> Iterator[tuple[Any, Any]]:
         source = reference() or copy(stream)
         for epoch in iterations.begin():
-            for number in range(len(batches)):
-                yield source.batch(epoch, number)
+            for number in range(batches.steps(epoch)):
+                yield options.deliver(source.batch(epoch, number), num_classes)
 
     rows = batches.batch_size if batches.drop_last else None
-    signature = tf.TensorSpec((rows, *stream.stored_set.shape), tf.uint8), tf.TensorSpec((rows,), tf.int32)
-    size = tf.data.INFINITE_CARDINALITY if epochs is None else epochs * len(batches)
+    views = options.views
+    images = tf.TensorSpec((rows and rows * (1 if options.split_views else views), *stream.stored_set.shape), tf.uint8)
+    targets = tf.TensorSpec((images.shape[0],), tf.int32)
+    if options.soft:
+        targets = tf.TensorSpec((images.shape[0], num_classes), tf.float32)
+    signature = (images,) * views if options.split_views else images, targets
+    size = tf.data.INFINITE_CARDINALITY if epochs is None else tf.data.UNKNOWN_CARDINALITY
+    if epochs is not None and isinstance(batches, TrainingBatches):
+        size = epochs * len(batches)
     dataset = tf.data.Dataset.from_generator(iteration, output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(size)).prefetch(2)
-    options = tf.data.Options()
+    if size != tf.data.UNKNOWN_CARDINALITY:  # Iterations over a schedule of originals differ.
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(size))
+    dataset = dataset.prefetch(2)
+    tf_options = tf.data.Options()
     if batches.world_size > 1:  # The images are divided among the ranks already.
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    dataset = dataset.with_options(options)
+        tf_options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    dataset = dataset.with_options(tf_options)
     dataset.stream = owned
     return dataset

@@ -13,11 +13,13 @@ import keras
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import accepts_old_names, warn_renamed
-from ..streaming.batches import EvaluationBatches, TrainingBatches
+from ..streaming.batches import EvaluationBatches
 from ..streaming.data_wait import DataWaitMeter
 from ..streaming.follow import Follow, check_follow
 from ..streaming.order import Shuffle
-from ..streaming.stream import Batch, Stream
+from ..streaming.schedule import Originals
+from ..streaming.stream import Stream
+from .batch_options import BatchOptions, Final, training_batches
 from .epoch_callback import EpochCallback
 from .given_set import AnySet, opened
 from .keras_streams import set_resting, start
@@ -33,6 +35,7 @@ class _StreamSequence(keras.utils.PyDataset):
 
     stream: Stream
     transform: Transform | None
+    options: BatchOptions = BatchOptions()
     fault: EpochbankError | None = None
     """The exception that `data[i]` raised. Some backends wrap it in a way that hides its type."""
 
@@ -42,7 +45,7 @@ class _StreamSequence(keras.utils.PyDataset):
         return 1
 
     def __len__(self) -> int:
-        return len(self.stream.batches)
+        return self.stream.batches.steps(0)
 
     def __repr__(self) -> str:
         set_path, batches = str(self.stream.stored_set.path), self.stream.batches
@@ -57,11 +60,12 @@ class _StreamSequence(keras.utils.PyDataset):
     def _attach(self, stream: Stream, transform: Transform | None) -> None:
         self.stream, self.transform = stream, check_transform(transform)
 
-    def _batch(self, epoch: int, index: int) -> Batch:
+    def _batch(self, epoch: int, index: int) -> Any:
         if self.stream.idle is None:
             start(self.stream)
         try:
-            return transformed(self.transform, self.stream.batch(epoch, index))
+            batch = self.options.deliver(self.stream.batch(epoch, index), len(self.stream.stored_set.class_names))
+            return transformed(self.transform, batch)
         except EpochbankError as fault:
             self.fault = fault
             raise
@@ -70,7 +74,7 @@ class _StreamSequence(keras.utils.PyDataset):
 class AugmentedSequence(_StreamSequence):
     """Training batches for Keras: each epoch shows every training image once distorted, mixed with originals.
 
-    `data[i]` is images uint8 (B, H, W, C) and labels int32 (B,), or what `transform` makes of them. It is a pure
+    `data[i]` is images uint8 (B, H, W, C) and labels int32 (B,), or what the options below make of them. It is a pure
     function of `seed`, `epoch` and i. Pass `callbacks=[data.callback()]` to `fit`, and `shuffle=False`, because the
     order is different in every epoch already.
     """
@@ -80,7 +84,7 @@ class AugmentedSequence(_StreamSequence):
         self,
         stored_set: AnySet,
         batch_size: int = 256,
-        originals: float = 0.5,
+        originals: Originals = 0.5,
         seed: int = 0,
         *,
         threads: int | None = None,
@@ -89,6 +93,13 @@ class AugmentedSequence(_StreamSequence):
         rank: int | None = None,
         world_size: int | None = None,
         drop_last: bool = False,
+        final: Final | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        label_smoothing: float = 0.0,
+        views: int = 1,
+        split_views: bool = False,
+        sparse_targets: bool = False,
         transform: Transform | None = None,
         follow: bool = False,
         workers: int = 1,
@@ -105,7 +116,9 @@ class AugmentedSequence(_StreamSequence):
         batch_size
             Number of images in a full batch.
         originals
-            Share of originals in each batch, 0 to 1; at 1 an epoch shows the originals only.
+            Share of originals in each batch, 0 to 1; at 1 an epoch shows the originals only. With an
+            `OriginalsSchedule`, epochs have different numbers of batches, so call Keras' `fit` once for each epoch,
+            after `show(epoch)`.
         seed
             Seed of the order, which is a pure function of (seed, epoch).
         threads
@@ -119,8 +132,24 @@ class AugmentedSequence(_StreamSequence):
             training images. None asks `keras.distribution`, under which the last batch is omitted unless it is full.
         drop_last
             Omit the last batch if it is not full.
+        final
+            Final augmentation: the name of a built-in final recipe (`characters`, `photo`), or the path of a TOML file.
+            All training images pass it in the decoding threads, originals too.
+        mixup, cutmix
+            Alpha of MixUp and of CutMix, 0 for none; with both, each image gets one of them at random. Targets are then
+            float32 (B, classes) instead of int32 (B,), for `CategoricalCrossentropy`.
+        label_smoothing
+            Share of each target that is divided among all classes, 0 to less than 1. Targets are float32 (B, classes).
+        views
+            Number of views of each image in a batch, which differ in their final augmentation: a batch has
+            `batch_size` / `views` different images. All first views come first, then all second views, and so on.
+        split_views
+            Return ((view, view, ...), labels), for contrastive and consistency losses.
+        sparse_targets
+            Return soft targets as float32 (B, 2 m), m class numbers and their weights, for `SparseSoftCrossentropy`.
+            Label smoothing is then left to the loss.
         transform
-            Function of (images, labels) of a batch that returns (x, y) or (x, y, sample_weight) for Keras, such as
+            Function of (images, targets) of a batch that returns (x, y) or (x, y, sample_weight) for Keras, such as
             one-hot labels. It must be pure for training to be reproducible.
         follow
             At the beginning of each training epoch, pick up stored epochs that were published since, and drop retired
@@ -152,10 +181,11 @@ class AugmentedSequence(_StreamSequence):
         if rank is None and world_size is None:
             rank, world_size = here.rank, here.world_size
         check_follow(follow, world_size or 1)
-        self._follow = Follow(stored_set) if follow and originals < 1 else None
-        batches = TrainingBatches(
-            stored_set.num_images["train"],
-            stored_set.epochs,
+        self._follow = Follow(stored_set) if follow and originals != 1 else None
+        self.options = BatchOptions(final, mixup, cutmix, label_smoothing, views, split_views, sparse_targets)
+        batches = training_batches(
+            stored_set,
+            self.options,
             batch_size,
             originals,
             rank or 0,
@@ -166,7 +196,10 @@ class AugmentedSequence(_StreamSequence):
         threads = threads or (workers if workers > 1 else None)
         prefetch = max_queue_size or prefetch
         stored_set = stored_set if self._follow is None else self._follow.stored_set
-        stream = Stream(stored_set, batches, seed=seed, threads=threads, prefetch=prefetch, shuffle=shuffle)
+        finish = self.options.finish(stored_set, seed)
+        stream = Stream(
+            stored_set, batches, seed=seed, threads=threads, prefetch=prefetch, shuffle=shuffle, finish=finish
+        )
         self._attach(stream, transform)
         self.epoch = 0
         """Training epoch whose batches `data[i]` returns. Keras' hooks and the callback set it."""
@@ -187,9 +220,9 @@ class AugmentedSequence(_StreamSequence):
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self.stream.batches) - self.start
+        return self.stream.batches.steps(self.epoch) - self.start
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Any:
         requested = self.meter.clock()
         with self._lock:
             self._requested.add(index)
@@ -283,7 +316,7 @@ class EvaluationSequence(_StreamSequence):
         self._attach(Stream(stored_set, batches, seed=None, threads=threads), transform)
         self._within_pass = False
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Any:
         return self._batch(0, index)
 
     def on_epoch_begin(self) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ...augment.errors import EpochbankError
@@ -10,7 +10,9 @@ from ...augment.shared.lock import SharedLock
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import PassKey, Segment, TrainingBatches
 from ..streaming.order import Shuffle, check_seed, check_shuffle
+from ..streaming.schedule import ScheduledBatches
 from ..streaming.stream import Stream, default_threads
+from .batch_options import BatchOptions
 from .iterators import check_epochs, epoch_numbers
 
 _import_error: ImportError | None
@@ -28,11 +30,11 @@ _CLAIMS = 16
 
 @dataclass(frozen=True)
 class _WorkerBatches:
-    """Batches `start` to `stop` - 1 of each epoch: those of one `DataLoader` worker."""
+    """A contiguous part of the batches of each epoch: those of one `DataLoader` worker."""
 
-    whole: TrainingBatches
-    start: int
-    stop: int
+    whole: TrainingBatches | ScheduledBatches
+    worker: int
+    workers: int
 
     @property
     def num_images(self) -> int:
@@ -42,20 +44,26 @@ class _WorkerBatches:
     def batch_size(self) -> int:
         return self.whole.batch_size
 
-    def __len__(self) -> int:
-        return self.stop - self.start
+    def steps(self, epoch: int) -> int:
+        return self._first(epoch, self.worker + 1) - self._first(epoch, self.worker)
 
     def segments(self, epoch: int, number: int) -> list[Segment]:
-        return self.whole.segments(epoch, self.start + number)
+        return self.whole.segments(epoch, self._first(epoch, self.worker) + number)
 
     def next_pass(self, key: PassKey) -> PassKey:
         return self.whole.next_pass(key)
 
     def shown_range(self, key: PassKey) -> tuple[int, int]:
-        if key[0] == "train" and self.whole.originals < 1:
+        if isinstance(self.whole, ScheduledBatches) or (key[0] == "train" and self.whole.originals < 1):
             return self.whole.shown_range(key)  # Originals continue after those of the other workers.
-        first, last = self.whole.segments(0, self.start)[0], self.whole.segments(0, self.stop - 1)[0]
+        if not self.steps(0):
+            return 0, 0
+        first, last = self.segments(0, 0)[0], self.segments(0, self.steps(0) - 1)[0]
         return first.start, last.stop
+
+    def _first(self, epoch: int, worker: int) -> int:
+        """Return the first batch of `epoch` that belongs to `worker`."""
+        return worker * self.whole.steps(epoch) // self.workers
 
 
 class TorchBatches(IterableDataset):
@@ -76,7 +84,8 @@ class TorchBatches(IterableDataset):
     def __init__(
         self,
         stored_set: StoredSet,
-        batches: TrainingBatches,
+        batches: TrainingBatches | ScheduledBatches,
+        options: BatchOptions,
         seed: int,
         first_epoch: int,
         epochs: int | None,
@@ -93,7 +102,8 @@ class TorchBatches(IterableDataset):
         check_seed(seed)
         self.stored_set, self.seed, self.epochs, self.threads = stored_set, seed, epochs, threads
         self.shuffle = check_shuffle(shuffle)
-        self._batches, self._process_given = batches, process is not None
+        self._batches, self._options, self._process_given = batches, options, process is not None
+        self._finish = options.finish(stored_set, seed)
         self._process: tuple[int, int] = process or (0, 1)
         # Shared by all processes: row 0 has the next epoch and the index of the next claim, the others have the claims
         # of the last iterations: three columns that identify the iteration, its epoch, the workers that joined it.
@@ -122,23 +132,26 @@ class TorchBatches(IterableDataset):
         """
         if self.epochs is None:
             raise TypeError("an iteration without end has no len(); set epochs")
-        return self.epochs * len(self._rank_batches())
+        batches = self._rank_batches()
+        return sum(batches.steps(epoch) for epoch in range(self.epoch, self.epoch + self.epochs))
 
-    def __iter__(self) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
+    def __iter__(self) -> Iterator[tuple[Any, "torch.Tensor"]]:
         batches, worker = self._rank_batches(), get_worker_info()
         first = self._claim(worker)  # Now, not at the first batch: all workers do it when they start.
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        own = _WorkerBatches(batches, number * len(batches) // workers, (number + 1) * len(batches) // workers)
-        return self._tensors(self._stream(own, workers), first) if len(own) else iter(())
+        return self._tensors(self._stream(_WorkerBatches(batches, number, workers), workers), first)
 
-    def _tensors(self, stream: Stream, first: int) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
+    def _tensors(self, stream: Stream, first: int) -> Iterator[tuple[Any, "torch.Tensor"]]:
         for epoch in epoch_numbers(first, self.epochs):
             if self.epochs is None:
                 with self._lock.held():
                     self._shared[0, 0] = max(self.epoch, epoch + 1)
-            for number in range(len(stream.batches)):
-                images, labels = stream.batch(epoch, number)
-                yield torch.from_numpy(images), torch.from_numpy(labels).long()
+            for number in range(stream.batches.steps(epoch)):
+                images, targets = self._options.deliver(stream.batch(epoch, number), len(self.stored_set.class_names))
+                tensors = (
+                    tuple(map(torch.from_numpy, images)) if self._options.split_views else torch.from_numpy(images)
+                )
+                yield tensors, torch.from_numpy(targets) if self._options.soft else torch.from_numpy(targets).long()
 
     def _claim(self, worker: Any) -> int:
         """Return the first epoch of a new iteration, which is the same for all workers of one `iter(loader)`."""
@@ -163,9 +176,8 @@ class TorchBatches(IterableDataset):
         self._shared[0, 0] = epoch + (self.epochs or 1)
         return epoch
 
-    def _rank_batches(self) -> TrainingBatches:
-        rank, world_size = self._rank_and_world_size()
-        return replace(self._batches, rank=rank, world_size=world_size)
+    def _rank_batches(self) -> TrainingBatches | ScheduledBatches:
+        return self._batches.with_rank(*self._rank_and_world_size())
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         """Return rank and world size. A spawned worker has those of the process that pickled the dataset."""
@@ -180,7 +192,9 @@ class TorchBatches(IterableDataset):
                 # A forked process has no threads, and locks may be held: keep the stream, but never use it.
                 self._before_fork = self._current
             threads = self.threads or default_threads(workers)
-            stream = Stream(self.stored_set, batches, seed=self.seed, threads=threads, shuffle=self.shuffle)
+            stream = Stream(
+                self.stored_set, batches, seed=self.seed, threads=threads, shuffle=self.shuffle, finish=self._finish
+            )
             self._current = os.getpid(), batches, stream
         return self._current[2]
 

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from ...augment.errors import EpochbankError
-from ..streaming.stream import Batch
 
 Transform = Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]
 """A function of images uint8 (B, H, W, C) and labels int32 (B,) that returns (x, y) or (x, y, sample_weight).
+
+With MixUp, CutMix or label smoothing it receives float32 (B, classes) instead of labels, and with `split_views` a tuple
+of arrays instead of images.
 
 Each of the three is an array whose first axis has length B, or a dictionary, list or tuple of such arrays. Training
 stays reproducible, also when it is resumed, if the function is pure: the same batch always gives the same result. It
@@ -28,7 +30,7 @@ def check_transform(transform: Transform | None) -> Transform | None:
     return transform
 
 
-def transformed(transform: Transform | None, batch: Batch) -> Any:
+def transformed(transform: Transform | None, batch: tuple[Any, Any]) -> Any:
     """Return what `transform` makes of a batch; the batch itself if it is None.
 
     Raises `EpochbankError` if the function raises an exception, or returns neither (x, y) nor (x, y, sample_weight), or
@@ -42,8 +44,8 @@ def transformed(transform: Transform | None, batch: Batch) -> Any:
         result = transform(images, labels)
     except Exception as error:  # The user's own function may raise anything.
         raise EpochbankError(
-            f"transform={name} raised {type(error).__name__} on a batch of images {images.dtype} {images.shape} and "
-            f"labels {labels.dtype} {labels.shape}: {error}. Fix the function."
+            f"transform={name} raised {type(error).__name__} on a batch of images {_described(images)} and "
+            f"labels {_described(labels)}: {error}. Fix the function."
         ) from error
     if isinstance(result, tuple) and len(result) in (2, 3):
         _check_lengths(name, result)
@@ -52,6 +54,13 @@ def transformed(transform: Transform | None, batch: Batch) -> Any:
     raise EpochbankError(
         f"transform={name} returned {described}; expected a tuple (x, y) or (x, y, sample_weight). Fix the function."
     )
+
+
+def _described(arrays: Any) -> str:
+    """Return dtype and shape of an array, or of each array of a tuple."""
+    if isinstance(arrays, tuple):
+        return " and ".join(map(_described, arrays))
+    return f"{arrays.dtype} {arrays.shape}"
 
 
 def _check_lengths(name: str, result: tuple[Any, ...]) -> None:

@@ -1,7 +1,7 @@
 """Which images make up batch i of training epoch e: pure functions of the sizes, the share of originals, e and i."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -44,7 +44,9 @@ class Batches(Protocol):
         """Number of images in a full batch."""
         ...
 
-    def __len__(self) -> int: ...
+    def steps(self, epoch: int) -> int:
+        """Return the number of batches in `epoch`."""
+        ...
 
     def segments(self, epoch: int, number: int) -> list[Segment]:
         """Return the segments that make up batch `number` of `epoch`, in order."""
@@ -151,19 +153,41 @@ class TrainingBatches:
             return fewest // self.num_primary
         return min(math.ceil(math.ceil(self.num_images / self.world_size) / self.num_primary), fewest)
 
+    def steps(self, epoch: int) -> int:
+        """Return the number of batches in training epoch `epoch`, which is the same for all."""
+        return self._count
+
     @cached_property
-    def shown(self) -> int:
-        """Number of images that an epoch shows this rank, including originals."""
-        primary = self._start(self._count)
+    def rank_shown(self) -> int:
+        """Number of primary images that an epoch shows this rank."""
+        return self._start(self._count)
+
+    def shown(self, epoch: int) -> int:
+        """Return the number of images that training epoch `epoch` shows this rank, including originals."""
+        primary = self.rank_shown
         return primary if self.originals == 1 else primary + self._originals_before(primary)
 
-    def segments(self, epoch: int, number: int) -> list[Segment]:
-        """Return the segments that make up batch `number` of training epoch `epoch`, in order."""
+    def of(self, epoch: int) -> "TrainingBatches":
+        """Return the batches with the share of originals of training epoch `epoch`: these, for every epoch."""
+        return self
+
+    def with_rank(self, rank: int, world_size: int) -> "TrainingBatches":
+        """Return the batches of another rank."""
+        return replace(self, rank=rank, world_size=world_size)
+
+    def segments(self, epoch: int, number: int, originals_before: int | None = None) -> list[Segment]:
+        """Return the segments that make up batch `number` of training epoch `epoch`, in order.
+
+        `originals_before` is the number of originals that earlier epochs have shown, by default as many as this one in
+        each.
+        """
         start, stop = self._start(number), self._start(number + 1)
         if self.originals == 1:
             return [Segment("train", 0, epoch, self.first + start, self.first + stop)]
-        stored, pass_number = self._shown_by(epoch)
-        before = self._originals_before(self._start(self._count)) * epoch
+        stored, pass_number = self.shown_by(epoch)
+        before = originals_before
+        if before is None:
+            before = self._originals_before(self.rank_shown) * epoch
         return [
             Segment("epoch", stored, pass_number, self.first + start, self.first + stop),
             *self._original_segments(before + self._originals_before(start), before + self._originals_before(stop)),
@@ -183,7 +207,7 @@ class TrainingBatches:
         """Return (start, stop) of the images of a pass that this rank shows."""
         return self.first, self.first + self.rank_images
 
-    def _shown_by(self, epoch: int) -> tuple[int, int]:
+    def shown_by(self, epoch: int) -> tuple[int, int]:
         """Return the stored epoch that training epoch `epoch` shows, and the number of earlier passes over it."""
         if self.choices is not None:
             return self.choices.shown(epoch)
@@ -231,6 +255,10 @@ class EvaluationBatches:
     def __len__(self) -> int:
         """Return the number of batches in the split; the last may be smaller."""
         return math.ceil(self.num_images / self.batch_size)
+
+    def steps(self, epoch: int) -> int:
+        """Return the number of batches in the split."""
+        return len(self)
 
     def segments(self, epoch: int, number: int) -> list[Segment]:
         """Return the segment that makes up batch `number`, which is the same in every epoch."""

@@ -21,8 +21,9 @@ from ..reading.disk import Disk
 from ..reading.stored_set import StoredSet
 from .batches import Batches
 from .data_wait import ThreadTimes
+from .finish import Batch, Finish
 from .order import Shuffle, check_seed, check_shuffle
-from .pending_batch import Batch, PendingBatch
+from .pending_batch import PendingBatch
 from .windows import Decoder, Read
 
 _before_fork: list[object] = []
@@ -50,6 +51,7 @@ class Stream:
         threads: int | None = None,
         prefetch: int = 8,
         shuffle: Shuffle = "images",
+        finish: Finish | None = None,
     ):
         """Stream `batches` of `stored_set`.
 
@@ -67,6 +69,8 @@ class Stream:
             Number of batches that are decoded ahead.
         shuffle
             Unit of shuffling: `images` or `chunks`.
+        finish
+            What the threads do to each batch after decoding.
 
         Raises
         ------
@@ -78,6 +82,7 @@ class Stream:
         check_seed(seed)
         self.threads = threads or default_threads()
         self.prefetch = prefetch
+        self.finish = finish
         self._begin_use()
 
     def _begin_use(self) -> None:
@@ -92,7 +97,7 @@ class Stream:
         self._decode_threads = DecodeThreads(self.threads)
         self._disk = Disk(self._decode_threads)
         self._decoder = Decoder(self.stored_set, self.batches, self.seed, self.shuffle, self._disk)
-        self._buffers = Buffers(self.prefetch + 8)
+        self._buffers = Buffers(self.prefetch + 8 + (3 * self.threads if self.finish else 0))
         self._queue: OrderedDict[tuple[int, int], PendingBatch] = OrderedDict()
         self._pending: weakref.WeakSet[PendingBatch] = weakref.WeakSet()
         self._last = (-1, -1)
@@ -113,8 +118,8 @@ class Stream:
         if os.getpid() != self._process:  # A forked process has none of the threads.
             _before_fork.append(self.__dict__.copy())
             self._begin_use()
-        if not 0 <= number < len(self.batches):
-            raise IndexError(f"batch {number}; expected 0 to {len(self.batches) - 1}")
+        if not 0 <= number < self.batches.steps(epoch):
+            raise IndexError(f"batch {number}; expected 0 to {self.batches.steps(epoch) - 1}")
         with self._gate:
             self._callers += 1
             self._in_use, self._release_due, self._called = True, False, time.monotonic()
@@ -220,9 +225,11 @@ class Stream:
         self._disk.close()
 
     def _after(self, epoch: int, number: int, steps: int) -> tuple[int, int]:
-        """Return epoch and number of the batch `steps` batches later."""
-        epochs, at = divmod(number + steps, len(self.batches))
-        return epoch + epochs, at
+        """Return epoch and number of the batch `steps` batches later, as far as epochs have batches."""
+        number += steps
+        while epoch >= 0 and 0 < (in_epoch := self.batches.steps(epoch)) <= number:
+            epoch, number = epoch + 1, number - in_epoch
+        return epoch, number
 
     def _fill_queue(self, epoch: int, number: int, *, expected: bool) -> None:
         """Begin the batches that follow, across the end of the epoch, and drop the oldest others.
@@ -236,7 +243,7 @@ class Stream:
         # In sequential access, all but the farthest batch are in the queue already.
         for step in range(self.prefetch if follows and expected else 1, self.prefetch + 1):
             key = self._after(epoch, number, step)
-            if key not in self._queue:
+            if key not in self._queue and key[1] < self.batches.steps(key[0]):
                 self._queue[key] = self._begin(*key, prefetch=True)
         while len(self._queue) > self.prefetch + _EXTRA_BATCHES:
             self._queue.popitem(last=False)
@@ -249,7 +256,7 @@ class Stream:
         while self._decoder.reads:
             self._decode_threads.submit(self._decoder.reads[0])
             del self._decoder.reads[0]
-        pending = PendingBatch(parts, self._decode_threads, self._buffers)
+        pending = PendingBatch(parts, self._decode_threads, self._buffers, self.finish)
         self._pending.add(pending)
         pending.start()
         if prefetch:

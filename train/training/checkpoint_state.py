@@ -1,6 +1,6 @@
 """Check the state in a checkpoint, which may be damaged or come from somebody else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ def stateful(patience: int) -> dict[str, tuple[str, ...]]:
     return {name: attributes for name, attributes in STATEFUL.items() if name != "patience" or patience}
 
 
-def check_state(path: Path, state: Mapping[str, Any], *, epochs: int, steps: int, patience: int) -> None:
+def check_state(
+    path: Path, state: Mapping[str, Any], *, epochs: int, steps: Callable[[int], int], patience: int
+) -> None:
     """Raise `EpochbankError` if a run cannot have the state that the checkpoint `path` holds.
 
     Parameters
@@ -24,8 +26,10 @@ def check_state(path: Path, state: Mapping[str, Any], *, epochs: int, steps: int
         The file, for the message.
     state
         What the checkpoint holds.
-    epochs, steps
-        Number of training epochs of the run, and of steps in each.
+    epochs
+        Number of training epochs of the run.
+    steps
+        Returns the number of steps in an epoch.
     patience
         The run's patience.
     """
@@ -37,12 +41,14 @@ def check_state(path: Path, state: Mapping[str, Any], *, epochs: int, steps: int
         )
 
 
-def _checks(state: Mapping[str, Any], epochs: int, steps: int, patience: int) -> Iterable[tuple[str, bool]]:
+def _checks(
+    state: Mapping[str, Any], epochs: int, steps: Callable[[int], int], patience: int
+) -> Iterable[tuple[str, bool]]:
     """Yield the name of each value, and whether it is possible. Each check relies on the earlier ones."""
     epoch: Any = state.get("epoch")
     batch: Any = state.get("batch")
     rows: Any = state.get("rows")
-    if not _count(epoch, epochs) or not _count(batch, steps - 1) or (epoch == epochs and batch):
+    if not _count(epoch, epochs) or not _count(batch, steps(epoch) - 1) or (epoch == epochs and batch):
         yield "epoch" if not _count(epoch, epochs) else "batch", False
         return
     yield "ended", type(state.get("ended")) is bool and (epoch > 0 or not state.get("ended"))

@@ -1,7 +1,7 @@
 """One line for each epoch of training, in at most 100 columns, and a bar within an epoch on a terminal."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -15,8 +15,8 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 class EpochLines(keras.callbacks.Callback):
     """Print the metrics of each epoch to standard output. A resumed run counts its epochs as the first session did."""
 
-    def __init__(self, epochs: int, steps: int):
-        """`epochs` is the number of epochs of the whole run, and `steps` the number of steps in one."""
+    def __init__(self, epochs: int, steps: Callable[[int], int]):
+        """`epochs` is the number of epochs of the whole run, and `steps` returns the number of steps in one."""
         super().__init__()
         self.first_step = 0
         """Steps of the first epoch that an earlier session has made."""
@@ -30,7 +30,7 @@ class EpochLines(keras.callbacks.Callback):
         self._started = self._shown_at = time.monotonic()
         self._shown = 0
         if is_terminal():
-            self._bar = Progress(f"epoch {epoch + 1}/{self._epochs}", self._steps - self.first_step, "steps")
+            self._bar = Progress(f"epoch {epoch + 1}/{self._epochs}", self._steps(epoch) - self.first_step, "steps")
             self._bar.__enter__()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -42,7 +42,7 @@ class EpochLines(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Print the line."""
         if self._bar is not None:
-            self._bar.advance(self._steps - self.first_step - self._shown)
+            self._bar.advance(self._steps(epoch) - self.first_step - self._shown)
         self.close()
         self.first_step = 0
         print(epoch_line(epoch, self._epochs, logs or {}, time.monotonic() - self._started), flush=True)

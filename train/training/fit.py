@@ -21,12 +21,14 @@ from ...augment.shared.workers import core_count
 from ...augment.store.usage import record_use
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from ..reading.stored_set import StoredSet
-from ..streaming.batches import TrainingBatches, suitable_batch_size
+from ..streaming.batches import TrainingBatches
 from ..streaming.data_wait import advice
+from ..streaming.schedule import ScheduledBatches
 from .backend import compute_deterministically
 from .checkpoint import CheckpointInterval
 from .checkpoint_state import check_state
 from .evaluate import Evaluation, evaluate_split, load_best
+from .exposure import exposure
 from .fit_options import FitOptions, check_options, read_options
 from .interrupt import Stopped
 from .loop import read_history, train
@@ -90,8 +92,7 @@ def fit(
     Stopped
         After SIGINT, SIGTERM or SIGHUP; it is a `KeyboardInterrupt`.
     """
-    size = options.batch_size or suitable_batch_size(stored_set.num_images["train"], options.originals)
-    options = replace(options, batch_size=size)
+    options = replace(options, batch_size=options.batch_size_for(stored_set.num_images["train"]))
     model, data = _prepare(stored_set, options)
     _let_go(stored_set, options)
     directory = new_run(run, stored_set.description.name)
@@ -139,7 +140,8 @@ def resume(
         record_use(stored_set.path, run)
         model, data = _prepare(stored_set, options)
         if snapshot is not None:
-            check_state(checkpoint, snapshot.state, epochs=options.epochs, steps=len(data), patience=options.patience)
+            steps = data.stream.batches.steps
+            check_state(checkpoint, snapshot.state, epochs=options.epochs, steps=steps, patience=options.patience)
         if options.follow:
             _let_go(stored_set, options)
             _restore_shown(data, snapshot, config["stored_epochs"])
@@ -147,7 +149,7 @@ def resume(
             notify(f"{run} has no checkpoint yet: training starts again from the first epoch.")
         else:
             epoch, batch = snapshot.state["epoch"], snapshot.state["batch"]
-            notify(f"{run} resumes in epoch {epoch + 1}, after {batch} of {len(data)} steps.")
+            notify(f"{run} resumes in epoch {epoch + 1}, after {batch} of {steps(epoch)} steps.")
         return _run(model, data, options, run, snapshot, origins)
 
 
@@ -180,7 +182,7 @@ def _complete_report(stored_set: StoredSet, options: FitOptions, run: Path, orig
     history = read_history(run)
     keras.config.set_dtype_policy(options.precision)
     model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
-    size = options.batch_size or suitable_batch_size(stored_set.num_images["train"], options.originals)
+    size = options.batch_size_for(stored_set.num_images["train"])
     evaluations = _evaluations(model, stored_set, run, size)
     files = _report(run, history, evaluations, stored_set, origins)
     sentence = str(summary.get("data", {}).get("advice", ""))
@@ -218,17 +220,25 @@ def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, A
     data = AugmentedSequence(
         stored_set,
         options.batch_size or 0,
-        options.originals,
+        options.share_of_originals,
         options.seed,
         threads=options.threads,
         shuffle=options.shuffle,
         rank=options.rank,
         world_size=options.world_size,
         follow=options.follow,
+        final=options.final,
+        mixup=options.mixup,
+        cutmix=options.cutmix,
+        label_smoothing=options.label_smoothing,
+        views=options.views,
+        sparse_targets=True,
     )
     output = output_kind(model, data.stream.batch(0, 0)[0])
     notify(f"output: {output}")
-    compile_model(model, output, learning_rate=options.learning_rate, steps=options.epochs * len(data))
+    smoothing = options.label_smoothing if options.batches.soft else None
+    steps = sum(map(data.stream.batches.steps, range(options.epochs)))
+    compile_model(model, output, learning_rate=options.learning_rate, steps=steps, smoothing=smoothing)
     return model, data
 
 
@@ -260,6 +270,7 @@ def _run(
     files = _report(directory, history, evaluations, stored_set, origins)
     splits = ("test", "validation")
     num_epochs = len(history["loss"])
+    batches = cast(TrainingBatches | ScheduledBatches, data.stream.batches)
     summary = {
         "set": {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint},
         **{split: evaluations[split].summary() if split in evaluations else None for split in splits},
@@ -267,8 +278,13 @@ def _run(
         "seconds": round(seconds, 1),
         "model": options.model,
         "parameters": model.count_params(),
-        "images_per_second": round(num_epochs * cast(TrainingBatches, data.stream.batches).shown / seconds),
-        "data": {**data_wait.columns(), "disk_bytes": thread_times.disk_bytes, "advice": sentence},
+        "images_per_second": round(options.views * sum(map(batches.shown, range(num_epochs))) / seconds),
+        "data": {
+            **data_wait.columns(),
+            "disk_bytes": thread_times.disk_bytes,
+            "advice": sentence,
+            "exposure": exposure(data, num_epochs),
+        },
     }
     write_json(directory / SUMMARY, summary)  # After the report: it says that the run is finished.
     (directory / CHECKPOINT_FILE).unlink(missing_ok=True)

@@ -7,10 +7,13 @@ from typing import Any, get_args
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import rename_keys
+from ..feeding.batch_options import BatchOptions, training_batches
 from ..reading.stored_set import StoredSet
-from ..streaming.batches import TrainingBatches, suitable_batch_size
+from ..streaming.batches import suitable_batch_size
+from ..streaming.final import FinalRecipe, check_final
 from ..streaming.follow import check_follow
 from ..streaming.order import Shuffle
+from ..streaming.schedule import Originals, parse_originals
 from .model_names import check_model_name
 from .trainable import check_classes
 
@@ -24,8 +27,10 @@ class FitOptions:
     epochs: int = 30
     batch_size: int | None = None
     """Images per batch; None for 256, or fewer for a small set."""
-    originals: float = 0.5
-    """Share of originals in each batch, 0 to 1."""
+    originals: float | str = 0.5
+    """Share of originals in each batch, 0 to 1; or `0.3:0.9`, from the first to the last epoch."""
+    finish_on_originals: int = 0
+    """Number of last epochs that show only originals."""
     seed: int = 0
     """Seed of the weights, dropout and shuffling."""
     learning_rate: float = 0.002
@@ -36,6 +41,16 @@ class FitOptions:
     """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
     shuffle: Shuffle = "images"
     """Unit of shuffling: `images`, or whole `chunks`."""
+    final: FinalRecipe | None = None
+    """Final augmentation; None for none."""
+    mixup: float = 0.0
+    """Alpha of MixUp; 0 for none."""
+    cutmix: float = 0.0
+    """Alpha of CutMix; 0 for none."""
+    label_smoothing: float = 0.0
+    """Share of each target that is divided among all classes, 0 to less than 1."""
+    views: int = 1
+    """Number of views of each image in a batch, which differ in their final augmentation."""
     threads: int | None = None
     """Number of decoding threads; None for one per core, up to 4."""
     rank: int | None = None
@@ -51,6 +66,21 @@ class FitOptions:
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; 0 disables time-based checkpoints."""
 
+    @property
+    def share_of_originals(self) -> Originals:
+        """The share of originals, or its schedule. Raises `EpochbankError` if it is out of range."""
+        return parse_originals(str(self.originals), self.epochs, self.finish_on_originals)
+
+    def batch_size_for(self, num_images: int) -> int:
+        """Return the batch size for `num_images` training images."""
+        share = self.share_of_originals
+        return self.batch_size or suitable_batch_size(num_images, share if isinstance(share, float) else share.first)
+
+    @property
+    def batches(self) -> BatchOptions:
+        """What training adds to the stored images of a batch. Raises `EpochbankError` if a value is out of range."""
+        return BatchOptions(self.final, self.mixup, self.cutmix, self.label_smoothing, self.views, sparse_targets=True)
+
 
 def check_options(options: FitOptions, stored_set: StoredSet) -> None:
     """Raise `EpochbankError` for an unknown model, a set that no model can learn, or impossible batches.
@@ -61,8 +91,10 @@ def check_options(options: FitOptions, stored_set: StoredSet) -> None:
     check_classes(stored_set)
     check_follow(options.follow, options.world_size or 1)
     num_images = stored_set.num_images["train"]
-    size = options.batch_size or suitable_batch_size(num_images, options.originals)
-    TrainingBatches(num_images, stored_set.epochs, size, options.originals, options.rank or 0, options.world_size or 1)
+    batches, size = options.batches, options.batch_size_for(num_images)
+    rank, world_size = options.rank or 0, options.world_size or 1
+    training_batches(stored_set, batches, size, options.share_of_originals, rank, world_size)
+    batches.finish(stored_set, options.seed)
 
 
 def read_options(run: Path, config: dict[str, Any]) -> FitOptions:
@@ -70,10 +102,10 @@ def read_options(run: Path, config: dict[str, Any]) -> FitOptions:
     config = _with_new_names(config)
     values = {field.name: config[field.name] for field in fields(FitOptions) if field.name in config}
     for field in fields(FitOptions):
-        kind = {"shuffle": str}.get(field.name, field.type)
+        kind = _KINDS.get(field.name, field.type)
         kind = float | int if kind is float else kind
         value = values.get(field.name, field.default)
-        if not isinstance(value, kind) or not _is_allowed(field.name, value):  # type: ignore[arg-type]
+        if not isinstance(value, kind) or not _is_allowed(field.name, value):
             raise EpochbankError(
                 f"{run / 'config.json'} is damaged: {field.name} is {reprlib.repr(value)}; expected {field.type} in "
                 "its range. Restore the file, or start a new run in another --run directory."
@@ -87,6 +119,13 @@ def _is_allowed(name: str, value: Any) -> bool:
         return True
     if name == "model":
         return bool(value)
+    try:
+        if name == "final":
+            return bool(check_final(value))
+        if isinstance(value, str) and name == "originals":
+            return parse_originals(value, 1) is not None
+    except (ValueError, EpochbankError):
+        return False
     if name in _CHOICES:
         return value in _CHOICES[name]
     if name in ("follow", "deterministic"):
@@ -95,14 +134,21 @@ def _is_allowed(name: str, value: Any) -> bool:
     return not isinstance(value, bool) and least <= value <= most
 
 
+_KINDS: dict[str, Any] = {"shuffle": str, "final": dict | None, "originals": float | int | str}
+"""Types of the fields whose annotation is not one that `isinstance` takes."""
 _CHOICES = {"precision": ("float32", "mixed_float16", "mixed_bfloat16"), "shuffle": get_args(Shuffle)}
 _RANGES = {
     "epochs": (1, 1 << 31),
     "batch_size": (1, 1 << 31),
     "originals": (0, 1),
+    "finish_on_originals": (0, 1 << 31),
     "seed": (0, 1 << 64),
     "learning_rate": (1e-300, 1e300),
     "patience": (0, 1 << 31),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
+    "label_smoothing": (0, 1 - 2**-53),
+    "views": (1, 1 << 31),
     "threads": (1, 1 << 12),
     "rank": (0, 1 << 31),
     "world_size": (1, 1 << 31),

@@ -1,6 +1,7 @@
 """The training loop: Keras' `fit` with its callbacks, from the beginning or from a checkpoint."""
 
 import csv
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def train(
             best_changed=lambda epoch: best.best_epoch == epoch,
             resume_from=resume_from,
         )
-        lines = EpochLines(epochs, len(data))
+        lines = EpochLines(epochs, data.stream.batches.steps)
         callbacks = [data.callback(report=False), best, StopAtNaN(), logger, lines]
         callbacks += [early_stopping, checkpoint] if patience else [checkpoint]
         try:
@@ -112,11 +113,16 @@ def _fit(
     callbacks: list[keras.callbacks.Callback],
     epochs: int,
 ) -> None:
-    """Call Keras' `fit`; it can only start with a whole epoch, so the rest of an interrupted one is a separate call."""
+    """Call Keras' `fit`, once for each run of epochs with the same number of steps.
+
+    It can only start with a whole epoch, so the rest of an interrupted one is a separate call.
+    """
     calls = [(checkpoint.epoch, checkpoint.batch, checkpoint.epoch + 1)] if checkpoint.batch else []
-    calls.append((checkpoint.epoch + len(calls), 0, epochs))
+    for _, run in groupby(range(checkpoint.epoch + len(calls), epochs), key=data.stream.batches.steps):
+        first, *more = run
+        calls.append((first, 0, first + 1 + len(more)))
     for epoch, data.start, stop in calls:
-        if epoch >= stop or checkpoint.ended:
+        if checkpoint.ended:
             break
         data.show(epoch)
         model.fit(

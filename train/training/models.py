@@ -11,6 +11,7 @@ from ...augment.shared.import_path import import_by_path
 from ...augment.shared.types import Shape
 from .model_names import check_model_name
 from .outputs import ONE_OUTPUT, OutputKind
+from .soft_loss import SparseSoftAccuracy, SparseSoftCrossentropy
 
 ModelFunction = Callable[[Shape, int], keras.Model]
 """Takes the shape of an image and the number of classes; returns a model."""
@@ -145,17 +146,19 @@ def _import_model(name: str) -> ModelFunction:
     return function
 
 
-def compile_model(model: keras.Model, output: OutputKind, *, learning_rate: float, steps: int) -> None:
+def compile_model(
+    model: keras.Model, output: OutputKind, *, learning_rate: float, steps: int, smoothing: float | None = None
+) -> None:
     """Compile with cross-entropy and Adam: 5 % of `steps` linear warm-up, then cosine decay to 0.1 % of the peak.
 
-    `output` is what the model returns.
+    `output` is what the model returns; `smoothing` the label smoothing of soft targets, None for labels.
     """
     warm_up = max(1, math.ceil(steps / 20))
     schedule = keras.optimizers.schedules.CosineDecay(
         learning_rate / 10, max(1, steps - warm_up), alpha=0.001, warmup_target=learning_rate, warmup_steps=warm_up
     )
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=output == "logits"),
-        metrics=["accuracy"],
-    )
+    logits = output == "logits"
+    loss, accuracy = keras.losses.SparseCategoricalCrossentropy(from_logits=logits), "accuracy"
+    if smoothing is not None:
+        loss, accuracy = SparseSoftCrossentropy(logits, smoothing), SparseSoftAccuracy()
+    model.compile(optimizer=keras.optimizers.Adam(schedule), loss=loss, metrics=[accuracy])

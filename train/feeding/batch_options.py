@@ -1,0 +1,156 @@
+"""What training adds to the stored images and labels of a batch, and the form in which it delivers them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from ...augment.errors import EpochbankError
+from ..reading.stored_set import StoredSet
+from ..streaming.batches import TrainingBatches
+from ..streaming.choices import Choices
+from ..streaming.final import FinalAugmentation, FinalRecipe, load_final
+from ..streaming.finish import Batch, Finish
+from ..streaming.mixing import Labels, Mixing, SoftLabels, soft
+from ..streaming.schedule import Originals, OriginalsSchedule, ScheduledBatches
+
+Final = str | Path | FinalRecipe
+"""Final augmentation: the name of a built-in final recipe, the path of a TOML file, or the result of `load_final`."""
+
+
+class BatchArguments(TypedDict, total=False):
+    """The fields of `BatchOptions` that all iterators accept as keywords."""
+
+    final: Final | None
+    mixup: float
+    cutmix: float
+    label_smoothing: float
+    views: int
+    split_views: bool
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Final augmentation, views, MixUp, CutMix, label smoothing, and the form of the batches."""
+
+    final: Final | None = None
+    mixup: float = 0.0
+    """Alpha of MixUp; 0 for none."""
+    cutmix: float = 0.0
+    """Alpha of CutMix; 0 for none."""
+    label_smoothing: float = 0.0
+    """Share of a target that is divided among all classes, 0 to less than 1."""
+    views: int = 1
+    """Number of views of each image in a batch."""
+    split_views: bool = False
+    """Deliver the views as a tuple of image arrays."""
+    sparse_targets: bool = False
+    """Deliver soft targets as class numbers and weights, float32 (B, 2 m)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise EpochbankError(
+                f"label_smoothing={self.label_smoothing:g}; expected a share of at least 0 and less than 1.", usage=True
+            )
+        if self.views < 1:
+            raise EpochbankError(f"views={self.views}; expected 1 or more.", usage=True)
+        if self.views > 1 and self.final is None:
+            raise EpochbankError(
+                f"views={self.views} without final augmentation would be {self.views} equal images; expected different "
+                'ones. Pass final="characters", for example.',
+                usage=True,
+            )
+        if self.split_views and (self.mixup or self.cutmix):
+            raise EpochbankError(
+                "split_views=True with MixUp or CutMix: the views of an image would have different labels; expected "
+                "one label for all of them. Use one of the two.",
+                usage=True,
+            )
+
+    @property
+    def soft(self) -> bool:
+        """Whether targets are weights of classes instead of one class per image."""
+        return bool(self.mixup or self.cutmix or self.label_smoothing)
+
+    def images_per_batch(self, batch_size: int, num_images: int) -> int:
+        """Return the number of different images in a batch of `batch_size`, of which a set has `num_images`.
+
+        Raises `EpochbankError` if the views cannot be divided evenly, or the set has too few images.
+        """
+        if batch_size % self.views:
+            raise EpochbankError(
+                f"batch size {batch_size} with {self.views} views of each image; expected a multiple of {self.views}.",
+                usage=True,
+            )
+        size = batch_size // self.views
+        if self.views > 1 and num_images < size:
+            raise EpochbankError(
+                f"{num_images:,} training images; expected at least {size:,}, for a batch of {batch_size:,} with "
+                f"{self.views} views of each image. Use a smaller batch or more views.",
+                usage=True,
+            )
+        return size
+
+    def finish(self, stored_set: StoredSet, seed: int) -> Finish | None:
+        """Return what the stream does to each batch; None if it is delivered as it is stored."""
+        if self.final is None and not self.mixup and not self.cutmix:
+            return None
+        final = None
+        if self.final is not None:
+            recipe = self.final if isinstance(self.final, dict) else load_final(self.final)
+            final = FinalAugmentation(recipe, stored_set.shape, seed)
+        mixing = Mixing(self.mixup, self.cutmix, seed) if self.mixup or self.cutmix else None
+        return Finish(final, mixing, self.views)
+
+    def deliver(self, batch: Batch, num_classes: int) -> tuple[Any, np.ndarray]:
+        """Return (images, targets) of a batch of the stream, in the form of these options."""
+        images: Any
+        images, labels = batch
+        if self.split_views:
+            images = tuple(np.split(images, self.views))
+        if not isinstance(labels, SoftLabels):
+            labels = labels[: len(labels) // self.views] if self.split_views else labels
+            if not self.soft:
+                return images, labels
+        if self.sparse_targets:
+            return images, sparse_targets(labels)
+        return images, dense_targets(labels, num_classes, self.label_smoothing)
+
+
+def dense_targets(labels: Labels, num_classes: int, smoothing: float) -> np.ndarray:
+    """Return the weight of every class, float32 (B, `num_classes`); each row sums to 1.
+
+    `smoothing` is the share of it that is divided evenly among all classes (C. Szegedy et al., "Rethinking the
+    Inception Architecture for Computer Vision", CVPR 2016, section 7).
+    """
+    classes, weights = soft(labels)
+    targets = np.full((len(classes), num_classes), smoothing / num_classes, np.float32)
+    rows = np.arange(len(classes))
+    for column, weight in zip(classes.T, weights.T, strict=True):
+        targets[rows, column] += weight * np.float32(1 - smoothing)
+    return targets
+
+
+def sparse_targets(labels: Labels) -> np.ndarray:
+    """Return the m classes of each image, then their m weights, float32 (B, 2 m): exact below 2^24 classes."""
+    classes, weights = soft(labels)
+    return np.concatenate([classes.astype(np.float32), weights], 1)
+
+
+def training_batches(
+    stored_set: StoredSet,
+    options: BatchOptions,
+    batch_size: int,
+    originals: Originals,
+    rank: int = 0,
+    world_size: int = 1,
+    drop_last: bool = False,
+    choices: Choices | None = None,
+) -> TrainingBatches | ScheduledBatches:
+    """Return the training batches of a set. Raises `EpochbankError` if an argument is out of range."""
+    num_images = stored_set.num_images["train"]
+    size = options.images_per_batch(batch_size, num_images)
+    share = originals.share_of_batch(0, size) if isinstance(originals, OriginalsSchedule) else originals
+    batches = TrainingBatches(num_images, stored_set.epochs, size, share, rank, world_size, drop_last, choices)
+    return ScheduledBatches(batches, originals) if isinstance(originals, OriginalsSchedule) else batches
