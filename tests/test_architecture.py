@@ -31,10 +31,12 @@ LAYERS = (
     ("train.streaming",),
     ("train.feeding",),
     ("train.training",),
+    ("train.study",),
     ("train.benchmark",),
     # What people call.
     ("arguments",),
     ("api",),
+    ("studies",),
     ("augment.options", "train.options"),
     ("augment.cli", "train.cli"),
     ("augment.__main__", "train.__main__"),
@@ -47,7 +49,7 @@ COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store"
 
 def modules() -> dict[str, Path]:
     """Return the file of every module below `epochbank`, by its full name."""
-    files = {f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py" for name in ("api", "arguments")}
+    files = {f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py" for name in ("api", "arguments", "studies")}
     for package in ("augment", "train"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts

@@ -19,6 +19,8 @@ from .options import (
     batch_size_option,
     final_option,
     json_option,
+    learning_rate_option,
+    model_option,
     originals_option,
     precision_option,
     rank_option,
@@ -50,9 +52,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
-@click.option("--model", default="cnn-small", metavar="NAME|MODULE:FUNCTION",
-              help="Built-in model (cnn-small, cnn), or a function of (shape, classes) that returns a Keras "
-              "model.")  # fmt: skip
+@model_option
 @click.option("--epochs", type=click.IntRange(1), default=30, help="Number of training epochs.")
 @training_batch_size_option
 @schedule_option
@@ -70,8 +70,7 @@ def main() -> None:
 @click.option("--views", type=click.IntRange(1), default=1,
               help="Number of views of each image in a batch, which differ in their final augmentation.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the weights, dropout and shuffling.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.002,
-              help="Peak learning rate of Adam (5 % linear warm-up, then cosine decay).")  # fmt: skip
+@learning_rate_option
 @click.option("--patience", type=click.IntRange(0), default=10,
               help="Epochs without a lower validation loss before training stops; 0 disables early "
               "stopping.")  # fmt: skip
@@ -193,6 +192,60 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
             usage=True,
         )
     return {param.name: context.params[param.name] for param in given if param.name in allowed}
+
+
+@main.command()
+@click.argument("source", metavar="SET|SOURCE", type=click.Path())
+@click.option("--epochs-stored", default="1,2,4,8,16", metavar="N,N,...",
+              help="Numbers of stored epochs to compare; 0 for originals only.")  # fmt: skip
+@click.option("--fresh/--no-fresh", default=True,
+              help="Also train with another stored epoch in each training epoch, as if images were distorted while "
+              "training.")  # fmt: skip
+@final_option
+@click.option("--seeds", type=click.IntRange(1), default=3, help="Number of trainings for each number.")
+@click.option("--tolerance", type=click.FloatRange(0), default=0.2,
+              help="Difference in accuracy that does not matter, in percent.")  # fmt: skip
+@model_option
+@click.option("--epochs", type=click.IntRange(1), default=30, help="Number of training epochs.")
+@training_batch_size_option
+@originals_option
+@learning_rate_option
+@precision_option
+@threads_option
+@click.option("--recipe", default="kanji", metavar="NAME|FILE", help="Recipe, if a SOURCE is given.")
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes that generate.  [default: one per core]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+              help="Directory of the study.  [default: studies/SET]")  # fmt: skip
+@trust_option
+@sets_option
+@json_option
+def study(source: str, epochs_stored: str, as_json: bool, **options: Any) -> None:
+    """Find out how many stored epochs suffice.
+
+    Generates the stored epochs that are missing, trains a model on each number of them, and compares the accuracies
+    with those of fresh distortion in each training epoch. All trainings have the same number of steps. The same command
+    continues an interrupted study. DIR gets a run directory for each training, results.json and results.png.
+
+    \b
+    Examples:
+      train study digits --epochs-stored 1,2 --epochs 4 --seeds 2
+      train study sets/digits-kanji-1f2e3d4c --final characters
+    """
+    from .. import studies
+
+    try:
+        numbers = [int(number) for number in epochs_stored.split(",")]
+    except ValueError:
+        raise EpochbankError(
+            f"--epochs-stored {epochs_stored}; expected whole numbers separated by commas, such as 1,2,4.", usage=True
+        ) from None
+    result = studies.study(source, numbers, **options)
+    if as_json:
+        click.echo((result.directory / "results.json").read_text(encoding="utf-8"), nl=False)
+        return
+    click.echo("\n".join(result.table))
+    click.echo(f"\n{result.verdict}")
+    click.echo(f"plot       {result.directory / 'results.png'}")
 
 
 @main.command()

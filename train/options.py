@@ -49,3 +49,9 @@ schedule_option = click.option("--originals", metavar="F|F:F", default="0.5", ca
 final_option = click.option("--final", metavar="NAME|FILE", type=click.Path(),
                             help="Final augmentation of every training image while training: a built-in one "
                             "(characters, photo), or a TOML file.")  # fmt: skip
+model_option = click.option("--model", default="cnn-small", metavar="NAME|MODULE:FUNCTION",
+                            help="Built-in model (cnn-small, cnn), or a function of (shape, classes) that returns a "
+                            "Keras model.")  # fmt: skip
+learning_rate_option = click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.002,
+                                    help="Peak learning rate of Adam (5 % linear warm-up, then cosine "
+                                    "decay).")  # fmt: skip

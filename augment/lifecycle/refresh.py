@@ -108,7 +108,7 @@ def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet:
             write_goal(directory, goal)
         published = read_manifest(directory)
         known = {one.epoch for one in published_epochs(published, location.description.num_images["train"])}
-        window = replace(_like(published, options), epochs=goal.stop - first_epoch(directory))
+        window = replace(like_newest(published, options), epochs=goal.stop - first_epoch(directory))
         plan = plan_set(location, window, folder=directory)
         retiring = _Retiring(directory, location.description.num_images["train"], goal, published)
         log = None
@@ -132,7 +132,7 @@ def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet:
     )
 
 
-def _like(published: list[Entry], options: GenerationOptions) -> GenerationOptions:
+def like_newest(published: list[Entry], options: GenerationOptions) -> GenerationOptions:
     """Return `options` with the shard and chunk size of the newest epoch where none is given."""
     newest = [entry for entry in published if entry.split == "epoch"]
     newest = [entry for entry in newest if entry.epoch == newest[-1].epoch]

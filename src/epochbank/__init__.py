@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .augment.distortion.recipe import Recipe, load_recipe
     from .augment.errors import EpochbankError
     from .augment.generation.plan import GenerationPlan
+    from .studies import study
     from .train.feeding.augmented_set import AugmentedSet, open_set
     from .train.feeding.sequence import AugmentedSequence
     from .train.streaming.schedule import OriginalsSchedule
@@ -74,6 +75,7 @@ _MODULES = {
     "refresh": ".api",
     "remove": ".api",
     "repair": ".api",
+    "study": ".studies",
     "tag": ".api",
     "verify": ".api",
 }
@@ -108,6 +110,7 @@ __all__ = [
     "refresh",
     "remove",
     "repair",
+    "study",
     "tag",
     "verify",
 ]

@@ -28,8 +28,8 @@ DEFAULT_SETS = "sets"
 DEFAULT_RUNS = "runs"
 
 _LEAST = {
-    "epochs": 1, "jobs": 1, "limit": 1, "seed": 0, "shard_size": 1, "chunk_size": 1, "top": 1, "batch_size": 1,
-    "keep_free": 0, "max_bytes": 1,
+    "epochs": 1, "jobs": 1, "limit": 1, "seed": 0, "seeds": 1, "shard_size": 1, "chunk_size": 1, "top": 1,
+    "batch_size": 1, "keep_free": 0, "max_bytes": 1,
 }  # fmt: skip
 """Least values of the keywords that are whole numbers, as on the command line."""
 _LARGEST_SIDE = 4096
@@ -274,6 +274,7 @@ def run_command(
         "recipe": DEFAULT_RECIPE,
         "epochs": GenerationOptions.epochs,
         "seed": 0,
+        "seeds": 1,
         **asdict(SourceOptions()),
         **asdict(ImportOptions()),
         **asdict(HeldOut()),
