@@ -188,6 +188,20 @@ def test_resumed_after_signals_on_a_growing_set_gives_the_same_result(
     assert_same(run, reference)
 
 
+def test_resumed_with_augmentation_while_training(digits: Path, tmp_path: Path) -> None:
+    """Final augmentation, MixUp, CutMix, label smoothing, views and a schedule of originals resume exactly."""
+    options = [
+        *("--final", "characters", "--mixup", 0.3, "--cutmix", 1, "--label-smoothing", 0.1, "--views", 2),
+        *("--originals", "0.25:0.75", "--finish-on-originals", 1, "--epochs", 2, "--batch-size", 64),
+        "--deterministic",
+    ]
+    run, other = tmp_path / "run", tmp_path / "other"
+    fit(digits, *options, "--run", other)
+    fit(digits, *options, "--checkpoint-steps", 5, "--run", run, where="0:8", number=9, code=-9)
+    fit("--resume", run)
+    assert_same(run, other)
+
+
 @pytest.mark.long
 def test_resumed_after_random_kills_gives_the_same_result(digits: Path, reference: Path, run: Path) -> None:
     """SIGKILL from outside at random moments, until the training is finished."""
