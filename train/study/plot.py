@@ -36,6 +36,6 @@ def write_plot(path: Path, rows: list[Row], fresh: int, title: str) -> None:
     axes.set_ylabel("accuracy on the test split (%)")
     axes.set_title(title, loc="left")
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     with new_file(path) as temporary:
         figure.savefig(temporary, dpi=120, facecolor="white")

@@ -101,7 +101,7 @@ def _smallest(rows: list[Row], reference: Row, fresh: int, tolerance: float) -> 
 def table(rows: list[Row], fresh: int) -> list[str]:
     """Return the rows as lines of text: accuracy in percent, with its 95 % confidence interval."""
     reference = next((row for row in rows if row.stored == fresh and not row.final), None)
-    lines = [f"{'stored epochs':16}{'final':8}{'accuracy, %':>20}{'fresh, points':>20}{'seeds':>7}"]
+    lines = [f"{'stored epochs':16}{'final':8}{'accuracy, %':>20}{'from fresh, points':>21}{'seeds':>7}"]
     for row in rows:
         name = {0: "originals only", fresh: f"{fresh} (fresh)"}.get(row.stored, str(row.stored))
         compared = ""
@@ -109,7 +109,7 @@ def table(rows: list[Row], fresh: int) -> list[str]:
             lead = difference(row, reference)
             compared = f"{POINTS * lead.mean:+.2f}{_plus_minus(lead.error)}"
         accuracy = f"{POINTS * row.mean:.2f}{_plus_minus(row.interval)}"
-        lines.append(f"{name:16}{'yes' if row.final else 'no':8}{accuracy:>20}{compared:>20}{len(row.accuracy):>7}")
+        lines.append(f"{name:16}{'yes' if row.final else 'no':8}{accuracy:>20}{compared:>21}{len(row.accuracy):>7}")
     return lines
 
 
