@@ -387,14 +387,15 @@ def export(run: Path, format_name: str, out: Path, trust: bool) -> None:
 @rank_option
 @world_size_option
 @shuffle_option
+@final_option
 @click.option("--model", metavar="NAME|MODULE:FUNCTION", help="Also time training steps of this model.")
 @click.option("--steps", type=click.IntRange(2), default=50,
               help="Training steps in each round; a model is measured in 5 to 25 rounds.")  # fmt: skip
 @precision_option
 @sets_option
 def bench(name: str | None, batch_size: int | None, originals: float, seconds: float, threads: int | None,
-          rank: int | None, world_size: int | None, shuffle: "Shuffle", model: str | None, steps: int, precision: str,
-          sets: Path) -> None:  # fmt: skip
+          rank: int | None, world_size: int | None, shuffle: "Shuffle", final: str | None, model: str | None, steps: int,
+          precision: str, sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
     SET is a path or a name in --sets; the default is the set that was written last. With --model, also measure the
@@ -405,11 +406,13 @@ def bench(name: str | None, batch_size: int | None, originals: float, seconds: f
     \b
     Examples:
       train bench
+      train bench --final characters
       train bench --model cnn --batch-size 1024 --precision mixed_float16
     """
     from ..augment.store.catalog import choose_set
     from .benchmark.measure import step_time, stream_rate
     from .feeding.augmented_set import open_set
+    from .feeding.batch_options import BatchOptions
     from .streaming.batches import TrainingBatches, suitable_batch_size
     from .streaming.stream import Stream
     from .training.backend import start_backend
@@ -427,9 +430,10 @@ def bench(name: str | None, batch_size: int | None, originals: float, seconds: f
     if model is not None:
         check_classes(stored_set)
         full_batches = replace(batches, drop_last=True)
-    stream = Stream(stored_set, batches, seed=0, threads=threads, shuffle=shuffle)
+    finish = BatchOptions(final).finish(stored_set, 0)
+    stream = Stream(stored_set, batches, seed=0, threads=threads, shuffle=shuffle, finish=finish)
     click.echo("\n".join(stream_rate(stream, seconds).lines()))
     if model is not None:
         notify(start_backend())
-        stream = Stream(stored_set, full_batches, seed=0, threads=threads, shuffle=shuffle)
+        stream = Stream(stored_set, full_batches, seed=0, threads=threads, shuffle=shuffle, finish=finish)
         click.echo("\n".join(step_time(stream, model, steps, precision, 4 * seconds).lines()))
