@@ -394,8 +394,8 @@ def export(run: Path, format_name: str, out: Path, trust: bool) -> None:
 @precision_option
 @sets_option
 def bench(name: str | None, batch_size: int | None, originals: float, seconds: float, threads: int | None,
-          rank: int | None, world_size: int | None, shuffle: "Shuffle", final: str | None, model: str | None, steps: int,
-          precision: str, sets: Path) -> None:  # fmt: skip
+          rank: int | None, world_size: int | None, shuffle: "Shuffle", final: str | None, model: str | None,
+          steps: int, precision: str, sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
     SET is a path or a name in --sets; the default is the set that was written last. With --model, also measure the

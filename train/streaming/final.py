@@ -6,6 +6,7 @@ batch size, the number of threads, or the number of ranks.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ FinalRecipe = dict[str, Any]
 Allocate = Callable[[tuple[int, ...]], np.ndarray]
 """Returns a uint8 array of a shape, with arbitrary contents."""
 
+_BLOCK = 1024
+"""Images whose distortions are drawn together, because a draw costs as much for one image as for a hundred."""
+_BLOCKS = 16
+"""Draws that are kept: those of the current windows of a stored epoch and of the originals, in several views."""
 _FOLDER = Path(__file__).parent / "final_recipes"
 _KEYS = ("name", "description", "stage", "pixels_at")
 
@@ -117,6 +122,7 @@ class FinalAugmentation:
         self._recipe = recipe_from_settings(self.final["name"], settings)
         check_shape(self._recipe, self.shape)
         self._engine = choose_engine("auto", self._recipe, self.shape)
+        self._draws = lru_cache(maxsize=_BLOCKS)(self._draw)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
@@ -136,13 +142,34 @@ class FinalAugmentation:
 
         at = 0
         for segment in segments:
-            part = slice(at, at + segment.stop - segment.start)
-            drawn = self._draw(segment, view)
-            distort(images[part], self._recipe, drawn, self._engine, memory=(out[part], spare[part]))
-            at = part.stop
+            key, start = (view, *segment.key), segment.start
+            while start < segment.stop:
+                block = start // _BLOCK
+                stop = min(segment.stop, (block + 1) * _BLOCK)
+                part = slice(at, at + stop - start)
+                drawn = _part(self._draws(key, block), start - block * _BLOCK, stop - block * _BLOCK)
+                distort(images[part], self._recipe, drawn, self._engine, memory=(out[part], spare[part]))
+                at, start = part.stop, stop
 
-    def _draw(self, segment: Segment, view: int) -> "Draw":
+    def _draw(self, key: tuple[int, str, int, int], block: int) -> "Draw":
+        """Draw the distortions of a block of a pass; `key` is the view and the pass."""
         from ...augment.distortion.draw import draw
 
-        stream = f"final/{self.seed}/{view}/{segment.split}/{segment.stored}"
-        return draw(self._recipe, self.shape, stream, segment.pass_number, segment.start, segment.stop)
+        view, split, stored, pass_number = key
+        stream = f"final/{self.seed}/{view}/{split}/{stored}"
+        return draw(self._recipe, self.shape, stream, pass_number, block * _BLOCK, (block + 1) * _BLOCK)
+
+
+def _part(drawn: "Draw", start: int, stop: int) -> "Draw":
+    """Return the draw of images `start` to `stop` - 1 of those that are drawn."""
+    from ...augment.distortion.draw import Draw, StageDraw
+
+    stages = []
+    for stage in drawn.stages:
+        choice, parameters = stage.choice[start:stop], []
+        for number, columns in enumerate(stage.parameters):
+            first = np.count_nonzero(stage.choice[:start] == number)
+            last = first + np.count_nonzero(choice == number)
+            parameters.append({name: column[first:last] for name, column in columns.items()})
+        stages.append(StageDraw(choice, tuple(parameters)))
+    return Draw(tuple(stages))
