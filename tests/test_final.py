@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from epochbank.augment.errors import EpochbankError
 from epochbank.train.feeding.augmented_set import AugmentedSet
-from epochbank.train.feeding.batch_options import BatchOptions
 from epochbank.train.feeding.sequence import AugmentedSequence
 from epochbank.train.streaming.final import OPERATIONS, built_in_names, check_final, load_final, parse_final
 from test_stream import make
@@ -277,9 +276,3 @@ for part in ("sources", "ingest", "split", "generation", "views", "lifecycle", "
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-
-
-def test_nothing_is_done_without_options(stored_set: AugmentedSet) -> None:
-    """Without final augmentation and mixing, batches are delivered as they are stored, as views of a window."""
-    assert BatchOptions().finish(stored_set, 0) is None
-    assert BatchOptions(label_smoothing=0.1).finish(stored_set, 0) is None

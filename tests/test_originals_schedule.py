@@ -64,7 +64,7 @@ def test_every_epoch_shows_every_image(
         shown: Counter[int] = Counter()
         for one in batches:
             for number in range(one.steps(epoch)):
-                for split, stored, _, start, stop in one.segments(epoch, number):
+                for split, stored, _, start, stop, _ in one.segments(epoch, number):
                     (originals if split == "train" and schedule.share(epoch) < 1 else shown).update(range(start, stop))
                     assert split == "train" or stored == epoch % 2
         assert shown == Counter(range(num_images))

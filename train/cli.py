@@ -430,10 +430,10 @@ def bench(name: str | None, batch_size: int | None, originals: float, seconds: f
     if model is not None:
         check_classes(stored_set)
         full_batches = replace(batches, drop_last=True)
-    finish = BatchOptions(final).finish(stored_set, 0)
-    stream = Stream(stored_set, batches, seed=0, threads=threads, shuffle=shuffle, finish=finish)
+    options = BatchOptions(final).stream_options(stored_set, 0)
+    stream = Stream(stored_set, batches, seed=0, threads=threads, shuffle=shuffle, **options)
     click.echo("\n".join(stream_rate(stream, seconds).lines()))
     if model is not None:
         notify(start_backend())
-        stream = Stream(stored_set, full_batches, seed=0, threads=threads, shuffle=shuffle, finish=finish)
+        stream = Stream(stored_set, full_batches, seed=0, threads=threads, shuffle=shuffle, **options)
         click.echo("\n".join(step_time(stream, model, steps, precision, 4 * seconds).lines()))

@@ -129,7 +129,7 @@ class AugmentedSet(StoredSet):
         from ..streaming.stream import Stream
 
         batches = training_batches(self, options, batch_size, originals, rank, world_size, drop_last)
-        return Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle, finish=options.finish(self, seed))
+        return Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle, **options.stream_options(self, seed))
 
     @accepts_old_names(**_OLD_NAMES)
     def to_tf_dataset(

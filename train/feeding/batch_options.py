@@ -11,8 +11,7 @@ from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches
 from ..streaming.choices import Choices
 from ..streaming.final import FinalAugmentation, FinalRecipe, load_final
-from ..streaming.finish import Batch, Finish
-from ..streaming.mixing import Labels, Mixing, SoftLabels, soft
+from ..streaming.mixing import Batch, Labels, Mixing, SoftLabels, soft
 from ..streaming.schedule import Originals, OriginalsSchedule, ScheduledBatches
 
 Final = str | Path | FinalRecipe
@@ -28,6 +27,13 @@ class BatchArguments(TypedDict, total=False):
     label_smoothing: float
     views: int
     split_views: bool
+
+
+class StreamOptions(TypedDict):
+    """The arguments of a `Stream` that follow from `BatchOptions`."""
+
+    final: FinalAugmentation | None
+    mixing: Mixing | None
 
 
 @dataclass(frozen=True)
@@ -92,16 +98,14 @@ class BatchOptions:
             )
         return size
 
-    def finish(self, stored_set: StoredSet, seed: int) -> Finish | None:
-        """Return what the stream does to each batch; None if it is delivered as it is stored."""
-        if self.final is None and not self.mixup and not self.cutmix:
-            return None
+    def stream_options(self, stored_set: StoredSet, seed: int) -> "StreamOptions":
+        """Return what a `Stream` of `stored_set` does to the images: its arguments `final` and `mixing`."""
         final = None
         if self.final is not None:
             recipe = self.final if isinstance(self.final, dict) else load_final(self.final)
             final = FinalAugmentation(recipe, stored_set.shape, seed)
         mixing = Mixing(self.mixup, self.cutmix, seed) if self.mixup or self.cutmix else None
-        return Finish(final, mixing, self.views)
+        return StreamOptions(final=final, mixing=mixing)
 
     def deliver(self, batch: Batch, num_classes: int) -> tuple[Any, np.ndarray]:
         """Return (images, targets) of a batch of the stream, in the form of these options."""
@@ -152,5 +156,7 @@ def training_batches(
     num_images = stored_set.num_images["train"]
     size = options.images_per_batch(batch_size, num_images)
     share = originals.share_of_batch(0, size) if isinstance(originals, OriginalsSchedule) else originals
-    batches = TrainingBatches(num_images, stored_set.epochs, size, share, rank, world_size, drop_last, choices)
+    batches = TrainingBatches(
+        num_images, stored_set.epochs, size, share, rank, world_size, drop_last, choices, options.views
+    )
     return ScheduledBatches(batches, originals) if isinstance(originals, OriginalsSchedule) else batches

@@ -196,9 +196,14 @@ class AugmentedSequence(_StreamSequence):
         threads = threads or (workers if workers > 1 else None)
         prefetch = max_queue_size or prefetch
         stored_set = stored_set if self._follow is None else self._follow.stored_set
-        finish = self.options.finish(stored_set, seed)
         stream = Stream(
-            stored_set, batches, seed=seed, threads=threads, prefetch=prefetch, shuffle=shuffle, finish=finish
+            stored_set,
+            batches,
+            seed=seed,
+            threads=threads,
+            prefetch=prefetch,
+            shuffle=shuffle,
+            **self.options.stream_options(stored_set, seed),
         )
         self._attach(stream, transform)
         self.epoch = 0

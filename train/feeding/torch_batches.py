@@ -103,7 +103,7 @@ class TorchBatches(IterableDataset):
         self.stored_set, self.seed, self.epochs, self.threads = stored_set, seed, epochs, threads
         self.shuffle = check_shuffle(shuffle)
         self._batches, self._options, self._process_given = batches, options, process is not None
-        self._finish = options.finish(stored_set, seed)
+        self._stream_options = options.stream_options(stored_set, seed)
         self._process: tuple[int, int] = process or (0, 1)
         # Shared by all processes: row 0 has the next epoch and the index of the next claim, the others have the claims
         # of the last iterations: three columns that identify the iteration, its epoch, the workers that joined it.
@@ -193,7 +193,7 @@ class TorchBatches(IterableDataset):
                 self._before_fork = self._current
             threads = self.threads or default_threads(workers)
             stream = Stream(
-                self.stored_set, batches, seed=self.seed, threads=threads, shuffle=self.shuffle, finish=self._finish
+                self.stored_set, batches, seed=self.seed, threads=threads, shuffle=self.shuffle, **self._stream_options
             )
             self._current = os.getpid(), batches, stream
         return self._current[2]

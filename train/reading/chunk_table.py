@@ -8,7 +8,7 @@ without the HDF5 library, outside its lock and the GIL, directly into the caller
 import math
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import accumulate
 from pathlib import Path
@@ -21,6 +21,9 @@ from ...augment.store.manifest import Entry
 from ...augment.store.shard_index import REPAIR, ShardIndex, read_index
 from ...augment.store.shard_read import chunk_is_sound
 from .disk import Disk
+
+Distort = Callable[..., np.ndarray]
+"""`distort(images, memory=(first, second))`, with arrays uint8 (m, H, W, C)."""
 
 _scratch: list[np.ndarray] = []
 """Scratch buffers of one chunk each: as many as were ever in use at the same time."""
@@ -61,6 +64,7 @@ class ChunkTable:
         labels: np.ndarray,
         disk: Disk | None = None,
         slots: np.ndarray | None = None,
+        distort: Distort | None = None,
     ) -> None:
         """Read and decode chunk `number`, which has m images.
 
@@ -75,6 +79,9 @@ class ChunkTable:
         slots
             int64 (m,): if given, image k of the chunk is written to `images[slots[k]]`, and its label to
             `labels[slots[k]]`; the output arrays may then be larger.
+        distort
+            Called with the decoded images and two arrays of memory like them, while they are in the cache of this core;
+            returns the images to write. Only with `slots`.
 
         Raises
         ------
@@ -106,7 +113,11 @@ class ChunkTable:
                     f"{path}, chunk {within}, positions {start} to {start + count - 1} (bytes {offset} to "
                     f"{offset + size - 1}) cannot be read: {error}. {fix}"
                 ) from error
-            if slots is not None:
+            if slots is not None and distort is not None:
+                with _scratch_buffer(2 * count * math.prod(self.shape)) as more:
+                    _scatter(distort(decoded[:count], memory=tuple(more.reshape(2, count, *self.shape))), images, slots)
+                labels[slots] = chunk_labels
+            elif slots is not None:
                 _scatter(decoded[:count], images, slots)
                 labels[slots] = chunk_labels
             elif not direct:

@@ -9,8 +9,10 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.progress import counted
 from .choices import Choices
 
-PassKey = tuple[str, int, int]
-"""Identifies a pass: split, stored epoch, and the number of earlier passes over the same images."""
+PassKey = tuple[str, int, int, int]
+"""Identifies a pass: split, stored epoch, the number of earlier passes over the same images, and the view.
+
+All views of a pass have the same order, but another final augmentation."""
 
 
 class Segment(NamedTuple):
@@ -24,11 +26,13 @@ class Segment(NamedTuple):
     """Number of earlier passes over the same images. Each pass has its own order."""
     start: int
     stop: int
+    view: int = 0
+    """Number of the view, which selects another final augmentation."""
 
     @property
     def key(self) -> PassKey:
         """The pass that the segment is a part of."""
-        return self[:3]
+        return self.split, self.stored, self.pass_number, self.view
 
 
 class Batches(Protocol):
@@ -82,6 +86,8 @@ class TrainingBatches:
     """Omit the last batch if it is not full. Which images that omits differs from epoch to epoch."""
     choices: Choices | None = field(default=None, compare=False)
     """Which stored epoch each training epoch shows, if the set is followed; None for the (e mod N)-th."""
+    views: int = 1
+    """Number of views of each image of a batch: all first views, then all second views, and so on."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -181,6 +187,10 @@ class TrainingBatches:
         `originals_before` is the number of originals that earlier epochs have shown, by default as many as this one in
         each.
         """
+        segments = self._segments(epoch, number, originals_before)
+        return [segment._replace(view=view) for view in range(self.views) for segment in segments]
+
+    def _segments(self, epoch: int, number: int, originals_before: int | None) -> list[Segment]:
         start, stop = self._start(number), self._start(number + 1)
         if self.originals == 1:
             return [Segment("train", 0, epoch, self.first + start, self.first + stop)]
@@ -195,13 +205,13 @@ class TrainingBatches:
 
     def next_pass(self, key: PassKey) -> PassKey:
         """Return the pass that follows pass `key` during training."""
-        split, stored, pass_number = key
+        split, stored, pass_number, view = key
         if split == "train":
-            return split, stored, pass_number + 1
+            return split, stored, pass_number + 1, view
         if self.choices is not None:
-            return split, *self.choices.shown(self.choices.epoch_of(stored, pass_number) + 1)
+            return split, *self.choices.shown(self.choices.epoch_of(stored, pass_number) + 1), view
         which = self.epochs.index(stored) + 1
-        return split, self.epochs[which % len(self.epochs)], pass_number + which // len(self.epochs)
+        return split, self.epochs[which % len(self.epochs)], pass_number + which // len(self.epochs), view
 
     def shown_range(self, key: PassKey) -> tuple[int, int]:
         """Return (start, stop) of the images of a pass that this rank shows."""

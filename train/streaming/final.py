@@ -5,20 +5,18 @@ the seed, the pass over the split or stored epoch that shows it, and its place i
 batch size, the number of threads, or the number of ranks.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.closest import did_you_mean
 from ...augment.shared.types import Shape
-from .batches import Segment
+from .batches import PassKey
 
 if TYPE_CHECKING:
-    from ...augment.distortion.draw import Draw
+    from ...augment.distortion.draw import StageDraw
 
 OPERATIONS = ("shift", "flip", "erase", "contrast", "noise", "affine")
 """The operations of a final recipe: those that cost no more than a few microseconds per image of 64 x 64."""
@@ -26,13 +24,6 @@ OPERATIONS = ("shift", "flip", "erase", "contrast", "noise", "affine")
 FinalRecipe = dict[str, Any]
 """A final recipe as plain JSON values: its `name`, and the `stages` of its settings."""
 
-Allocate = Callable[[tuple[int, ...]], np.ndarray]
-"""Returns a uint8 array of a shape, with arbitrary contents."""
-
-_BLOCK = 1024
-"""Images whose distortions are drawn together, because a draw costs as much for one image as for a hundred."""
-_BLOCKS = 16
-"""Draws that are kept: those of the current windows of a stored epoch and of the originals, in several views."""
 _FOLDER = Path(__file__).parent / "final_recipes"
 _KEYS = ("name", "description", "stage", "pixels_at")
 
@@ -104,7 +95,7 @@ def _tables(value: Any) -> list[dict[str, Any]]:
 
 
 class FinalAugmentation:
-    """Applies a final recipe to batches. Thread-safe and picklable."""
+    """Applies a final recipe. Thread-safe and picklable."""
 
     def __init__(self, final: FinalRecipe, shape: Shape, seed: int):
         """Apply `final` to images of `shape` (H, W, C), with parameters drawn from `seed`.
@@ -122,7 +113,6 @@ class FinalAugmentation:
         self._recipe = recipe_from_settings(self.final["name"], settings)
         check_shape(self._recipe, self.shape)
         self._engine = choose_engine("auto", self._recipe, self.shape)
-        self._draws = lru_cache(maxsize=_BLOCKS)(self._draw)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
@@ -131,45 +121,67 @@ class FinalAugmentation:
         self.__dict__.update(state)
         self._prepare()
 
-    def __call__(
-        self, images: np.ndarray, segments: list[Segment], view: int, out: np.ndarray, spare: np.ndarray
-    ) -> None:
-        """Distort `images` (uint8 (B, H, W, C)), which are those of `segments` in order, into `out`.
+    def draw(self, key: PassKey, start: int, places: np.ndarray) -> "FinalDraw":
+        """Draw the distortions of n images of a pass, from image `start` on.
 
-        Each `view` is another draw. `out` and `spare` are contiguous arrays like `images`; `spare` is overwritten.
+        `places` is a permutation, int64 (n,): the order in which the images are decoded.
         """
-        from ...augment.distortion.distort import distort
-
-        at = 0
-        for segment in segments:
-            key, start = (view, *segment.key), segment.start
-            while start < segment.stop:
-                block = start // _BLOCK
-                stop = min(segment.stop, (block + 1) * _BLOCK)
-                part = slice(at, at + stop - start)
-                drawn = _part(self._draws(key, block), start - block * _BLOCK, stop - block * _BLOCK)
-                distort(images[part], self._recipe, drawn, self._engine, memory=(out[part], spare[part]))
-                at, start = part.stop, stop
-
-    def _draw(self, key: tuple[int, str, int, int], block: int) -> "Draw":
-        """Draw the distortions of a block of a pass; `key` is the view and the pass."""
         from ...augment.distortion.draw import draw
 
-        view, split, stored, pass_number = key
+        split, stored, pass_number, view = key
         stream = f"final/{self.seed}/{view}/{split}/{stored}"
-        return draw(self._recipe, self.shape, stream, pass_number, block * _BLOCK, (block + 1) * _BLOCK)
+        drawn = draw(self._recipe, self.shape, stream, pass_number, start, start + len(places))
+        return FinalDraw(tuple(_in_order(stage, places) for stage in drawn.stages))
+
+    def distort(
+        self, images: np.ndarray, drawn: "FinalDraw", start: int, memory: tuple[np.ndarray, np.ndarray]
+    ) -> np.ndarray:
+        """Distort `images` (uint8 (m, H, W, C)), which are decoded as number `start` and following.
+
+        `memory` are two arrays like `images`, which are overwritten; the first of them is returned.
+        """
+        from ...augment.distortion.distort import distort
+        from ...augment.distortion.draw import Draw
+
+        part = Draw(tuple(stage.part(start, start + len(images)) for stage in drawn.stages))
+        return distort(images, self._recipe, part, self._engine, memory=memory)
 
 
-def _part(drawn: "Draw", start: int, stop: int) -> "Draw":
-    """Return the draw of images `start` to `stop` - 1 of those that are drawn."""
-    from ...augment.distortion.draw import Draw, StageDraw
+class FinalDraw(NamedTuple):
+    """The distortions of a run of images of a pass, in the order in which they are decoded."""
 
-    stages = []
-    for stage in drawn.stages:
-        choice, parameters = stage.choice[start:stop], []
-        for number, columns in enumerate(stage.parameters):
-            first = np.count_nonzero(stage.choice[:start] == number)
-            last = first + np.count_nonzero(choice == number)
+    stages: tuple["_Stage", ...]
+
+
+class _Stage(NamedTuple):
+    """What one stage does to n images."""
+
+    choice: np.ndarray
+    """int64 (n,): index of the operation that is applied, -1 if the stage is skipped."""
+    members: list[np.ndarray]
+    """For each operation, the images that it is applied to, ascending."""
+    parameters: list[dict[str, np.ndarray]]
+    """For each operation, the parameters of these images."""
+
+    def part(self, start: int, stop: int) -> "StageDraw":
+        """Return the draw of images `start` to `stop` - 1."""
+        from ...augment.distortion.draw import StageDraw
+
+        parameters = []
+        for members, columns in zip(self.members, self.parameters, strict=True):
+            first, last = np.searchsorted(members, (start, stop)).tolist()
             parameters.append({name: column[first:last] for name, column in columns.items()})
-        stages.append(StageDraw(choice, tuple(parameters)))
-    return Draw(tuple(stages))
+        return StageDraw(self.choice[start:stop], tuple(parameters))
+
+
+def _in_order(stage: "StageDraw", places: np.ndarray) -> _Stage:
+    """Return a stage whose images are in the order of `places`."""
+    choice, row = stage.choice[places], np.zeros(len(places), np.int64)
+    members, parameters = [], []
+    for number, columns in enumerate(stage.parameters):
+        drawn = np.flatnonzero(stage.choice == number)
+        row[drawn] = np.arange(len(drawn))
+        members.append(np.flatnonzero(choice == number))
+        rows = row[places[members[-1]]]
+        parameters.append({name: column[rows] for name, column in columns.items()})
+    return _Stage(choice, members, parameters)

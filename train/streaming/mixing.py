@@ -34,6 +34,9 @@ class SoftLabels(NamedTuple):
 Labels = np.ndarray | SoftLabels
 """Labels of a batch: int32 (B,), or soft ones."""
 
+Batch = tuple[np.ndarray, Labels]
+"""Images uint8 (B, H, W, C), and their labels."""
+
 
 def soft(labels: Labels) -> SoftLabels:
     """Return labels as soft ones."""

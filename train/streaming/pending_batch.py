@@ -8,14 +8,14 @@ import numpy as np
 from ..reading.buffers import ALIGNMENT, Buffers
 from ..reading.decode_threads import DecodeThreads
 from .batches import Segment
-from .finish import Batch, Finish
+from .mixing import Batch, Mixing
 from .windows import Window
 
 
 class PendingBatch:
     """A batch whose windows are being decoded.
 
-    A batch inside one window is a view of it, unless `finish` changes it. Other batches are copied from their windows
+    A batch inside one window is a view of it, unless it is mixed. Other batches are copied from their windows
     when these are decoded. The caller holds the decoder's lock for all methods but `batch`.
     """
 
@@ -24,14 +24,14 @@ class PendingBatch:
         parts: list[tuple[Segment, list[Window]]],
         threads: DecodeThreads,
         buffers: Buffers,
-        finish: Finish | None = None,
+        mixing: Mixing | None = None,
     ):
         """`parts` are the segments of the batch, each with the windows that contain it."""
-        self._parts, self._threads, self._buffers, self._finish = parts, threads, buffers, finish
+        self._parts, self._threads, self._buffers, self._mixing = parts, threads, buffers, mixing
         self._windows = [window for _, windows in parts for window in windows]
         self._segments = [segment for segment, _ in parts]
         at = (parts[0][0].start - self._windows[0].start) * math.prod(self._windows[0].images.shape[1:])
-        self._is_view = finish is None and len(self._windows) == 1 and at % ALIGNMENT == 0
+        self._is_view = mixing is None and len(self._windows) == 1 and at % ALIGNMENT == 0
         self._copied: Batch | None = None
         self._fault: BaseException | None = None
         self._done = threading.Event()
@@ -97,8 +97,8 @@ class PendingBatch:
                 if window.fault is not None:
                     raise window.fault
                 pieces.append(window.view(segment.start, segment.stop))
-        if self._finish is not None and len(pieces) == 1:
-            return self._finish(*pieces[0], self._segments, self._buffers.array)
+        if self._mixing is not None and len(pieces) == 1:
+            return self._mixed(*pieces[0])
         count = sum(len(labels) for _, labels in pieces)
         images = self._buffers.array((count, *pieces[0][0].shape[1:]))
         labels = np.empty(count, np.int32)
@@ -107,6 +107,9 @@ class PendingBatch:
             stop = at + len(piece_labels)
             images[at:stop], labels[at:stop] = piece_images, piece_labels
             at = stop
-        if self._finish is not None:
-            return self._finish(images, labels, self._segments, self._buffers.array)
-        return images, labels
+        return (images, labels) if self._mixing is None else self._mixed(images, labels)
+
+    def _mixed(self, images: np.ndarray, labels: np.ndarray) -> Batch:
+        assert self._mixing is not None
+        drawn = self._mixing.draw(self._segments, images.shape)
+        return drawn.images(images, self._buffers.array(images.shape)), drawn.labels(labels)

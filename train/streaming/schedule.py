@@ -135,8 +135,7 @@ class ScheduledBatches:
         """Return the segments that make up batch `number` of training epoch `epoch`, in order."""
         batches = self.of(epoch)
         if batches.originals == 1:
-            (segment,) = batches.segments(epoch, number)
-            return [segment._replace(pass_number=_PURE + epoch)]
+            return [one._replace(pass_number=_PURE + epoch) for one in batches.segments(epoch, number)]
         return batches.segments(epoch, number, self._originals_before(epoch))
 
     def next_pass(self, key: PassKey) -> PassKey:

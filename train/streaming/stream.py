@@ -21,7 +21,8 @@ from ..reading.disk import Disk
 from ..reading.stored_set import StoredSet
 from .batches import Batches
 from .data_wait import ThreadTimes
-from .finish import Batch, Finish
+from .final import FinalAugmentation
+from .mixing import Batch, Mixing
 from .order import Shuffle, check_seed, check_shuffle
 from .pending_batch import PendingBatch
 from .windows import Decoder, Read
@@ -51,7 +52,8 @@ class Stream:
         threads: int | None = None,
         prefetch: int = 8,
         shuffle: Shuffle = "images",
-        finish: Finish | None = None,
+        final: FinalAugmentation | None = None,
+        mixing: Mixing | None = None,
     ):
         """Stream `batches` of `stored_set`.
 
@@ -69,8 +71,10 @@ class Stream:
             Number of batches that are decoded ahead.
         shuffle
             Unit of shuffling: `images` or `chunks`.
-        finish
-            What the threads do to each batch after decoding.
+        final
+            Final augmentation, which the decoding threads apply.
+        mixing
+            How they mix the images of each batch.
 
         Raises
         ------
@@ -82,7 +86,7 @@ class Stream:
         check_seed(seed)
         self.threads = threads or default_threads()
         self.prefetch = prefetch
-        self.finish = finish
+        self.final, self.mixing = final, mixing
         self._begin_use()
 
     def _begin_use(self) -> None:
@@ -96,8 +100,8 @@ class Stream:
     def _start(self) -> None:
         self._decode_threads = DecodeThreads(self.threads)
         self._disk = Disk(self._decode_threads)
-        self._decoder = Decoder(self.stored_set, self.batches, self.seed, self.shuffle, self._disk)
-        self._buffers = Buffers(self.prefetch + 8 + (3 * self.threads if self.finish else 0))
+        self._decoder = Decoder(self.stored_set, self.batches, self.seed, self.shuffle, self._disk, self.final)
+        self._buffers = Buffers(self.prefetch + 8 + (2 * self.threads if self.mixing else 0))
         self._queue: OrderedDict[tuple[int, int], PendingBatch] = OrderedDict()
         self._pending: weakref.WeakSet[PendingBatch] = weakref.WeakSet()
         self._last = (-1, -1)
@@ -256,7 +260,7 @@ class Stream:
         while self._decoder.reads:
             self._decode_threads.submit(self._decoder.reads[0])
             del self._decoder.reads[0]
-        pending = PendingBatch(parts, self._decode_threads, self._buffers, self.finish)
+        pending = PendingBatch(parts, self._decode_threads, self._buffers, self.mixing)
         self._pending.add(pending)
         pending.start()
         if prefetch:

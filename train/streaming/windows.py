@@ -20,6 +20,7 @@ from ..reading.chunk_table import ChunkTable
 from ..reading.disk import Disk
 from ..reading.stored_set import StoredSet
 from .batches import Batches, PassKey, Segment
+from .final import FinalAugmentation, FinalDraw
 from .order import Shuffle, Windows, key_of, windows, within
 
 _EXTRA_WINDOWS = 2
@@ -36,6 +37,8 @@ class Window:
     """Number of images in the first chunk, the first two chunks, and so on."""
     shuffle: Callable[[], np.ndarray] | None
     """Computes `slots`; None if images are in order of their chunks."""
+    draw: Callable[[np.ndarray], FinalDraw] | None
+    """Computes `final` from `slots`; None without final augmentation."""
     images: np.ndarray
     """uint8 (n, H, W, C)."""
     labels: np.ndarray
@@ -51,16 +54,25 @@ class Window:
     """Called at that time, with the decoder's lock held."""
     taken: set[int] = field(default_factory=set)
     """First images of the batches that are views of this memory and belong to the caller, who may change them."""
-    _slots_lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _slots: np.ndarray | None = None
+    _final: FinalDraw | None = None
 
     def slots(self) -> np.ndarray:
         """Return the slot of each image, in order of its chunks, int64 (n,)."""
-        with self._slots_lock:
+        with self._lock:
             if self._slots is None:
-                assert self.shuffle is not None
-                self._slots = self.shuffle()
+                self._slots = np.arange(self.ends[-1]) if self.shuffle is None else self.shuffle()
             return self._slots
+
+    def final(self) -> FinalDraw:
+        """Return the final augmentation of each image, in order of its chunks."""
+        slots = self.slots()
+        with self._lock:
+            if self._final is None:
+                assert self.draw is not None
+                self._final = self.draw(slots)
+            return self._final
 
     def view(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return views of the images and labels of this window that are among `start` to `stop` - 1 of the pass."""
@@ -85,9 +97,18 @@ Read = Callable[[], None]
 class Decoder:
     """The windows in memory, and the reads that they still need. The caller holds `lock`."""
 
-    def __init__(self, stored_set: StoredSet, batches: Batches, seed: int | None, shuffle: Shuffle, disk: Disk):
+    def __init__(
+        self,
+        stored_set: StoredSet,
+        batches: Batches,
+        seed: int | None,
+        shuffle: Shuffle,
+        disk: Disk,
+        final: FinalAugmentation | None = None,
+    ):
         """Decode windows for `batches` of `stored_set`; `seed` None keeps the stored order."""
         self.lock = threading.Lock()
+        self._final = final
         self._stored_set, self._batches, self._disk = stored_set, batches, disk
         self._seed, self._shuffle = seed, shuffle
         self._tables: dict[tuple[str, int], ChunkTable] = {}
@@ -161,11 +182,11 @@ class Decoder:
 
     def _pass(self, key: PassKey) -> _Pass:
         if key not in self._passes:
-            split, stored, _ = key
+            split, stored, pass_number, _ = key
             if (split, stored) not in self._tables:
                 self._tables[split, stored] = self._stored_set.table(split, stored)
             table = self._tables[split, stored]
-            order_key = None if self._seed is None else key_of("order", self._seed, *key)
+            order_key = None if self._seed is None else key_of("order", self._seed, split, stored, pass_number)
             self._passes[key] = _Pass(table, windows(table.chunk_sizes, table.chunk_bytes, order_key), order_key)
         return self._passes[key]
 
@@ -173,7 +194,7 @@ class Decoder:
         """Return a window, and add the reads of its chunks before image `stop` that were not begun yet."""
         window = self._windows.get((key, number))
         if window is None:
-            window = self._windows[key, number] = self._new(pass_, number)
+            window = self._windows[key, number] = self._new(key, pass_, number)
         self._windows.move_to_end((key, number))
         needed = bisect_left(window.ends, stop - window.start, 0, len(window.ends) - 1) + 1
         if window.begun >= needed:
@@ -188,14 +209,16 @@ class Decoder:
         window.begun = needed
         return window
 
-    def _new(self, pass_: _Pass, number: int) -> Window:
+    def _new(self, key: PassKey, pass_: _Pass, number: int) -> Window:
         ends = np.cumsum(pass_.table.chunk_sizes[pass_.windows.chunks_of(number)]).tolist()
         shape = self._stored_set.shape
         images = self._buffers.array((ends[-1], *shape), reserve=pass_.windows.longest * math.prod(shape))
         # A decoding thread computes the slots: code that releases the GIL here would make all others wait for our lock.
         shuffled = pass_.key is not None and self._shuffle == "images"
         shuffle = partial(within, number, ends[-1], pass_.key or 0) if shuffled else None
-        window = Window(pass_.windows.starts[number], ends, shuffle, images, np.empty(ends[-1], np.int32))
+        start = pass_.windows.starts[number]
+        draw = None if self._final is None else partial(self._final.draw, key, start)
+        window = Window(start, ends, shuffle, draw, images, np.empty(ends[-1], np.int32))
         window.missing = set(range(len(ends)))
         self._pending.add(window)
         return window
@@ -204,10 +227,13 @@ class Decoder:
         low, high = window.ends[at - 1] if at else 0, window.ends[at]
         fault = None
         try:
-            if window.shuffle is None:
+            if window.shuffle is None and self._final is None:
                 table.read(chunk, window.images[low:high], window.labels[low:high], self._disk)
             else:
-                table.read(chunk, window.images, window.labels, self._disk, window.slots()[low:high])
+                slots, distort = window.slots()[low:high], None
+                if self._final is not None:
+                    distort = partial(self._final.distort, drawn=window.final(), start=low)
+                table.read(chunk, window.images, window.labels, self._disk, slots, distort)
         except BaseException as error:  # Every batch that needs the window raises it.
             fault = error
         if fault is not None:

@@ -94,7 +94,7 @@ def check_options(options: FitOptions, stored_set: StoredSet) -> None:
     batches, size = options.batches, options.batch_size_for(num_images)
     rank, world_size = options.rank or 0, options.world_size or 1
     training_batches(stored_set, batches, size, options.share_of_originals, rank, world_size)
-    batches.finish(stored_set, options.seed)
+    batches.stream_options(stored_set, options.seed)
 
 
 def read_options(run: Path, config: dict[str, Any]) -> FitOptions:
