@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import images_of
+from epochbank.augment.errors import EpochbankError
 from epochbank.train.feeding.augmented_set import AugmentedSet
 from epochbank.train.feeding.batch_options import dense_targets, sparse_targets
 from epochbank.train.feeding.sequence import AugmentedSequence
@@ -156,3 +157,17 @@ def test_dense_targets_have_keras_form(stored_set: AugmentedSet, options: dict[s
     model.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     history = model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[data.callback()])
     assert np.isfinite(history.history["loss"][0])
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy()])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_sparse_loss_is_refused(stored_set: AugmentedSet, loss: Any, again: bool) -> None:
+    """The message says what the targets look like, also if the sequence was used before."""
+    data = AugmentedSequence(stored_set, 32, mixup=0.2)
+    if again:
+        data[0]
+    model = keras.Sequential([keras.Input(stored_set.shape), keras.layers.Flatten(), keras.layers.Dense(6)])
+    model.compile("sgd", loss)
+    with pytest.raises(EpochbankError, match=r"expects labels int32 \(B,\), but .* are float32 \(B, 6\)"):
+        model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[data.callback()])
+    data.close()

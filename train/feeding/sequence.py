@@ -23,6 +23,7 @@ from .batch_options import BatchOptions, Final, training_batches
 from .epoch_callback import EpochCallback
 from .given_set import AnySet, opened
 from .keras_streams import set_resting, start
+from .loss_check import check_loss
 from .ranks import rank_here
 from .transform import Transform, check_transform, transformed
 
@@ -229,6 +230,8 @@ class AugmentedSequence(_StreamSequence):
 
     def __getitem__(self, index: int) -> Any:
         requested = self.meter.clock()
+        if index == 0 and self.options.soft and not self.options.sparse_targets and self.transform is None:
+            check_loss(len(self.stream.stored_set.class_names))
         with self._lock:
             self._requested.add(index)
         batch = self._batch(self.epoch, self.start + index)
