@@ -30,11 +30,14 @@ _EPOCHS = 1000
 @click.option(
     "--images", "num_images", default=20_000, help=f"Images of the first set; the second has {_TIMES} times as many."
 )
+@click.option("--final", help="Final augmentation: the name of a built-in one, or a file.")
+@click.option("--mixup", default=0.0, help="Alpha of MixUp; 0 for none.")
 @click.option("--stream", "streamed", type=(Path, int), hidden=True, help="Stream this number of epochs of a set.")
-def main(num_images: int, streamed: tuple[Path, int] | None) -> None:
+def main(num_images: int, final: str | None, mixup: float, streamed: tuple[Path, int] | None) -> None:
     if streamed is not None:
-        click.echo(json.dumps(_stream(*streamed)))
+        click.echo(json.dumps(_stream(*streamed, final, mixup)))
         return
+    options = [*(["--final", final] if final else []), "--mixup", str(mixup)]
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
         small = _make(Path(folder) / "small", num_images)
         large = _repeated(small, Path(folder) / "large", _TIMES)
@@ -42,7 +45,7 @@ def main(num_images: int, streamed: tuple[Path, int] | None) -> None:
         click.echo(f"{'':34}{'images':>12}{'memory, MB':>12}{'peak, MB':>10}{'files':>7}{'threads':>9}{'images/s':>12}")
         # One epoch of the large set has as many images as a hundred epochs of the small one.
         for name, path, epochs in (("small set", small, _TIMES), ("large set", large, 1), ("tiny set", tiny, _EPOCHS)):
-            for moment in _streamed(path, epochs):
+            for moment in _streamed(path, epochs, options):
                 click.echo(
                     f"{name + ', ' + moment['when']:34}{moment['images']:>12,}{moment['memory']:>12.1f}"
                     f"{moment['peak']:>10.1f}{moment['files']:>7}{moment['threads']:>9}{moment['rate']:>12,.0f}"
@@ -61,7 +64,7 @@ def _make(sets: Path, num_images: int) -> Path:
 def _repeated(small: Path, large: Path, times: int) -> Path:
     """Make a set in `large` whose splits and epochs are those of `small`, repeated `times` times."""
     from epochbank.augment.store.description import read_description, write_description
-    from epochbank.augment.store.manifest import ManifestWriter, read_manifest
+    from epochbank.augment.store.manifest import ManifestWriter, read_manifest, shard_file
 
     large.mkdir()
     description = read_description(small)
@@ -70,33 +73,37 @@ def _repeated(small: Path, large: Path, times: int) -> Path:
     with closing(ManifestWriter(large)) as manifest:
         for turn in range(times):
             for entry in read_manifest(small):
-                path = Path(entry.file).with_stem(f"{turn:04d}-{Path(entry.file).stem}")
+                start = entry.start + turn * description.num_images["train"]
+                path = shard_file(entry.split, entry.epoch, start)
                 (large / path).parent.mkdir(exist_ok=True)
                 os.link(small / entry.file, large / path)  # Another file to open, with the same bytes.
-                start = entry.start + turn * description.num_images["train"]
-                manifest.append(replace(entry, start=start, file=str(path)))
+                manifest.append(replace(entry, start=start, file=path))
     return large
 
 
-def _streamed(path: Path, epochs: int) -> list[dict]:
-    command = [sys.executable, __file__, "--stream", str(path), str(epochs)]
+def _streamed(path: Path, epochs: int, options: list[str]) -> list[dict]:
+    command = [sys.executable, __file__, "--stream", str(path), str(epochs), *options]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def _stream(path: Path, epochs: int) -> list[dict]:
+def _stream(path: Path, epochs: int, final: str | None, mixup: float) -> list[dict]:
     import time
 
+    from epochbank.augment.store import shard_index
     from epochbank.train.feeding.augmented_set import open_set
+    from epochbank.train.feeding.batch_options import BatchOptions
     from epochbank.train.streaming.batches import TrainingBatches
     from epochbank.train.streaming.stream import Stream
 
+    shard_index.check_identity = lambda file, entry: None  # The large set lists shards more than once.
     stored_set = open_set(path)
     batches = TrainingBatches(stored_set.num_images["train"], stored_set.epochs, 256, 0.5)
-    stream = Stream(stored_set, batches, seed=0, threads=2)
+    options = BatchOptions(final, mixup).stream_options(stored_set, 0)
+    stream = Stream(stored_set, batches, seed=0, threads=2, **options)
     moments, seen, start, peak = [], 0, time.perf_counter(), 0.0
     total = epochs * len(batches)
     for step in range(total):
-        seen += len(stream.batch(*divmod(step, len(batches)))[1])
+        seen += len(stream.batch(*divmod(step, len(batches)))[0])
         if step % 64 == 0:
             peak = max(peak, _memory())
         if step + 1 in (total // 20, total):

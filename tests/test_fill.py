@@ -25,7 +25,7 @@ from epochbank.augment.store.description import fingerprint_of
 from operation_battery import Shape, Table, operation_of, parameters_of, recipe_of, to_pillow
 
 SHAPES: list[Shape] = [(20, 31, 1), (17, 9, 3), (1, 6, 3), (5, 1, 1)]
-FILLING = ["affine", "elastic", "perspective", "rotate", "scale", "shear"]
+FILLING = ["affine", "elastic", "perspective", "rotate", "scale", "shear", "shift"]
 MODES = {"edge": "edge", "reflect": "symmetric"}
 """Each fill that depends on the image, and the mode of `numpy.pad` that does the same."""
 
@@ -62,6 +62,7 @@ def test_operations_with_a_fill() -> None:
     [
         {"op": "rotate", "degrees": [-179, 179]},
         {"op": "shear", "x": [-0.5, 0.5], "y": [-0.5, 0.5]},
+        {"op": "shift", "x": [-1, 1], "y": [-1, 1]},
         {"op": "affine", "resample": "nearest", "degrees": [1, 80], "scale": [0.5, 1]},
         {"op": "affine", "resample": "bilinear", "degrees": [-80, 80], "scale": [0.5, 1], "shift_x": [-0.5, 0.5]},
     ],
@@ -76,6 +77,8 @@ def test_affine_maps_are_those_of_a_padded_image(keys: Table, shape: Shape, fill
             a, b, c, d, e, f = rotations(np.array([one["degrees"]]), shape)[0, :2].reshape(-1).tolist()
         elif keys["op"] == "shear":
             a, b, c, d, e, f = 1, one["x"], 0, one["y"], 1, 0
+        elif keys["op"] == "shift":
+            a, b, c, d, e, f = 1, 0, -one["x"], 0, 1, -one["y"]
         else:
             a, b, c, d, e, f = one["matrix"].tolist()
         expected = padded(image, pixels, fill).transform(

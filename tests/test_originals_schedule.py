@@ -112,4 +112,4 @@ def test_fit(stored_set: AugmentedSet, tmp_path: Path) -> None:
         assert (run / "summary.json").exists()
     bad = CliRunner().invoke(train, ["fit", str(stored_set.path), "--originals", "2", "--run", str(tmp_path / "no")])
     assert bad.exit_code == 2
-    assert "originals 2; expected a share from 0 to 1" in bad.output
+    assert "originals 2 (--originals); expected a share from 0 to 1" in bad.output

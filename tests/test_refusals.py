@@ -1134,7 +1134,7 @@ def test_a_run_directory_that_is_not_empty(made: Path) -> None:
     ("words", "message"),
     [
         (("--originals", 0.01, "--batch-size", 8), ("originals 0.01", "batch of 8", "expected at least one", "larger")),
-        (("--originals", 1.5), ("--originals", "1.5", "0<=x<=1")),
+        (("--originals", 1.5), ("--originals", "1.5", "from 0 to 1")),
         (("--batch-size", 0), ("--batch-size", "0")),
         (("--learning-rate", 0), ("--learning-rate", "0")),
         (("--precision", "float8"), ("--precision", "float8", "float32")),

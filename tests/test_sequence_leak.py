@@ -89,7 +89,8 @@ def test_memory_and_threads_are_flat_over_many_fits(stored_set: AugmentedSet) ->
     assert done.returncode == 0, done.stderr[-3000:]
     for name, ((before, _), (after, threads)) in json.loads(done.stdout.splitlines()[-1]).items():
         assert after - before < 50, name  # MB; a stream that is kept takes more than 10.
-        assert threads <= (0 if name in ("fit", "evaluate", "predict") else 16), name
+        # On a busy machine, TensorFlow may request a batch of the last fit but one after the last has started.
+        assert threads <= (0 if name in ("fit", "evaluate", "predict") else 32), name
 
 
 def stream_of(stored_set: AugmentedSet) -> Stream:

@@ -31,7 +31,7 @@ class OriginalsSchedule:
     def __post_init__(self) -> None:
         for share in (self.first, self.last):
             if not 0 <= share <= 1:
-                raise EpochbankError(f"originals {share:g}; expected a share from 0 to 1.", usage=True)
+                raise EpochbankError(f"originals {share:g} (--originals); expected a share from 0 to 1.", usage=True)
         if not 0 <= self.finish < self.epochs:
             raise EpochbankError(
                 f"finish on originals for {self.finish} of {self.epochs} epochs; expected 0 to {self.epochs - 1}.",
@@ -68,8 +68,8 @@ def parse_originals(text: str, epochs: int, finish: int = 0) -> Originals:
         shares = float(first), float(last if colon else first)
     except ValueError:
         raise EpochbankError(
-            f"originals {text!r}; expected a share from 0 to 1, such as 0.5, or two, such as 0.3:0.9, for the first "
-            "and the last epoch.",
+            f"originals {text!r} (--originals); expected a share from 0 to 1, such as 0.5, or two, such as 0.3:0.9, for "
+            "the first and the last epoch.",
             usage=True,
         ) from None
     schedule = OriginalsSchedule(*shares, epochs, finish)
