@@ -68,8 +68,8 @@ def parse_originals(text: str, epochs: int, finish: int = 0) -> Originals:
         shares = float(first), float(last if colon else first)
     except ValueError:
         raise EpochbankError(
-            f"originals {text!r} (--originals); expected a share from 0 to 1, such as 0.5, or two, such as 0.3:0.9, for "
-            "the first and the last epoch.",
+            f"originals {text!r} (--originals); expected a share from 0 to 1, such as 0.5, or two, such as 0.3:0.9, "
+            "for the first and the last epoch.",
             usage=True,
         ) from None
     schedule = OriginalsSchedule(*shares, epochs, finish)
