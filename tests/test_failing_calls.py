@@ -264,3 +264,46 @@ def test_output_is_never_cut_without_an_error(tmp_path: Path, stored: Path) -> N
         )  # fmt: skip
     assert run.returncode == 1
     assert "File too large" in run.stderr
+
+
+def test_gc_reports_a_file_whose_status_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If `lstat` fails, the file is not taken for removed: gc removes it, or says why not."""
+    sources = tmp_path / "sets" / "sources"
+    sources.mkdir(parents=True)
+    unneeded = sources / "unneeded-123456789012.h5"
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=np.arange(16) % 2)
+    import_source(open_source(str(tmp_path / "a.npz")), unneeded, ImportOptions(), 1)
+    lstat = Path.lstat
+    asked: list[Path] = []
+
+    def failing(self: Path) -> os.stat_result:
+        asked.append(self)
+        if self == unneeded and asked.count(unneeded) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self))
+        return lstat(self)
+
+    monkeypatch.setattr(Path, "lstat", failing)
+    done = CliRunner().invoke(main, ["gc", "--yes", "--sets", str(tmp_path / "sets")])
+    assert asked.count(unneeded) >= 2
+    assert not unneeded.exists() or (done.exit_code == 1 and str(unneeded) in done.output)
+
+
+def test_repair_names_the_set_if_a_call_without_a_path_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing the manifest has no path of its own."""
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=np.arange(16) % 2)
+    words = ["--sets", str(tmp_path / "sets"), "--jobs", "1", "--epochs", "1", "--validation", "0", "--test", "0"]
+    assert CliRunner().invoke(main, ["run", str(tmp_path / "a.npz"), *words]).exit_code == 0
+    (shard_path,) = (tmp_path / "sets").glob("*/epoch-*/*.h5")
+    shard_path.unlink()
+    from epochbank.augment.store import manifest
+
+    close = manifest.ManifestWriter.close
+
+    def failing(self: manifest.ManifestWriter) -> None:
+        close(self)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(manifest.ManifestWriter, "close", failing)
+    done = CliRunner().invoke(main, ["repair", str(shard_path.parents[1]), "--jobs", "1"])
+    assert done.exit_code == 1
+    assert str(shard_path.parents[1]) in done.output

@@ -82,16 +82,25 @@ def _still_garbage(owner: Path, garbage: list[Garbage], sets: Path, kept: list[s
     return [
         one
         for one in garbage
-        if (one.kind == "temporary" and os.path.lexists(one.path))
+        if (one.kind == "temporary" and _is_there(one.path))
         or (one.kind in ("shard", "virtual") and one.path in files)
         or (one.kind == "beginning" and not (one.path / "set.json").exists())
         or (
             one.kind == "source"
             and needed is not None
             and real_path(one.path) not in needed
-            and os.path.lexists(one.path)
+            and _is_there(one.path)
         )
     ]
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is something at `path`; True if that is unknown, so that its removal reports the fault."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    return True
 
 
 def _remove(one: Garbage) -> None:

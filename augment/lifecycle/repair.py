@@ -14,7 +14,7 @@ from ..errors import EpochbankError
 from ..generation.shard_job import ShardJob, make_shard
 from ..generation.stored_spec import locate_stored
 from ..ingest.check_source import check_source_of, missing_source
-from ..shared.atomic import make_directory, move, refuse_links, remove, sweep
+from ..shared.atomic import make_directory, move, naming, refuse_links, remove, sweep
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
 from ..shared.progress import Progress, counted, size
@@ -70,7 +70,7 @@ def repair(
     damaged, or the recipe names code and `trust` is False.
     """
     description = read_description(directory)
-    with kept_workers(), writing(directory / LOCK, wait=wait, can_wait=True):
+    with kept_workers(), writing(directory / LOCK, wait=wait, can_wait=True), naming(directory):
         sweep(directory)
         entries = read_manifest(directory)
         restored, source_fault = _repair_source(directory, description, jobs)
