@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...augment.distortion.draw import StageDraw
 
 OPERATIONS = ("shift", "flip", "erase", "contrast", "noise", "affine")
-"""The operations of a final recipe: those that cost no more than a few microseconds per image of 64 x 64."""
+"""The operations of a final recipe: those with a cheap compiled kernel."""
 
 FinalRecipe = dict[str, Any]
 """A final recipe as plain JSON values: its `name`, and the `stages` of its settings."""
