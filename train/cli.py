@@ -69,6 +69,11 @@ def main() -> None:
               help="Share of each target that is divided among all classes.")  # fmt: skip
 @click.option("--views", type=click.IntRange(1), default=1,
               help="Number of views of each image in a batch, which differ in their final augmentation.")  # fmt: skip
+@click.option("--teacher", metavar="NAME",
+              help="Also train on the labels of this teacher of the set, which `augment teach` wrote.")  # fmt: skip
+@click.option("--distill", metavar="A:T",
+              help="Share of the teacher in the loss, 0 to 1, and temperature, 1 or more.  "
+              "[default: 0.5:1]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the weights, dropout and shuffling.")
 @learning_rate_option
 @click.option("--patience", type=click.IntRange(0), default=10,
@@ -114,6 +119,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
       train fit sets/digits-kanji-1f2e3d4c --model cnn --epochs 50 --batch-size 512
       train fit --model my_models:wide --originals 0.25
       train fit --final characters --mixup 0.2 --label-smoothing 0.1
+      train fit --teacher cnn --distill 0.7:2
       train fit --wait
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """

@@ -28,6 +28,7 @@ from ..store.description import Description, read_description
 from ..store.manifest import Entry, read_manifest
 from ..store.split_file import check_split
 from ..store.tags import read_tags, write_tags
+from ..store.teachers import teacher_names
 from ..store.verify import verify
 from ..store.virtual_epoch import published_shards, virtual_name
 from .copied_files import DamagedCopy, copy_files, write_manifests
@@ -51,6 +52,8 @@ class Copied:
     """The source file that was copied with it."""
     left_out: list[str] = field(default_factory=list)
     """Tags that the copy did not get, because another set beside it has them."""
+    teachers: list[str] = field(default_factory=list)
+    """Teachers, which are not copied."""
 
 
 def copy_set(
@@ -108,7 +111,9 @@ def copy_set(
             copied = _copy_source(source, target, jobs) if source else None
             left_out = _copy_tags(directory, workspace, target)
             _publish(workspace, target)
-    return Copied(directory, target, numbers, len(entries), bytes_below(target), copied, left_out)
+    return Copied(
+        directory, target, numbers, len(entries), bytes_below(target), copied, left_out, teacher_names(directory)
+    )
 
 
 def copy_path(directory: Path, dest: str) -> Path:
@@ -250,4 +255,6 @@ def copy_lines(result: Copied) -> list[str]:
         lines.append("source file  not copied; the copy needs it only to generate epochs (--with-source)")
     if result.left_out:
         lines.append(f"tags         left out, because sets beside the copy have them: {', '.join(result.left_out)}")
+    if result.teachers:
+        lines.append(f"teachers     not copied: {', '.join(result.teachers)}; `augment teach` writes them again")
     return lines

@@ -18,6 +18,7 @@ from ..shared.progress import counted
 from ..store.catalog import all_sets, written_ns
 from ..store.description import read_description
 from ..store.manifest import first_epoch, read_manifest, unlisted
+from ..store.teachers import stale_teacher_shards
 from ..store.usage import last_used
 from ..store.virtual_epoch import stale_virtual
 
@@ -91,6 +92,7 @@ def orphans(directory: Path) -> dict[str, str]:
         for file in unlisted(directory, entries)
     }
     virtual = stale_virtual(directory, description, entries)
+    shards |= stale_teacher_shards(directory)
     return shards | dict.fromkeys(virtual, "a virtual dataset of an epoch that is not published")
 
 

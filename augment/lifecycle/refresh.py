@@ -27,6 +27,7 @@ from ..shared.workers import kept_workers
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, published_epochs, read_manifest, retirement
 from ..store.refresh_goal import NAME, RefreshGoal, read_goal, write_goal
+from ..store.teachers import FOLDER
 from ..store.virtual_epoch import epoch_of, virtual_files
 from ..store.virtual_writer import VirtualEpochs, remove_virtual
 from .restore_source import restore_source
@@ -202,6 +203,10 @@ def _removed(folder: Path) -> bool:
     """Delete the folder of a retired epoch; return False if a training that follows the set still reads it."""
     try:
         with unread(folder):
+            # Before the images: the labels of teachers are found by this folder.
+            for labels in folder.parent.glob(f"{FOLDER}/*/{folder.name}"):
+                if not labels.is_symlink() and not labels.parent.is_symlink() and not labels.parent.parent.is_symlink():
+                    shutil.rmtree(labels)
             shutil.rmtree(folder)
     except EpochbankError:
         return False

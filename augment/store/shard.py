@@ -123,7 +123,7 @@ def write_shard(
     rejected: list[np.ndarray] = []
     digest, filled = 0, 0
     # The library does not report every failed write: that of the last labels would go unnoticed.
-    with hdf5_output(path, "x", create=_new_file) as (file, check):
+    with hdf5_output(path, "x", create=new_format) as (file, check):
         image = file.create_dataset(
             "image", (task.num_images, *shape), np.uint8, chunks=(chunk, *shape), **_FILTERS[task.codec]
         )
@@ -172,7 +172,7 @@ def write_shard(
     )
 
 
-def _new_file(output: io.RawIOBase) -> h5py.File:
+def new_format(output: io.RawIOBase) -> h5py.File:
     """Create an HDF5 file in format 1.10, which has checksums of headers and of the chunk index; older ones have none.
 
     The format also stores times, which are turned off: the same shard always has the same bytes.

@@ -81,7 +81,7 @@ def read_index(directory: Path, entry: Entry) -> ShardIndex:
                 )
         _check_filter(image, entry, (entry.chunk, *shape))
         offsets, sizes = _chunks(image, entry, chunks)
-        where = {name: _offset(one, entry) for name, one in (("label", label), ("row", row), ("checksum", checksum))}
+        where = {name: offset_of(one, entry) for name, one in (("label", label), ("row", row), ("checksum", checksum))}
         checksums = np.fromfile(directory / entry.file, checksum.dtype, chunks, offset=where["checksum"])
         return ShardIndex(shape, offsets, sizes, checksums, where["label"], where["row"])
 
@@ -168,7 +168,7 @@ def _chunks(image: h5d.DatasetID, entry: Entry, chunks: int) -> tuple[np.ndarray
     return offsets, sizes
 
 
-def _offset(dataset: h5d.DatasetID, entry: Entry) -> int:
+def offset_of(dataset: h5d.DatasetID, entry: Entry) -> int:
     """Return where a dataset is in the file. Raises `ValueError` if it is not in one piece within the file."""
     offset, size = dataset.get_offset(), math.prod(dataset.shape) * dataset.dtype.itemsize
     if offset is None or not 0 < offset <= entry.bytes - size:

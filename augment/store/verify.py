@@ -16,6 +16,7 @@ from .shard import IDENTITY
 from .shard_index import opened
 from .shard_read import read_chunks
 from .split_file import check_split
+from .teacher_shard import teacher_faults
 from .virtual_epoch import virtual_faults, virtual_files
 
 
@@ -33,7 +34,8 @@ class ShardFault(str):
 
 
 def verify(directory: Path, jobs: int) -> list[str]:
-    """Verify a set with `jobs` threads or processes: `split.h5`, what the manifest lists, and every published shard.
+    """Verify a set with `jobs` threads or processes: `split.h5`, what the manifest lists, every published
+    shard, and the teachers.
 
     Returns one sentence for each fault, a `ShardFault` if it is one of a single shard; an empty list if the set is
     complete and everything is as it was written. Raises `EpochbankError` if `set.json` or the manifest is damaged, by
@@ -60,6 +62,7 @@ def verify(directory: Path, jobs: int) -> list[str]:
             "lost. Run the same `augment run` again, which generates what is not listed."
         )
     faults += virtual_faults(directory, description, entries, first, virtual)
+    faults += teacher_faults(directory, description)
     return faults + _shard_sentences(directory, entries, description, jobs)
 
 

@@ -22,6 +22,7 @@ from ..store.refresh_goal import read_goal
 from ..store.shard_read import read_rejected
 from ..store.split_file import check_split
 from ..store.tags import read_tags
+from ..store.teachers import teacher_facts
 from ..store.usage import last_used
 from .recipe_text import recipe_lines
 
@@ -62,6 +63,7 @@ def info(directory: Path) -> dict[str, Any]:
         "last_used": None if used is None else used.astimezone().isoformat(timespec="seconds"),
         "tags": read_tags(directory),
         "epochs": [rename_keys(asdict(epoch), {"num_images": "images"}) for epoch in epochs],
+        "teachers": teacher_facts(directory, description),
         "refresh": _refresh(directory, [epoch.epoch for epoch in epochs]),
         "resampled": _resampled(description, stored),
         "runs": read_log(directory),
@@ -157,6 +159,11 @@ def info_lines(facts: dict[str, Any], *, details: bool = True, digests: bool = F
     for epoch in epochs:
         digest = f"  digest {epoch['digest']}" if digests else ""
         lines.append(f"  {epoch['epoch']:4d}       {size(epoch['bytes']):>9}{digest}")
+    lines += [
+        f"teacher      {one['name']}: {'originals and ' if one['train'] else ''}"
+        f"{counted(len(one['epochs']), 'stored epoch')}, top {one['top']}, {size(one['bytes'])}"
+        for one in facts["teachers"]
+    ]
     if facts["refresh"]:
         lines += _refresh_lines(facts["refresh"], facts["path"])
     if facts["lost_shards"]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .augment.errors import EpochbankError
     from .augment.generation.plan import GenerationPlan
     from .studies import study
+    from .teaching import teach
     from .train.feeding.augmented_set import AugmentedSet, open_set
     from .train.feeding.sequence import AugmentedSequence
     from .train.streaming.schedule import OriginalsSchedule
@@ -77,6 +78,7 @@ _MODULES = {
     "repair": ".api",
     "study": ".studies",
     "tag": ".api",
+    "teach": ".teaching",
     "verify": ".api",
 }
 """The module of each public name."""
@@ -112,6 +114,7 @@ __all__ = [
     "repair",
     "study",
     "tag",
+    "teach",
     "verify",
 ]
 

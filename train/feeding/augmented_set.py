@@ -101,7 +101,8 @@ class AugmentedSet(StoredSet):
         transform
             Function of (images, labels) of a batch; the iterator returns its results instead.
         augmentation
-            `final`, `mixup`, `cutmix`, `label_smoothing`, `views` and `split_views` of `AugmentedSequence`.
+            `final`, `mixup`, `cutmix`, `label_smoothing`, `views`, `split_views`, `teacher` and `distill` of
+            `AugmentedSequence`.
 
         Raises
         ------
@@ -188,7 +189,7 @@ class AugmentedSet(StoredSet):
         """Return training batches as a PyTorch `IterableDataset`, for `DataLoader(dataset, batch_size=None)`.
 
         An item is a whole batch: images uint8 (B, H, W, C) and labels int64 (B,), or float32 (B, classes) with MixUp,
-        CutMix or label smoothing, as `cross_entropy` expects.
+        CutMix, label smoothing or a teacher, as `cross_entropy` expects.
         `images.permute(0, 3, 1, 2)` is (B, C, H, W) in channels-last memory, without a copy.
 
         Each iteration shows the next `epochs` epochs; `set_epoch` selects the next one. `DataLoader` workers, of any

@@ -8,8 +8,10 @@ import numpy as np
 
 from ...augment.errors import EpochbankError
 from ..reading.stored_set import StoredSet
+from ..reading.teacher_labels import open_teacher
 from ..streaming.batches import TrainingBatches
 from ..streaming.choices import Choices
+from ..streaming.distill import DEFAULT, Distill, Distillation, check_distill
 from ..streaming.final import FinalAugmentation, FinalRecipe, load_final
 from ..streaming.mixing import Batch, Labels, Mixing, SoftLabels, soft
 from ..streaming.schedule import Originals, OriginalsSchedule, ScheduledBatches
@@ -27,6 +29,8 @@ class BatchArguments(TypedDict, total=False):
     label_smoothing: float
     views: int
     split_views: bool
+    teacher: str | None
+    distill: Distillation
 
 
 class StreamOptions(TypedDict):
@@ -34,6 +38,7 @@ class StreamOptions(TypedDict):
 
     final: FinalAugmentation | None
     mixing: Mixing | None
+    distill: Distill | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,11 @@ class BatchOptions:
     split_views: bool = False
     """Deliver the views as a tuple of image arrays."""
     sparse_targets: bool = False
-    """Deliver soft targets as class numbers and weights, float32 (B, 2 m)."""
+    """Deliver soft targets as class numbers and weights, float32 (B, 2 m), or (B, 2 m + 1) with a teacher."""
+    teacher: str | None = None
+    """Name of a teacher of the set; None for none."""
+    distill: Distillation = DEFAULT
+    """Share of the teacher in the loss, and temperature."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -73,11 +82,19 @@ class BatchOptions:
                 "one label for all of them. Use one of the two.",
                 usage=True,
             )
+        _, temperature = check_distill(self.distill)
+        if self.teacher is not None and temperature != 1 and not self.sparse_targets:
+            raise EpochbankError(
+                f"temperature {temperature:g} with dense targets; expected 1, because the loss softens the student. "
+                "Use AugmentedSequence with sparse_targets=True and SparseSoftCrossentropy(temperature="
+                f"{temperature:g}).",
+                usage=True,
+            )
 
     @property
     def soft(self) -> bool:
         """Whether targets are weights of classes instead of one class per image."""
-        return bool(self.mixup or self.cutmix or self.label_smoothing)
+        return bool(self.mixup or self.cutmix or self.label_smoothing or self.teacher)
 
     def images_per_batch(self, batch_size: int, num_images: int) -> int:
         """Return the number of different images in a batch of `batch_size`, of which a set has `num_images`.
@@ -99,13 +116,14 @@ class BatchOptions:
         return size
 
     def stream_options(self, stored_set: StoredSet, seed: int) -> "StreamOptions":
-        """Return what a `Stream` of `stored_set` does to the images: its arguments `final` and `mixing`."""
+        """Return what a `Stream` of `stored_set` does to the batches: its arguments of the same names."""
         final = None
         if self.final is not None:
             recipe = self.final if isinstance(self.final, dict) else load_final(self.final)
             final = FinalAugmentation(recipe, stored_set.shape, seed)
         mixing = Mixing(self.mixup, self.cutmix, seed) if self.mixup or self.cutmix else None
-        return StreamOptions(final=final, mixing=mixing)
+        distill = None if self.teacher is None else Distill(open_teacher(stored_set, self.teacher), *self.distill)
+        return StreamOptions(final=final, mixing=mixing, distill=distill)
 
     def deliver(self, batch: Batch, num_classes: int) -> tuple[Any, np.ndarray]:
         """Return (images, targets) of a batch of the stream, in the form of these options."""
@@ -113,10 +131,10 @@ class BatchOptions:
         images, labels = batch
         if self.split_views:
             images = tuple(np.split(images, self.views))
-        if not isinstance(labels, SoftLabels):
-            labels = labels[: len(labels) // self.views] if self.split_views else labels
-            if not self.soft:
-                return images, labels
+            count = len(images[0])
+            labels = labels.first(count) if isinstance(labels, SoftLabels) else labels[:count]
+        if not self.soft and not isinstance(labels, SoftLabels):
+            return images, labels
         if self.sparse_targets:
             return images, sparse_targets(labels)
         return images, dense_targets(labels, num_classes, self.label_smoothing)
@@ -126,20 +144,31 @@ def dense_targets(labels: Labels, num_classes: int, smoothing: float) -> np.ndar
     """Return the weight of every class, float32 (B, `num_classes`); each row sums to 1.
 
     `smoothing` is the share of it that is divided evenly among all classes (C. Szegedy et al., "Rethinking the
-    Inception Architecture for Computer Vision", CVPR 2016, section 7).
+    Inception Architecture for Computer Vision", CVPR 2016, section 7). It is that of labels; those of a teacher are not
+    smoothed.
     """
-    classes, weights = soft(labels)
+    classes, weights, rest = soft(labels)
     targets = np.full((len(classes), num_classes), smoothing / num_classes, np.float32)
     rows = np.arange(len(classes))
+    is_label = classes >= 0
+    if rest is not None:
+        targets *= (weights * is_label).sum(1, keepdims=True)
+        targets += rest[:, None] / np.float32(num_classes)
+    # The labels of a teacher are smooth already.
+    weights = weights * np.where(is_label, np.float32(1 - smoothing), np.float32(1))
+    classes = np.where(is_label, classes, -1 - classes)
     for column, weight in zip(classes.T, weights.T, strict=True):
-        targets[rows, column] += weight * np.float32(1 - smoothing)
+        targets[rows, column] += weight
     return targets
 
 
 def sparse_targets(labels: Labels) -> np.ndarray:
-    """Return the m classes of each image, then their m weights, float32 (B, 2 m): exact below 2^24 classes."""
-    classes, weights = soft(labels)
-    return np.concatenate([classes.astype(np.float32), weights], 1)
+    """Return the m classes of each image, then their m weights, float32 (B, 2 m): exact below 2^24 classes.
+
+    With a teacher, one more column has the weight that is divided evenly among all classes.
+    """
+    classes, weights, rest = soft(labels)
+    return np.concatenate([classes.astype(np.float32), weights, *([] if rest is None else [rest[:, None]])], 1)
 
 
 def training_batches(

@@ -15,6 +15,7 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import accepts_old_names, warn_renamed
 from ..streaming.batches import EvaluationBatches
 from ..streaming.data_wait import DataWaitMeter
+from ..streaming.distill import DEFAULT, Distillation
 from ..streaming.follow import Follow, check_follow
 from ..streaming.order import Shuffle
 from ..streaming.schedule import Originals
@@ -101,6 +102,8 @@ class AugmentedSequence(_StreamSequence):
         views: int = 1,
         split_views: bool = False,
         sparse_targets: bool = False,
+        teacher: str | None = None,
+        distill: Distillation = DEFAULT,
         transform: Transform | None = None,
         follow: bool = False,
         workers: int = 1,
@@ -148,7 +151,12 @@ class AugmentedSequence(_StreamSequence):
             Return ((view, view, ...), labels), for contrastive and consistency losses.
         sparse_targets
             Return soft targets as float32 (B, 2 m), m class numbers and their weights, for `SparseSoftCrossentropy`.
-            Label smoothing is then left to the loss.
+            Label smoothing is then left to the loss. With a teacher, they are float32 (B, 2 m + 1).
+        teacher
+            Name of a teacher of the set, whose labels `augment teach` wrote. Targets are then float32 (B, classes).
+        distill
+            (A, T): the share of the teacher in the targets, 0 to 1, and the temperature, 1 or more. One above 1 needs
+            `sparse_targets` and `SparseSoftCrossentropy(temperature=T)`.
         transform
             Function of (images, targets) of a batch that returns (x, y) or (x, y, sample_weight) for Keras, such as
             one-hot labels. It must be pure for training to be reproducible.
@@ -163,7 +171,7 @@ class AugmentedSequence(_StreamSequence):
         Raises
         ------
         EpochbankError
-            If there is no such set, a value is out of range, or no batch can be formed.
+            If there is no such set or teacher, a value is out of range, or no batch can be formed.
         """
         super().__init__()
         if use_multiprocessing:
@@ -183,7 +191,9 @@ class AugmentedSequence(_StreamSequence):
             rank, world_size = here.rank, here.world_size
         check_follow(follow, world_size or 1)
         self._follow = Follow(stored_set) if follow and originals != 1 else None
-        self.options = BatchOptions(final, mixup, cutmix, label_smoothing, views, split_views, sparse_targets)
+        self.options = BatchOptions(
+            final, mixup, cutmix, label_smoothing, views, split_views, sparse_targets, teacher, distill
+        )
         batches = training_batches(
             stored_set,
             self.options,

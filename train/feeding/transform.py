@@ -10,8 +10,8 @@ from ...augment.errors import EpochbankError
 Transform = Callable[[np.ndarray, np.ndarray], tuple[Any, ...]]
 """A function of images uint8 (B, H, W, C) and labels int32 (B,) that returns (x, y) or (x, y, sample_weight).
 
-With MixUp, CutMix or label smoothing it receives float32 (B, classes) instead of labels, and with `split_views` a tuple
-of arrays instead of images.
+With MixUp, CutMix, label smoothing or a teacher it receives float32 (B, classes) instead of labels, and with
+`split_views` a tuple of arrays instead of images.
 
 Each of the three is an array whose first axis has length B, or a dictionary, list or tuple of such arrays. Training
 stays reproducible, also when it is resumed, if the function is pure: the same batch always gives the same result. It

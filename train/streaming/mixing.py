@@ -23,12 +23,19 @@ _QUANTILES = 4096
 
 
 class SoftLabels(NamedTuple):
-    """Labels of B images as weighted sums of m classes; the weights of an image sum to 1."""
+    """Labels of B images as weighted sums of m classes; the weights of an image, with its rest, sum to 1."""
 
     classes: np.ndarray
-    """int32 (B, m); a class may occur several times."""
+    """int32 (B, m); a class may occur several times. A negative number c is the class -1 - c of a teacher."""
     weights: np.ndarray
     """float32 (B, m)."""
+    rest: np.ndarray | None = None
+    """float32 (B,): the weight that is divided evenly among all classes, that of a teacher; None without one."""
+
+    def first(self, count: int) -> "SoftLabels":
+        """Return the labels of the first `count` images."""
+        rest = None if self.rest is None else self.rest[:count]
+        return SoftLabels(self.classes[:count], self.weights[:count], rest)
 
 
 Labels = np.ndarray | SoftLabels
@@ -112,7 +119,10 @@ class MixDraw(NamedTuple):
         own = self.kept[:, None]
         classes = np.concatenate([labels.classes, labels.classes[self.partner]], 1)
         weights = np.concatenate([labels.weights * own, labels.weights[self.partner] * (1 - own)], 1)
-        return SoftLabels(classes, weights)
+        rest = labels.rest
+        if rest is not None:
+            rest = rest * self.kept + rest[self.partner] * (1 - self.kept)
+        return SoftLabels(classes, weights, rest)
 
 
 @lru_cache(maxsize=8)

@@ -8,15 +8,16 @@ import numpy as np
 from ..reading.buffers import ALIGNMENT, Buffers
 from ..reading.decode_threads import DecodeThreads
 from .batches import Segment
-from .mixing import Batch, Mixing
+from .distill import Distill
+from .mixing import Batch, Labels, Mixing
 from .windows import Window
 
 
 class PendingBatch:
     """A batch whose windows are being decoded.
 
-    A batch inside one window is a view of it, unless it is mixed. Other batches are copied from their windows
-    when these are decoded. The caller holds the decoder's lock for all methods but `batch`.
+    A batch inside one window is a view of it, unless it is mixed or has a teacher. Other batches are copied
+    from their windows when these are decoded. The caller holds the decoder's lock for all methods but `batch`.
     """
 
     def __init__(
@@ -25,13 +26,15 @@ class PendingBatch:
         threads: DecodeThreads,
         buffers: Buffers,
         mixing: Mixing | None = None,
+        distill: Distill | None = None,
     ):
         """`parts` are the segments of the batch, each with the windows that contain it."""
         self._parts, self._threads, self._buffers, self._mixing = parts, threads, buffers, mixing
+        self._distill = distill
         self._windows = [window for _, windows in parts for window in windows]
         self._segments = [segment for segment, _ in parts]
         at = (parts[0][0].start - self._windows[0].start) * math.prod(self._windows[0].images.shape[1:])
-        self._is_view = mixing is None and len(self._windows) == 1 and at % ALIGNMENT == 0
+        self._is_view = mixing is None and distill is None and len(self._windows) == 1 and at % ALIGNMENT == 0
         self._copied: Batch | None = None
         self._fault: BaseException | None = None
         self._done = threading.Event()
@@ -101,15 +104,19 @@ class PendingBatch:
             return self._mixed(*pieces[0])
         count = sum(len(labels) for _, labels in pieces)
         images = self._buffers.array((count, *pieces[0][0].shape[1:]))
-        labels = np.empty(count, np.int32)
+        labels = np.empty(count, pieces[0][1].dtype)
         at = 0
         for piece_images, piece_labels in pieces:
             stop = at + len(piece_labels)
             images[at:stop], labels[at:stop] = piece_images, piece_labels
             at = stop
-        return (images, labels) if self._mixing is None else self._mixed(images, labels)
+        return (images, self._soft(labels)) if self._mixing is None else self._mixed(images, labels)
 
     def _mixed(self, images: np.ndarray, labels: np.ndarray) -> Batch:
         assert self._mixing is not None
         drawn = self._mixing.draw(self._segments, images.shape)
-        return drawn.images(images, self._buffers.array(images.shape)), drawn.labels(labels)
+        return drawn.images(images, self._buffers.array(images.shape)), drawn.labels(self._soft(labels))
+
+    def _soft(self, labels: np.ndarray) -> Labels:
+        """Return `labels`; soft ones if they are those of a teacher."""
+        return labels if self._distill is None else self._distill(labels)

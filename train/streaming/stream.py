@@ -21,6 +21,7 @@ from ..reading.disk import Disk
 from ..reading.stored_set import StoredSet
 from .batches import Batches
 from .data_wait import ThreadTimes
+from .distill import Distill
 from .final import FinalAugmentation
 from .mixing import Batch, Mixing
 from .order import Shuffle, check_seed, check_shuffle
@@ -54,6 +55,7 @@ class Stream:
         shuffle: Shuffle = "images",
         final: FinalAugmentation | None = None,
         mixing: Mixing | None = None,
+        distill: Distill | None = None,
     ):
         """Stream `batches` of `stored_set`.
 
@@ -75,6 +77,8 @@ class Stream:
             Final augmentation, which the decoding threads apply.
         mixing
             How they mix the images of each batch.
+        distill
+            The labels of a teacher, and how they make soft labels of them.
 
         Raises
         ------
@@ -86,7 +90,7 @@ class Stream:
         check_seed(seed)
         self.threads = threads or default_threads()
         self.prefetch = prefetch
-        self.final, self.mixing = final, mixing
+        self.final, self.mixing, self.distill = final, mixing, distill
         self._begin_use()
 
     def _begin_use(self) -> None:
@@ -100,7 +104,8 @@ class Stream:
     def _start(self) -> None:
         self._decode_threads = DecodeThreads(self.threads)
         self._disk = Disk(self._decode_threads)
-        self._decoder = Decoder(self.stored_set, self.batches, self.seed, self.shuffle, self._disk, self.final)
+        teacher = None if self.distill is None else self.distill.labels
+        self._decoder = Decoder(self.stored_set, self.batches, self.seed, self.shuffle, self._disk, self.final, teacher)
         self._buffers = Buffers(self.prefetch + 8 + (2 * self.threads if self.mixing else 0))
         self._queue: OrderedDict[tuple[int, int], PendingBatch] = OrderedDict()
         self._pending: weakref.WeakSet[PendingBatch] = weakref.WeakSet()
@@ -260,7 +265,7 @@ class Stream:
         while self._decoder.reads:
             self._decode_threads.submit(self._decoder.reads[0])
             del self._decoder.reads[0]
-        pending = PendingBatch(parts, self._decode_threads, self._buffers, self.mixing)
+        pending = PendingBatch(parts, self._decode_threads, self._buffers, self.mixing, self.distill)
         self._pending.add(pending)
         pending.start()
         if prefetch:

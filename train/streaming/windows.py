@@ -19,9 +19,12 @@ from ..reading.buffers import Buffers
 from ..reading.chunk_table import ChunkTable
 from ..reading.disk import Disk
 from ..reading.stored_set import StoredSet
+from ..reading.teacher_labels import TeacherLabels, TeacherTable
 from .batches import Batches, PassKey, Segment
 from .final import FinalAugmentation, FinalDraw
 from .order import Shuffle, Windows, key_of, windows, within
+
+Table = ChunkTable | TeacherTable
 
 _EXTRA_WINDOWS = 2
 """Windows that are kept in addition to those that decoding ahead needs."""
@@ -42,7 +45,7 @@ class Window:
     images: np.ndarray
     """uint8 (n, H, W, C)."""
     labels: np.ndarray
-    """int32 (n,)."""
+    """int32 (n,), or of `TeacherLabels.dtype`."""
     begun: int = 0
     """Number of chunks whose decoding was begun."""
     missing: set[int] = field(default_factory=set)
@@ -84,7 +87,7 @@ class Window:
 class _Pass:
     """One pass over a split or stored epoch, with its order."""
 
-    table: ChunkTable
+    table: Table
     windows: Windows
     key: int | None
     """Key of the order; None for the order of position."""
@@ -105,13 +108,18 @@ class Decoder:
         shuffle: Shuffle,
         disk: Disk,
         final: FinalAugmentation | None = None,
+        teacher: TeacherLabels | None = None,
     ):
-        """Decode windows for `batches` of `stored_set`; `seed` None keeps the stored order."""
+        """Decode windows for `batches` of `stored_set`; `seed` None keeps the stored order.
+
+        With a `teacher`, labels are read together with its own, as arrays of `TeacherLabels.dtype`.
+        """
+        self._teacher, self._label_dtype = teacher, np.dtype(np.int32) if teacher is None else teacher.dtype
         self.lock = threading.Lock()
         self._final = final
         self._stored_set, self._batches, self._disk = stored_set, batches, disk
         self._seed, self._shuffle = seed, shuffle
-        self._tables: dict[tuple[str, int], ChunkTable] = {}
+        self._tables: dict[tuple[str, int], Table] = {}
         self._passes: dict[PassKey, _Pass] = {}
         self._windows: OrderedDict[tuple[PassKey, int], Window] = OrderedDict()
         # Weak, because the rest of a window that was dropped may never be read.
@@ -184,7 +192,8 @@ class Decoder:
         if key not in self._passes:
             split, stored, pass_number, _ = key
             if (split, stored) not in self._tables:
-                self._tables[split, stored] = self._stored_set.table(split, stored)
+                images = self._stored_set.table(split, stored)
+                self._tables[split, stored] = images if self._teacher is None else self._teacher.table(images)
             table = self._tables[split, stored]
             order_key = None if self._seed is None else key_of("order", self._seed, split, stored, pass_number)
             self._passes[key] = _Pass(table, windows(table.chunk_sizes, table.chunk_bytes, order_key), order_key)
@@ -218,12 +227,12 @@ class Decoder:
         shuffle = partial(within, number, ends[-1], pass_.key or 0) if shuffled else None
         start = pass_.windows.starts[number]
         draw = None if self._final is None else partial(self._final.draw, key, start)
-        window = Window(start, ends, shuffle, draw, images, np.empty(ends[-1], np.int32))
+        window = Window(start, ends, shuffle, draw, images, np.empty(ends[-1], self._label_dtype))
         window.missing = set(range(len(ends)))
         self._pending.add(window)
         return window
 
-    def _read(self, table: ChunkTable, chunk: int, key: tuple[PassKey, int], window: Window, at: int) -> None:
+    def _read(self, table: Table, chunk: int, key: tuple[PassKey, int], window: Window, at: int) -> None:
         low, high = window.ends[at - 1] if at else 0, window.ends[at]
         fault = None
         try:

@@ -99,7 +99,7 @@ def fit(
     with _locked(directory):
         check_new(directory)  # Another process may have been given the same directory.
         sweep(directory)
-        write_json(directory / "config.json", _config(stored_set, options, model))
+        write_json(directory / "config.json", _config(stored_set, options, model, data))
         record_use(stored_set.path, directory)
         return _run(model, data, options, directory, None, origins)
 
@@ -139,6 +139,11 @@ def resume(
             stored_set = with_epochs(stored_set, config["stored_epochs"], run)
         record_use(stored_set.path, run)
         model, data = _prepare(stored_set, options)
+        if _teacher_model(data) != config.get("teacher_model"):
+            raise EpochbankError(
+                f"teacher {options.teacher!r} of {stored_set.path} is another model than the one that {run} was "
+                "trained with. Put the labels of that one back, or start a new run in another --run directory."
+            )
         if snapshot is not None:
             steps = data.stream.batches.steps
             check_state(checkpoint, snapshot.state, epochs=options.epochs, steps=steps, patience=options.patience)
@@ -233,12 +238,21 @@ def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, A
         label_smoothing=options.label_smoothing,
         views=options.views,
         sparse_targets=True,
+        teacher=options.teacher,
+        distill=options.batches.distill,
     )
     output = output_kind(model, data.stream.batch(0, 0)[0])
     notify(f"output: {output}")
     smoothing = options.label_smoothing if options.batches.soft else None
     steps = sum(map(data.stream.batches.steps, range(options.epochs)))
-    compile_model(model, output, learning_rate=options.learning_rate, steps=steps, smoothing=smoothing)
+    compile_model(
+        model,
+        output,
+        learning_rate=options.learning_rate,
+        steps=steps,
+        smoothing=smoothing,
+        temperature=options.batches.distill[1],
+    )
     return model, data
 
 
@@ -291,6 +305,12 @@ def _run(
     return FitResult(directory, summary, history, evaluations, sentence, stored_set, files)
 
 
+def _teacher_model(data: AugmentedSequence) -> str | None:
+    """Return the digest of the model whose labels are trained on; None without a teacher."""
+    distill = data.stream.distill
+    return None if distill is None else distill.labels.teacher.model
+
+
 def _check_backend(run: Path, config: dict[str, Any]) -> None:
     backend = keras.backend.backend()
     if config.get("backend") != backend:
@@ -333,7 +353,7 @@ def _describe_best_model(directory: Path) -> str:
     return f"The best model so far is in {directory}; `train evaluate {directory}` evaluates it."
 
 
-def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model) -> dict[str, Any]:
+def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model, data: AugmentedSequence) -> dict[str, Any]:
     return {
         "set": {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint},
         "stored_epochs": list(stored_set.epochs),
@@ -342,6 +362,7 @@ def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model) -> d
         "shape": list(stored_set.shape),
         "preprocessing": stored_set.description.source.get("preprocessing"),
         **asdict(options),
+        "teacher_model": _teacher_model(data),
         "parameters": model.count_params(),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),

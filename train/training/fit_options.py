@@ -7,9 +7,11 @@ from typing import Any, get_args
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import rename_keys
+from ...augment.store.teachers import teacher_path
 from ..feeding.batch_options import BatchOptions, training_batches
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import suitable_batch_size
+from ..streaming.distill import DEFAULT, parse_distill
 from ..streaming.final import FinalRecipe, check_final
 from ..streaming.follow import check_follow
 from ..streaming.order import Shuffle
@@ -51,6 +53,10 @@ class FitOptions:
     """Share of each target that is divided among all classes, 0 to less than 1."""
     views: int = 1
     """Number of views of each image in a batch, which differ in their final augmentation."""
+    teacher: str | None = None
+    """Name of a teacher of the set, on whose labels the model is trained, too; None for none."""
+    distill: str | None = None
+    """`A:T`, the share of the teacher and the temperature; None for 0.5:1."""
     threads: int | None = None
     """Number of decoding threads; None for one per core, up to 4."""
     rank: int | None = None
@@ -79,7 +85,22 @@ class FitOptions:
     @property
     def batches(self) -> BatchOptions:
         """What training adds to the stored images of a batch. Raises `EpochbankError` if a value is out of range."""
-        return BatchOptions(self.final, self.mixup, self.cutmix, self.label_smoothing, self.views, sparse_targets=True)
+        if self.distill is not None and self.teacher is None:
+            raise EpochbankError(
+                f"distill {self.distill!r} without a teacher; expected one, whose labels `augment teach` wrote. Add "
+                "--teacher NAME.",
+                usage=True,
+            )
+        return BatchOptions(
+            self.final,
+            self.mixup,
+            self.cutmix,
+            self.label_smoothing,
+            self.views,
+            sparse_targets=True,
+            teacher=self.teacher,
+            distill=DEFAULT if self.distill is None else parse_distill(self.distill),
+        )
 
 
 def check_options(options: FitOptions, stored_set: StoredSet) -> None:
@@ -124,6 +145,10 @@ def _is_allowed(name: str, value: Any) -> bool:
             return bool(check_final(value))
         if isinstance(value, str) and name == "originals":
             return parse_originals(value, 1) is not None
+        if name == "distill":
+            return bool(parse_distill(value))
+        if name == "teacher":
+            return bool(teacher_path(Path(), value))
     except (ValueError, EpochbankError):
         return False
     if name in _CHOICES:

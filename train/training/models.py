@@ -147,11 +147,18 @@ def _import_model(name: str) -> ModelFunction:
 
 
 def compile_model(
-    model: keras.Model, output: OutputKind, *, learning_rate: float, steps: int, smoothing: float | None = None
+    model: keras.Model,
+    output: OutputKind,
+    *,
+    learning_rate: float,
+    steps: int,
+    smoothing: float | None = None,
+    temperature: float = 1.0,
 ) -> None:
     """Compile with cross-entropy and Adam: 5 % of `steps` linear warm-up, then cosine decay to 0.1 % of the peak.
 
-    `output` is what the model returns; `smoothing` the label smoothing of soft targets, None for labels.
+    `output` is what the model returns; `smoothing` the label smoothing of soft targets, None for labels; `temperature`
+    that of a teacher's labels.
     """
     warm_up = max(1, math.ceil(steps / 20))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -160,5 +167,5 @@ def compile_model(
     logits = output == "logits"
     loss, accuracy = keras.losses.SparseCategoricalCrossentropy(from_logits=logits), "accuracy"
     if smoothing is not None:
-        loss, accuracy = SparseSoftCrossentropy(logits, smoothing), SparseSoftAccuracy()
+        loss, accuracy = SparseSoftCrossentropy(logits, smoothing, temperature), SparseSoftAccuracy()
     model.compile(optimizer=keras.optimizers.Adam(schedule), loss=loss, metrics=[accuracy])
