@@ -219,11 +219,11 @@ def test_after_sigkill_the_same_command_completes_the_copy(here: Path, share: fl
         "import time\n"
         "from epochbank import api\n"
         "from epochbank.augment.exchange import copied_files\n"
-        "write = copied_files._copy_file\n"
+        "write = copied_files.copy_file\n"
         "def slow(*words):\n"
         "    time.sleep(0.02)\n"
         "    return write(*words)\n"
-        "copied_files._copy_file = slow\n"
+        "copied_files.copy_file = slow\n"
         "print('begins', flush=True)\n"
         f"api.copy_set({str(stored)!r}, {str(here / 'copy')!r}, jobs=1)\n"
     )

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -439,7 +440,7 @@ def test_a_model_with_code_is_not_executed(copy: AugmentedSet, tmp_path: Path) -
 def call(program: Any, *words: object) -> str:
     done = CliRunner().invoke(program, [str(word) for word in words])
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def test_from_run_to_run(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,7 +450,7 @@ def test_from_run_to_run(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     call(train, "fit", "glyphs", "--epochs", 1, "--batch-size", 32, "--run", "runs/big")
     text = call(augment, "teach", "glyphs", "--model", "runs/big")
     assert "the top 6 of 6 classes, 24 bytes per image" in text
-    facts = json.loads(call(augment, "teach", "glyphs", "--model", "big", "--name", "big", "--json").partition("\n")[2])
+    facts = json.loads(call(augment, "teach", "glyphs", "--model", "big", "--name", "big", "--json"))
     assert (facts["images"], facts["epochs"], facts["bytes_per_image"]) == (0, [0, 1], 24)
     assert facts["model"] == file_checksum(Path("runs/big/model.keras"))
     options = ["--epochs", 2, "--batch-size", 32, "--teacher", "big", "--distill", "0.5:2", "--deterministic"]
@@ -506,9 +507,24 @@ def test_info_refresh_gc_copy_and_remove(made: Path, copy: AugmentedSet, tmp_pat
     assert "teacher      top: originals and 2 stored epochs, top 2" in call(augment, "info", name)
     assert copy.lock is not None
     copy.lock.close()
-    text = call(augment, "copy", name, tmp_path / "copied")
-    assert "teachers     not copied: all, top" in text
-    assert not (tmp_path / "copied/teachers").exists()
+    text = call(augment, "copy", name, tmp_path / "copied", "--epochs", 1)
+    assert "teachers     all, top" in text
+    copied = open_set(tmp_path / "copied")
+    assert epochbank.verify(copied, jobs=1, source=False) == []
+    assert {path.parent.name for path in shards(copied, "all")} == {"train", "epoch-0001"}
+    for (_, a), (_, b) in zip(
+        copied.batches(64, originals=0, epochs=1, teacher="top"),
+        replace(copy, entries=copied.entries).batches(64, originals=0, epochs=1, teacher="top"),
+        strict=True,
+    ):
+        assert np.array_equal(a, b)
+    damaged = name / "teachers/top/train/0000000000.h5"
+    flip(damaged, 3000)
+    done = CliRunner().invoke(augment, ["copy", str(name), str(tmp_path / "again")])
+    assert done.exit_code == 1
+    assert str(damaged) in done.output
+    assert not (tmp_path / "again").exists()
+    flip(damaged, 3000)
     call(augment, "refresh", name, "--jobs", 1)
     assert not (name / "epoch-0000").exists()
     assert {path.parent.name for path in shards(copy, "all")} == {"train", "epoch-0001"}

@@ -43,7 +43,7 @@ def copy_files(
             path.unlink()
     for folder in {path for path in workspace.iterdir() if path.is_dir()} - {path.parent for path in wanted}:
         shutil.rmtree(folder)
-    if not _copy_file(directory / SPLIT, workspace / SPLIT, description.split_checksum):
+    if not copy_file(directory / SPLIT, workspace / SPLIT, description.split_checksum):
         raise DamagedCopy(f"{directory / SPLIT} was changed while it was copied. Run the command again.")
     _write_description(directory, workspace, description, with_source)
     with Progress("copy", sum(entry.num_images for entry in entries), quiet=quiet) as progress:
@@ -58,7 +58,7 @@ def copy_files(
 def _copy_shard(directory: Path, entry: Entry, target: Path) -> None:
     """Copy a shard. Raises `EpochbankError` if it is damaged."""
     fault = fault_of(directory / entry.file, entry)
-    if not fault and not _copy_file(directory / entry.file, target, entry.checksum):
+    if not fault and not copy_file(directory / entry.file, target, entry.checksum):
         fault = "the file was changed: its checksum is wrong"
     if fault:
         raise DamagedCopy(
@@ -67,7 +67,7 @@ def _copy_shard(directory: Path, entry: Entry, target: Path) -> None:
         )
 
 
-def _copy_file(source: Path, target: Path, checksum: str) -> bool:
+def copy_file(source: Path, target: Path, checksum: str) -> bool:
     """Copy a file durably if it has this checksum (XXH3-128), computed as it is read; else return False."""
     state = xxhash.xxh3_128()
     temporary = target.parent / f"{TEMPORARY}{target.name}"

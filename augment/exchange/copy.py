@@ -28,10 +28,10 @@ from ..store.description import Description, read_description
 from ..store.manifest import Entry, read_manifest
 from ..store.split_file import check_split
 from ..store.tags import read_tags, write_tags
-from ..store.teachers import teacher_names
 from ..store.verify import verify
 from ..store.virtual_epoch import published_shards, virtual_name
 from .copied_files import DamagedCopy, copy_files, write_manifests
+from .copied_teachers import copy_teachers, teachers_to_copy
 from .selection import Epochs, chosen_epochs
 
 _FIX = "choose another disk for DEST, or copy fewer epochs"
@@ -53,7 +53,7 @@ class Copied:
     left_out: list[str] = field(default_factory=list)
     """Tags that the copy did not get, because another set beside it has them."""
     teachers: list[str] = field(default_factory=list)
-    """Teachers, which are not copied."""
+    """Names of the teachers that were copied with it."""
 
 
 def copy_set(
@@ -91,7 +91,9 @@ def copy_set(
         # A sibling with a fixed name, so that the same command finds what an interrupted one has copied.
         workspace = target.parent / f"{TEMPORARY}copy-{target.name}"
         make_directory(target.parent)
-        needed = sum(entry.bytes for entry in entries) + (source.stat().st_size if source else 0)
+        teachers = teachers_to_copy(directory, description, entries)
+        labels = [entry for one in teachers for entry in one.entries]
+        needed = sum(entry.bytes for entry in entries + labels) + (source.stat().st_size if source else 0)
         check_disk_space(
             target.parent, needed - (bytes_below(workspace) if workspace.exists() else 0), "the copy", _FIX
         )
@@ -107,12 +109,13 @@ def copy_set(
                 raise DamagedCopy(f"{target} exists; expected a new directory. Remove it, or choose another name.")
             copy_files(directory, workspace, description, entries, with_source, quiet)
             write_manifests(workspace, description, entries, numbers[0])
+            copy_teachers(directory, workspace, teachers)
             _verify(workspace, target, jobs)
             copied = _copy_source(source, target, jobs) if source else None
             left_out = _copy_tags(directory, workspace, target)
             _publish(workspace, target)
     return Copied(
-        directory, target, numbers, len(entries), bytes_below(target), copied, left_out, teacher_names(directory)
+        directory, target, numbers, len(entries), bytes_below(target), copied, left_out, [one.name for one in teachers]
     )
 
 
@@ -256,5 +259,5 @@ def copy_lines(result: Copied) -> list[str]:
     if result.left_out:
         lines.append(f"tags         left out, because sets beside the copy have them: {', '.join(result.left_out)}")
     if result.teachers:
-        lines.append(f"teachers     not copied: {', '.join(result.teachers)}; `augment teach` writes them again")
+        lines.append(f"teachers     {', '.join(result.teachers)}")
     return lines

@@ -247,8 +247,11 @@ def most_probable(model: keras.Model, images: np.ndarray, top: int) -> tuple[np.
     if not probable:
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
-    classes = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
-    return classes, np.clip(np.take_along_axis(outputs, classes, axis=1), 0, 1)
+    classes = np.sort(np.argpartition(-outputs, top - 1, axis=1)[:, :top], axis=1)  # Sorting all takes far longer.
+    found = np.take_along_axis(outputs, classes, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    classes, found = np.take_along_axis(classes, order, axis=1), np.take_along_axis(found, order, axis=1)
+    return classes, np.clip(found, 0, 1)
 
 
 @contextmanager
