@@ -152,6 +152,30 @@ def test_a_killed_run_is_continued(made: Path, copy: AugmentedSet, monkeypatch: 
     assert epochbank.teach(copy, made / "model.keras", teacher="all").images == 0
 
 
+def test_after_sigkill_the_same_command_continues(made: Path, copy: AugmentedSet) -> None:
+    """A shard that was renamed, but is not in the manifest yet, does not exist; it is written again."""
+    shutil.rmtree(copy.path / "teachers/all")
+    code = f"""
+import itertools, os, signal, epochbank
+from epochbank.train.training import teach
+move, count = teach.move, itertools.count()
+def killed(*words):
+    move(*words)
+    if next(count) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+teach.move = killed
+epochbank.teach({str(copy.path)!r}, {str(made / "model.keras")!r}, teacher="all")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+    assert done.returncode == -9
+    assert len(shards(copy, "all")) == 4
+    assert len((copy.path / "teachers/all/manifest.jsonl").read_text().splitlines()) == 3
+    epochbank.teach(copy, made / "model.keras", teacher="all")
+    for path, other in zip(shards(open_set(None, made / "sets"), "all"), shards(copy, "all"), strict=True):
+        assert path.read_bytes() == other.read_bytes()
+    assert epochbank.verify(copy, jobs=1) == []
+
+
 def test_epochs_that_are_added_later(made: Path, copy: AugmentedSet) -> None:
     """A sequence refuses a new epoch until the same command has added its labels; earlier shards stay."""
     before = {path: path.stat().st_mtime_ns for path in shards(copy, "all")}
