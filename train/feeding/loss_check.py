@@ -22,9 +22,9 @@ def check_loss(num_classes: int) -> None:
     losses = loss if isinstance(loss, list | tuple) else loss.values() if isinstance(loss, dict) else [loss]
     if any(map(_is_sparse, losses)):
         raise EpochbankError(
-            f"the model was compiled with {_name(loss)}, which expects labels int32 (B,), but with mixup, cutmix or "
-            f"label_smoothing the targets are float32 (B, {num_classes}), the weight of each class. Compile it with "
-            "keras.losses.CategoricalCrossentropy, or pass sparse_targets=True and compile it with "
+            f"the model was compiled with {_name(loss)}, which expects labels int32 (B,), but with mixup, cutmix, "
+            f"label_smoothing or a teacher the targets are float32 (B, {num_classes}), the weight of each class. "
+            "Compile it with keras.losses.CategoricalCrossentropy, or pass sparse_targets=True and compile it with "
             "epochbank.SparseSoftCrossentropy.",
             usage=True,
         )

@@ -3,13 +3,14 @@
 import threading
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from ...augment.errors import EpochbankError
-from ...augment.store.manifest import Entry
+from ...augment.store.manifest import NAME, Entry
 from ...augment.store.presence import fault_of, lost_shards
 from ...augment.store.teacher_shard import REWRITE, TeacherIndex, labels_checksum, read_teacher_index
 from ...augment.store.teachers import Teacher, read_teacher, read_teacher_manifest, teacher_path, untaught
@@ -35,7 +36,8 @@ class TeacherLabels:
 
     def check(self, shards: list[Entry]) -> None:
         """Raise `EpochbankError` unless all images of the set's `shards` have labels, whose files exist."""
-        taught = read_teacher_manifest(self.directory, self.name)
+        listed = self._by_file()
+        taught = [listed[one.file] for one in shards if one.file in listed]
         if missing := untaught(shards, taught):
             first = missing[0]
             where = f"stored epoch {first.epoch}" if first.split == "epoch" else "the undistorted training split"
@@ -43,8 +45,8 @@ class TeacherLabels:
                 f"teacher {self.name!r} of {self.directory} has no labels for {where}. Add them: augment teach "
                 f"{self.directory} --name {self.name} --model MODEL"
             )
-        folder, wanted = teacher_path(self.directory, self.name), {one.file for one in shards}
-        if lost := lost_shards(folder, [entry for entry in taught if entry.file in wanted]):
+        folder = teacher_path(self.directory, self.name)
+        if lost := lost_shards(folder, taught):
             path = folder / lost[0].file
             raise EpochbankError(f"{path}, labels of a teacher: {fault_of(path, lost[0])}. {REWRITE}")
 
@@ -54,8 +56,27 @@ class TeacherLabels:
         Raises `EpochbankError` if some images have no labels.
         """
         self.check(list(images.shards))  # Again: a set that is followed has epochs that were not there before.
-        by_file = {entry.file: entry for entry in read_teacher_manifest(self.directory, self.name)}
-        return TeacherTable(images, self, [by_file[one.file] for one in images.shards])
+        listed = self._by_file()
+        return TeacherTable(images, self, [listed[one.file] for one in images.shards])
+
+    def _by_file(self) -> dict[str, Entry]:
+        """Return the shards of the teacher by the names of their files. The manifests are read if they have changed."""
+        states = tuple(_state(folder / NAME) for folder in (self.directory, teacher_path(self.directory, self.name)))
+        return _listed(self.directory, self.name, states)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what changes when a manifest is extended or replaced."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _listed(directory: Path, name: str, states: tuple[tuple[int, ...], ...]) -> dict[str, Entry]:
+    return {entry.file: entry for entry in read_teacher_manifest(directory, name)}
 
 
 def open_teacher(stored_set: StoredSet, name: str) -> TeacherLabels:
