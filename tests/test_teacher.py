@@ -152,6 +152,7 @@ def test_a_killed_run_is_continued(made: Path, copy: AugmentedSet, monkeypatch: 
     assert epochbank.teach(copy, made / "model.keras", teacher="all").images == 0
 
 
+@pytest.mark.long
 def test_after_sigkill_the_same_command_continues(made: Path, copy: AugmentedSet) -> None:
     """A shard that was renamed, but is not in the manifest yet, does not exist; it is written again."""
     shutil.rmtree(copy.path / "teachers/all")
