@@ -85,12 +85,7 @@ def _still_garbage(owner: Path, garbage: list[Garbage], sets: Path, kept: list[s
         if (one.kind == "temporary" and _is_there(one.path))
         or (one.kind in ("shard", "virtual") and one.path in files)
         or (one.kind == "beginning" and not (one.path / "set.json").exists())
-        or (
-            one.kind == "source"
-            and needed is not None
-            and real_path(one.path) not in needed
-            and _is_there(one.path)
-        )
+        or (one.kind == "source" and needed is not None and real_path(one.path) not in needed and _is_there(one.path))
     ]
 
 
