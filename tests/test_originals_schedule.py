@@ -41,7 +41,7 @@ def test_parse() -> None:
     for text in ("", "x", "0.1:", "0.1:2", "0.1:0.2:0.3", "nan", "-1", "inf"):
         with pytest.raises(EpochbankError, match="expected a share"):
             parse_originals(text, 10)
-    with pytest.raises(EpochbankError, match="finish on originals for 10 of 10 epochs; expected 0 to 9"):
+    with pytest.raises(EpochbankError, match=r"--finish-on-originals\) for 10 of 10 epochs; expected 0 to 9"):
         parse_originals("0.5", 10, 10)
 
 

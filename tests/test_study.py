@@ -19,6 +19,7 @@ from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.train.cli import main as train
 from epochbank.train.streaming.final import load_final
+from epochbank.train.study import study as study_module
 from epochbank.train.study.plan import Training, trainings
 from epochbank.train.study.results import Row, difference, rows_of, table, verdict
 from epochbank.train.training.fit_options import FitOptions
@@ -187,6 +188,34 @@ def test_bad_words_are_refused(stored_set: Path, tmp_path: Path, words: list[str
     assert done.exit_code == 2, done.output
     assert message in done.output
     assert epochbank.open_set(stored_set).epochs == (0,)
+
+
+def test_a_whole_number_is_a_share_of_originals() -> None:
+    """`originals=0` of Python is a constant share; a study of distorted images alone is allowed."""
+    planned = trainings((1,), FitOptions(originals=0, epochs=2), 1, fresh=True)
+    assert [one.stored for one in planned] == [1, 2]
+
+
+def test_an_interrupted_training_of_a_model_function_continues(
+    stored_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command names the function, so resuming needs no other permission to import it."""
+    run = tmp_path / "stored-001-seed-0"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    given = {}
+    monkeypatch.setattr(study_module, "resume", lambda run, **options: given.update(options))
+    base = FitOptions(model="models:mine", epochs=2)
+    study_module._train(epochbank.open_set(stored_set), Training(1, False, 0), base, run)
+    assert given == {"model_name": "models:mine"}
+
+
+def test_the_message_about_another_final_recipe_names_it(stored_set: Path, tmp_path: Path) -> None:
+    """The names say which recipes differ; their stages would fill the screen."""
+    opened = epochbank.open_set(stored_set)
+    study_module.begin(opened, FitOptions(final=load_final("characters")), tmp_path)
+    with pytest.raises(EpochbankError, match="a study with final 'characters', but 'photo' was given"):
+        study_module.begin(opened, FitOptions(final=load_final("photo")), tmp_path)
 
 
 def test_a_disk_that_is_too_small_is_refused_first(

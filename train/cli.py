@@ -208,9 +208,10 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
               help="Also train with another stored epoch in each training epoch, as if images were distorted while "
               "training.")  # fmt: skip
 @final_option
-@click.option("--seeds", type=click.IntRange(1), default=3, help="Number of trainings for each number.")
+@click.option("--seeds", type=click.IntRange(1), default=3,
+              help="Number of trainings, with seeds 0, 1, and so on, for each number of stored epochs.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(0), default=0.2,
-              help="Difference in accuracy that does not matter, in percent.")  # fmt: skip
+              help="Difference in accuracy that does not matter, in percentage points.")  # fmt: skip
 @model_option
 @click.option("--epochs", type=click.IntRange(1), default=30, help="Number of training epochs.")
 @training_batch_size_option
@@ -222,7 +223,8 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes that generate.  [default: one per core]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Directory of the study.  [default: studies/SET]")  # fmt: skip
-@trust_option
+@click.option("--trust", is_flag=True,
+              help="Execute the code that the set's recipe names. Only for sets that you trust.")  # fmt: skip
 @sets_option
 @json_option
 def study(source: str, epochs_stored: str, as_json: bool, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Extend a set by epochs without its source: from the source file that it was made of."""
+"""Add epochs to a set from its source file, without the original source."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from .refresh import like_newest
 
 
 def extend(directory: Path, options: GenerationOptions, *, trust: bool = False, reserve: int = 0) -> RunLog | None:
-    """Generate what the set in `directory` lacks to have `options.epochs` epochs; None if it has them.
+    """Generate the epochs that the set in `directory` lacks of `options.epochs`; return None if it has them all.
 
     `reserve` is the number of bytes that the disk must hold in addition, for later work. Raises `EpochbankError` if the
-    source file is missing or damaged, the disk cannot hold all that, a limit would be exceeded, the recipe names code
+    source file is missing or damaged, the disk has too little space, a limit would be exceeded, the recipe names code
     and `trust` is False, or another run writes the set.
     """
     location = locate_stored(directory, trust)

@@ -36,8 +36,8 @@ def study(
 ) -> "StudyResult":
     """Train on different numbers of stored epochs, and compare the accuracies with those of fresh distortion.
 
-    What the set lacks is generated first, and trainings that `out` has already are not repeated. All trainings have the
-    same number of steps.
+    The missing stored epochs are generated first. Trainings that `out` already has are not repeated. All trainings have
+    the same number of steps.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def study(
     seeds
         Number of trainings for each number of stored epochs.
     tolerance
-        Difference in accuracy that does not matter, in percent (points).
+        Difference in accuracy that does not matter, in percentage points.
     out
         Directory of the study; None for `studies/` and the name of the set.
     recipe
@@ -100,7 +100,7 @@ def study(
 def _open(
     source: str | Path | AugmentedSet, recipe: str | Path | Recipe, sets: str | Path, jobs: int | None
 ) -> AugmentedSet:
-    """Return the set that `source` names, or a set with one stored epoch of the source."""
+    """Return the set that `source` names, or generate a set with one stored epoch from the source."""
     if isinstance(source, AugmentedSet):
         return source
     directory = named_set(source, sets_path(sets))

@@ -14,8 +14,7 @@ _FRAMES = 30
 def check_loss(num_classes: int) -> None:
     """Raise `EpochbankError` if the model whose `fit` requests a batch with dense targets has a sparse loss.
 
-    Keras computes the loss of a batch before it tells any callback about the model, so the model is found among the
-    callers.
+    Keras requests the first batch before it calls any callback, so the model is found among the callers.
     """
     model = _fitted_model()
     loss = getattr(model, "loss", None)

@@ -138,7 +138,7 @@ class AugmentedSequence(_StreamSequence):
             Omit the last batch if it is not full.
         final
             Final augmentation: the name of a built-in final recipe (`characters`, `photo`), or the path of a TOML file.
-            All training images pass it in the decoding threads, originals too.
+            The decoding threads apply it to all training images, originals included.
         mixup, cutmix
             Alpha of MixUp and of CutMix, 0 for none; with both, each image gets one of them at random. Targets are then
             float32 (B, classes) instead of int32 (B,), for `CategoricalCrossentropy`.
@@ -151,7 +151,7 @@ class AugmentedSequence(_StreamSequence):
             Return ((view, view, ...), labels), for contrastive and consistency losses.
         sparse_targets
             Return soft targets as float32 (B, 2 m), m class numbers and their weights, for `SparseSoftCrossentropy`.
-            Label smoothing is then left to the loss. With a teacher, they are float32 (B, 2 m + 1).
+            Pass `label_smoothing` to the loss, too, which applies it. With a teacher, they are float32 (B, 2 m + 1).
         teacher
             Name of a teacher of the set, whose labels `augment teach` wrote. Targets are then float32 (B, classes).
         distill

@@ -1,8 +1,8 @@
 """Final augmentation: cheap distortions while training, of the images that are stored.
 
-A final recipe has the form of any other recipe, with a few operations only. What an image gets is a pure function of
-the seed, the pass over the split or stored epoch that shows it, and its place in the order of that pass: not of the
-batch size, the number of threads, or the number of ranks.
+A final recipe has the form of any other recipe, with a few operations only. The distortion of an image is a pure
+function of the seed, the pass over the split or stored epoch that shows the image, and its place in the order of that
+pass. It does not depend on the batch size, the number of threads, or the number of ranks.
 """
 
 from pathlib import Path

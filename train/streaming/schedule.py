@@ -12,7 +12,7 @@ _PURE = 1 << 40
 
 @dataclass(frozen=True)
 class OriginalsSchedule:
-    """The share of originals changes linearly over the training epochs; the last ones may show only originals.
+    """A linear change of the share of originals over the training epochs; the last ones may show only originals.
 
     Z. He et al., "Data Augmentation Revisited: Rethinking the Distribution Gap between Clean and Augmented Data"
     (arXiv 1909.09148, 2019) train the last epochs on originals. Epochs with a larger share have more batches, because
@@ -32,9 +32,12 @@ class OriginalsSchedule:
         for share in (self.first, self.last):
             if not 0 <= share <= 1:
                 raise EpochbankError(f"originals {share:g} (--originals); expected a share from 0 to 1.", usage=True)
+        if self.epochs < 1:
+            raise EpochbankError(f"schedule of originals over {self.epochs} epochs; expected 1 or more.", usage=True)
         if not 0 <= self.finish < self.epochs:
             raise EpochbankError(
-                f"finish on originals for {self.finish} of {self.epochs} epochs; expected 0 to {self.epochs - 1}.",
+                f"finish on originals (--finish-on-originals) for {self.finish} of {self.epochs} epochs; expected 0 to "
+                f"{self.epochs - 1}.",
                 usage=True,
             )
 

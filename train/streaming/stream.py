@@ -76,7 +76,7 @@ class Stream:
         final
             Final augmentation, which the decoding threads apply.
         mixing
-            How they mix the images of each batch.
+            MixUp or CutMix of each batch, which the decoding threads apply.
         distill
             The labels of a teacher, and how they make soft labels of them.
 

@@ -28,7 +28,7 @@ class Training:
         if self.stored:
             return options
         share = base.originals
-        assert isinstance(share, float)
+        assert not isinstance(share, str)
         # An epoch of originals only is as many times shorter as there are originals in a batch.
         epochs = round(base.epochs / (1 - share)) if share < 1 else base.epochs
         return replace(options, originals=1.0, epochs=epochs)
@@ -53,7 +53,7 @@ def trainings(stored: tuple[int, ...], base: FitOptions, seeds: int, *, fresh: b
     EpochbankError
         If a number is out of range.
     """
-    if not isinstance(base.originals, float) or base.originals >= 1 or base.finish_on_originals:
+    if isinstance(base.originals, str) or base.originals >= 1 or base.finish_on_originals:
         raise EpochbankError(
             f"a study with originals {base.originals}; expected a constant share below 1, because it compares stored "
             "epochs.",

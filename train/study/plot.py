@@ -11,8 +11,8 @@ from ..training.plot_text import BLUE, GRAY, ORANGE
 from .results import POINTS, Row
 
 
-def write_plot(path: Path, rows: list[Row], fresh: int, title: str) -> None:
-    """Plot the rows with their 95 % confidence intervals into the PNG file `path`."""
+def write_plot(path: Path, rows: list[Row], fresh: int, split: str, title: str) -> None:
+    """Plot the accuracies on `split` with their 95 % confidence intervals into the PNG file `path`."""
     figure = Figure((7, 4.5), layout="constrained")
     axes = figure.subplots()
     for final, color, label in ((False, BLUE, "stored epochs alone"), (True, ORANGE, "with final augmentation")):
@@ -33,7 +33,7 @@ def write_plot(path: Path, rows: list[Row], fresh: int, title: str) -> None:
     axes.set_xticks(numbers, [f"{number}\nfresh" if number == fresh else str(number) for number in numbers])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("stored epochs")
-    axes.set_ylabel("accuracy on the test split (%)")
+    axes.set_ylabel(f"accuracy on the {split} split (%)")
     axes.set_title(title, loc="left")
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)

@@ -20,7 +20,7 @@ class Row:
     stored: int
     final: bool
     accuracy: dict[int, float]
-    """Accuracy on the test split by seed, 0 to 1."""
+    """Accuracy by seed, 0 to 1: on the test split, or on validation if there is no test split."""
 
     @property
     def mean(self) -> float:

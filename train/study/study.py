@@ -1,9 +1,10 @@
-"""Train everything that a study consists of, as far as it is not trained yet, and write its results."""
+"""Run the trainings of a study that are missing, and write its results."""
 
 import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
@@ -85,7 +86,7 @@ def run_study(
         "verdict": sentence,
     }
     write_text(directory / "results.json", json.dumps(found, indent=1) + "\n")
-    write_plot(directory / "results.png", rows, base.epochs, stored_set.path.name)
+    write_plot(directory / "results.png", rows, base.epochs, split, stored_set.path.name)
     return StudyResult(directory, rows, table(rows, base.epochs), sentence)
 
 
@@ -97,7 +98,7 @@ def bytes_of_runs(stored_set: AugmentedSet, base: FitOptions, count: int) -> int
 
 def _train(stored_set: AugmentedSet, training: Training, base: FitOptions, run: Path) -> None:
     if (run / "config.json").exists():
-        resume(run)
+        resume(run, model_name=base.model)
         return
     numbers = list(stored_set.epochs[: training.stored or 1])
     fit(with_epochs(stored_set, numbers, run), training.options(base), run)
@@ -124,11 +125,19 @@ def begin(stored_set: AugmentedSet, base: FitOptions, directory: Path) -> None:
         raise EpochbankError(f"{path} cannot be read: {error}. Choose another --out directory.") from error
     if different:
         name = different[0]
+        old, new = _short(before.get(name)), _short(settings[name])
+        if old == new:
+            old = "of the same name but with other stages"
         raise EpochbankError(
-            f"{directory} belongs to a study with {name} {before.get(name)!r}, but {settings[name]!r} was given. "
+            f"{directory} belongs to a study with {name} {old}, but {new} was given. "
             "Use the same options, or another --out directory.",
             usage=True,
         )
+
+
+def _short(value: Any) -> str:
+    """Return a value for a message: of a final recipe only the name."""
+    return repr(value["name"] if isinstance(value, dict) and "name" in value else value)
 
 
 def _split_of(stored_set: AugmentedSet) -> str:

@@ -25,7 +25,7 @@ class MetricsFile(keras.callbacks.CSVLogger):
     """Keras' CSV logger; its errors name the file, and `close` closes it also after an exception."""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Open the file, and look whether it has a header; a later call of `fit` appends."""
+        """Open the file, and check whether it has a header; a later call of `fit` appends."""
         with naming(self.filename):
             super().on_train_begin(logs)
         self.append = True

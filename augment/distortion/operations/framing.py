@@ -45,7 +45,7 @@ class Flip(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class Shift(Operation):
-    """The image moves right by `x` and down by `y`, in whole pixels, so that no pixel is interpolated.
+    """Move the image right by `x` and down by `y`, in whole pixels, so that no pixel is interpolated.
 
     The ranges are fractions of the width and the height; each whole number of pixels in them is equally likely. The
     default is 3 pixels of 64.
