@@ -21,7 +21,7 @@ def start_backend() -> str:
         with _hide_stderr() if quiet else nullcontext():
             import keras
 
-            devices = keras.distribution.list_devices()
+            devices = _devices(keras.backend.backend())
     except (ImportError, AttributeError) as error:
         raise EpochbankError(
             f"Keras cannot be started ({error}); training needs it and one of its backends. "
@@ -31,6 +31,17 @@ def start_backend() -> str:
     if all(device.startswith("cpu") for device in devices):
         found += " (no GPU found; TF_CPP_MIN_LOG_LEVEL=0 shows why)"
     return f"Keras {keras.__version__} on {keras.backend.backend()}, {found}"
+
+
+def _devices(backend: str) -> list[str]:
+    """Return the names of the devices that Keras can use, such as `cpu:0`."""
+    import keras
+
+    if backend != "torch":
+        return list(keras.distribution.list_devices())
+    import torch  # Keras cannot list its devices.
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu:0"]
 
 
 def compute_deterministically() -> None:
