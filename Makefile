@@ -17,6 +17,7 @@ SET     ?=
 # For `make faults`: number of SIGKILLs.
 KILLS   ?= 1000
 
+BACKEND_TESTS := $(addprefix tests/test_,$(addsuffix .py,keras iterators final mixing originals_schedule))
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -67,8 +68,8 @@ test-engines: $(READY) ## Compare both engines on 200,000 random parameters, pix
 test-backends: ## Run the tests of streaming on JAX and torch (in .venv-backends)
 	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[backends,dev]'
-	KERAS_BACKEND=jax .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
-	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest tests/test_keras.py tests/test_iterators.py
+	for backend in jax torch; do for file in $(BACKEND_TESTS); do \
+	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest $$file || exit 1; done; done  # JAX warns of later forks.
 
 faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'

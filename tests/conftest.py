@@ -86,3 +86,12 @@ def nothing_recipe(tmp_path: Path) -> Path:
     path = tmp_path / "nothing.toml"
     path.write_text(NOTHING)
     return path
+
+
+def small_set(directory: Path, *, epochs: int = 3, shape: tuple[int, int, int] = (8, 8, 1)) -> Path:
+    """Make the source `a.npz` of 100 glyphs and its set in `sets/`, with shards of 20 images; return `directory`."""
+    import epochbank
+
+    np.savez(directory / "a.npz", images=glyphs(100, shape), labels=np.arange(100) % 4)
+    epochbank.generate(directory / "a.npz", epochs=epochs, sets=directory / "sets", jobs=1, shard_size=20, chunk_size=5)
+    return directory

@@ -123,9 +123,12 @@ def test_batches_in_any_order_and_from_many_threads(stored_set: AugmentedSet, tm
     copy.close()
 
 
-def test_the_same_in_every_framework(stored_set: AugmentedSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_same_in_every_framework(stored_set: AugmentedSet, tmp_path: Path, sparse: bool) -> None:
     """`batches`, `AugmentedSequence` and `to_tf_dataset` deliver the same images and targets."""
+    pytest.importorskip("tensorflow")
     options: dict[str, Any] = {
+        "sparse_targets": sparse,
         "final": file_of(tmp_path, EVERYTHING),
         "mixup": 0.4,
         "cutmix": 1,
@@ -221,7 +224,7 @@ def test_any_document_is_a_final_recipe_or_a_value_error(document: Any) -> None:
 
 
 def test_views_are_other_distortions_of_the_same_image(stored_set: AugmentedSet, tmp_path: Path) -> None:
-    """All first views come first and are those of `views=1`; every other view is the same image, distorted anew."""
+    """All first views come first and are those of `views=1`; every other view is the same image, distorted again."""
     final = file_of(tmp_path, SHIFT)
     single = list(stored_set.batches(20, originals=0, epochs=1, final=final))
     triple = list(stored_set.batches(60, originals=0, epochs=1, final=final, views=3))
@@ -252,6 +255,12 @@ def test_views_are_other_distortions_of_the_same_image(stored_set: AugmentedSet,
         ({"label_smoothing": 1}, "label_smoothing=1; expected"),
         ({"mixup": -1}, "mixup=-1; expected an alpha"),
         ({"cutmix": float("nan")}, "cutmix=nan; expected an alpha"),
+        ({"mixup": "0.2"}, "mixup='0.2'; expected an alpha"),
+        ({"label_smoothing": None}, "label_smoothing=None; expected a share"),
+        ({"views": 2.5, "final": "characters"}, "views=2.5; expected an int"),
+        ({"final": 5}, "final=5; expected the name of a built-in final recipe"),
+        ({"final": {}}, "final={} is not a final recipe"),
+        ({"originals": "0.3:0.9"}, "originals='0.3:0.9'; expected a share from 0 to 1, or an OriginalsSchedule"),
     ],
 )
 def test_options_are_checked(stored_set: AugmentedSet, options: dict[str, Any], message: str) -> None:

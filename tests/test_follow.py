@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import epochbank
-from conftest import glyphs
+from conftest import small_set
 from epochbank import AugmentedSequence, EpochbankError, api, open_set
 from epochbank.augment.lifecycle.refresh import remove_retired
 from epochbank.augment.shared.lock import LOCK, writing
@@ -82,10 +82,7 @@ def test_the_first_changed_choice_is_reported(before: list[int], after: list[int
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source and its set of three epochs of 84 images, each in five shards."""
-    directory = tmp_path_factory.mktemp("sound")
-    np.savez(directory / "a.npz", images=glyphs(100, (8, 8, 1)), labels=np.arange(100) % 4)
-    epochbank.generate(directory / "a.npz", epochs=3, sets=directory / "sets", **SMALL)
-    return directory
+    return small_set(tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture

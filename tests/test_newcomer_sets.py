@@ -11,12 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 import epochbank
-from conftest import glyphs
+from conftest import small_set
 from epochbank import EpochbankError, api
 from epochbank.augment.cli import main as augment
 from epochbank.augment.generation import run as run_module
@@ -42,10 +41,7 @@ def call(*words: object, group: object = augment) -> Result:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source and its set of three epochs, each in five shards."""
-    directory = tmp_path_factory.mktemp("sound")
-    np.savez(directory / "a.npz", images=glyphs(100, (8, 8, 1)), labels=np.arange(100) % 4)
-    epochbank.generate(directory / "a.npz", epochs=3, sets=directory / "sets", **SMALL)
-    return directory
+    return small_set(tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture

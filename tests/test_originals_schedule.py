@@ -15,6 +15,7 @@ from epochbank.augment.errors import EpochbankError
 from epochbank.train.cli import main as train
 from epochbank.train.feeding.augmented_set import AugmentedSet
 from epochbank.train.feeding.sequence import AugmentedSequence
+from epochbank.train.feeding.torch_batches import _WorkerBatches
 from epochbank.train.streaming.batches import TrainingBatches
 from epochbank.train.streaming.schedule import OriginalsSchedule, ScheduledBatches, parse_originals
 from test_stream import make, train_numbers
@@ -113,3 +114,12 @@ def test_fit(stored_set: AugmentedSet, tmp_path: Path) -> None:
     bad = CliRunner().invoke(train, ["fit", str(stored_set.path), "--originals", "2", "--run", str(tmp_path / "no")])
     assert bad.exit_code == 2
     assert "originals 2 (--originals); expected a share from 0 to 1" in bad.output
+
+
+def test_a_worker_without_batches_is_known() -> None:
+    """An endless iteration of PyTorch must not look for batches that never come."""
+    batches = TrainingBatches(40, (0, 1), 20, 0.5)
+    scheduled = ScheduledBatches(batches, OriginalsSchedule(0.5, 0.9, 3))
+    assert [_WorkerBatches(batches, worker, 9).has_batches() for worker in range(9)].count(True) == 4
+    assert [_WorkerBatches(scheduled, worker, 9).has_batches() for worker in range(9)].count(True) > 4
+    assert len(batches) == 4

@@ -268,6 +268,7 @@ def test_final_augmentation_views_and_mixing_keep_the_labels(made: Path, stored_
 
 def test_the_same_everywhere_and_when_continued(stored_set: AugmentedSet) -> None:
     """`AugmentedSequence`, `batches` from the middle, and `to_tf_dataset` deliver the same batches; so does torch."""
+    pytest.importorskip("tensorflow")
     options: dict[str, Any] = {"teacher": "top", "distill": (0.7, 1), "label_smoothing": 0.1}
     expected = list(stored_set.batches(64, seed=2, epochs=2, **options))
     data = AugmentedSequence(stored_set, 64, seed=2, **options)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import epochbank
-from conftest import glyphs
+from conftest import small_set
 from epochbank import api
 from epochbank.augment.generation import run as run_module
 from epochbank.augment.shared.disk_space import bytes_below
@@ -31,10 +31,7 @@ ALL = ["epoch-0000.h5", "epoch-0001.h5", "test.h5", "train.h5", "validation.h5"]
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source and its set of two epochs, each in several shards."""
-    directory = tmp_path_factory.mktemp("sound")
-    np.savez(directory / "a.npz", images=glyphs(100, (8, 6, 1)), labels=np.arange(100) % 4)
-    epochbank.generate(directory / "a.npz", epochs=2, sets=directory / "sets", **SMALL)
-    return directory
+    return small_set(tmp_path_factory.mktemp("sound"), epochs=2, shape=(8, 6, 1))
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
     click.echo("report     " + "\n           ".join(map(str, result.files)))
     shown = next(iter(result.evaluations), "")
     if shown and not result.evaluations[shown].confusions:
-        click.echo(f"           no mistakes on the {shown} split, so there is no picture of them")
+        click.echo(f"           no mistakes on the {shown} split, so there is no image of them")
     click.echo(f"\nNext: train predict {result.run} IMAGE...")
 
 

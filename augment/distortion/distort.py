@@ -26,10 +26,11 @@ def distort(
     """
     profile = profile or Profile()
     source = np.ascontiguousarray(images)
-    moves = sum(not _is_in_place(stage, level) for level, stage in enumerate(recipe.stages))
+    in_place = [_is_in_place(stage, level) for level, stage in enumerate(recipe.stages)]
+    moves = in_place.count(False)
     targets = memory or [np.empty_like(source) for _ in range(min(moves, 2))]
     for level, (stage, stage_draw) in enumerate(zip(recipe.stages, drawn.stages, strict=True)):
-        if _is_in_place(stage, level):
+        if in_place[level]:
             target = source
         else:
             moves -= 1

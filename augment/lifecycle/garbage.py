@@ -1,6 +1,5 @@
 """What no set needs: orphaned shards, temporary files, source files, beginnings of sets, and sets long unused."""
 
-import math
 import os
 import stat
 import time
@@ -17,7 +16,7 @@ from ..shared.lock import LOCK
 from ..shared.progress import counted
 from ..store.catalog import all_sets, written_ns
 from ..store.description import read_description
-from ..store.manifest import first_epoch, read_manifest, unlisted
+from ..store.manifest import epoch_of_file, first_epoch, read_manifest, unlisted
 from ..store.teachers import stale_teacher_shards
 from ..store.usage import last_used
 from ..store.virtual_epoch import stale_virtual
@@ -88,7 +87,7 @@ def orphans(directory: Path) -> dict[str, str]:
     """
     description, first, entries = read_description(directory), first_epoch(directory), read_manifest(directory)
     shards = {
-        file: "a shard of a retired epoch" if _epoch(file) < first else "a shard that the manifest does not list"
+        file: "a shard of a retired epoch" if epoch_of_file(file) < first else "a shard that the manifest does not list"
         for file in unlisted(directory, entries)
     }
     virtual = stale_virtual(directory, description, entries)
@@ -117,12 +116,6 @@ def needed_sources(sets: Path, leave_out: Sequence[Path] = ()) -> tuple[set[Path
 def real_path(path: Path) -> Path:
     """Return `path` without symbolic links, also if they lead nowhere or in a circle."""
     return Path(os.path.realpath(path))  # `Path.resolve` raises for a circle.
-
-
-def _epoch(file: str) -> float:
-    """Return the number of the epoch that a shard belongs to; infinity for an undistorted split."""
-    folder = file.partition("/")[0]
-    return int(folder.removeprefix("epoch-")) if folder.startswith("epoch-") else math.inf
 
 
 def _days_unused(directory: Path) -> float:

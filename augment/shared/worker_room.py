@@ -2,7 +2,7 @@
 
 joblib starts two threads for its processes. If memory runs out while a thread starts, or in it, whoever waits for the
 thread or for a result waits forever, and the HDF5 library crashes in it or reports damage. If file descriptors run out,
-the error of joblib names one of its own files, or a variable.
+the error names a file of joblib, or a variable.
 """
 
 import errno

@@ -11,6 +11,7 @@ doubled, changed and reordered lines are found. Sets of earlier versions have no
 
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -86,6 +87,12 @@ def read_manifest(directory: Path) -> list[Entry]:
 def shard_folder(split: str, epoch: int) -> str:
     """Return the name of the directory, in that of the set, with the shards of a split or of a stored epoch."""
     return f"{split}-{epoch:04d}" if split in ("epoch", RETIRED) else split
+
+
+def epoch_of_file(file: str) -> float:
+    """Return the number of the stored epoch that a shard belongs to, by its `file`; infinity for another split."""
+    folder = file.partition("/")[0]
+    return int(folder.removeprefix("epoch-")) if folder.startswith("epoch-") else math.inf
 
 
 def shard_file(split: str, epoch: int, start: int) -> str:

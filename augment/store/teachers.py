@@ -6,7 +6,6 @@ its teachers.
 """
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from ..errors import EpochbankError
 from ..shared.atomic import write_text
 from ..shared.closest import did_you_mean
 from .description import Description, fingerprint_of, is_digest
-from .manifest import Entry, first_epoch, published_epochs, read_manifest, unlisted
+from .manifest import Entry, epoch_of_file, first_epoch, published_epochs, read_manifest, unlisted
 from .set_files import check_directory
 
 FOLDER = "teachers"
@@ -180,9 +179,10 @@ def teacher_facts(directory: Path, description: Description) -> list[dict[str, A
     `EpochbankError` if a teacher is damaged.
     """
     facts: list[dict[str, Any]] = []
-    wanted = shards_to_teach(directory, description)
+    names = teacher_names(directory)
+    wanted = shards_to_teach(directory, description) if names else []
     parts = {(one.split, one.epoch) for one in wanted}
-    for name in teacher_names(directory):
+    for name in names:
         teacher, entries = read_teacher(directory, name, description), read_teacher_manifest(directory, name)
         complete = sorted(parts - {(one.split, one.epoch) for one in untaught(wanted, entries)})
         facts.append(
@@ -203,17 +203,12 @@ def stale_teacher_shards(directory: Path) -> dict[str, str]:
 
     Raises `EpochbankError` if a manifest is damaged.
     """
-    first = first_epoch(directory)
+    names = teacher_names(directory)
+    first = first_epoch(directory) if names else 0
     return {
         f"{FOLDER}/{name}/{file}": "labels of a teacher that its manifest does not list, or of a retired epoch"
-        for name in teacher_names(directory)
+        for name in names
         for file in unlisted(directory / FOLDER / name, read_teacher_manifest(directory, name))
         # A training that follows the set may still read a retired epoch whose folder is there.
-        if not (_epoch(file) < first and (directory / file).parent.exists())
+        if not (epoch_of_file(file) < first and (directory / file).parent.exists())
     }
-
-
-def _epoch(file: str) -> float:
-    """Return the number of the epoch of a shard; infinity for the training split."""
-    folder = file.partition("/")[0]
-    return int(folder.removeprefix("epoch-")) if folder.startswith("epoch-") else math.inf

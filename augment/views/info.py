@@ -18,6 +18,7 @@ from ..store.catalog import written_ns
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, first_epoch, published_epochs, read_manifest
 from ..store.presence import lost_shards
+from ..store.refresh_goal import NAME as GOAL
 from ..store.refresh_goal import read_goal
 from ..store.shard_read import read_rejected
 from ..store.split_file import check_split
@@ -76,6 +77,8 @@ def _refresh(directory: Path, stored: list[int]) -> dict[str, Any] | None:
     `first` and `stop` are the goal: the epochs from `first` to `stop` - 1. `to_publish` and `to_retire` are numbers of
     epochs, and `writer` says which process writes the set now.
     """
+    if not (directory / GOAL).exists():  # Only a refresh is worth another reading of the manifest.
+        return None
     goal = read_goal(directory, stored, first_epoch(directory))
     if goal is None:
         return None

@@ -274,7 +274,6 @@ def run_command(
         "recipe": DEFAULT_RECIPE,
         "epochs": GenerationOptions.epochs,
         "seed": 0,
-        "seeds": 1,
         **asdict(SourceOptions()),
         **asdict(ImportOptions()),
         **asdict(HeldOut()),

@@ -101,8 +101,8 @@ class AugmentedSet(StoredSet):
         transform
             Function of (images, labels) of a batch; the iterator returns its results instead.
         augmentation
-            `final`, `mixup`, `cutmix`, `label_smoothing`, `views`, `split_views`, `teacher` and `distill` of
-            `AugmentedSequence`.
+            `final`, `mixup`, `cutmix`, `label_smoothing`, `views`, `split_views`, `sparse_targets`, `teacher` and
+            `distill` of `AugmentedSequence`.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from ..reading.teacher_labels import open_teacher
 from ..streaming.batches import TrainingBatches
 from ..streaming.choices import Choices
 from ..streaming.distill import DEFAULT, Distill, Distillation, check_distill
-from ..streaming.final import FinalAugmentation, FinalRecipe, load_final
+from ..streaming.final import FinalRecipe, check_final, load_final
 from ..streaming.mixing import Batch, Labels, Mixing, SoftLabels, soft
 from ..streaming.schedule import Originals, OriginalsSchedule, ScheduledBatches
+
+if TYPE_CHECKING:
+    from ..streaming.final_augmentation import FinalAugmentation
 
 Final = str | Path | FinalRecipe
 """Final augmentation: the name of a built-in final recipe, the path of a TOML file, or the result of `load_final`."""
@@ -29,6 +32,7 @@ class BatchArguments(TypedDict, total=False):
     label_smoothing: float
     views: int
     split_views: bool
+    sparse_targets: bool
     teacher: str | None
     distill: Distillation
 
@@ -36,9 +40,20 @@ class BatchArguments(TypedDict, total=False):
 class StreamOptions(TypedDict):
     """The arguments of a `Stream` that follow from `BatchOptions`."""
 
-    final: FinalAugmentation | None
+    final: "FinalAugmentation | None"
     mixing: Mixing | None
     distill: Distill | None
+
+
+_TYPES: tuple[tuple[str, Any, str], ...] = (
+    ("final", str | Path | dict | None, "the name of a built-in final recipe, a path, or None"),
+    ("mixup", float | int, "an alpha, 0 for none"),
+    ("cutmix", float | int, "an alpha, 0 for none"),
+    ("label_smoothing", float | int, "a share of at least 0 and less than 1"),
+    ("views", int, "an int of at least 1"),
+    ("teacher", str | None, "the name of a teacher of the set, or None"),
+)
+"""The types of the options, and what a message expects."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,14 @@ class BatchOptions:
     """Share of the teacher in the loss, and temperature."""
 
     def __post_init__(self) -> None:
+        for name, kind, expected in _TYPES:
+            if not isinstance(getattr(self, name), kind):
+                raise EpochbankError(f"{name}={getattr(self, name)!r}; expected {expected}.", usage=True)
+        if isinstance(self.final, dict):
+            try:
+                check_final(self.final)
+            except ValueError as error:
+                raise EpochbankError(f"final={self.final!r} is not a final recipe: {error}.", usage=True) from error
         if not 0 <= self.label_smoothing < 1:
             raise EpochbankError(
                 f"label_smoothing={self.label_smoothing:g}; expected a share of at least 0 and less than 1.", usage=True
@@ -119,6 +142,8 @@ class BatchOptions:
         """Return what a `Stream` of `stored_set` does to the batches: its arguments of the same names."""
         final = None
         if self.final is not None:
+            from ..streaming.final_augmentation import FinalAugmentation
+
             recipe = self.final if isinstance(self.final, dict) else load_final(self.final)
             final = FinalAugmentation(recipe, stored_set.shape, seed)
         mixing = Mixing(self.mixup, self.cutmix, seed) if self.mixup or self.cutmix else None
@@ -182,6 +207,10 @@ def training_batches(
     choices: Choices | None = None,
 ) -> TrainingBatches | ScheduledBatches:
     """Return the training batches of a set. Raises `EpochbankError` if an argument is out of range."""
+    if not isinstance(originals, float | int | OriginalsSchedule):
+        raise EpochbankError(
+            f"originals={originals!r}; expected a share from 0 to 1, or an OriginalsSchedule.", usage=True
+        )
     num_images = stored_set.num_images["train"]
     size = options.images_per_batch(batch_size, num_images)
     share = originals.share_of_batch(0, size) if isinstance(originals, OriginalsSchedule) else originals

@@ -136,7 +136,7 @@ def tf_dataset(stream: Stream, options: BatchOptions, first_epoch: int, epochs: 
     images = tf.TensorSpec((rows and rows * (1 if options.split_views else views), *stream.stored_set.shape), tf.uint8)
     targets = tf.TensorSpec((images.shape[0],), tf.int32)
     if options.soft:
-        targets = tf.TensorSpec((images.shape[0], num_classes), tf.float32)
+        targets = tf.TensorSpec((images.shape[0], None if options.sparse_targets else num_classes), tf.float32)
     signature = (images,) * views if options.split_views else images, targets
     size = tf.data.INFINITE_CARDINALITY if epochs is None else tf.data.UNKNOWN_CARDINALITY
     if epochs is not None and isinstance(batches, TrainingBatches):

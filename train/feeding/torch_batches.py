@@ -61,6 +61,11 @@ class _WorkerBatches:
         first, last = self.segments(0, 0)[0], self.segments(0, self.steps(0) - 1)[0]
         return first.start, last.stop
 
+    def has_batches(self) -> bool:
+        """Return whether the worker has a batch in any epoch; all epochs after a schedule are alike."""
+        kinds = self.whole.schedule.epochs + 1 if isinstance(self.whole, ScheduledBatches) else 1
+        return any(map(self.steps, range(kinds)))
+
     def _first(self, epoch: int, worker: int) -> int:
         """Return the first batch of `epoch` that belongs to `worker`."""
         return worker * self.whole.steps(epoch) // self.workers
@@ -139,7 +144,8 @@ class TorchBatches(IterableDataset):
         batches, worker = self._rank_batches(), get_worker_info()
         first = self._claim(worker)  # Now, not at the first batch: all workers do it when they start.
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        return self._tensors(self._stream(_WorkerBatches(batches, number, workers), workers), first)
+        own = _WorkerBatches(batches, number, workers)
+        return self._tensors(self._stream(own, workers), first) if own.has_batches() else iter(())
 
     def _tensors(self, stream: Stream, first: int) -> Iterator[tuple[Any, "torch.Tensor"]]:
         for epoch in epoch_numbers(first, self.epochs):

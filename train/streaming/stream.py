@@ -12,7 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...augment.shared.workers import core_count
 from ..reading.buffers import Buffers
@@ -22,11 +22,13 @@ from ..reading.stored_set import StoredSet
 from .batches import Batches
 from .data_wait import ThreadTimes
 from .distill import Distill
-from .final import FinalAugmentation
 from .mixing import Batch, Mixing
 from .order import Shuffle, check_seed, check_shuffle
 from .pending_batch import PendingBatch
 from .windows import Decoder, Read
+
+if TYPE_CHECKING:
+    from .final_augmentation import FinalAugmentation
 
 _before_fork: list[object] = []
 """State of streams from before a fork. Its locks may be held forever, so it must never be used or even freed."""
@@ -53,7 +55,7 @@ class Stream:
         threads: int | None = None,
         prefetch: int = 8,
         shuffle: Shuffle = "images",
-        final: FinalAugmentation | None = None,
+        final: "FinalAugmentation | None" = None,
         mixing: Mixing | None = None,
         distill: Distill | None = None,
     ):

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +22,10 @@ from ..reading.disk import Disk
 from ..reading.stored_set import StoredSet
 from ..reading.teacher_labels import TeacherLabels, TeacherTable
 from .batches import Batches, PassKey, Segment
-from .final import FinalAugmentation, FinalDraw
 from .order import Shuffle, Windows, key_of, windows, within
+
+if TYPE_CHECKING:
+    from .final_augmentation import FinalAugmentation, FinalDraw
 
 Table = ChunkTable | TeacherTable
 
@@ -40,7 +43,7 @@ class Window:
     """Number of images in the first chunk, the first two chunks, and so on."""
     shuffle: Callable[[], np.ndarray] | None
     """Computes `slots`; None if images are in order of their chunks."""
-    draw: Callable[[np.ndarray], FinalDraw] | None
+    draw: "Callable[[np.ndarray], FinalDraw] | None"
     """Computes `final` from `slots`; None without final augmentation."""
     images: np.ndarray
     """uint8 (n, H, W, C)."""
@@ -59,7 +62,7 @@ class Window:
     """First images of the batches that are views of this memory and belong to the caller, who may change them."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _slots: np.ndarray | None = None
-    _final: FinalDraw | None = None
+    _final: "FinalDraw | None" = None
 
     def slots(self) -> np.ndarray:
         """Return the slot of each image, in order of its chunks, int64 (n,)."""
@@ -68,7 +71,7 @@ class Window:
                 self._slots = np.arange(self.ends[-1]) if self.shuffle is None else self.shuffle()
             return self._slots
 
-    def final(self) -> FinalDraw:
+    def final(self) -> "FinalDraw":
         """Return the final augmentation of each image, in order of its chunks."""
         slots = self.slots()
         with self._lock:
@@ -107,7 +110,7 @@ class Decoder:
         seed: int | None,
         shuffle: Shuffle,
         disk: Disk,
-        final: FinalAugmentation | None = None,
+        final: "FinalAugmentation | None" = None,
         teacher: TeacherLabels | None = None,
     ):
         """Decode windows for `batches` of `stored_set`; `seed` None keeps the stored order.
