@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def test_verdict() -> None:
         [*rows, *final], 30, 0.002
     )
     without = [row for row in rows if row.stored != 4]
-    assert "fewer than 30 stored epochs are not within 0.2 points" in verdict(without, 30, 0.002)
+    assert verdict(without, 30, 0.002).startswith("No number of stored epochs below 30 is within 0.2 points")
     assert "Fresh distortion was not trained" in verdict(rows[:2], 30, 0.002)
     assert "81.99" not in table(rows, 30)[1]
     assert "82.00 ± 25.41" in table(rows, 30)[1]
@@ -113,9 +114,10 @@ def test_verdict() -> None:
 def test_a_study_trains_what_is_missing(stored_set: Path, tmp_path: Path) -> None:
     """It extends the set, trains each number, writes table and plot, and repeats nothing in a second call."""
     out = tmp_path / "study"
-    done = call(*words_of(stored_set, out, "--final", "characters"))
+    done = call(*words_of(stored_set, out, "--final", "characters", "--json"))
     assert done.exit_code == 0, done.output
-    assert "stored epoch" in done.stdout
+    assert json.loads(done.stdout) == json.loads((out / "results.json").read_text())
+    assert "epoch 1/2" in done.stderr
     results = json.loads((out / "results.json").read_text())
     found = [(row["stored_epochs"], row["final"], sorted(row["accuracy"])) for row in results["rows"]]
     assert found == [(number, final, ["0"]) for final in (False, True) for number in (0, 2)]
@@ -131,9 +133,9 @@ def test_a_study_trains_what_is_missing(stored_set: Path, tmp_path: Path) -> Non
             assert (config["final"] is not None) == row["final"]
             assert json.loads((out / name / "summary.json").read_text())["test"]["accuracy"] == accuracy
     times = {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")}
-    again = call(*words_of(stored_set, out, "--final", "characters", "--json"))
+    again = call(*words_of(stored_set, out, "--final", "characters"))
     assert again.exit_code == 0, again.output
-    assert json.loads(again.stdout) == results
+    assert results["verdict"] in again.stdout
     assert {path: path.stat().st_mtime_ns for path in out.rglob("model.keras")} == times
     other = call(*words_of(stored_set, out, "--learning-rate", 0.1))
     assert other.exit_code == 2
@@ -222,11 +224,21 @@ def test_a_disk_that_is_too_small_is_refused_first(
     stored_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message has the bytes; nothing is generated or trained."""
-    import shutil
-
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=17 << 20))
     with pytest.raises(EpochbankError, match=r"needs .*B and .* must stay free, but the disk of .* has 17.* left"):
         epochbank.study(stored_set, [1], sets=stored_set.parent, epochs=2, out=tmp_path / "study", jobs=1)
     assert epochbank.open_set(stored_set).epochs == (0,)
     assert not list((tmp_path / "study").glob("stored-*"))
+
+
+def test_a_source_that_the_disk_cannot_hold_is_refused_before_anything_is_generated(
+    npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stored epoch would fit, but not all that the study needs."""
+    usage, sets = shutil.disk_usage(tmp_path), tmp_path / "sets"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=20 << 20))
+    with pytest.raises(EpochbankError, match=r"the study with 1000 stored epochs needs .*B and .* must stay free"):
+        epochbank.study(npz, [1000], sets=sets, epochs=1000, out=tmp_path / "study", jobs=1)
+    assert not list(sets.glob("*/set.json"))
+    assert not (tmp_path / "study").exists()

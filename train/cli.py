@@ -4,6 +4,8 @@ Each command imports the modules that it needs, so that `--help` is fast.
 """
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -247,7 +249,8 @@ def study(source: str, epochs_stored: str, as_json: bool, **options: Any) -> Non
         raise EpochbankError(
             f"--epochs-stored {epochs_stored}; expected whole numbers separated by commas, such as 1,2,4.", usage=True
         ) from None
-    result = studies.study(source, numbers, **options)
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # The lines of the trainings.
+        result = studies.study(source, numbers, **options)
     if as_json:
         click.echo((result.directory / "results.json").read_text(encoding="utf-8"), nl=False)
         return

@@ -9,6 +9,7 @@ from .augment.distortion.recipe import Recipe
 from .augment.errors import EpochbankError
 from .augment.generation.options import GenerationOptions
 from .augment.lifecycle.extend import extend
+from .augment.shared.disk_space import check_disk_space
 from .augment.shared.workers import core_count
 from .augment.store.catalog import named_set, sets_path
 from .train.feeding.augmented_set import AugmentedSet, open_set
@@ -81,7 +82,7 @@ def study(
     base = FitOptions(**options)
     plan = trainings(tuple(epochs_stored), base, seeds, fresh=fresh)
     needed = max(1, *(one.stored for one in plan))
-    first = _open(source, recipe, sets, jobs)
+    first = _open(source, recipe, sets, jobs, needed)
     check_options(base, first)
     for one in plan[: len(plan) // seeds]:
         check_options(one.options(base), first)
@@ -98,14 +99,19 @@ def study(
 
 
 def _open(
-    source: str | Path | AugmentedSet, recipe: str | Path | Recipe, sets: str | Path, jobs: int | None
+    source: str | Path | AugmentedSet, recipe: str | Path | Recipe, sets: str | Path, jobs: int | None, needed: int
 ) -> AugmentedSet:
-    """Return the set that `source` names, or generate a set with one stored epoch from the source."""
+    """Return the set that `source` names, or generate a set with one stored epoch from the source.
+
+    Raises `EpochbankError` before anything is written if the disk cannot hold the `needed` stored epochs.
+    """
     if isinstance(source, AugmentedSet):
         return source
     directory = named_set(source, sets_path(sets))
     if directory is None:
-        from .api import generate
+        from .api import generate, plan
 
+        planned = plan(source, recipe, needed, sets=sets, jobs=jobs)
+        check_disk_space(Path(sets), planned.bytes, f"the study with {needed} stored epochs", "or choose fewer epochs")
         return generate(source, recipe, 1, sets=sets, jobs=jobs)
     return open_set(directory)

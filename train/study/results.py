@@ -85,7 +85,8 @@ def verdict(rows: list[Row], fresh: int, tolerance: float) -> str:
         others = [row for row in rows if row.final == final and row.stored]
         if others:
             parts.append(_smallest(others, reference, fresh, tolerance) + (" with final augmentation" if final else ""))
-    return f"{'; '.join(parts)}."
+    sentence = f"{'; '.join(parts)}."
+    return sentence[0].upper() + sentence[1:]
 
 
 def _smallest(rows: list[Row], reference: Row, fresh: int, tolerance: float) -> str:
@@ -95,7 +96,7 @@ def _smallest(rows: list[Row], reference: Row, fresh: int, tolerance: float) -> 
         if -lead.mean <= allowed and row is not reference:
             by = f"{POINTS * tolerance:.1f} points" if -lead.mean <= tolerance else "one standard error"
             return f"{row.stored} stored epoch{'s are' if row.stored > 1 else ' is'} within {by} of fresh distortion"
-    return f"fewer than {fresh} stored epochs are not within {POINTS * tolerance:.1f} points of fresh distortion"
+    return f"no number of stored epochs below {fresh} is within {POINTS * tolerance:.1f} points of fresh distortion"
 
 
 def table(rows: list[Row], fresh: int) -> list[str]:
