@@ -247,7 +247,7 @@ def test_views_are_other_distortions_of_the_same_image(stored_set: AugmentedSet,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"views": 2}, "views=2 without final augmentation"),
+        ({"views": 2}, "2 views without final augmentation"),
         ({"views": 0}, "views=0; expected 1 or more"),
         ({"views": 3, "final": "characters"}, "batch size 64 with 3 views of each image; expected a multiple of 3"),
         ({"views": 2, "final": "characters", "batch_size": 600}, "241 training images; expected at least 300"),

@@ -159,6 +159,22 @@ def test_dense_targets_have_keras_form(stored_set: AugmentedSet, options: dict[s
     assert np.isfinite(history.history["loss"][0])
 
 
+@pytest.mark.parametrize(
+    "loss", ["categorical_crossentropy", keras.losses.CategoricalCrossentropy(), keras.losses.categorical_crossentropy]
+)
+def test_a_loss_of_keras_is_refused_for_sparse_targets(stored_set: AugmentedSet, loss: Any) -> None:
+    """The message says what the targets look like; epochbank's loss, and one of the user, are accepted."""
+    data = AugmentedSequence(stored_set, 32, mixup=0.2, sparse_targets=True)
+    model = keras.Sequential([keras.Input(stored_set.shape), keras.layers.Flatten(), keras.layers.Dense(6)])
+    model.compile("sgd", loss)
+    with pytest.raises(EpochbankError, match=r"with sparse_targets=True the targets are float32 \(B, 2 m\)"):
+        model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[data.callback()])
+    for accepted in (SparseSoftCrossentropy(), lambda targets, logits: keras.ops.mean(logits**2, axis=1)):
+        model.compile("sgd", accepted)
+        model.fit(data, epochs=1, shuffle=False, verbose=0, callbacks=[data.callback()])
+    data.close()
+
+
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy()])
 @pytest.mark.parametrize("again", [False, True])
 def test_a_sparse_loss_is_refused(stored_set: AugmentedSet, loss: Any, again: bool) -> None:

@@ -95,8 +95,8 @@ class BatchOptions:
             raise EpochbankError(f"views={self.views}; expected 1 or more.", usage=True)
         if self.views > 1 and self.final is None:
             raise EpochbankError(
-                f"views={self.views} without final augmentation would be {self.views} equal images; expected different "
-                'ones. Pass final="characters", for example.',
+                f"{self.views} views without final augmentation would be {self.views} equal images; expected different "
+                'ones. Add --final characters, for example; in Python final="characters".',
                 usage=True,
             )
         if self.split_views and (self.mixup or self.cutmix):

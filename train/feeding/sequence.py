@@ -240,8 +240,8 @@ class AugmentedSequence(_StreamSequence):
 
     def __getitem__(self, index: int) -> Any:
         requested = self.meter.clock()
-        if index == 0 and self.options.soft and not self.options.sparse_targets and self.transform is None:
-            check_loss(len(self.stream.stored_set.class_names))
+        if index == 0 and self.options.soft and self.transform is None:
+            check_loss(len(self.stream.stored_set.class_names), self.options.sparse_targets)
         with self._lock:
             self._requested.add(index)
         batch = self._batch(self.epoch, self.start + index)
