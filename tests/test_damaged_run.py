@@ -33,7 +33,7 @@ STATE: dict[str, Any] = {
     "epoch": 2, "batch": 3, "ended": False, "seconds": 1.5,
     "rows": [{"epoch": epoch, "loss": 0.5, "accuracy": 0.9, "val_loss": 0.6, "val_accuracy": 0.8} for epoch in (0, 1)],
     "kept": {name: dict.fromkeys(attributes, 1.0) for name, attributes in STATEFUL.items()},
-    "stored_epochs": [0, 1, 0],
+    "random": ["00ff"], "stored_epochs": [0, 1, 0],
 }  # fmt: skip
 """The state of a run of four epochs with ten steps each."""
 
@@ -133,6 +133,7 @@ def test_crafted_state_of_a_checkpoint(where: tuple[Any, ...], value: Any) -> No
         assert 0 <= state["epoch"] == len(state["rows"]) <= 4
         assert 0 <= state["batch"] < 10
         assert set(state["kept"] or stateful(5)) == set(stateful(5))
+        assert all(isinstance(one, str) for one in state.get("random", []))
 
 
 @pytest.mark.parametrize("epoch", [0, 4])

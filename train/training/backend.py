@@ -60,6 +60,36 @@ def compute_deterministically() -> None:
         backend.use_deterministic_algorithms(True)
 
 
+def random_state() -> list[str]:
+    """Return the states of the generators outside Keras' variables, in hexadecimal: on torch, of the CPU and each GPU.
+
+    Keras' dropout without a seed draws from them.
+    """
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+    return [state.numpy().tobytes().hex() for state in states]
+
+
+def restore_random_state(states: list[str]) -> None:
+    """Restore what `random_state` returned. GPUs that there are no longer are left out.
+
+    Raises `ValueError` or `RuntimeError` if the states are damaged.
+    """
+    if not states:
+        return
+    import torch
+
+    cpu, *gpus = (torch.frombuffer(bytearray.fromhex(state), dtype=torch.uint8) for state in states)
+    torch.set_rng_state(cpu)
+    for number, state in enumerate(gpus[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, number)
+
+
 @contextmanager
 def _hide_stderr() -> Iterator[None]:
     """Hide what Python and C++ write to standard error; write it after all if there is an exception."""

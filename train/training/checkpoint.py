@@ -9,7 +9,9 @@ from typing import Any
 
 import keras
 
+from ...augment.errors import EpochbankError
 from ..feeding.sequence import AugmentedSequence
+from .backend import random_state, restore_random_state
 from .interrupt import Interruption, Stopped
 from .snapshot import Snapshot, write_snapshot
 
@@ -84,16 +86,22 @@ class Checkpoint(keras.callbacks.Callback):
                 setattr(self._stateful[name][0], attribute, value)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Restore the metrics of the interrupted epoch, which Keras has just reset."""
+        """Restore the metrics of an interrupted epoch, which Keras has just reset; random numbers if it is not one.
+
+        Those of an interrupted epoch follow at its first step: on torch, Keras draws when it begins to iterate.
+        """
         self.epoch = epoch
         if self._resume_from is not None and self.batch:
             self._resume_from.restore_metrics(self.model)
-        self._resume_from, self.batch = None, 0
+        else:
+            self._restore_random_state()
+        self.batch = 0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a checkpoint if it is due; stop after a signal."""
         self._between_epochs = False
         if batch == 0:
+            self._restore_random_state()
             return
         self._steps += 1
         if self._is_due():
@@ -127,6 +135,19 @@ class Checkpoint(keras.callbacks.Callback):
         names = [name for name in self.rows[0] if name != "epoch"] if self.rows else []
         return {name: [row.get(name, math.nan) for row in self.rows] for name in names}
 
+    def _restore_random_state(self) -> None:
+        """Restore the random numbers of the checkpoint, once."""
+        if self._resume_from is None:
+            return
+        snapshot, self._resume_from = self._resume_from, None
+        try:
+            restore_random_state(snapshot.state.get("random", []))
+        except (ValueError, RuntimeError) as error:
+            raise EpochbankError(
+                f"{snapshot.path} is damaged: its random state is wrong ({error}). Remove it to restart the run from "
+                "its first epoch, or start a new run in another --run directory."
+            ) from error
+
     def _is_due(self) -> bool:
         seconds = time.monotonic() - self._written
         return self._interruption.signal is not None or self._interval.is_over(self._steps, seconds)
@@ -141,6 +162,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "seconds": self.seconds,
                 "rows": self.rows,
                 "kept": self._values,
+                "random": random_state(),
             }
             if self._data.stored_epochs is not None:
                 state["stored_epochs"] = self._data.stored_epochs[: epoch + (batch > 0)]

@@ -55,6 +55,8 @@ def _checks(
     yield "seconds", _number(state.get("seconds")) and 0 <= state["seconds"] < 1e12
     yield "rows", isinstance(rows, list) and len(rows) == epoch and all(map(_row, rows, range(epoch)))
     yield "kept", _kept(state.get("kept"), patience) if epoch else state.get("kept") is None
+    random = state.get("random", [])
+    yield "random", isinstance(random, list) and all(isinstance(one, str) for one in random)
     shown = state.get("stored_epochs")
     is_list = isinstance(shown, list) and all(_count(one, 1 << 62) for one in shown)
     yield "stored_epochs", shown is None or (is_list and len(shown) == epoch + (batch > 0))
