@@ -87,6 +87,7 @@ check: $(READY) ## Check formatting, lint and types; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	MYPYPATH=src:benchmarks $(BIN)/mypy benchmarks/*.py
 
 format: $(READY) ## Format, and fix lint
 	$(BIN)/ruff format .

@@ -57,8 +57,8 @@ class _Reads:
 @contextmanager
 def _reading(reads: _Reads) -> Iterator[None]:
     real = os.pread, os.preadv
-    os.pread = lambda *arguments: reads.read(real[0], *arguments)  # type: ignore[assignment]
-    os.preadv = lambda *arguments: reads.scatter(real[1], *arguments)  # type: ignore[assignment]
+    os.pread = lambda *arguments: reads.read(real[0], *arguments)
+    os.preadv = lambda *arguments: reads.scatter(real[1], *arguments)
     try:
         yield
     finally:

@@ -53,7 +53,8 @@ def write_etl(folder: Path, kind: str, count: int) -> list[Path]:
     """
     layout = _LAYOUTS[kind]
     folder.mkdir(parents=True, exist_ok=True)
-    pool, paths = _drawings(layout.size), []
+    pool = _drawings(layout.size)
+    paths: list[Path] = []
     for first in range(0, count, layout.per_file):
         paths.append(folder / layout.name.format(len(paths) + 1))
         with open(paths[-1], "wb") as file:

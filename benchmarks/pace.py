@@ -55,13 +55,13 @@ def measure_intervals(data: "AugmentedSequence", step: float, count: int, epoch:
         waits.append(times[-1] - asked)
         if step:
             time.sleep(step)
-    intervals, waits = 1e3 * np.diff(times), 1e3 * np.array(waits[1:])
+    intervals, waited = 1e3 * np.diff(times), 1e3 * np.array(waits[1:])
     return {
         "interval_median_ms": float(np.median(intervals)),
         "interval_p99_ms": float(np.percentile(intervals, 99)),
-        "waited_median_ms": float(np.median(waits)),
-        "waited_p99_ms": float(np.percentile(waits, 99)),
-        "waited_share": float(waits.sum() / intervals.sum()),
+        "waited_median_ms": float(np.median(waited)),
+        "waited_p99_ms": float(np.percentile(waited, 99)),
+        "waited_share": float(waited.sum() / intervals.sum()),
     }
 
 

@@ -55,13 +55,17 @@ def quality(
     ours = [batch_of_each(num_images, chunk, image_bytes, batch, 0, number, shuffle) for number in range(6)]
     perfect = [rng.permutation(num_images) // batch for _ in range(6)]
     return {
-        "classes in a batch": tuple(
-            np.mean([classes_in_a_batch(one, labels) for one in all_]) for all_ in (ours, perfect)
-        ),
-        "pairs that meet again": tuple(
-            np.mean([met_again(*pair) for pair in itertools.pairwise(all_)]) for all_ in (ours, perfect)
-        ),
-    }  # type: ignore[return-value]
+        "classes in a batch": (_classes(ours, labels), _classes(perfect, labels)),
+        "pairs that meet again": (_met_again(ours), _met_again(perfect)),
+    }
+
+
+def _classes(passes: list[np.ndarray], labels: np.ndarray) -> float:
+    return float(np.mean([classes_in_a_batch(one, labels) for one in passes]))
+
+
+def _met_again(passes: list[np.ndarray]) -> float:
+    return float(np.mean([met_again(*pair) for pair in itertools.pairwise(passes)]))
 
 
 @click.command()

@@ -30,7 +30,7 @@ _COMMANDS = {
 def main(rounds: int) -> None:
     for command in _COMMANDS.values():
         _seconds(command)  # Fills the caches of Python and of the system.
-    measured = {name: [] for name in _COMMANDS}
+    measured: dict[str, list[float]] = {name: [] for name in _COMMANDS}
     for _ in range(rounds):
         for name, command in _COMMANDS.items():
             measured[name].append(_seconds(command))

@@ -40,7 +40,8 @@ class _Batches:
     """Opens the sequence at the first call, so that its threads do not run in another peer's turn."""
 
     def __init__(self, stored_set: Any, shuffle: str, options: dict[str, Any]):
-        self._stored_set, self._options, self._data = stored_set, {"shuffle": shuffle, **options}, None
+        self._stored_set, self._options = stored_set, {"shuffle": shuffle, **options}
+        self._data: Any = None
 
     def __call__(self, epoch: int) -> Iterator[Any]:
         from epochbank import AugmentedSequence
