@@ -121,8 +121,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("script", ["train.py", "augment.py", "experiment.py"])
-@pytest.mark.parametrize("python_path", [False, True], ids=["", "PYTHONPATH"])
+@pytest.mark.parametrize(
+    ("script", "python_path"), [("train.py", False), ("augment.py", True), ("experiment.py", False), ("train.py", True)]
+)
 def test_a_user_may_call_modules_augment_and_train(
     installed: Path, project: Path, script: str, python_path: bool
 ) -> None:
