@@ -34,13 +34,13 @@ def distort(
             target = source
         else:
             moves -= 1
-            target, skipped = targets[moves % 2], np.flatnonzero(stage_draw.choice < 0)
-            if len(skipped):
+            target = targets[moves % 2]
+            if sum(map(len, stage_draw.members)) < len(source):
+                skipped = np.flatnonzero(stage_draw.choice < 0)
                 target[skipped] = source[skipped]
         if lost is not None:
             lost[:, level] = 0
-        for picked, choice in enumerate(stage.choices):
-            members, parameters = np.flatnonzero(stage_draw.choice == picked), stage_draw.parameters[picked]
+        for choice, members, parameters in zip(stage.choices, stage_draw.members, stage_draw.parameters, strict=True):
             if not len(members):
                 continue
             if lost is not None and choice.operation.takes_ink:

@@ -33,8 +33,10 @@ class StageDraw:
 
     choice: np.ndarray
     """int64 (n,): index of the operation that is applied, -1 if the stage is skipped."""
+    members: tuple[np.ndarray, ...]
+    """For each operation of the stage, the images that it is applied to, int64 (k,), ascending."""
     parameters: tuple[Parameters, ...]
-    """For each operation of the stage, the parameters of the images that it is applied to, in order."""
+    """For each operation of the stage, the parameters of these images, in order."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,8 @@ class Draw:
         """Return for each of the n images the operations that are applied to it, in order."""
         images: list[list[Applied]] = [[] for _ in range(len(self.stages[0].choice))]
         for stage, drawn in zip(recipe.stages, self.stages, strict=True):
-            for picked, choice in enumerate(stage.choices):
-                members = np.flatnonzero(drawn.choice == picked).tolist()
-                for number, one in zip(members, by_image(drawn.parameters[picked], len(members)), strict=True):
+            for choice, members, parameters in zip(stage.choices, drawn.members, drawn.parameters, strict=True):
+                for number, one in zip(members.tolist(), by_image(parameters, len(members)), strict=True):
                     images[number].append(Applied(choice.op, choice.operation, one))
         return images
 
@@ -75,17 +76,21 @@ def draw_positions(
 def _draw_stage(stage: Stage, shape: Shape, key: int, positions: np.ndarray) -> StageDraw:
     most = max(choice.operation.uniforms(shape) for choice in stage.choices)
     uniform = _uniforms(key, positions, 2 + most)
-    edges = np.cumsum([choice.weight for choice in stage.choices])
-    choice = np.searchsorted(edges / edges[-1], uniform[:, 1], side="right")
+    if len(stage.choices) == 1:
+        choice = np.zeros(len(positions), np.int64)
+    else:
+        edges = np.cumsum([choice.weight for choice in stage.choices])
+        choice = np.searchsorted(edges / edges[-1], uniform[:, 1], side="right")
     choice[uniform[:, 0] >= stage.probability] = -1
+    members = tuple(np.flatnonzero(choice == number) for number in range(len(stage.choices)))
     parameters = []
-    for number, item in enumerate(stage.choices):
-        members = np.flatnonzero(choice == number)
+    for item, rows in zip(stage.choices, members, strict=True):
         columns = slice(2, 2 + item.operation.uniforms(shape))
-        parameters.append(item.operation.parameters(uniform[members, columns], shape))
+        own = uniform[:, columns] if len(rows) == len(uniform) else uniform[rows, columns]
+        parameters.append(item.operation.parameters(own, shape))
         if isinstance(item.operation, CustomOperation):
-            parameters[-1]["generator"] = _generators(key, positions[members])
-    return StageDraw(choice, tuple(parameters))
+            parameters[-1]["generator"] = _generators(key, positions[rows])
+    return StageDraw(choice, members, tuple(parameters))
 
 
 def _generators(key: int, positions: np.ndarray) -> np.ndarray:
@@ -106,7 +111,8 @@ def _uniforms(key: int, positions: np.ndarray, columns: int) -> np.ndarray:
         runs = [run for run in np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1) if len(run)]
     raw = [raw_words(len(run) * 4 * blocks, key, int(run[0]) * blocks) for run in runs]
     words = raw[0] if len(raw) == 1 else np.concatenate([np.empty(0, np.uint64), *raw])
-    return ((words >> np.uint64(11)) * 2.0**-53).reshape(len(positions), 4 * blocks)[:, :columns]
+    words >>= np.uint64(11)
+    return (words * 2.0**-53).reshape(len(positions), 4 * blocks)[:, :columns]
 
 
 def _key(*parts: str | int) -> int:

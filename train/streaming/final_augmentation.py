@@ -76,11 +76,14 @@ class FinalStage(NamedTuple):
 
     def part(self, start: int, stop: int) -> StageDraw:
         """Return the draw of images `start` to `stop` - 1."""
-        parameters = []
+        chosen, parameters = [], []
         for members, columns in zip(self.members, self.parameters, strict=True):
-            first, last = np.searchsorted(members, (start, stop)).tolist()
+            first, last = start, stop
+            if len(members) < len(self.choice):
+                first, last = np.searchsorted(members, (start, stop)).tolist()
+            chosen.append(members[first:last] - start)
             parameters.append({name: column[first:last] for name, column in columns.items()})
-        return StageDraw(self.choice[start:stop], tuple(parameters))
+        return StageDraw(self.choice[start:stop], tuple(chosen), tuple(parameters))
 
 
 FinalDraw = tuple[FinalStage, ...]
@@ -91,8 +94,7 @@ def _in_order(stage: StageDraw, places: np.ndarray) -> FinalStage:
     """Return a stage whose images are in the order of `places`."""
     choice, row = stage.choice[places], np.zeros(len(places), np.int64)
     members, parameters = [], []
-    for number, columns in enumerate(stage.parameters):
-        drawn = np.flatnonzero(stage.choice == number)
+    for number, (drawn, columns) in enumerate(zip(stage.members, stage.parameters, strict=True)):
         row[drawn] = np.arange(len(drawn))
         members.append(np.flatnonzero(choice == number))
         rows = row[places[members[-1]]]
