@@ -23,7 +23,7 @@ import keras
 from keras import layers
 
 from machine import machine
-from on_cores import OMNIGLOT, WRITERS, command, on_each_core, quarter_of_omniglot
+from on_cores import OMNIGLOT, WRITERS, command, on_each_core, part_of_omniglot
 
 RESULTS = Path(__file__).parent / "results/omniglot.json"
 BATCH, EPOCHS = 128, 12
@@ -132,7 +132,7 @@ def main(classes: str, only: tuple[str, ...], seeds: int, out: Path, json_path: 
         raise click.ClickException(f"{OMNIGLOT} is missing; it has the images.")
     out = (out / classes).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    source, side = (OMNIGLOT, 64) if classes == "1623" else (quarter_of_omniglot(out), 32)
+    source, side = (OMNIGLOT, 64) if classes == "1623" else (part_of_omniglot(out, 4), 32)
     options = ["--recipe", "handwriting", "--size", f"{side}x{side}", "--epochs", "17", "--group-pattern", WRITERS]
     stored_set = command("augment", "run", str(source), *options, "--print-path", core=0, cwd=out).strip()
     parts = [part for part in PARTS if part in (only or PARTS)]

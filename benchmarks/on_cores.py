@@ -20,7 +20,6 @@ Result = TypeVar("Result")
 OMNIGLOT = Path(__file__).parents[2] / "shared/data/omniglot-drawers-01-16.zip"
 WRITERS = r"_(\d+)\.png$"
 """Pattern that finds the person who drew in the name of a file of Omniglot."""
-QUARTERS = 4
 
 
 def command(name: str, *arguments: str, core: int, cwd: Path) -> str:
@@ -53,14 +52,14 @@ def on_each_core(function: Callable[[Item, int], Result], items: Iterable[Item])
         return list(pool.map(on_a_core, items))
 
 
-def quarter_of_omniglot(directory: Path) -> Path:
-    """Write every fourth class of Omniglot as a zip file into `directory`, unless it is there; return its path."""
-    path = directory / "omniglot-quarter.zip"
+def part_of_omniglot(directory: Path, every: int) -> Path:
+    """Write one of `every` classes of Omniglot as a zip file into `directory`, unless it is there; return its path."""
+    path = directory / f"omniglot-{every}.zip"
     if not path.exists():
-        with zipfile.ZipFile(OMNIGLOT) as whole, zipfile.ZipFile(path, "w") as quarter:
+        with zipfile.ZipFile(OMNIGLOT) as whole, zipfile.ZipFile(path, "w") as part:
             images = [name for name in whole.namelist() if name.endswith(".png")]
-            kept = set(sorted({PurePosixPath(name).parent for name in images})[::QUARTERS])
+            kept = set(sorted({PurePosixPath(name).parent for name in images})[::every])
             for name in images:
                 if PurePosixPath(name).parent in kept:
-                    quarter.writestr(name, whole.read(name))
+                    part.writestr(name, whole.read(name))
     return path

@@ -4,12 +4,12 @@
     python benchmarks/stored_epochs.py --only digits --seeds 1
     python benchmarks/stored_epochs.py --final mine.toml --out /tmp/mine
 
-Three data sets, each at 32 x 32 with `handwriting` and `cnn-small`, 40 training epochs, half originals, by `train
+Three data sets, each at 32 x 32 with `handwriting` and `cnn-small`, 30 training epochs, half originals, by `train
 study`: every number is trained with and without final augmentation, in equal numbers of steps; 0 stands for originals
 only.
 
 - digits: scikit-learn's, 10 classes. 180 images for training, 1,438 for the test.
-- omniglot: every fourth class of Omniglot (406), split by the people who drew. Only where ../shared/data is.
+- omniglot: every sixth class of Omniglot (271), split by the people who drew. Only where ../shared/data is.
 - fonts: 148 letters in twelve fonts for training and in four of another family for the test (`font_images.py`).
 
 Each data set is studied on a core of its own. Results are in `stored_epochs.json` in --json, one entry for each data
@@ -29,10 +29,10 @@ from matplotlib.ticker import NullLocator
 
 from font_images import write_font_images
 from machine import machine
-from on_cores import OMNIGLOT, WRITERS, command, on_each_core, quarter_of_omniglot
+from on_cores import OMNIGLOT, WRITERS, command, on_each_core, part_of_omniglot
 
 RESULTS = Path(__file__).parent / "results/stored_epochs.json"
-SIDE, EPOCHS = 32, 40
+SIDE, EPOCHS = 32, 30
 BLUE, ORANGE, GRAY = "#2a6f97", "#d1603d", "#777777"
 
 
@@ -53,7 +53,7 @@ def _fonts(directory: Path) -> str:
 
 
 DATA_SETS = {
-    "omniglot": DataSet(lambda directory: str(quarter_of_omniglot(directory)), ["--group-pattern", WRITERS], 128),
+    "omniglot": DataSet(lambda directory: str(part_of_omniglot(directory, 6)), ["--group-pattern", WRITERS], 128),
     "fonts": DataSet(_fonts, ["--validation", "0"], 128),
     "digits": DataSet(lambda _: "digits", ["--validation", "0.1", "--test", "0.8"], 32),
 }
