@@ -12,8 +12,8 @@ only.
 - omniglot: every sixth class of Omniglot (271), split by the people who drew. Only where ../shared/data is.
 - fonts: 148 letters in twelve fonts for training and in four of another family for the test (`font_images.py`).
 
-Each data set is studied on a core of its own. Results are in `stored_epochs.json` in --json, one entry for each data
-set, and the chart beside it; the table is printed.
+Each data set is studied on a core of its own. The results go into --json, one entry for each data set, and are drawn
+into --chart; the table is printed.
 """
 
 import json
@@ -32,6 +32,7 @@ from machine import machine
 from on_cores import OMNIGLOT, WRITERS, command, on_each_core, part_of_omniglot
 
 RESULTS = Path(__file__).parent / "results/stored_epochs.json"
+CHART = Path(__file__).parents[1] / "docs/stored-epochs.png"
 SIDE, EPOCHS = 32, 30
 BLUE, ORANGE, GRAY = "#2a6f97", "#d1603d", "#777777"
 
@@ -48,8 +49,10 @@ class DataSet:
 
 
 def _fonts(directory: Path) -> str:
-    write_font_images(directory / "fonts", SIDE)
-    return str(directory / "fonts")
+    images = directory / "images" / "fonts"
+    if not images.exists():
+        write_font_images(images, SIDE)
+    return str(images)
 
 
 DATA_SETS = {
@@ -97,7 +100,7 @@ def _cell(row: dict[str, Any]) -> str:
     return f"{100 * row['mean']:.2f}{plus_minus} %"
 
 
-def chart(results: dict[str, Any], path: Path) -> None:
+def draw(results: dict[str, Any], path: Path) -> None:
     """Draw a panel for each data set: accuracy by number of stored epochs, with 95 % confidence intervals."""
     figure = Figure((4 * len(results), 3.8), layout="constrained")
     for axes, (name, found) in zip(figure.subplots(1, len(results), squeeze=False)[0], results.items(), strict=True):
@@ -138,7 +141,8 @@ def chart(results: dict[str, Any], path: Path) -> None:
 @click.option(
     "--json", "json_path", default=RESULTS, type=click.Path(path_type=Path), help="The results; others in it stay."
 )
-def main(only: tuple[str, ...], seeds: int, final: str, out: Path, json_path: Path) -> None:
+@click.option("--chart", default=CHART, type=click.Path(path_type=Path), help="The chart of all results.")
+def main(only: tuple[str, ...], seeds: int, final: str, out: Path, json_path: Path, chart: Path) -> None:
     """Study the data sets, and write the results and the chart."""
     names = [name for name in DATA_SETS if name in (only or DATA_SETS)]
     if "omniglot" in names and not OMNIGLOT.exists():
@@ -151,7 +155,7 @@ def main(only: tuple[str, ...], seeds: int, final: str, out: Path, json_path: Pa
     before = json.loads(json_path.read_text())["results"] if json_path.exists() else {}
     results = {name: {**before, **found}[name] for name in DATA_SETS if name in {**before, **found}}
     json_path.write_text(json.dumps({"machine": machine(), "seeds": seeds, "results": results}, indent=1) + "\n")
-    chart(results, json_path.with_suffix(".png"))
+    draw(results, chart)
     click.echo(tables(results))
 
 
