@@ -51,7 +51,8 @@ class DataSet:
 def _fonts(directory: Path) -> str:
     images = directory / "images" / "fonts"
     if not images.exists():
-        write_font_images(images, SIDE)
+        write_font_images(images.with_suffix(".partial"), SIDE)
+        images.with_suffix(".partial").rename(images)
     return str(images)
 
 
