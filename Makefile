@@ -65,13 +65,14 @@ test-long: $(READY) ## Run the long tests: many kills, many random parameters
 test-engines: $(READY) ## Compare both engines on 200,000 random parameters, pixel by pixel
 	$(BIN)/python -m pytest -m long tests/test_compiled.py
 
+# One process per file: JAX warns if a later test forks, and warnings are errors.
 test-backends: ## Run the tests of streaming and of exact resuming on JAX and torch (in .venv-backends)
 	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[backends,dev]'
 	for backend in jax torch; do for file in $(BACKEND_TESTS); do \
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest $$file || exit 1; done; \
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest tests/test_resume.py -k 'kills_gives or augmentation' \
-	  || exit 1; done  # JAX warns of later forks.
+	  || exit 1; done
 
 faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'

@@ -154,7 +154,7 @@ def test_a_thread_that_cannot_be_started_is_reported_as_it_is(monkeypatch: pytes
 
 
 def test_a_slow_task_is_not_taken_for_a_dead_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only threads are watched: a task may take any time."""
+    """Only threads are watched: a task may take any amount of time."""
     monkeypatch.setattr(watched_parallel, "_LOOKS", 3)
     assert dict(on_all_cores(time.sleep, [1.5, 0.0], 2, 2)) == {0: None, 1: None}
 

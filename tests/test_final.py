@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from epochbank.augment.errors import EpochbankError
 from epochbank.train.feeding.augmented_set import AugmentedSet
+from epochbank.train.feeding.batch_options import BatchOptions
 from epochbank.train.feeding.sequence import AugmentedSequence
 from epochbank.train.streaming.final import OPERATIONS, built_in_names, check_final, load_final, parse_final
 from test_stream import make
@@ -256,6 +257,7 @@ def test_views_are_other_distortions_of_the_same_image(stored_set: AugmentedSet,
         ({"mixup": -1}, "mixup=-1; expected an alpha"),
         ({"cutmix": float("nan")}, "cutmix=nan; expected an alpha"),
         ({"mixup": "0.2"}, "mixup='0.2'; expected an alpha"),
+        ({"mixup": True}, "mixup=True; expected an alpha"),
         ({"label_smoothing": None}, "label_smoothing=None; expected a share"),
         ({"views": 2.5, "final": "characters"}, "views=2.5; expected an int"),
         ({"final": 5}, "final=5; expected the name of a built-in final recipe"),
@@ -268,6 +270,12 @@ def test_options_are_checked(stored_set: AugmentedSet, options: dict[str, Any], 
     with pytest.raises(EpochbankError) as caught:
         stored_set.batches(**{"batch_size": 64, **options})
     assert message.replace("241", str(stored_set.num_images["train"])) in str(caught.value)
+
+
+def test_numbers_of_numpy_are_accepted() -> None:
+    """As everywhere else."""
+    numbers: dict[str, Any] = {"views": np.int64(2), "mixup": np.float32(0.2), "label_smoothing": np.float64(0.1)}
+    assert BatchOptions(final="characters", **numbers).views == 2
 
 
 def test_nothing_of_import_and_generation_is_imported(stored_set: AugmentedSet) -> None:

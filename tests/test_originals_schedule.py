@@ -116,10 +116,18 @@ def test_fit(stored_set: AugmentedSet, tmp_path: Path) -> None:
     assert "originals 2 (--originals); expected a share from 0 to 1" in bad.output
 
 
-def test_a_worker_without_batches_is_known() -> None:
-    """An endless iteration of PyTorch must not look for batches that never come."""
-    batches = TrainingBatches(40, (0, 1), 20, 0.5)
-    scheduled = ScheduledBatches(batches, OriginalsSchedule(0.5, 0.9, 3))
-    assert [_WorkerBatches(batches, worker, 9).has_batches() for worker in range(9)].count(True) == 4
-    assert [_WorkerBatches(scheduled, worker, 9).has_batches() for worker in range(9)].count(True) > 4
-    assert len(batches) == 4
+@pytest.mark.parametrize(("first", "last", "finish"), [(0.5, 0.9, 0), (0.9, 0.1, 0), (0.5, 0.5, 1)])
+def test_an_endless_iteration_ends_for_workers_that_get_no_more_batches(first: float, last: float, finish: int) -> None:
+    """A worker of PyTorch must not look for batches that never come, but get all those that do."""
+    scheduled = ScheduledBatches(TrainingBatches(40, (0, 1), 20, 0.5), OriginalsSchedule(first, last, 3, finish))
+    ended = 0
+    for worker in range(30):
+        batches = _WorkerBatches(scheduled, worker, 30)
+        for epoch in range(8):
+            rest = [batches.steps(later) for later in range(epoch, 20)]
+            if batches.has_ended(epoch):
+                ended += 1
+                assert not any(rest)
+            elif epoch >= 3:
+                assert all(rest)
+    assert ended

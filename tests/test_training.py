@@ -16,10 +16,11 @@ from PIL import Image
 
 from epochbank import open_set
 from epochbank.augment.cli import main as augment
+from epochbank.augment.errors import EpochbankError
 from epochbank.train.cli import main as train
 from epochbank.train.streaming.batches import suitable_batch_size
 from epochbank.train.training.evaluate import evaluate
-from epochbank.train.training.models import BUILT_IN, build_model, compile_model
+from epochbank.train.training.models import BUILT_IN, build_model, check_parameters, compile_model
 from epochbank.train.training.outputs import output_kind
 
 
@@ -140,6 +141,17 @@ def test_built_in_models_take_any_image(name: str, shape: tuple[int, int, int], 
     for _ in range(8):
         model.train_on_batch(images, np.zeros(4, np.int32))
     assert np.isfinite(before)
+
+
+def test_a_run_of_an_earlier_model_of_the_same_name_is_refused() -> None:
+    """The message says so, before weights that do not fit look like damage."""
+    model = BUILT_IN["cnn-small"]((16, 16, 1), 3)
+    with pytest.raises(
+        EpochbankError, match=r"r was trained with the cnn-small of another version .* has 5 parameters"
+    ):
+        check_parameters(model, {"model": "cnn-small", "parameters": 5}, Path("r"))
+    for config in ({"model": "own:cnn", "parameters": 5}, {"model": "cnn-small", "parameters": model.count_params()}):
+        check_parameters(model, config, Path("r"))
 
 
 def test_number_of_parameters_is_pinned() -> None:

@@ -249,7 +249,7 @@ def study(source: str, epochs_stored: str, as_json: bool, **options: Any) -> Non
         raise EpochbankError(
             f"--epochs-stored {epochs_stored}; expected whole numbers separated by commas, such as 1,2,4.", usage=True
         ) from None
-    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # The lines of the trainings.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # Standard output is for the JSON.
         result = studies.study(source, numbers, **options)
     if as_json:
         click.echo((result.directory / "results.json").read_text(encoding="utf-8"), nl=False)

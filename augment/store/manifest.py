@@ -90,7 +90,7 @@ def shard_folder(split: str, epoch: int) -> str:
 
 
 def epoch_of_file(file: str) -> float:
-    """Return the number of the stored epoch that a shard belongs to, by its `file`; infinity for another split."""
+    """Return the number of the stored epoch to which the shard `file` belongs; infinity for another split."""
     folder = file.partition("/")[0]
     return int(folder.removeprefix("epoch-")) if folder.startswith("epoch-") else math.inf
 

@@ -77,7 +77,7 @@ def _refresh(directory: Path, stored: list[int]) -> dict[str, Any] | None:
     `first` and `stop` are the goal: the epochs from `first` to `stop` - 1. `to_publish` and `to_retire` are numbers of
     epochs, and `writer` says which process writes the set now.
     """
-    if not (directory / GOAL).exists():  # Only a refresh is worth another reading of the manifest.
+    if not (directory / GOAL).exists():  # Without a refresh, the manifest is not read again.
         return None
     goal = read_goal(directory, stored, first_epoch(directory))
     if goal is None:

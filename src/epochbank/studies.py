@@ -98,12 +98,15 @@ def study(
     return run_study(open_set(first.path), plan, base, directory, tolerance / 100)
 
 
+_LESS = "choose another disk with --sets, or reduce --epochs-stored or --epochs"
+
+
 def _open(
     source: str | Path | AugmentedSet, recipe: str | Path | Recipe, sets: str | Path, jobs: int | None, needed: int
 ) -> AugmentedSet:
-    """Return the set that `source` names, or generate a set with one stored epoch from the source.
+    """Return the set that `source` names, or plan `needed` stored epochs of the source and generate the first.
 
-    Raises `EpochbankError` before anything is written if the disk cannot hold the `needed` stored epochs.
+    Raises `EpochbankError` before anything is written if the disk cannot hold all of them.
     """
     if isinstance(source, AugmentedSet):
         return source
@@ -112,6 +115,6 @@ def _open(
         from .api import generate, plan
 
         planned = plan(source, recipe, needed, sets=sets, jobs=jobs)
-        check_disk_space(Path(sets), planned.bytes, f"the study with {needed} stored epochs", "or choose fewer epochs")
+        check_disk_space(Path(sets), planned.bytes, f"the study with {needed} stored epochs", _LESS)
         return generate(source, recipe, 1, sets=sets, jobs=jobs)
     return open_set(directory)

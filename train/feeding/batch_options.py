@@ -1,6 +1,7 @@
 """What training adds to the stored images and labels of a batch, and the form in which it delivers them."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -46,14 +47,18 @@ class StreamOptions(TypedDict):
 
 
 _TYPES: tuple[tuple[str, Any, str], ...] = (
-    ("final", str | Path | dict | None, "the name of a built-in final recipe, a path, or None"),
-    ("mixup", float | int, "an alpha, 0 for none"),
-    ("cutmix", float | int, "an alpha, 0 for none"),
-    ("label_smoothing", float | int, "a share of at least 0 and less than 1"),
-    ("views", int, "an int of at least 1"),
+    (
+        "final",
+        str | Path | dict | None,
+        "the name of a built-in final recipe, a path, the result of load_final, or None",
+    ),
+    ("mixup", Real, "an alpha, 0 for none"),
+    ("cutmix", Real, "an alpha, 0 for none"),
+    ("label_smoothing", Real, "a share of at least 0 and less than 1"),
+    ("views", Integral, "an int of at least 1"),
     ("teacher", str | None, "the name of a teacher of the set, or None"),
 )
-"""The types of the options, and what a message expects."""
+"""The type of each option, and what its message expects."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,9 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         for name, kind, expected in _TYPES:
-            if not isinstance(getattr(self, name), kind):
-                raise EpochbankError(f"{name}={getattr(self, name)!r}; expected {expected}.", usage=True)
+            value = getattr(self, name)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise EpochbankError(f"{name}={value!r}; expected {expected}.", usage=True)
         if isinstance(self.final, dict):
             try:
                 check_final(self.final)
@@ -207,7 +213,7 @@ def training_batches(
     choices: Choices | None = None,
 ) -> TrainingBatches | ScheduledBatches:
     """Return the training batches of a set. Raises `EpochbankError` if an argument is out of range."""
-    if not isinstance(originals, float | int | OriginalsSchedule):
+    if not isinstance(originals, Real | OriginalsSchedule) or isinstance(originals, bool):
         raise EpochbankError(
             f"originals={originals!r}; expected a share from 0 to 1, or an OriginalsSchedule.", usage=True
         )

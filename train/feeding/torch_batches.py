@@ -61,10 +61,10 @@ class _WorkerBatches:
         first, last = self.segments(0, 0)[0], self.segments(0, self.steps(0) - 1)[0]
         return first.start, last.stop
 
-    def has_batches(self) -> bool:
-        """Return whether the worker has a batch in any epoch; all epochs after a schedule are alike."""
-        kinds = self.whole.schedule.epochs + 1 if isinstance(self.whole, ScheduledBatches) else 1
-        return any(map(self.steps, range(kinds)))
+    def has_ended(self, epoch: int) -> bool:
+        """Return whether the worker has no batches from `epoch` on; all epochs after a schedule are alike."""
+        last = self.whole.schedule.epochs if isinstance(self.whole, ScheduledBatches) else 0
+        return epoch >= last and not self.steps(epoch)
 
     def _first(self, epoch: int, worker: int) -> int:
         """Return the first batch of `epoch` that belongs to `worker`."""
@@ -145,14 +145,16 @@ class TorchBatches(IterableDataset):
         first = self._claim(worker)  # Now, not at the first batch: all workers do it when they start.
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         own = _WorkerBatches(batches, number, workers)
-        return self._tensors(self._stream(own, workers), first) if own.has_batches() else iter(())
+        return self._tensors(own, self._stream(own, workers), first)
 
-    def _tensors(self, stream: Stream, first: int) -> Iterator[tuple[Any, "torch.Tensor"]]:
+    def _tensors(self, batches: _WorkerBatches, stream: Stream, first: int) -> Iterator[tuple[Any, "torch.Tensor"]]:
         for epoch in epoch_numbers(first, self.epochs):
             if self.epochs is None:
+                if batches.has_ended(epoch):
+                    return
                 with self._lock.held():
                     self._shared[0, 0] = max(self.epoch, epoch + 1)
-            for number in range(stream.batches.steps(epoch)):
+            for number in range(batches.steps(epoch)):
                 images, targets = self._options.deliver(stream.batch(epoch, number), len(self.stored_set.class_names))
                 tensors = (
                     tuple(map(torch.from_numpy, images)) if self._options.split_views else torch.from_numpy(images)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -15,6 +16,16 @@ def write_plot(path: Path, rows: list[Row], fresh: int, split: str, title: str) 
     """Plot the accuracies on `split` with their 95 % confidence intervals into the PNG file `path`."""
     figure = Figure((7, 4.5), layout="constrained")
     axes = figure.subplots()
+    plot_rows(axes, rows, fresh)
+    axes.set_ylabel(f"accuracy on the {split} split (%)")
+    axes.set_title(title, loc="left")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    with new_file(path) as temporary:
+        figure.savefig(temporary, dpi=120, facecolor="white")
+
+
+def plot_rows(axes: Axes, rows: list[Row], fresh: int) -> None:
+    """Plot accuracies in percent by number of stored epochs, of which `fresh` stands for fresh distortion."""
     for final, color, label in ((False, BLUE, "stored epochs alone"), (True, ORANGE, "with final augmentation")):
         shown = [row for row in rows if row.final == final and row.stored]
         if not shown:
@@ -33,9 +44,4 @@ def write_plot(path: Path, rows: list[Row], fresh: int, split: str, title: str) 
     axes.set_xticks(numbers, [f"{number}\nfresh" if number == fresh else str(number) for number in numbers])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("stored epochs")
-    axes.set_ylabel(f"accuracy on the {split} split (%)")
-    axes.set_title(title, loc="left")
     axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    with new_file(path) as temporary:
-        figure.savefig(temporary, dpi=120, facecolor="white")

@@ -96,7 +96,10 @@ def _smallest(rows: list[Row], reference: Row, fresh: int, tolerance: float) -> 
         if -lead.mean <= allowed and row is not reference:
             by = f"{POINTS * tolerance:.1f} points" if -lead.mean <= tolerance else "one standard error"
             return f"{row.stored} stored epoch{'s are' if row.stored > 1 else ' is'} within {by} of fresh distortion"
-    return f"no number of stored epochs below {fresh} is within {POINTS * tolerance:.1f} points of fresh distortion"
+    compared = "up to" if any(row.stored == fresh and row is not reference for row in rows) else "below"
+    return (
+        f"no number of stored epochs {compared} {fresh} is within {POINTS * tolerance:.1f} points of fresh distortion"
+    )
 
 
 def table(rows: list[Row], fresh: int) -> list[str]:

@@ -76,7 +76,7 @@ def random_state() -> list[str]:
 
 
 def restore_random_state(states: list[str]) -> None:
-    """Restore what `random_state` returned. GPUs that there are no longer are left out.
+    """Restore what `random_state` returned. States of GPUs that no longer exist are skipped.
 
     Raises `ValueError` or `RuntimeError` if the states are damaged.
     """

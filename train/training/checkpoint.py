@@ -73,6 +73,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._started = self._written = time.monotonic()
         self._steps = 0
         self._between_epochs = False
+        self._random: list[str] = []
 
     @property
     def seconds(self) -> float:
@@ -86,9 +87,9 @@ class Checkpoint(keras.callbacks.Callback):
                 setattr(self._stateful[name][0], attribute, value)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Restore the metrics of an interrupted epoch, which Keras has just reset; random numbers if it is not one.
+        """Restore the metrics of an interrupted epoch, which Keras has just reset, or the random state of a whole one.
 
-        Those of an interrupted epoch follow at its first step: on torch, Keras draws when it begins to iterate.
+        That of an interrupted epoch is restored at its first step: on torch, Keras draws when it begins to iterate.
         """
         self.epoch = epoch
         if self._resume_from is not None and self.batch:
@@ -116,7 +117,7 @@ class Checkpoint(keras.callbacks.Callback):
             for name, (owner, attributes) in self._stateful.items()
         }
         self.ended = bool(self.model.stop_training)
-        self._between_epochs = True
+        self._between_epochs, self._random = True, random_state()
         if self._is_due() or self._best_changed(epoch):
             self._write(epoch + 1, 0, (logs or {}).get("loss", 0.0))
 
@@ -162,7 +163,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "seconds": self.seconds,
                 "rows": self.rows,
                 "kept": self._values,
-                "random": random_state(),
+                "random": random_state() if batch else self._random,
             }
             if self._data.stored_epochs is not None:
                 state["stored_epochs"] = self._data.stored_epochs[: epoch + (batch > 0)]

@@ -15,7 +15,7 @@ from ...augment.shared.progress import Progress
 from ..feeding.sequence import EvaluationSequence
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import EvaluationBatches
-from .models import build_model
+from .models import build_model, check_parameters
 from .outputs import returns_probabilities
 from .run_directory import best_model, check_trust, open_set_of, read_config
 
@@ -128,6 +128,7 @@ def load_best(model: keras.Model, run: Path) -> None:
     such as a Lambda layer, is made or executed.
     """
     path = best_model(run)
+    check_parameters(model, read_config(run), run)
     try:
         model.load_weights(path)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:

@@ -32,7 +32,7 @@ from .exposure import exposure
 from .fit_options import FitOptions, check_options, read_options
 from .interrupt import Stopped
 from .loop import read_history, train
-from .models import build_model, compile_model
+from .models import build_model, check_parameters, compile_model
 from .outputs import output_kind
 from .run_directory import (
     CHECKPOINT_FILE,
@@ -139,6 +139,7 @@ def resume(
             stored_set = with_epochs(stored_set, config["stored_epochs"], run)
         record_use(stored_set.path, run)
         model, data = _prepare(stored_set, options)
+        check_parameters(model, config, run)
         if _teacher_model(data) != config.get("teacher_model"):
             raise EpochbankError(
                 f"teacher {options.teacher!r} of {stored_set.path} is another model than the one that {run} was "

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers
@@ -37,11 +39,12 @@ def cnn_small(shape: Shape, classes: int) -> keras.Model:
 
 
 def cnn(shape: Shape, classes: int) -> keras.Model:
-    """Build a residual network for thousands of classes at 64 x 64: six 3 x 3 convolutions and a dense layer.
+    """Build a residual network for thousands of classes at 64 x 64.
 
-    It has 2.3 million parameters at 64 x 64 plus 513 per class, and maps uint8 images (B, H, W, C) to float32 logits
-    (B, classes). Blocks are those of K. He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), with the
-    channel weights of J. Hu et al., "Squeeze-and-Excitation Networks" (CVPR 2018).
+    After a 5 x 5 convolution come three residual blocks (K. He et al., "Deep Residual Learning for Image Recognition",
+    CVPR 2016) with channel weights (J. Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018), and a dense layer. It
+    has 2.3 million parameters at 64 x 64 plus 513 per class, and maps uint8 images (B, H, W, C) to float32 logits
+    (B, classes).
     """
     inputs = keras.Input(shape, dtype="uint8")
     x = layers.Rescaling(1 / 255)(inputs)
@@ -130,6 +133,16 @@ def build_model(name: str, shape: Shape, classes: int) -> keras.Model:
             usage=True,
         )
     return model
+
+
+def check_parameters(model: keras.Model, config: dict[str, Any], run: Path) -> None:
+    """Raise `EpochbankError` if `run`, whose config.json is `config`, has another built-in model of the same name."""
+    name, before, now = config.get("model"), config.get("parameters"), model.count_params()
+    if name in BUILT_IN and before not in (None, now):
+        raise EpochbankError(
+            f"{run} was trained with the {name} of another version of epochbank, which has {before} parameters; that "
+            f"of this version has {now}. Use the version that trained it, or train again."
+        )
 
 
 _CHANNELS_FIX = (
