@@ -108,6 +108,7 @@ def evaluate_run(run: Path, split: str, batch_size: int, trust: bool = False) ->
     check_trust(run, config, trust)
     stored_set = open_set_of(run, config)
     model = build_model(config["model"], stored_set.shape, len(stored_set.class_names))
+    check_parameters(model, config, run)
     load_best(model, run)
     return stored_set, evaluate_split(model, stored_set, split, batch_size)
 
@@ -128,7 +129,6 @@ def load_best(model: keras.Model, run: Path) -> None:
     such as a Lambda layer, is made or executed.
     """
     path = best_model(run)
-    check_parameters(model, read_config(run), run)
     try:
         model.load_weights(path)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:

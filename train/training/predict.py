@@ -10,7 +10,7 @@ import numpy as np
 
 from ...augment.errors import EpochbankError
 from .evaluate import load_best
-from .models import build_model
+from .models import build_model, check_parameters
 from .outputs import returns_probabilities
 from .run_directory import check_shape, check_trust
 
@@ -27,6 +27,7 @@ def load_run(run: Path, config: dict[str, Any], trust: bool = False) -> tuple[ke
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise EpochbankError(f"{run / 'config.json'} has no class_names; expected those of the set. Train again.")
     model = build_model(config["model"], (shape[0], shape[1], shape[2]), len(names))
+    check_parameters(model, config, run)
     load_best(model, run)
     return model, names
 

@@ -89,11 +89,12 @@ def load_teacher_model(found: TeacherModel, stored_set: StoredSet) -> "keras.Mod
     import keras
 
     from .evaluate import load_best
-    from .models import build_model
+    from .models import build_model, check_parameters
 
     shape, classes = stored_set.shape, len(stored_set.class_names)
     if found.run is not None:
         model = build_model(found.config["model"], shape, classes)
+        check_parameters(model, found.config, found.run)
         load_best(model, found.run)
         return model
     try:
