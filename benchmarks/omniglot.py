@@ -4,10 +4,11 @@
     python benchmarks/omniglot.py --classes 1623    # all classes at 64 x 64: without augmentation, and with what helped
     python benchmarks/omniglot.py --only MixUp --seeds 1 --out /tmp/mine --json /tmp/mine.json
 
-Of 16 writers, twelve are in the training set, two in the validation split and two in the test split. All trainings have
-nearly equal numbers of steps of 128 images: about 930 for every fourth class, about 3,670 for all. They are computed in
-mixed_bfloat16, each on one core. Each part is added to `handwriting`, which shows a new stored epoch in each training
-epoch, and half originals. Finished trainings in --out are not repeated, and an interrupted one is continued.
+Of 16 writers, twelve are in the training set, two in the validation split and two in the test split. All trainings
+have nearly equal numbers of steps of 128 images: about 930 for every fourth class, about 11,000 for all. They are
+computed in mixed_bfloat16, each on one core. Each part is added to `handwriting`, which shows a new stored epoch in
+each training epoch, and half originals; with all classes, each of 17 stored epochs is shown two or three times.
+Finished trainings in --out are not repeated, and an interrupted one is continued.
 """
 
 import json
@@ -23,28 +24,38 @@ from machine import machine
 from on_cores import OMNIGLOT, WRITER, command, on_each_core, part_of_omniglot
 
 RESULTS = Path(__file__).parent / "results/omniglot.json"
-BATCH, EPOCHS = 128, 12
+BATCH, EPOCHS = 128, {"406": 12, "1623": 36}
+"""Images per batch; training epochs with half originals by number of classes."""
 TEACHER = "handwriting"
+OF_ALL_CLASSES = ("earlier cnn, originals only", "what helped", "originals only")
 
-ORIGINALS = ["--originals", "1", "--epochs", str(2 * EPOCHS)]
-HALF = ["--originals", "0.5", "--epochs", str(EPOCHS)]
-FEWER = ["--originals", "0.3", "--epochs", "17"]
-PARTS: dict[str, list[str]] = {
-    "earlier cnn, originals only": ["--model", "omniglot:earlier_cnn", *ORIGINALS],
-    "earlier cnn, handwriting": ["--model", "omniglot:earlier_cnn", *HALF],
-    "originals only": ORIGINALS,
-    "handwriting": HALF,
-    "fewer originals": FEWER,
-    "final": [*HALF, "--final", "characters"],
-    "MixUp": [*HALF, "--mixup", "0.2"],
-    "CutMix": [*HALF, "--cutmix", "0.5"],
-    "label smoothing": [*HALF, "--label-smoothing", "0.1"],
-    "finish on originals": ["--originals", "0.5", "--epochs", str(EPOCHS + 1), "--finish-on-originals", "2"],
-    "teacher": [*HALF, "--teacher", TEACHER, "--distill", "0.5:2"],
-    "what helped": [*FEWER, "--final", "characters", "--label-smoothing", "0.1"],
-}
-"""Options of `train fit` for each part. An epoch of half originals has twice the steps of one of originals only."""
-OF_ALL_CLASSES = ("earlier cnn, originals only", "originals only", "what helped")
+
+def parts(epochs: int) -> dict[str, list[str]]:
+    """Return the options of `train fit` for each part; `epochs` is the number of training epochs with half originals.
+
+    Such an epoch has twice the steps of one of originals only.
+    """
+    earlier = ["--model", "omniglot:earlier_cnn"]
+    originals = ["--originals", "1", "--epochs", str(2 * epochs)]
+    half = ["--originals", "0.5", "--epochs", str(epochs)]
+    fewer = ["--originals", "0.3", "--epochs", str(round(1.4 * epochs))]
+    return {
+        "earlier cnn, originals only": [*earlier, *originals],
+        "what helped": [*fewer, "--final", "characters", "--label-smoothing", "0.1"],
+        "originals only": originals,
+        "earlier cnn, handwriting": [*earlier, *half],
+        "handwriting": half,
+        "fewer originals": fewer,
+        "final": [*half, "--final", "characters"],
+        "MixUp": [*half, "--mixup", "0.2"],
+        "CutMix": [*half, "--cutmix", "0.5"],
+        "label smoothing": [*half, "--label-smoothing", "0.1"],
+        "finish on originals": ["--originals", "0.5", "--epochs", str(epochs + 1), "--finish-on-originals", "2"],
+        "teacher": [*half, "--teacher", TEACHER, "--distill", "0.5:2"],
+    }
+
+
+PARTS = {classes: parts(epochs) for classes, epochs in EPOCHS.items()}
 
 
 def earlier_cnn(shape: tuple[int, int, int], classes: int) -> Any:
@@ -78,12 +89,12 @@ class Training:
         return f"{self.part.replace(', ', '-').replace(' ', '-')}-{self.seed}"
 
 
-def train(one: Training, stored_set: str, out: Path) -> dict[str, Any]:
-    """Train, unless it is done; return the error rates in percent, and minutes of training."""
+def train(one: Training, options: list[str], stored_set: str, out: Path) -> dict[str, Any]:
+    """Train with `options`, unless it is done; return the error rates in percent, and minutes of training."""
     run = out / one.run
     if not (run / "summary.json").exists():
         common = ["--model", "cnn", "--batch-size", str(BATCH), "--precision", "mixed_bfloat16", "--patience", "0"]
-        words = [stored_set, *common, *PARTS[one.part], "--threads", "1", "--seed", str(one.seed), "--run", one.run]
+        words = [stored_set, *common, *options, "--threads", "1", "--seed", str(one.seed), "--run", one.run]
         if (run / "config.json").exists():
             words = ["--resume", one.run, "--trust"]
         command("train", "fit", *words, cwd=out)
@@ -111,7 +122,7 @@ def _mean_and_error(values: list[float]) -> str:
 @click.option(
     "--classes", type=click.Choice(["406", "1623"]), default="406", show_default=True, help="Number of classes."
 )
-@click.option("--only", multiple=True, type=click.Choice(list(PARTS)), help="Train only these parts.")
+@click.option("--only", multiple=True, type=click.Choice(list(PARTS["406"])), help="Train only these parts.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Number of trainings of each part.")
 @click.option("--out", default="omniglot", show_default=True, type=click.Path(path_type=Path), help="Sets and runs.")
 @click.option(
@@ -128,24 +139,31 @@ def main(classes: str, only: tuple[str, ...], seeds: int, out: Path, json_path: 
     source, side = (OMNIGLOT, 64) if classes == "1623" else (part_of_omniglot(out, 4), 32)
     options = ["--recipe", "handwriting", "--size", f"{side}x{side}", "--epochs", "17", "--group-pattern", WRITER]
     stored_set = command("augment", "run", str(source), *options, "--print-path", cwd=out).strip()
-    wanted = only or (OF_ALL_CLASSES if classes == "1623" else PARTS)
+    options_of = PARTS[classes]
+    wanted = only or (OF_ALL_CLASSES if classes == "1623" else tuple(options_of))
     # Seed by seed, so that there are results for all parts early.
-    trainings = [Training(part, seed) for seed in range(seeds) for part in PARTS if part in wanted]
+    trainings = [Training(part, seed) for seed in range(seeds) for part in options_of if part in wanted]
     teacher = Training("handwriting", 0)
     first = [one for one in trainings if one.part != "teacher"]
     if "teacher" in wanted and teacher not in first:
         first.append(teacher)
-    results = dict(zip(first, on_each_core(lambda one: train(one, stored_set, out), first), strict=True))
+
+    def train_each(trainings: list[Training]) -> dict[Training, dict[str, Any]]:
+        found = on_each_core(lambda one: train(one, options_of[one.part], stored_set, out), trainings)
+        return dict(zip(trainings, found, strict=True))
+
+    results = train_each(first)
     if "teacher" in wanted:
         command("augment", "teach", stored_set, "--model", teacher.run, "--name", TEACHER, cwd=out)
-        taught = [one for one in trainings if one.part == "teacher"]
-        results |= zip(taught, on_each_core(lambda one: train(one, stored_set, out), taught), strict=True)
+        results |= train_each([one for one in trainings if one.part == "teacher"])
     rows = {
-        part: {str(one.seed): results[one] for one in trainings if one.part == part} for part in PARTS if part in wanted
+        part: {str(one.seed): results[one] for one in trainings if one.part == part}
+        for part in options_of
+        if part in wanted
     }
     before = json.loads(json_path.read_text()) if json_path.exists() else {}
     merged = {**before.get(classes, {}).get("parts", {}), **rows}
-    found = {"machine": machine(), "parts": {part: merged[part] for part in PARTS if part in merged}}
+    found = {"machine": machine(), "parts": {part: merged[part] for part in options_of if part in merged}}
     json_path.write_text(json.dumps({**before, classes: found}, indent=1) + "\n")
     click.echo(table(rows))
 
