@@ -19,6 +19,7 @@ from epochbank.augment.console import _problems_as_messages
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.shared import watched_parallel
 from epochbank.augment.shared.workers import _executor, on_all_cores
+from epochbank.augment.store import manifest
 from epochbank.augment.store.manifest import ManifestWriter, read_manifest, unlisted
 
 SECONDS = 60.0
@@ -192,18 +193,19 @@ def test_after_a_full_manifest_no_further_shard_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: int
 ) -> None:
     """Each would be a file without a line, and a set without lines is damaged if it has two of these."""
-    append, lines = ManifestWriter.append, []
+    append, groups = ManifestWriter.append, []
 
-    def full(self: ManifestWriter, entry: Any) -> None:
+    def full(self: ManifestWriter, *entries: Any) -> None:
         time.sleep(0.1)  # The next shards are made.
-        if len(lines) >= listed:
+        if len(groups) >= listed:
             raise OSError(errno.ENOSPC, "No space left on device", "manifest.jsonl")
-        lines.append(entry)
-        append(self, entry)
+        groups.append(entries)
+        append(self, *entries)
 
     options: Any = {"epochs": 1, "limit": 60, "recipe": "handwriting", "sets": tmp_path, "jobs": 1, "shard_size": 8}
     with monkeypatch.context() as patched:
         patched.setattr(ManifestWriter, "append", full)
+        patched.setattr(manifest, "GROUP", 1)
         with pytest.raises(EpochbankError, match=f"no space left on the disk .* {listed} of .* shards .* are kept"):
             epochbank.generate("digits", **options)
     stored = next(tmp_path.glob("*/set.json")).parent

@@ -18,11 +18,12 @@ import epochbank
 from conftest import small_set
 from epochbank import EpochbankError, api
 from epochbank.augment.cli import main as augment
-from epochbank.augment.generation import run as run_module
+from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.shared.lock import LOCK, writing
 from epochbank.augment.shared.progress import Progress, progress_text
 from epochbank.augment.sources import SourceOptions, open_source
 from epochbank.augment.sources.find import KINDS
+from epochbank.augment.store import manifest
 from epochbank.augment.store.catalog import find_set
 from epochbank.augment.views.inspection.text import FORMATS
 from epochbank.train.cli import main as train
@@ -60,7 +61,7 @@ def stored(here: Path) -> Path:
 
 def interrupt_refresh(stored: Path, shards: int, epochs: int = 2) -> None:
     """Interrupt a refresh after some shards have been published; each epoch has five."""
-    publish, left = run_module._publish, [shards]
+    publish, left = Publisher._publish, [shards]
 
     def interrupted(*arguments: Any, **keywords: Any) -> Any:
         if not left[0]:
@@ -69,7 +70,8 @@ def interrupt_refresh(stored: Path, shards: int, epochs: int = 2) -> None:
         return publish(*arguments, **keywords)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run_module, "_publish", interrupted)
+        patched.setattr(Publisher, "_publish", interrupted)
+        patched.setattr(manifest, "GROUP", 1)
         with pytest.raises(KeyboardInterrupt):
             api.refresh(stored, epochs, jobs=1)
 

@@ -12,9 +12,10 @@ import epochbank
 from conftest import small_set
 from epochbank import EpochbankError, api
 from epochbank.augment.cli import main
-from epochbank.augment.generation import run as run_module
+from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.options import Bytes
 from epochbank.augment.shared.disk_space import Limits, bytes_below
+from epochbank.augment.store import manifest
 from epochbank.augment.store.manifest import ManifestWriter, first_epoch, read_manifest, retirement
 
 SMALL: dict[str, Any] = {"jobs": 1, "shard_size": 20, "chunk_size": 5}
@@ -111,7 +112,7 @@ def test_an_interrupted_refresh_is_continued(
 ) -> None:
     """After `kept` of ten shards, another `refresh` arrives at the same epochs, also with another --epochs."""
     stored, left = set_in(here), [kept]
-    publish = run_module._publish
+    publish = Publisher._publish
 
     def interrupted(*arguments: Any, **keywords: Any) -> Any:
         if not left[0]:
@@ -120,7 +121,8 @@ def test_an_interrupted_refresh_is_continued(
         return publish(*arguments, **keywords)
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_module, "_publish", interrupted)
+        patched.setattr(Publisher, "_publish", interrupted)
+        patched.setattr(manifest, "GROUP", 1)
         if kept < 10:
             with pytest.raises(KeyboardInterrupt):
                 api.refresh(stored, 2, jobs=1)
@@ -178,13 +180,14 @@ def test_max_bytes_is_never_exceeded(here: Path, monkeypatch: pytest.MonkeyPatch
     """What is on disk is measured after every file: it stays below the limit, and what was published stays."""
     sets, used = here / "sets", []
     limit = bytes_below(sets) + 25_000
-    publish = run_module._publish
+    publish = Publisher._publish
 
     def measured(*arguments: Any, **keywords: Any) -> Any:
         used.append(bytes_below(sets))
         return publish(*arguments, **keywords)
 
-    monkeypatch.setattr(run_module, "_publish", measured)
+    monkeypatch.setattr(Publisher, "_publish", measured)
+    monkeypatch.setattr(manifest, "GROUP", 1)
     shards = len(read_manifest(set_in(here)))
     file = next((sets / "sources").glob("*.h5"))
     words = ("run", file, "--epochs", 9, "--jobs", 1, "--shard-size", 20, "--chunk-size", 5, "--sets", sets)
@@ -206,14 +209,15 @@ def test_what_others_write_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -
     sets = here / "sets"
     file = next((sets / "sources").glob("*.h5"))
     limit = bytes_below(sets) + 1_000_000
-    publish = run_module._publish
+    publish = Publisher._publish
 
     def then_another(*arguments: Any, **keywords: Any) -> Any:
         result = publish(*arguments, **keywords)
         (sets / "other").write_bytes(bytes(1_000_000))
         return result
 
-    monkeypatch.setattr(run_module, "_publish", then_another)
+    monkeypatch.setattr(Publisher, "_publish", then_another)
+    monkeypatch.setattr(manifest, "GROUP", 1)
     with pytest.raises(EpochbankError, match="1 of 5 shards of this run are kept"):
         api.run(file, epochs=4, sets=sets, max_bytes=limit, **SMALL)
 

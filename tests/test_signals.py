@@ -60,7 +60,7 @@ RUN = ("run", "digits", "--limit", 300, "--size", 16, "--epochs", 3, "--shard-si
 def test_a_run_keeps_what_is_published(tmp_path: Path, number: int, whom: str) -> None:
     """As shards are published, by two workers; the same command completes the set."""
     words = (*RUN, "--jobs", 2)
-    output = signaled(tmp_path, "augment", "augment.generation.run._publish", whom, number, *words)
+    output = signaled(tmp_path, "augment", "augment.generation.publisher.sync_directory", whom, number, *words)
     assert "shards of this run are kept. Run the same command to continue." in output
     result = CliRunner().invoke(augment, [*map(str, RUN), "--jobs", "1", "--sets", str(tmp_path / "sets")])
     assert result.exit_code == 0, result.output

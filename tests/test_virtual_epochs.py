@@ -17,7 +17,7 @@ import pytest
 import epochbank
 from conftest import small_set
 from epochbank import api
-from epochbank.augment.generation import run as run_module
+from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.shared.disk_space import bytes_below
 from epochbank.augment.store import virtual_writer
 from epochbank.augment.store.description import read_description
@@ -105,7 +105,7 @@ def test_older_sets_get_them_from_the_next_writer(here: Path) -> None:
 
 def test_they_appear_and_go_with_their_epochs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every publication there is one for each complete epoch and for no other, also while the set is read."""
-    stored, publish = set_in(here), run_module._publish
+    stored, publish = set_in(here), Publisher._publish
     reader = epochbank.open_set(stored)
 
     def checked(*arguments: Any, **keywords: Any) -> Any:
@@ -113,7 +113,7 @@ def test_they_appear_and_go_with_their_epochs(here: Path, monkeypatch: pytest.Mo
         assert published == {name for name in virtual_files(stored) if name.startswith("epoch")}
         return publish(*arguments, **keywords)
 
-    monkeypatch.setattr(run_module, "_publish", checked)
+    monkeypatch.setattr(Publisher, "_publish", checked)
     assert api.refresh(stored, 2, jobs=1).left
     assert virtual_files(stored) == ["epoch-0002.h5", "epoch-0003.h5", *ALL[2:]]
     assert epochbank.verify(stored, jobs=1) == []

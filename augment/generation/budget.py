@@ -35,8 +35,8 @@ class Budget:
             yield job
 
     @contextmanager
-    def publishing(self, entry: Entry) -> Iterator[None]:
-        """Publish the shard `entry` inside the `with` block, in which nothing is admitted.
+    def publishing(self, entries: Iterable[Entry]) -> Iterator[None]:
+        """Publish the shards `entries` inside the `with` block, in which nothing is admitted.
 
         Raises `EpochbankError` if what is on disk now, with the unpublished shards, exceeds a limit.
         """
@@ -45,7 +45,8 @@ class Budget:
             if fault:
                 raise EpochbankError(fault)
             yield
-            self._begun.pop(entry.file, None)
+            for entry in entries:
+                self._begun.pop(entry.file, None)
 
     def _admit(self, task: ShardTask) -> bool:
         with self._lock:

@@ -1,8 +1,7 @@
-"""Generation: plan what a set lacks, make the shards on all cores, and publish them one by one."""
+"""Generation: plan what a set lacks, make the shards on all cores, and publish them."""
 
 import errno
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,15 +13,15 @@ from ..console import notify
 from ..errors import EpochbankError
 from ..ingest.check_source import check_before_use
 from ..ingest.source_file import DamagedSource
-from ..shared.atomic import make_directory, move, refuse_links, sweep
+from ..shared.atomic import make_directory, refuse_links, sweep
 from ..shared.disk_space import Limits, check_disk_space
 from ..shared.lock import LOCK, writing
-from ..shared.profile import Profile
 from ..shared.progress import Progress
 from ..shared.signals import interrupted
 from ..shared.workers import kept_workers, on_all_cores
 from ..store.description import Description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
+from ..store.manifest_check import GROUP
 from ..store.presence import describe_lost, lost_shards
 from ..store.split_file import check_split
 from ..store.virtual_epoch import lacks_virtual
@@ -34,12 +33,10 @@ from .missing import missing_shards
 from .new_set import begin_set, compute_split
 from .options import GenerationOptions
 from .plan import GenerationPlan, plan_set
+from .publisher import Publisher
 from .run_log import RunLog
 from .shard_job import ShardJob, make_shard
 from .spec import SetSpec
-
-_PENDING = 4
-"""Shards that may wait to be published."""
 
 
 @dataclass(frozen=True)
@@ -160,34 +157,25 @@ def _write(
     virtual.update()
     budget = Budget(limits, directory, dict(zip(plan.shards, log.estimate.shard_bytes, strict=True)))
 
-    failed = threading.Event()
-
-    def publish(temporary: Path, entry: Entry, profile: Profile, manifest: ManifestWriter) -> Entry:
-        if failed.is_set():  # Each would become a file without a line in the manifest, and a reader accepts one.
-            raise EpochbankError(f"{directory / entry.file} was not published, because another shard could not be.")
-        try:
-            with budget.publishing(entry):
-                _publish(temporary, directory, entry, lost.get(entry.file), manifest, log, profile)
-            virtual.published(entry)
-            published(entry, manifest)
-        except BaseException:
-            failed.set()
-            raise
-        return entry
+    def note(entry: Entry) -> None:
+        virtual.published(entry)
+        published(entry, manifest)
 
     with (
         closing(ManifestWriter(directory)) as manifest,
         Progress("generate", plan.images_to_write, quiet=quiet) as progress,
-        ThreadPoolExecutor(1, "publish") as publisher,  # Workers continue computing while the disk syncs.
+        ThreadPoolExecutor(1, "publish") as thread,  # Workers continue computing while the disk syncs.
     ):
-        pending: deque[Future[Entry]] = deque()
+        publisher = Publisher(directory, manifest, lost, budget, log, note)
+        pending: deque[Future[int]] = deque()
         admitted, workers = budget.admitted(jobs), log.estimate.jobs
-        for _, (temporary, entry, profile) in on_all_cores(make_shard, admitted, len(plan.shards), workers):
-            pending.append(publisher.submit(publish, temporary, entry, profile, manifest))
-            while pending and (len(pending) > _PENDING or pending[0].done()):
-                progress.advance(pending.popleft().result().num_images)
+        for _, made in on_all_cores(make_shard, admitted, len(plan.shards), workers):
+            publisher.add(made)
+            pending.append(thread.submit(publisher.publish_ready))
+            while pending and (len(pending) > GROUP or pending[0].done()):
+                progress.advance(pending.popleft().result())
         while pending:
-            progress.advance(pending.popleft().result().num_images)
+            progress.advance(pending.popleft().result())
     if budget.fault:
         raise EpochbankError(budget.fault)
 
@@ -206,29 +194,6 @@ def _add_virtual(directory: Path, description: Description, limits: Limits) -> N
             VirtualEpochs(directory, description, read_manifest(directory), limits).update()
     except (EpochbankError, OSError) as error:
         notify(f"the virtual datasets that {directory} lacks were not added: {error}")
-
-
-def _publish(
-    temporary: Path,
-    directory: Path,
-    entry: Entry,
-    before: Entry | None,
-    manifest: ManifestWriter,
-    log: RunLog,
-    profile: Profile,
-) -> Entry:
-    """Publish a shard; `before` is its entry in the manifest if it replaces a lost file, which had the same images."""
-    if before is not None and before.digest != entry.digest:
-        raise EpochbankError(
-            f"{directory / entry.file} was generated again with other images (digest {entry.digest}) than those that "
-            f"the manifest lists (digest {before.digest}). Restore the file from a copy, or generate the set again in "
-            "another --sets directory."
-        )
-    move(temporary, directory / entry.file)
-    if entry != before:  # A file with the same bytes is listed already.
-        manifest.append(entry)
-    log.add(entry, profile)
-    return entry
 
 
 @contextmanager

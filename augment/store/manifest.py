@@ -2,8 +2,8 @@
 
 A shard in the manifest is complete, verified and immutable; a shard that is not in it is ignored. A shard whose file
 was lost is generated again with the same images; if the new file has other bytes, a later line with the same `file`
-replaces the first one. The cost of appending a line does not grow with the set. If a power failure truncates the last
-line, readers ignore that line and the next writer removes it.
+replaces the first one. The cost of appending lines does not grow with the set. If a power failure leaves the last lines
+truncated or with zeros, readers ignore these lines and the next writer removes them.
 
 `manifest.check` has a checksum of every line and of all lines before it (`store.manifest_check`), by which lost,
 doubled, changed and reordered lines are found. Sets of earlier versions have no such file until they are written to.
@@ -28,7 +28,7 @@ from ..shared.types import SPLITS
 from .codec import CODECS
 from .description import is_digest
 from .digest import add, to_hex
-from .manifest_check import CHECK, Records, records_of, vouched
+from .manifest_check import CHECK, GROUP, Records, records_of, vouched
 
 NAME = "manifest.jsonl"
 
@@ -112,8 +112,8 @@ def _read(directory: Path) -> tuple[list[Entry], bytes, bytes]:
         try:
             entries.append(_entry(line))
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            if number == len(lines) and number > certain:
-                break  # The last line was not written completely: its shard does not exist.
+            if _interrupted(line, number, len(lines), certain):
+                break  # This line and those after it were not written completely: their shards do not exist.
             raise EpochbankError(
                 f"{path}, line {number} is damaged ({error}); expected one JSON object a line. Restore the file "
                 f"from a copy, or remove the line and {CHECK} and run the same `augment run` again, which generates "
@@ -122,6 +122,14 @@ def _read(directory: Path) -> tuple[list[Entry], bytes, bytes]:
     if not entries and not check:
         _check_unlisted(directory)
     return entries, b"".join(lines[: len(entries)]), check
+
+
+def _interrupted(line: bytes, number: int, total: int, certain: int) -> bool:
+    """Return whether damage to line `number` of `total` is that of an interrupted write; `certain` have a record.
+
+    A power failure may leave zeros in place of any block of the last group, whose lines have no records yet.
+    """
+    return number > certain and (number == total or (certain > 0 and total - certain <= GROUP and b"\0" in line))
 
 
 def _contents(path: Path) -> bytes:
@@ -200,10 +208,10 @@ def unlisted(directory: Path, entries: Iterable[Entry]) -> list[str]:
 
 
 class ManifestWriter:
-    """Append entries durably, one at a time. The caller holds the lock of the set."""
+    """Append entries durably. The caller holds the lock of the set."""
 
     def __init__(self, directory: Path):
-        """Remove a truncated last line, and write `manifest.check` for lines that have no checksum yet.
+        """Remove incomplete last lines, and write `manifest.check` for lines that have no checksum yet.
 
         Raises `EpochbankError` if the manifest is damaged.
         """
@@ -219,20 +227,43 @@ class ManifestWriter:
         self._check = open(check, "ab", buffering=0, opener=no_follow)  # noqa: SIM115  closed by close()
         self._owed = b""
         """Records of lines that are in the manifest, but did not fit on the disk themselves."""
+        self.appended = 0
+        """Lines that this writer has appended durably."""
         sync_directory(directory)
 
-    def append(self, entry: Entry) -> None:
-        """Write one line and its checksum, and wait until both are on disk.
+    @property
+    def largest_group(self) -> int:
+        """Number of shards whose files may be renamed before their lines are appended.
 
-        Raises `OSError` if one cannot be written completely.
+        In an empty manifest one: without any line, readers take several shards for a set that lost its manifest.
         """
-        line = _line(entry)
-        _write(self._file, line)
-        self._owed += self._records.add(line)
+        return GROUP if self._records.lines else 1
+
+    def append(self, *entries: Entry) -> None:
+        """Write up to `GROUP` lines and their checksums, and wait until they are on disk.
+
+        Raises `OSError` if one cannot be written completely. The lines before it stay, and count in `appended`: a
+        reader may have seen them.
+        """
+        lines, before = b"".join(map(_line, entries)), _size(self._file)
+        try:
+            _write(self._file, lines)
+        finally:
+            kept = lines[: _size(self._file) - before]
+            if kept:
+                self._finish(kept)
+
+    def _finish(self, lines: bytes) -> None:
+        """Sync `lines`, which were appended to the manifest, and append and sync their records."""
+        self._owed += records_of(lines, self._records)
         _sync(self._file)
-        # After the line: a power failure in between leaves a line without a checksum, which the next writer adds.
-        _write(self._check, self._owed)
-        self._owed = b""
+        self.appended += lines.count(b"\n")
+        # After the lines: a power failure in between leaves lines without a checksum, which the next writer adds.
+        before = _size(self._check)
+        try:
+            _write(self._check, self._owed)
+        finally:
+            self._owed = self._owed[_size(self._check) - before :]
         _sync(self._check)
 
     def close(self) -> None:
@@ -254,16 +285,20 @@ def _line(entry: Entry) -> bytes:
 
 
 def _write(file: io.FileIO, data: bytes) -> None:
-    """Append `data` to `file`, or nothing. Raises `OSError` if it cannot be written completely."""
+    """Append the lines of `data` to `file`. Raises `OSError` if they do not fit; complete lines that do fit stay."""
     with naming(str(file.name)):
-        before, written = os.fstat(file.fileno()).st_size, 0
+        before, written = _size(file), 0
         try:
             while written < len(data):  # On a full disk, write() may write only a part.
                 written += file.write(data[written:])
         except BaseException:
-            if written < len(data):  # Keep complete lines: a reader may have seen them.
-                file.truncate(before)
+            if written < len(data):
+                file.truncate(before + data.rfind(b"\n", 0, written) + 1)
             raise
+
+
+def _size(file: io.FileIO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _sync(file: io.FileIO) -> None:

@@ -6,7 +6,9 @@ end the record. The manifest itself keeps format 1, which earlier versions read 
 
 A record is written after its line is on disk. So a manifest with more lines than records was interrupted, or written by
 an earlier version: these lines are accepted, and the next writer adds their records. A manifest with fewer lines than
-records has lost lines. A last record that is truncated or damaged is ignored.
+records has lost lines. A last record that is truncated or damaged is ignored. The records of a group of lines are
+written together, so a power failure may leave zeros in place of some of them; these records, and those after them, are
+ignored too.
 """
 
 import re
@@ -19,6 +21,8 @@ import xxhash
 from ..errors import EpochbankError
 
 CHECK = "manifest.check"
+GROUP = 64
+"""Lines of the manifest that are written together at most, and then their records."""
 _BYTES = 70
 _CRC = 60
 """Offset of the CRC-32 in a record."""
@@ -36,13 +40,13 @@ class Records:
 
     def __init__(self) -> None:
         self._digest = xxhash.xxh3_128()
-        self._line = self._length = 0
+        self.lines = self._length = 0
 
     def add(self, line: bytes) -> bytes:
         """Return the record of the next line of the manifest, which ends with a line feed."""
         self._digest.update(line)
-        self._line, self._length = self._line + 1, self._length + len(line)
-        text = f"{self._line:010d} {self._length:015d} {self._digest.hexdigest()} ".encode()
+        self.lines, self._length = self.lines + 1, self._length + len(line)
+        text = f"{self.lines:010d} {self._length:015d} {self._digest.hexdigest()} ".encode()
         return text + f"{zlib.crc32(text):08x} \n".encode()
 
 
@@ -101,7 +105,8 @@ def _parse(path: Path, check: bytes) -> list[_Record]:
     for at in range(0, len(check) - _BYTES + 1, _BYTES):
         number, fields = at // _BYTES + 1, _FORM.fullmatch(check, at, at + _BYTES)
         if fields is None or int(fields[4], 16) != zlib.crc32(check[at : at + _CRC]) or int(fields[1]) != number:
-            if at + 2 * _BYTES > len(check):
+            left = len(check) - at
+            if left < 2 * _BYTES or (left < (GROUP + 1) * _BYTES and b"\0" in check[at : at + _BYTES]):
                 break
             raise EpochbankError(
                 f"{path.with_name(CHECK)}, line {number} is damaged; expected the checksum of a line of {path.name}. "
