@@ -75,11 +75,8 @@ def _made(directory: Path, number: int) -> tuple[Path, Entry, Profile]:
 def _slow_sync(delay: float) -> Iterator[None]:
     real = os.fsync
 
-    def slow(descriptor: object) -> None:
-        time.sleep(delay)
-
     if delay:
-        os.fsync = slow
+        os.fsync = lambda fd: time.sleep(delay)
     try:
         yield
     finally:

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.store.digest import add, digest_of, file_checksum, to_hex
-from epochbank.augment.store.manifest import Entry, ManifestWriter, published_epochs, read_manifest
+from epochbank.augment.store.manifest import (
+    Entry,
+    ManifestWriter,
+    first_epoch,
+    published_epochs,
+    read_manifest,
+    retirement,
+)
 from epochbank.augment.store.split_file import SplitRows, group_name, read_by_class, read_split, write_split
 
 few = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -76,6 +83,43 @@ def test_the_last_line_on_a_file_counts(tmp_path: Path) -> None:
     again = replace(entry(1), bytes=77, checksum="f" * 32)
     write(tmp_path, entry(0), entry(1), entry(2), again)
     assert read_manifest(tmp_path) == [entry(0), again, entry(2)]
+
+
+@pytest.mark.parametrize("at", [0, 7, 20])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_line_that_is_there_twice_hides_nothing(tmp_path: Path, at: int, recorded: bool) -> None:
+    """A doubled line changes nothing, wherever it is; if a record says that another line is there, it is refused."""
+    entries = [entry(number % 10, epoch=number // 10) for number in range(20)]
+    path = write(tmp_path, *entries)
+    lines = path.read_bytes().splitlines(keepends=True)
+    if not recorded:
+        (tmp_path / "manifest.check").unlink()
+    for doubled in range(20):
+        path.write_bytes(b"".join([*lines[:at], lines[doubled], *lines[at:]]))
+        if recorded and at < 20 and doubled != at:
+            with pytest.raises(EpochbankError, match=rf"line {at + 1} is damaged .*doubled.* remove manifest\.check"):
+                read_manifest(tmp_path)
+        elif recorded and at < 20:
+            with pytest.raises(EpochbankError, match=rf"line {at + 2} is damaged .*doubled.* remove manifest\.check"):
+                read_manifest(tmp_path)
+        else:
+            assert sorted(read_manifest(tmp_path), key=entries.index) == entries
+            assert [one.epoch for one in published_epochs(read_manifest(tmp_path), 1000)] == [0, 1]
+
+
+def test_a_doubled_line_brings_no_retired_epoch_back(tmp_path: Path) -> None:
+    """The retirement of an epoch counts wherever it is, also if a line of its first shard follows."""
+    write(tmp_path, entry(0), entry(0, epoch=1), retirement(0), entry(0))
+    assert read_manifest(tmp_path) == [entry(0, epoch=1)]
+    assert first_epoch(tmp_path) == 1
+
+
+def test_two_lines_with_other_positions_are_refused(tmp_path: Path) -> None:
+    """The epoch would have a gap, and would not be published any more."""
+    path = write(tmp_path, entry(0), entry(1), replace(entry(0), num_images=50))
+    with pytest.raises(EpochbankError) as caught:
+        read_manifest(tmp_path)
+    assert f"{path} lists epoch-0000/0000000000.h5 with 100 images and again with 50" in str(caught.value)
 
 
 def test_the_manifest_has_one_line_per_shard(tmp_path: Path) -> None:

@@ -139,6 +139,28 @@ def test_an_interrupted_refresh_is_continued(
     assert api.verify(stored, jobs=1) == []
 
 
+def test_a_lost_shard_completes_no_epoch_twice(here: Path, digests: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard of a new epoch that is published again counts once, so the oldest epoch is not retired too early."""
+    stored, publish, left = set_in(here), Publisher._publish, [2]
+
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        assert len(numbers_of(stored)) == 3
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return publish(*arguments, **keywords)
+
+    monkeypatch.setattr(Publisher, "_publish", checked)
+    monkeypatch.setattr(manifest, "GROUP", 1)
+    with pytest.raises(KeyboardInterrupt):
+        api.refresh(stored, 1, jobs=1)
+    (stored / "epoch-0003" / "0000000000.h5").unlink()
+    left[0] = 99
+    api.refresh(stored, 1, jobs=1)
+    assert left[0] == 95
+    assert digests_of(stored) == digests[1:4]
+
+
 def test_a_training_keeps_the_epochs_that_it_reads(here: Path) -> None:
     """An open set still reads retired epochs; a new one shows the new epochs, and the files go afterwards."""
     stored = set_in(here)

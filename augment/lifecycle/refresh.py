@@ -151,6 +151,8 @@ class _Retiring:
         self._directory, self._goal = directory, goal
         self._first = first_epoch(directory)
         self._missing: dict[int, int] = dict.fromkeys(range(self._first, goal.stop), num_images)
+        self._counted: set[str] = set()
+        """Files of the shards that are not missing. A lost one is published again."""
         for entry in entries:
             self._count(entry)
 
@@ -168,7 +170,8 @@ class _Retiring:
             manifest.close()
 
     def _count(self, entry: Entry) -> None:
-        if entry.split == "epoch" and entry.epoch in self._missing:
+        if entry.split == "epoch" and entry.epoch in self._missing and entry.file not in self._counted:
+            self._counted.add(entry.file)
             self._missing[entry.epoch] -= entry.num_images
 
     def _retire(self, manifest: ManifestWriter) -> None:

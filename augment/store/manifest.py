@@ -75,13 +75,23 @@ class Entry:
 def read_manifest(directory: Path) -> list[Entry]:
     """Return the published shards in order of publication; an empty list if there is no manifest yet.
 
-    Of several lines on one file, the last counts. Raises `EpochbankError` if a line is damaged, lost, doubled or moved,
-    or shards overlap. The last line may be truncated, unless it was published.
+    Of several lines on one file, the last counts; a line that is there twice changes nothing. Raises `EpochbankError`
+    if a line is damaged, or is not where `manifest.check` records it, if shards overlap, or if two lines on one file
+    have different positions. The last lines may be incomplete, unless they were published.
     """
     entries, _, _ = _read(directory)
-    last = without_retired({entry.file: entry for entry in entries}.values())
-    _check_overlap(directory, last)
-    return last
+    last: dict[str, Entry] = {}
+    for entry in without_retired(entries):
+        before = last.get(entry.file, entry)
+        if before.num_images != entry.num_images:  # The epoch would have a gap, and no longer be published.
+            raise EpochbankError(
+                f"{directory / NAME} lists {entry.file} with {before.num_images:,} images and again with "
+                f"{entry.num_images:,}; expected the same number. Restore the file from a copy, or generate the set "
+                "again in another --sets directory."
+            )
+        last[entry.file] = entry
+    _check_overlap(directory, last.values())
+    return list(last.values())
 
 
 def shard_folder(split: str, epoch: int) -> str:
