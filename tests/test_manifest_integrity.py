@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from epochbank import open_set
 from epochbank.augment.cli import main
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.store.description import fingerprint_of
-from epochbank.augment.store.manifest import ManifestWriter, published_epochs, read_manifest
+from epochbank.augment.store.manifest import ManifestWriter, published_epochs, read_manifest, retirement
 
 GOLDEN = Path(__file__).parent / "golden" / "format-1"
 
@@ -197,6 +198,26 @@ def test_a_commit_costs_the_same_for_any_set(tmp_path: Path, golden: Path) -> No
     assert after[0] - before[0] < 400
     assert after[1] - before[1] == 70
     assert len(read_manifest(tmp_path)) == 2001
+
+
+def test_a_pickled_set_is_small_and_the_same(stored: Path, tmp_path: Path) -> None:
+    """Its entries are read again, without the lines that were added since; a shorter manifest is refused."""
+    opened = open_set(stored)
+    pickled = pickle.dumps(opened)
+    assert opened.entries[0].checksum.encode() not in pickled
+    lines = (stored / "manifest.jsonl").read_bytes()
+    with contextlib.closing(ManifestWriter(stored)) as writer:
+        writer.append(retirement(0))
+    again = pickle.loads(pickled)
+    assert again == opened
+    assert type(again) is type(opened)
+    assert again.epochs == (0, 1)
+    assert pickle.loads(pickle.dumps(again)) == opened
+    assert open_set(stored).epochs == (1,)
+    (stored / "manifest.check").unlink()
+    (stored / "manifest.jsonl").write_bytes(b"".join(lines.splitlines(keepends=True)[:-1]))
+    with pytest.raises(EpochbankError, match="Open the set again"):
+        pickle.loads(pickled)
 
 
 def test_following_the_advice_repairs_a_set_that_lost_lines(here: Path, stored: Path) -> None:

@@ -71,6 +71,8 @@ class GenerationPlan:
     """The command that makes the set, with the options that were given and those that are suggested."""
     lost: tuple[Entry, ...] = field(default=(), repr=False)
     """Published shards that are missing or incomplete, and are among `shards`."""
+    published: tuple[Entry, ...] = field(default=(), repr=False)
+    """All published shards, in the order of the manifest."""
 
     @property
     def images_to_write(self) -> int:
@@ -194,6 +196,7 @@ def plan_set(
         per_class=spec.per_class,
         shards=tuple(shards),
         lost=tuple(lost),
+        published=tuple(published),
         engine=engine.name,
         jobs=options.jobs,
         estimate=calibrate(spec, engine, shards, options.jobs, folder) if shards else None,

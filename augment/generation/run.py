@@ -153,7 +153,7 @@ def _write(
         ShardJob(directory.absolute(), description, spec.recipe, spec.source, task, plan.engine) for task in plan.shards
     )
     lost = {entry.file: entry for entry in plan.lost}
-    virtual = VirtualEpochs(directory, description, read_manifest(directory), limits)
+    virtual = VirtualEpochs(directory, description, plan.published, limits)
     virtual.update()
     budget = Budget(limits, directory, dict(zip(plan.shards, log.estimate.shard_bytes, strict=True)))
 

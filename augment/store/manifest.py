@@ -16,10 +16,11 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, fields
+from itertools import islice, pairwise
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import EpochbankError
 from ..shared.atomic import naming, new_file, no_follow, sync_directory
@@ -28,7 +29,7 @@ from ..shared.types import SPLITS
 from .codec import CODECS
 from .description import is_digest
 from .digest import add, to_hex
-from .manifest_check import CHECK, GROUP, Records, records_of, vouched
+from .manifest_check import CHECK, GROUP, RECORD_BYTES, Records, records_of, vouched
 
 NAME = "manifest.jsonl"
 
@@ -41,7 +42,7 @@ RETIRED = "retired"
 """Value of `split` in an entry that retires the stored epoch `epoch`: from then on the set does not contain it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One published shard: positions start to start + num_images - 1 of a split or stored epoch."""
 
@@ -79,7 +80,30 @@ def read_manifest(directory: Path) -> list[Entry]:
     if a line is damaged, or is not where `manifest.check` records it, if shards overlap, or if two lines on one file
     have different positions. The last lines may be incomplete, unless they were published.
     """
-    entries, _, _ = _read(directory)
+    return read_listed(directory)[0]
+
+
+def read_listed(directory: Path, length: int | None = None) -> tuple[list[Entry], int]:
+    """Return what `read_manifest` does, and the bytes of the manifest in which it is.
+
+    With `length`, such a number of bytes, what was listed then; raises `EpochbankError` if there are fewer now.
+    """
+    found = _lines(directory)
+    if length is not None:
+        if len(found.data) < length:
+            raise EpochbankError(
+                f"{found.path} has {len(found.data):,} bytes; expected {length:,}, as when the set was opened. Open "
+                "the set again."
+            )
+        found = found._replace(data=found.data[:length])
+    entries = _entries(found)
+    whole = len(entries) == found.data.count(b"\n")
+    length = len(found.data) if whole else sum(map(len, islice(io.BytesIO(found.data), len(entries))))
+    return _last_lines(directory, entries), length
+
+
+def _last_lines(directory: Path, entries: list[Entry]) -> list[Entry]:
+    """Return the entries that count: of several on one file the last, and none of a retired epoch."""
     last: dict[str, Entry] = {}
     for entry in without_retired(entries):
         before = last.get(entry.file, entry)
@@ -110,28 +134,51 @@ def shard_file(split: str, epoch: int, start: int) -> str:
     return f"{shard_folder(split, epoch)}/{start:010d}.h5"
 
 
-def _read(directory: Path) -> tuple[list[Entry], bytes, bytes]:
-    """Return the entries of the manifest, the bytes that they occupy, and the contents of `manifest.check`."""
+class _Lines(NamedTuple):
+    """What the two files of a manifest contain."""
+
+    path: Path
+    data: bytes
+    """Complete lines of the manifest."""
+    total: int
+    """Number of these lines."""
+    certain: int
+    """Number of the first lines that have a record, and are as it says."""
+    check: bytes
+    """Contents of `manifest.check`."""
+
+
+def _lines(directory: Path) -> _Lines:
+    """Read the manifest. Raises `EpochbankError` if lines are not as `manifest.check` records them."""
     path = directory / NAME
     # The writer extends the manifest first, so that the check that is read before it cannot have more lines.
     check, data = _contents(directory / CHECK), _contents(path)
-    lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-    certain = vouched(path, data, lines, check)
+    data = data[: data.rfind(b"\n") + 1]
+    return _Lines(path, data, data.count(b"\n"), vouched(path, data, check), check)
+
+
+def _entries(found: _Lines, containing: bytes = b"") -> list[Entry]:
+    """Return the entries of the lines that contain `containing`, without incomplete last lines.
+
+    Raises `EpochbankError` if one of these lines is damaged, or the set lost its manifest.
+    """
     entries: list[Entry] = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(io.BytesIO(found.data), 1):
+        if containing not in line:
+            continue
         try:
             entries.append(_entry(line))
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            if _interrupted(line, number, len(lines), certain):
+            if _interrupted(line, number, found.total, found.certain):
                 break  # This line and those after it were not written completely: their shards do not exist.
             raise EpochbankError(
-                f"{path}, line {number} is damaged ({error}); expected one JSON object a line. Restore the file "
+                f"{found.path}, line {number} is damaged ({error}); expected one JSON object a line. Restore the file "
                 f"from a copy, or remove the line and {CHECK} and run the same `augment run` again, which generates "
                 "the shard again."
             ) from error
-    if not entries and not check:
-        _check_unlisted(directory)
-    return entries, b"".join(lines[: len(entries)]), check
+    if not entries and not found.check and not containing:
+        _check_unlisted(found.path.parent)
+    return entries
 
 
 def _interrupted(line: bytes, number: int, total: int, certain: int) -> bool:
@@ -156,28 +203,39 @@ def _contents(path: Path) -> bytes:
 
 def _entry(line: bytes) -> Entry:
     """Return the entry of a line. Raises `ValueError` or `TypeError` if it is none."""
-    entry = Entry(**rename_keys(json.loads(line), _FIELDS))
-    wrong = [name for name, right in _checks(entry) if not right]
-    if wrong:
-        raise ValueError(f"the value of {_STORED_NAMES.get(wrong[0], wrong[0])!r} is impossible")
+    values = json.loads(line.decode())
+    # Usually the keys are in the order of the fields, which is faster than by name.
+    entry = Entry(*values.values()) if (*values,) == _KEYS else Entry(**rename_keys(values, _FIELDS))
+    if not all(_checks(entry)):
+        wrong = next(name for name, right in zip(_CHECKED, _checks(entry), strict=True) if not right)
+        raise ValueError(f"the value of {_STORED_NAMES.get(wrong, wrong)!r} is impossible")
     return entry
 
 
-def _checks(entry: Entry) -> Iterable[tuple[str, bool]]:
-    """Yield the name of each field, and whether it can have its value."""
-    yield "split", entry.split in ("epoch", RETIRED, *SPLITS)
-    yield "epoch", _count(entry.epoch) and (entry.split in ("epoch", RETIRED) or entry.epoch == 0)
-    yield "start", _count(entry.start)
-    yield "num_images", _count(entry.num_images) and (entry.num_images > 0) == (entry.split != RETIRED)
-    yield "chunk", _count(entry.chunk) and entry.chunk > 0
-    yield "codec", isinstance(entry.codec, str) and entry.codec in CODECS
-    # The name follows from the rest, so a manifest cannot name a file elsewhere or the shard of another epoch.
-    yield "file", entry.file == shard_file(entry.split, entry.epoch, entry.start)
-    yield "bytes", _count(entry.bytes)
-    yield "checksum", is_digest(entry.checksum)
-    yield "digest", is_digest(entry.digest)
-    yield "resampled", _count(entry.resampled) and entry.resampled <= entry.num_images
-    yield "undistorted", _count(entry.undistorted) and entry.undistorted <= entry.num_images
+_CHECKED = tuple(field.name for field in fields(Entry))
+_KEYS = tuple(_STORED_NAMES.get(name, name) for name in _CHECKED)
+
+
+def _checks(entry: Entry) -> tuple[bool, ...]:
+    """Return whether each field can have its value, in the order of the fields."""
+    split, epoch, num_images = entry.split, entry.epoch, entry.num_images
+    numbered = split in ("epoch", RETIRED)
+    counts = _count(num_images)
+    return (
+        numbered or split in SPLITS,
+        _count(epoch) and (numbered or epoch == 0),
+        _count(entry.start),
+        counts and (num_images > 0) == (split != RETIRED),
+        _count(entry.chunk) and entry.chunk > 0,
+        isinstance(entry.codec, str) and entry.codec in CODECS,
+        # The name follows from the rest, so a manifest cannot name a file elsewhere or the shard of another epoch.
+        _count(epoch) and _count(entry.start) and entry.file == shard_file(split, epoch, entry.start),
+        _count(entry.bytes),
+        is_digest(entry.checksum),
+        is_digest(entry.digest),
+        counts and _count(entry.resampled) and entry.resampled <= num_images,
+        counts and _count(entry.undistorted) and entry.undistorted <= num_images,
+    )
 
 
 def _count(value: Any) -> bool:
@@ -185,7 +243,7 @@ def _count(value: Any) -> bool:
 
 
 def _check_overlap(directory: Path, entries: Iterable[Entry]) -> None:
-    for before, after in pairwise(sorted(entries, key=lambda one: (one.split, one.epoch, one.start))):
+    for before, after in pairwise(sorted(entries, key=attrgetter("split", "epoch", "start"))):
         if (before.split, before.epoch) == (after.split, after.epoch) and after.start < before.stop:
             raise EpochbankError(
                 f"{directory / NAME} lists positions {after.start} to {min(before.stop, after.stop) - 1} of "
@@ -226,10 +284,15 @@ class ManifestWriter:
         Raises `EpochbankError` if the manifest is damaged.
         """
         path, check = directory / NAME, directory / CHECK
-        _, data, checked = _read(directory)
-        self._records = Records()
-        records = records_of(data, self._records)
-        if checked != records:
+        found = _lines(directory)
+        if 0 < found.certain == found.total:  # The lines were read when they got their records.
+            data, records = found.data, found.check[: found.certain * RECORD_BYTES]
+            self._records = Records(found.certain, data)
+        else:
+            data = b"".join(islice(io.BytesIO(found.data), len(_entries(found))))
+            self._records = Records()
+            records = records_of(data, self._records)
+        if found.check != records:
             with new_file(check) as temporary:
                 temporary.write_bytes(records)
         self._file = open(path, "ab", buffering=0, opener=no_follow)  # noqa: SIM115  closed by close()
@@ -336,7 +399,7 @@ def first_epoch(directory: Path) -> int:
 
     Raises `EpochbankError` like `read_manifest`.
     """
-    entries, *_ = _read(directory)
+    entries = _entries(_lines(directory), RETIRED.encode())
     return max((entry.epoch + 1 for entry in entries if entry.split == RETIRED), default=0)
 
 

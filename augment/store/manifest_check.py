@@ -11,8 +11,10 @@ written together, so a power failure may leave zeros in place of some of them; t
 ignored too.
 """
 
+import io
 import re
 import zlib
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,9 @@ from ..errors import EpochbankError
 CHECK = "manifest.check"
 GROUP = 64
 """Lines of the manifest that are written together at most, and then their records."""
-_BYTES = 70
+RECORD_BYTES = 70
+"""Bytes of a record."""
+_END = b"\n"
 _CRC = 60
 """Offset of the CRC-32 in a record."""
 _FORM = re.compile(rb"([0-9]{10}) ([0-9]{15}) ([0-9a-f]{32}) ([0-9a-f]{8}) \n")
@@ -38,9 +42,10 @@ class _Record(NamedTuple):
 class Records:
     """The records of a manifest, made line by line."""
 
-    def __init__(self) -> None:
-        self._digest = xxhash.xxh3_128()
-        self.lines = self._length = 0
+    def __init__(self, lines: int = 0, data: bytes = b"") -> None:
+        """Begin after `lines` lines, which are `data`."""
+        self._digest = xxhash.xxh3_128(data)
+        self.lines, self._length = lines, len(data)
 
     def add(self, line: bytes) -> bytes:
         """Return the record of the next line of the manifest, which ends with a line feed."""
@@ -52,10 +57,10 @@ class Records:
 
 def records_of(data: bytes, records: Records) -> bytes:
     """Return the records of all lines of a manifest, and continue `records` after them."""
-    return b"".join(records.add(line) for line in data.splitlines(keepends=True))
+    return b"".join(map(records.add, io.BytesIO(data)))
 
 
-def vouched(path: Path, data: bytes, lines: list[bytes], check: bytes) -> int:
+def vouched(path: Path, data: bytes, check: bytes) -> int:
     """Return how many lines of the manifest at `path` have a record, after comparing them.
 
     Parameters
@@ -63,8 +68,6 @@ def vouched(path: Path, data: bytes, lines: list[bytes], check: bytes) -> int:
     path
         Path of the manifest, for messages.
     data
-        Its contents.
-    lines
         Its complete lines.
     check
         Contents of `manifest.check`.
@@ -74,22 +77,22 @@ def vouched(path: Path, data: bytes, lines: list[bytes], check: bytes) -> int:
     EpochbankError
         If a line was changed, lost, doubled or moved, or a record other than the last is damaged.
     """
-    records = _parse(path, check)
-    if not records:
+    count = _count_sound(path, check)
+    if not count:
         return 0
-    last = records[-1]
+    last = _record(path, check, count)
     if len(data) >= last.length and xxhash.xxh3_128_hexdigest(data[: last.length]) == last.digest:
         return last.line
     digest = xxhash.xxh3_128()
-    for number, (line, record) in enumerate(zip(lines, records, strict=False), 1):
+    for number, line in enumerate(islice(io.BytesIO(data), count), 1):
         digest.update(line)
-        if digest.hexdigest() != record.digest:
+        if digest.hexdigest() != _record(path, check, number).digest:
             raise EpochbankError(
                 f"{path}, line {number} is damaged (it was changed, doubled or moved, or the line before it was lost); "
                 f"expected one JSON object a line, as {CHECK} records it. {_fix()}"
             )
     raise EpochbankError(
-        f"{path} has {len(lines):,} lines; expected at least {last.line:,}, which {CHECK} records. {_fix()}"
+        f"{path} has {data.count(_END):,} lines; expected at least {last.line:,}, which {CHECK} records. {_fix()}"
     )
 
 
@@ -100,17 +103,29 @@ def _fix() -> str:
     )
 
 
-def _parse(path: Path, check: bytes) -> list[_Record]:
-    found: list[_Record] = []
-    for at in range(0, len(check) - _BYTES + 1, _BYTES):
-        number, fields = at // _BYTES + 1, _FORM.fullmatch(check, at, at + _BYTES)
-        if fields is None or int(fields[4], 16) != zlib.crc32(check[at : at + _CRC]) or int(fields[1]) != number:
+def _count_sound(path: Path, check: bytes) -> int:
+    """Return the number of records before the first incomplete one. Raises `EpochbankError` if others are damaged."""
+    for number, at in enumerate(range(0, len(check) - RECORD_BYTES + 1, RECORD_BYTES), 1):
+        fields = check[at : at + _CRC]
+        crc, end = b"%08x \n" % zlib.crc32(fields), at + RECORD_BYTES
+        if check[at + _CRC : end] != crc or not check.startswith(b"%010d " % number, at):
             left = len(check) - at
-            if left < 2 * _BYTES or (left < (GROUP + 1) * _BYTES and b"\0" in check[at : at + _BYTES]):
-                break
-            raise EpochbankError(
-                f"{path.with_name(CHECK)}, line {number} is damaged; expected the checksum of a line of {path.name}. "
-                "Restore it from a copy, or remove it and run `augment verify`: the next `augment run` writes it again."
-            )
-        found.append(_Record(number, int(fields[2]), fields[3].decode()))
-    return found
+            if left < 2 * RECORD_BYTES or (left < (GROUP + 1) * RECORD_BYTES and b"\0" in check[at:end]):
+                return number - 1
+            raise _damaged(path, number)
+    return len(check) // RECORD_BYTES
+
+
+def _record(path: Path, check: bytes, number: int) -> _Record:
+    """Return record `number`, counted from 1, whose checksum is right."""
+    fields = _FORM.fullmatch(check, (number - 1) * RECORD_BYTES, number * RECORD_BYTES)
+    if fields is None:
+        raise _damaged(path, number)
+    return _Record(number, int(fields[2]), fields[3].decode())
+
+
+def _damaged(path: Path, number: int) -> EpochbankError:
+    return EpochbankError(
+        f"{path.with_name(CHECK)}, line {number} is damaged; expected the checksum of a line of {path.name}. "
+        "Restore it from a copy, or remove it and run `augment verify`: the next `augment run` writes it again."
+    )

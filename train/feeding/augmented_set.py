@@ -234,4 +234,4 @@ def open_set(
         return path
     directory = wait_for_epoch(path, sets_path(sets)) if wait else find_set(path, sets_path(sets))
     stored = read_stored_set(directory)
-    return AugmentedSet(stored.path, stored.description, stored.entries, stored.lock)
+    return AugmentedSet(stored.path, stored.description, stored.entries, stored.lock, stored.length)

@@ -90,7 +90,7 @@ class FollowedSet:
         retired = [one for epoch, (_, entries) in self._held.items() if epoch not in listed for one in entries]
         entries = (*self._entries, *retired)
         if entries != self.stored_set.entries:
-            self.stored_set = replace(self.stored_set, entries=entries)
+            self.stored_set = replace(self.stored_set, entries=entries, length=None)
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.closest import did_you_mean
 from ...augment.shared.reading_lock import ReadingLock
 from ...augment.store.description import Description, read_description
-from ...augment.store.manifest import Entry, covers, published_epochs, read_manifest
+from ...augment.store.manifest import Entry, covers, published_epochs, read_listed
 from ...augment.store.presence import check_presence
 from .chunk_table import ChunkTable
 
@@ -22,12 +23,19 @@ class StoredSet:
     entries: tuple[Entry, ...]
     lock: ReadingLock | None = field(default=None, compare=False)
     """Keeps commands from deleting what this set reads."""
+    length: int | None = field(default=None, compare=False)
+    """Bytes of the manifest that list `entries`, so that a pickle is small; None if other entries are among them."""
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({str(self.path)!r}, shape={self.shape}, classes={len(self.class_names)}, "
             f"epochs={len(self.epochs)})"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have the process that unpickles the set read `entries` from the manifest again."""
+        entries = None if self.length is not None else self.entries
+        return _unpickled, (type(self), self.path, self.description, entries, self.lock, self.length)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,6 +98,13 @@ class StoredSet:
         return ChunkTable(self.path, entries, self.shape)
 
 
+def _unpickled(kind: type[StoredSet], path: Path, description: Description, entries: Any, *rest: Any) -> StoredSet:
+    """Return a set from what `StoredSet.__reduce__` gives; `rest` is its lock and its length."""
+    if entries is None:
+        entries = tuple(read_listed(path, rest[-1])[0])
+    return kind(path, description, entries, *rest)
+
+
 def read_stored_set(directory: Path) -> StoredSet:
     """Read what is published of the set in `directory`.
 
@@ -98,7 +113,8 @@ def read_stored_set(directory: Path) -> StoredSet:
     """
     # Before the manifest is read: from then on no command deletes a shard that the manifest lists.
     lock = ReadingLock(directory) if directory.is_dir() else None
-    stored_set = StoredSet(directory, read_description(directory), tuple(read_manifest(directory)), lock)
+    description, (entries, length) = read_description(directory), read_listed(directory)
+    stored_set = StoredSet(directory, description, tuple(entries), lock, length)
     check_presence(directory, stored_set.entries)
     if not stored_set.epochs:
         raise EpochbankError(
