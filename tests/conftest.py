@@ -1,7 +1,10 @@
 """Small sources, images and recipes that several tests use."""
 
+import errno
+import fcntl
 import os
 import signal
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +98,18 @@ def small_set(directory: Path, *, epochs: int = 3, shape: tuple[int, int, int] =
     np.savez(directory / "a.npz", images=glyphs(100, shape), labels=np.arange(100) % 4)
     epochbank.generate(directory / "a.npz", epochs=epochs, sets=directory / "sets", jobs=1, shard_size=20, chunk_size=5)
     return directory
+
+
+def between_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `flock` behave as on NFS, seen from another machine: directories are not locked, and modes count."""
+    flock = fcntl.flock
+
+    def on_nfs(descriptor: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+        if mode == (os.O_RDONLY if how & fcntl.LOCK_EX else os.O_WRONLY):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", on_nfs)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import glyphs
+from conftest import between_machines, glyphs
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest import workspace as workspaces
 from epochbank.augment.ingest.importer import ImportOptions, import_source
@@ -143,6 +143,20 @@ def test_a_workspace_that_is_taken_before_it_is_locked_is_created_again(
     with workspace_for(tmp_path / "o.h5") as workspace:
         assert workspace != removed[0]
         assert workspace.is_dir()
+
+
+def test_locks_between_machines_that_share_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS locks no directory between machines; an import on another one neither removes a workspace nor writes too."""
+    between_machines(monkeypatch)
+    with workspace_for(tmp_path / "o.h5") as workspace:
+        assert not workspaces.remove_if_unused(workspace)
+        with pytest.raises(EpochbankError, match="is being written by another import"):
+            workspace_for(tmp_path / "o.h5").__enter__()
+        assert workspace.is_dir()
+    left = tmp_path / ".tmp-000000000000-o.h5"
+    left.mkdir()
+    (left / "owner").touch()
+    assert workspaces.remove_if_unused(left)
 
 
 def test_many_imports_to_one_file_at_once(tmp_path: Path) -> None:

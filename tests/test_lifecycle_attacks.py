@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_a_crafted_number_of_an_epoch_is_refused(stored: Path) -> None:
     """A manifest with epochs 0, 1 and 10^15: the epochs between are not generated."""
     entries = read_manifest(stored)
     last = next(one for one in entries if one.epoch == 2)
-    far = type(last)(**{**vars(last), "epoch": 10**15, "file": f"epoch-{10**15}/0000000000.h5"})
+    far = replace(last, epoch=10**15, file=f"epoch-{10**15}/0000000000.h5")
     write_manifest(stored, [one for one in entries if one is not last] + [far])
     result = call("refresh", stored, "--jobs", 1)
     assert result.exit_code == 1

@@ -120,7 +120,7 @@ def kill_at(number: int, count: int, *_: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_a_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL before each rename, write and sync: what is listed is complete, and the same shards can follow."""
     number, ended = 0, False

@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import epochbank
-from conftest import glyphs
+from conftest import between_machines, glyphs
 from epochbank import EpochbankError, api
 from epochbank.augment.cli import main
 from epochbank.augment.shared.lock import LOCK, writing
-from epochbank.augment.shared.reading_lock import ReadingLock
+from epochbank.augment.shared.reading_lock import ReadingLock, unread
 from epochbank.augment.store.catalog import all_sets
 from epochbank.augment.store.usage import record_use
 
@@ -198,3 +198,25 @@ def test_an_open_set_can_be_pickled(sets: Path) -> None:
         api.remove(copy.path)
     del copy
     api.remove(all_sets(sets)[0])
+
+
+def test_a_reader_on_another_machine_keeps_a_set(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS locks files between machines, and directories within one; an exclusive lock needs a file open for writing."""
+    between_machines(monkeypatch)
+    stored = all_sets(sets)[0]
+    reader = epochbank.open_set(stored)
+    result = call("remove", stored, "--yes")
+    assert result.exit_code == 1
+    assert "is being read" in result.stderr
+    again = pickle.loads(pickle.dumps(reader))
+    del reader
+    assert "is being read" in call("remove", stored, "--yes").stderr
+    del again
+    assert call("remove", stored, "--yes").exit_code == 0
+    source = next((sets / "sources").glob("*.h5"))
+    lock = ReadingLock(source)
+    with pytest.raises(EpochbankError, match="is being read"), unread(source):
+        pass
+    lock.close()
+    with unread(source):
+        pass

@@ -93,7 +93,7 @@ def test_a_shard_with_another_digest_is_refused(stored: Path, monkeypatch: pytes
     def make_other(job):  # type: ignore[no-untyped-def]
         temporary, entry, profile = make(job)
         if entry.file == str(wrong.relative_to(stored)):
-            entry = type(entry)(**{**vars(entry), "digest": "0" * 32})
+            entry = replace(entry, digest="0" * 32)
         return temporary, entry, profile
 
     monkeypatch.setattr(repair_module, "make_shard", make_other)

@@ -1,7 +1,9 @@
 """The workspace of an import: a temporary directory beside the file that it writes, locked as long as it is used.
 
 An import that is killed leaves its workspace without a lock, and the next import beside it removes it. Two imports
-never remove each other's, and the second one to the same file is refused, with the process that writes it.
+never remove each other's, and the second one to the same file is refused, with the process that writes it. The locks
+are on the directory and on a file in it that is open for writing: network file systems lock directories only within one
+machine.
 """
 
 import fcntl
@@ -20,7 +22,7 @@ from ..shared.atomic import TEMPORARY, check_name, remove, sync_directory
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _OWNER = "owner"
-"""File in a workspace that says who uses it."""
+"""File in a workspace that says who uses it, and that is locked."""
 _WORKSPACE = rf"{re.escape(TEMPORARY)}[0-9a-f]{{12}}([0-9a-f]{{12}})?-"
 """How the name of a workspace begins, as `_create` makes it, or as earlier versions did with 12 digits; other temporary
 directories are not touched."""
@@ -36,7 +38,7 @@ def workspace_for(path: Path, *, wait: bool = False, what: str = "import") -> It
     """
     check_name(path)
     sweep_workspaces_of(path)
-    directory, descriptor = _create(path)
+    directory, descriptors = _create(path)
     try:
         (directory / _OWNER).write_text(
             f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
@@ -48,8 +50,7 @@ def workspace_for(path: Path, *, wait: bool = False, what: str = "import") -> It
     finally:
         with suppress(OSError):  # The next import removes it.
             remove(directory)
-        with suppress(OSError):  # It is closed all the same.
-            os.close(descriptor)
+        _close(descriptors)
 
 
 def sweep_workspaces_of(path: Path) -> None:
@@ -70,13 +71,13 @@ def remove_if_unused(temporary: Path) -> bool:
     if temporary.is_symlink() or not (temporary.is_dir() or temporary.is_file()):
         remove(temporary)  # No import makes a link or a special file, and opening a pipe would wait for its writer.
         return True
-    descriptor = _locked(temporary)
-    if descriptor is None:
+    descriptors = _locked(temporary)
+    if descriptors is None:
         return False
     try:
         remove(temporary)
     finally:
-        os.close(descriptor)
+        _close(descriptors)
     return True
 
 
@@ -100,55 +101,80 @@ def publish_new(temporary: Path, path: Path) -> None:
         raise
 
 
-def _create(path: Path) -> tuple[Path, int]:
+def _create(path: Path) -> tuple[Path, list[int]]:
     """Create a workspace and lock it. The names of workspaces sort by the time of their creation."""
     while True:
         name = f"{TEMPORARY}{time.time_ns():016x}{secrets.token_hex(4)}-{path.name}"
         directory = path.parent / name
         directory.mkdir(mode=0o700)
-        descriptor = -1
+        descriptors: list[int] = []
         try:
-            descriptor = os.open(directory, os.O_RDONLY)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # Another import may look at it for a moment, or remove it.
-            except OSError:  # The file system has no locks, so no import removes a workspace.
-                return directory, descriptor
-            with suppress(FileNotFoundError):
-                if os.path.samestat(directory.stat(), os.fstat(descriptor)):
-                    return directory, descriptor
+                # Another import may look at it for a moment, or remove it.
+                descriptors.append(os.open(directory, os.O_RDONLY))
+                fcntl.flock(descriptors[0], fcntl.LOCK_EX)
+                descriptors.append(os.open(directory / _OWNER, os.O_RDWR | os.O_CREAT, 0o666))
+                fcntl.flock(descriptors[1], fcntl.LOCK_EX)
+                if os.path.samestat((directory / _OWNER).stat(), os.fstat(descriptors[1])):
+                    return directory, descriptors
+            except FileNotFoundError:
+                pass
+            except OSError:
+                if not descriptors:
+                    raise
+                return directory, descriptors  # The file system has no locks, so no import removes a workspace.
         except OSError:
             with suppress(OSError):
                 directory.rmdir()
-            with suppress(OSError):
-                os.close(descriptor)
             raise
-        os.close(descriptor)
+        _close(descriptors)
 
 
-def _locked(temporary: Path) -> int | None:
-    """Lock a temporary file or directory, and return its descriptor; None if it is in use, or cannot be locked."""
+def _open(temporary: Path) -> list[int]:
+    """Open what is locked of a temporary file or directory, for writing as far as that is allowed."""
+    if temporary.is_dir():
+        descriptors = [os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)]
+        with suppress(FileNotFoundError):
+            descriptors.append(os.open(temporary / _OWNER, os.O_RDWR | os.O_NOFOLLOW))
+        return descriptors
     try:
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        return [os.open(temporary, os.O_RDWR | os.O_NOFOLLOW)]
+    except PermissionError:
+        return [os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)]
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        with suppress(OSError):  # It is closed all the same.
+            os.close(descriptor)
+
+
+def _locked(temporary: Path) -> list[int] | None:
+    """Lock a temporary file or directory, and return its descriptors; None if it is in use, or cannot be locked."""
+    try:
+        descriptors = _open(temporary)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for descriptor in descriptors:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(descriptor)
+        _close(descriptors)
         return None
-    return descriptor
+    return descriptors
 
 
 def _is_in_use(temporary: Path) -> bool:
     """Return whether another process has locked a workspace; False if it is gone, or cannot be locked."""
     with suppress(OSError):
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptors = _open(temporary)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            for descriptor in descriptors:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:
-            os.close(descriptor)
+            _close(descriptors)
     return False
 
 

@@ -3,10 +3,14 @@
 They are advisory locks (`flock`) on the path itself, and end with the process. Readers need no permission to write and
 leave no file. Where the file system has no such locks, readers read all the same, and deletions are refused.
 
+Network file systems lock files between machines, but directories only within one. So a lock on the directory of a set
+is also one on its `set.json`, which is never replaced. An exclusive lock needs a file that is open for writing there.
+
 An open set locks its directory, which keeps all of its files. A training that follows a set locks only the folder of
 the training split and those of the stored epochs that it reads, so that other epochs can be retired and deleted.
 """
 
+import errno
 import fcntl
 import os
 import weakref
@@ -15,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import EpochbankError
+
+_IN_DIRECTORY = "set.json"
 
 
 class ReadingLock:
@@ -26,12 +32,15 @@ class ReadingLock:
     def __init__(self, path: Path):
         self._path = path
         while True:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            self._close = weakref.finalize(self, _close, descriptor)
+            descriptors: list[int] = []
+            self._close = weakref.finalize(self, _close, descriptors)
+            descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
-                if os.path.samestat(os.fstat(descriptor), path.stat()):
-                    return
+                _share(descriptors[0], path)
+                for file in _file_in(path):
+                    descriptors.append(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+                    _share(descriptors[1], file)
+                return
             except FileNotFoundError:  # It was deleted while this waited for the lock; the next `open` raises.
                 pass
             except OSError:  # This file system has no locks: `unread` refuses to delete anything on it.
@@ -48,18 +57,45 @@ class ReadingLock:
         return ReadingLock, (self._path,)
 
 
-def _close(descriptor: int) -> None:
-    with suppress(OSError):  # It is closed, and nothing was written to it.
-        os.close(descriptor)
+def _file_in(path: Path) -> list[Path]:
+    """Return the file to lock beside a directory; none in other directories than that of a set."""
+    file = path / _IN_DIRECTORY
+    return [file] if file.is_file() else []
+
+
+def _share(descriptor: int, path: Path) -> None:
+    """Lock an open file or directory. Raises `FileNotFoundError` if it is no longer that at `path`."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if not os.path.samestat(os.fstat(descriptor), path.stat()):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        with suppress(OSError):  # It is closed, and nothing was written to it.
+            os.close(descriptor)
+
+
+def _open_to_lock(path: Path) -> int:
+    """Open a file for writing, which an exclusive lock on a network file system needs; or as far as that is allowed."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 @contextmanager
 def unread(path: Path) -> Iterator[None]:
     """Keep readers of `path` out. Raises `EpochbankError` if one has locked it, or the file system has no locks."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptors = [_open_to_lock(path)]
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptors[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for file in _file_in(path):
+                descriptors.append(_open_to_lock(file))
+                fcntl.flock(descriptors[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise EpochbankError(
                 f"{path} is being read by a training or another run. Wait until it has finished, or stop it, then run "
@@ -72,4 +108,4 @@ def unread(path: Path) -> Iterator[None]:
             ) from error
         yield
     finally:
-        _close(descriptor)
+        _close(descriptors)
