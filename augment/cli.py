@@ -13,6 +13,7 @@ import click
 from .. import __version__
 from .console import HELP, Choice, Commands, ask, notify
 from .options import (
+    backend_options,
     engine_option,
     import_options,
     jobs_option,
@@ -270,6 +271,7 @@ def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
               help="Seed of the sample of --deep.  [default: a new sample each time]")  # fmt: skip
 @sets_option
 @jobs_option
+@backend_options
 @trust_option
 @json_option
 def verify(name: str | None, sets: Path, as_json: bool, **keywords: Any) -> None:
@@ -407,6 +409,7 @@ def teach(name: str, as_json: bool, **keywords: Any) -> None:
 @status_option
 @sets_option
 @jobs_option
+@backend_options
 @wait_option
 @trust_option
 def refresh(name: str | None, epochs: int, cancel: bool, sets: Path, **keywords: Any) -> None:
@@ -434,6 +437,7 @@ def refresh(name: str | None, epochs: int, cancel: bool, sets: Path, **keywords:
 @engine_option
 @sets_option
 @jobs_option
+@backend_options
 @wait_option
 @trust_option
 def repair(name: str | None, sets: Path, **keywords: Any) -> None:

@@ -177,6 +177,22 @@ engine_option = click.option(
     help="Engine that computes the distortions. Every engine gives the same pixels; `auto` uses the compiled one "
     "if it is available.",
 )  # fmt: skip
+backend_options = _options(
+    click.option(
+        "--backend", type=Choice(["local", "dask"]),
+        help="Where the work is done: worker processes of this machine, or of a Dask cluster.  [default: dask with "
+        "--scheduler, else local]",
+    ),
+    click.option(
+        "--scheduler", metavar="ADDRESS|FILE",
+        help="Dask scheduler: tcp://HOST:PORT, tls://HOST:PORT, or the .json file of `dask scheduler "
+        "--scheduler-file`.",
+    ),
+    click.option(
+        "--patience", type=click.FloatRange(0, min_open=True), default=600.0, metavar="SECONDS",
+        help="Seconds without a usable Dask worker after which the command ends.",
+    ),
+)  # fmt: skip
 shard_options = _options(
     click.option(
         "--codec", type=Choice(["zstd", "lz4", "gzip", "none"]),
@@ -220,4 +236,5 @@ run_options = _options(
     wait_option,
     sets_option,
     jobs_option,
+    backend_options,
 )  # fmt: skip

@@ -29,6 +29,7 @@ import numpy as np
 import checkout  # noqa: F401
 from epochbank.augment.ingest.check_source import check_source
 from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.shared.pool import LocalPool
 from epochbank.augment.shared.progress import quiet_progress
 from epochbank.augment.shared.threads import read_on_all_cores
 from epochbank.augment.store.codec import decode
@@ -84,9 +85,9 @@ def _measure(directory: Path, jobs: int, name: str) -> tuple[float, float]:
     description, entries = read_description(directory), read_manifest(directory)
     size = sum(entry.num_images for entry in entries) * math.prod(description.shape)
     if name == "verify":
-        return _timed(lambda: shard_faults(directory, entries, description, jobs), size)
+        return _timed(lambda: shard_faults(directory, entries, description, LocalPool(jobs)), size)
     if name == "decode":
-        checks = [Check(directory, entry, description) for entry in entries]
+        checks = [Check(directory, entry, description.fingerprint, description.shape) for entry in entries]
         return _timed(lambda: list(read_on_all_cores(_decode, checks, len(checks), jobs, size)), size)
     file = open_source_file(description.source_path(directory))
     source = file.num_images * math.prod(file.shape)

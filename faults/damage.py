@@ -26,6 +26,7 @@ from epochbank import api, open_set
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.check_source import check_source
 from epochbank.augment.ingest.source_file import open_source_file
+from epochbank.augment.shared.pool import LocalPool
 from epochbank.augment.store.description import read_description
 from epochbank.augment.store.manifest import Entry, read_manifest
 from epochbank.augment.store.shard_read import read_rejected, read_run
@@ -75,7 +76,7 @@ def read_all(directory: Path, file: Path) -> Any:
 def find_in_set(directory: Path, file: Path) -> bool:
     """Return whether the verification of the set finds a fault."""
     try:
-        return bool(verify(directory, 1))
+        return bool(verify(directory, LocalPool(1)))
     except EpochbankError:
         return True
 
@@ -105,7 +106,7 @@ def read_shard(directory: Path, file: Path) -> Any:
 def find_in_shard(directory: Path, file: Path) -> bool:
     """Return whether the verification of the shard finds a fault."""
     entry, description = _entry(directory, file), read_description(directory)
-    return bool(check_shard(Check(directory, entry, description)))
+    return bool(check_shard(Check(directory, entry, description.fingerprint, description.shape)))
 
 
 def read_source(directory: Path, file: Path) -> Any:

@@ -277,7 +277,7 @@ def parse_shard(data: bytes, folder: Path) -> None:
     (folder / entry.file).write_bytes(data)
     entry = replace(entry, bytes=len(data), checksum=file_checksum(folder / entry.file))
     description = read_description(sample_set())
-    check_shard(Check(folder, entry, description))
+    check_shard(Check(folder, entry, description.fingerprint, description.shape))
     list(_refusals(lambda: [None for _ in read_chunks(folder, entry, entry.start, entry.stop)]))
     _read_table(ChunkTable(folder, [entry], description.shape), description.shape)
 
@@ -289,6 +289,7 @@ def read_set(directory: Path) -> None:
     """
     from epochbank.augment.generation.spec import recipe_of
     from epochbank.augment.lifecycle.content import stored_content
+    from epochbank.augment.shared.pool import LocalPool
     from epochbank.augment.store.description import read_description
     from epochbank.augment.store.manifest import read_manifest
     from epochbank.augment.store.verify import verify
@@ -297,7 +298,7 @@ def read_set(directory: Path) -> None:
 
     read_description(directory)
     if list(_refusals(lambda: read_manifest(directory))):
-        verify(directory, 1)
+        verify(directory, LocalPool(1))
         return
 
     def chunks() -> None:
@@ -310,7 +311,7 @@ def read_set(directory: Path) -> None:
             lambda: info_lines(info(directory)),
             lambda: stored_content(directory),
             lambda: recipe_of(read_description(directory)),
-            lambda: verify(directory, 1),
+            lambda: verify(directory, LocalPool(1)),
             chunks,
         )
     ]

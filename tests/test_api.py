@@ -223,7 +223,7 @@ def test_everything_public_is_importable_documented_and_listed() -> None:
 def test_every_keyword_reaches_an_option() -> None:
     """A keyword without a field of the same name would be ignored."""
     reached = {field.name for kind in (GenerationOptions, ImportOptions, SourceOptions) for field in fields(kind)}
-    spec = {"seed", "validation", "test", "per_class", "sets", "name", "status"}
+    spec = {"seed", "validation", "test", "per_class", "sets", "name", "status", "scheduler", "patience"}
     assert set(api.GenerationKeywords.__annotations__) <= reached | spec
 
 

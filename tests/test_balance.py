@@ -17,6 +17,7 @@ from epochbank.augment.generation.spec import SetSpec
 from epochbank.augment.ingest.importer import ImportOptions
 from epochbank.augment.ingest.resolve import prepare_source
 from epochbank.augment.shared.permutation import order_key, permute_within
+from epochbank.augment.shared.pool import LocalPool
 from epochbank.augment.split.balance import ClassSampler, PerClass
 from epochbank.augment.store.verify import verify
 from epochbank.augment.views.explain import explain
@@ -123,7 +124,7 @@ def test_a_class_balanced_set(unbalanced: Path, nothing_recipe: Path, tmp_path: 
     assert facts["images"] == {"train": 200 + 200 + 50 + 50, "validation": 100, "test": 100}
     assert facts["splits"]["train"]["images"] == 800
     assert facts["per_class"] == (50, 200)
-    assert verify(directory, 1) == []
+    assert verify(directory, LocalPool(1)) == []
     stored_set = open_set(directory)
     for originals in (0, 0.5, 1):
         data, shown = AugmentedSequence(stored_set, 50, originals=originals, seed=1), []

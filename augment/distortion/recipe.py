@@ -7,7 +7,7 @@ weight.
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +254,37 @@ def recipe_from_settings(name: str, settings: dict[str, Any], *, trust: bool = F
         what = f"the source of {' or '.join(sorted(custom))}" if custom else f"the meaning of recipe {name}"
         raise ValueError(f"{what} has changed since the settings were stored")
     return recipe
+
+
+@dataclass(frozen=True)
+class RecipeNames:
+    """The names in a recipe for messages and reports, which its settings do not contain."""
+
+    stages: tuple[str, ...] = ()
+    """Names of the stages."""
+    pipelines: tuple[str, ...] = ()
+    """File of each Albumentations pipeline; '' for one without a file."""
+
+
+def names_in(recipe: Recipe) -> RecipeNames:
+    """Return the names in a recipe."""
+    return RecipeNames(
+        tuple(stage.name for stage in recipe.stages), tuple(operation.file for operation in _pipelines(recipe))
+    )
+
+
+def with_names(recipe: Recipe, names: RecipeNames) -> Recipe:
+    """Return `recipe`, restored from its settings, with the names of the recipe that the settings are of."""
+    stages = zip(recipe.stages, names.stages, strict=True)
+    named = replace(recipe, stages=tuple(replace(stage, name=name) for stage, name in stages))
+    for operation, file in zip(_pipelines(named), names.pipelines, strict=True):
+        object.__setattr__(operation, "file", file)  # `replace` would read the file again.
+    return named
+
+
+def _pipelines(recipe: Recipe) -> Iterator[AlbumentationsOperation]:
+    operations = (choice.operation for stage in recipe.stages for choice in stage.choices)
+    return (one for one in operations if isinstance(one, AlbumentationsOperation))
 
 
 def _parse_stage(table: dict[str, Any], where: str, folder: Path, pixels_at: int | None, trust: bool) -> Stage:

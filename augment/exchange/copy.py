@@ -19,6 +19,7 @@ from ..ingest.source_file import open_source_file
 from ..shared.atomic import TEMPORARY, check_name, make_directory, new_file, refuse_links, remove, sync, sync_directory
 from ..shared.disk_space import bytes_below, check_disk_space
 from ..shared.lock import LOCK, writing
+from ..shared.pool import LocalPool
 from ..shared.progress import counted, size
 from ..shared.reading_lock import ReadingLock
 from ..shared.signals import interrupted
@@ -167,7 +168,7 @@ def _selected(directory: Path, description: Description, epochs: Epochs) -> tupl
 
 
 def _verify(workspace: Path, target: Path, jobs: int) -> None:
-    faults = verify(workspace, jobs)
+    faults = verify(workspace, LocalPool(jobs))
     if faults:
         raise DamagedCopy(
             f"the copy {target} was removed, because its verification failed: {faults[0].rstrip('.')}. Check the disk, "

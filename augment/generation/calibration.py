@@ -16,12 +16,14 @@ from ..distortion.engine import Engine
 from ..shared.atomic import TEMPORARY
 from ..shared.hdf5_output import hdf5_input
 from ..shared.permutation import order_key, permute
+from ..shared.pool import LocalPool, Pool
 from ..shared.profile import Profile
 from ..shared.types import SPLITS
 from ..shared.workers import kept_workers, on_all_cores
 from ..store.shard import ShardTask
 from ..store.split_file import SplitRows
 from .new_set import ComputedSplit, begin_set
+from .set_inputs import load_inputs, reference_to
 from .shard_job import ShardJob, make_shard
 from .spec import SetSpec
 
@@ -83,21 +85,24 @@ class Estimate:
 
 
 def calibrate(
-    spec: SetSpec, engine: Engine, tasks: Sequence[ShardTask], jobs: int, folder: Path | None = None
+    spec: SetSpec, engine: Engine, tasks: Sequence[ShardTask], pool: Pool, folder: Path | None = None
 ) -> Estimate:
-    """Measure a sample of the source's images, and estimate what `tasks` (at least one) take with `jobs` workers.
+    """Measure a sample of the source's images, and estimate what `tasks` (at least one) take on the workers of `pool`.
 
-    The files of the calibration run, in `folder` or in the system's temporary directory, are removed.
+    For workers of a cluster, one process of this machine is measured: a core of theirs is taken to be as fast. The
+    files of the calibration run, in `folder` or in the system's temporary directory, are removed.
     """
     begun = time.perf_counter()
-    jobs = max(1, min(jobs, len(tasks)))
+    jobs = max(1, min(pool.size, len(tasks)))
+    measured_jobs = jobs if isinstance(pool, LocalPool) else 1
     num_images = sum(task.num_images for task in tasks)
     with kept_workers(), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as workspace:
         sample = _Sample(_sample_jobs(spec, engine, tasks[0], num_images // jobs, Path(workspace)), num_images / jobs)
-        if jobs > 1:  # The run uses the same processes, all at the same time as here.
-            for _ in on_all_cores(warm_up, [sample] * jobs, jobs, jobs):
+        samples = [sample] * measured_jobs
+        if measured_jobs > 1:  # The run uses the same processes, all at the same time as here.
+            for _ in on_all_cores(warm_up, samples, measured_jobs, measured_jobs):
                 pass
-        measured = [costs for _, costs in on_all_cores(measure, [sample] * jobs, jobs, jobs)]
+        measured = [costs for _, costs in on_all_cores(measure, samples, measured_jobs, measured_jobs)]
     clean, distorted = (_mean([costs[kind] for costs in measured]) for kind in (0, 1))
     shards = [(distorted if task.split == "epoch" else clean).of(task) for task in tasks]
     return Estimate(
@@ -140,14 +145,15 @@ def _sample_jobs(
     distorted = replace(clean, split="epoch")
     for task in (clean, distorted):
         (directory / task.file).parent.mkdir()
-    job = ShardJob(directory.absolute(), description, spec.recipe, spec.source, clean, engine.name)
-    return job, replace(job, task=distorted)
+    reference = reference_to(directory, description, spec)
+    return ShardJob(reference, clean, engine.name), ShardJob(reference, distorted, engine.name)
 
 
 def warm_up(sample: _Sample) -> None:
     """Load the engine's kernels in a worker process, before its first shard."""
     job = sample.jobs[1]
-    self_check(engine_named(job.engine), job.recipe, job.source.shape)
+    inputs = load_inputs(job.reference)
+    self_check(engine_named(job.engine), inputs.recipe, inputs.source.shape)
 
 
 def measure(sample: _Sample) -> tuple[Cost, Cost]:

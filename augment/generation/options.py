@@ -1,8 +1,9 @@
 """How a set is generated. Nothing here changes a pixel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..distortion.choose_engine import EngineName
+from ..shared.backend import Backend
 from ..shared.disk_space import Limits
 
 
@@ -15,7 +16,9 @@ class GenerationOptions:
     codec: str | None = None
     """Codec of new shards; None for that of the existing shards, or zstd."""
     jobs: int = 1
-    """Worker processes."""
+    """Worker processes on this machine."""
+    backend: Backend = field(default_factory=Backend)
+    """Where the shards are made."""
     shard_size: int | None = None
     """Images in a shard; None for a size that suits the set."""
     chunk_size: int | None = None

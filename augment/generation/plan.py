@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..distortion.choose_engine import choose_engine
+from ..shared.pool import Pool
 from ..shared.progress import counted, duration, size
 from ..shared.types import Shape
 from ..split.balance import PerClass
@@ -65,6 +66,8 @@ class GenerationPlan:
     """The split of a set that does not exist yet."""
     suggested: dict[str, str] = field(default_factory=dict)
     """Options that suit the source better than the given ones, by name of the keyword in Python."""
+    place: str = "on this machine"
+    """Where the shards are made."""
     refused: str = ""
     """Why `augment run` refuses the labels; empty if it does not."""
     next: str = ""
@@ -139,7 +142,7 @@ class GenerationPlan:
             *([f"          {len(self.lost):,} of them replace missing or incomplete shards"] if self.lost else []),
             f"bytes     {size(self.estimate.bytes)} for the set"
             + (f", {size(self.import_estimate.bytes)} for the source file" if self.import_estimate else ""),
-            f"time      {_hours(seconds)} with {counted(self.jobs, 'job')} on this machine: "
+            f"time      {_hours(seconds)} with {counted(self.jobs, 'job')} {self.place}: "
             f"import {duration(imported)}, generation {duration(seconds - imported)}",
             "cores     " + ", ".join(f"{cores}: {duration(self.seconds_on(cores))}" for cores in self._cores()),
             *self._next_lines(),
@@ -162,14 +165,15 @@ def _hours(seconds: float) -> str:
 def plan_set(
     location: SetLocation,
     options: GenerationOptions,
+    pool: Pool,
     *,
     split: ComputedSplit | None = None,
     folder: Path | None = None,
 ) -> GenerationPlan:
-    """Plan what completes the set at `location`, whose source is imported; nothing is left on disk.
+    """Plan what completes the set at `location` on the workers of `pool`; nothing is left on disk.
 
-    `split` is the split of a new set, if it is computed already. The calibration run writes to `folder`, or to the
-    system's temporary directory.
+    Its source is imported. `split` is the split of a new set, if it is computed already. The calibration run writes to
+    `folder`, or to the system's temporary directory.
     """
     spec, description = location.spec, location.description
     if description is None:
@@ -198,8 +202,9 @@ def plan_set(
         lost=tuple(lost),
         published=tuple(published),
         engine=engine.name,
-        jobs=options.jobs,
-        estimate=calibrate(spec, engine, shards, options.jobs, folder) if shards else None,
+        jobs=pool.size,
+        place=pool.place,
+        estimate=calibrate(spec, engine, shards, pool, folder) if shards else None,
         import_estimate=None,
         preprocessing=spec.source.decided,
         notes=[*(note for note in spec.source.notes if note != spec.source.decided), *notes],

@@ -14,6 +14,7 @@ from ..ingest.importer import DEFAULT_SIZE, ImportOptions, decide, import_scanne
 from ..ingest.resize import resize_engine_for, resizer
 from ..ingest.source_file import SourceFile, open_source_file
 from ..shared.disk_space import Limits
+from ..shared.pool import Pool
 from ..shared.spacing import limited
 from ..shared.types import SPLITS
 from ..sources import Scan, Source
@@ -39,6 +40,7 @@ def plan_source(
     per_class: PerClass | None,
     import_options: ImportOptions,
     options: GenerationOptions,
+    pool: Pool,
 ) -> GenerationPlan:
     """Plan a set of `source`, which is not imported yet; nothing is left on disk.
 
@@ -69,8 +71,9 @@ def plan_source(
             per_class=per_class,
             shards=tuple(shards),
             engine=engine.name,
-            jobs=options.jobs,
-            estimate=calibrate(SetSpec(sample, recipe), engine, shards, options.jobs),
+            jobs=pool.size,
+            place=pool.place,
+            estimate=calibrate(SetSpec(sample, recipe), engine, shards, pool),
             import_estimate=ImportEstimate(int(np.prod(sample.shape)) * len(indices), seconds * len(indices)),
             preprocessing=sample.decided,
             notes=[*scan.all_notes(), *warnings, *_unknown_yet(sample, import_options)],

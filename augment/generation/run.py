@@ -14,11 +14,12 @@ from ..errors import EpochbankError
 from ..ingest.check_source import check_before_use
 from ..ingest.source_file import DamagedSource
 from ..shared.atomic import make_directory, refuse_links, sweep
+from ..shared.backend import open_pool
 from ..shared.disk_space import Limits, check_disk_space
 from ..shared.lock import LOCK, writing
+from ..shared.pool import Pool
 from ..shared.progress import Progress
 from ..shared.signals import interrupted
-from ..shared.workers import kept_workers, on_all_cores
 from ..store.description import Description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
 from ..store.manifest_check import GROUP
@@ -28,6 +29,7 @@ from ..store.virtual_epoch import lacks_virtual
 from ..store.virtual_writer import VirtualEpochs
 from .advice import recipe_notes, sampled
 from .budget import Budget
+from .handshake import SetHandshake
 from .location import locate
 from .missing import missing_shards
 from .new_set import begin_set, compute_split
@@ -35,6 +37,7 @@ from .options import GenerationOptions
 from .plan import GenerationPlan, plan_set
 from .publisher import Publisher
 from .run_log import RunLog
+from .set_inputs import reference_to
 from .shard_job import ShardJob, make_shard
 from .spec import SetSpec
 
@@ -86,22 +89,26 @@ def generate(
             notify(note)
     split = compute_split(location.spec) if description is None else None
     make_directory(directory)
-    with kept_workers(), writing(directory / LOCK, wait=options.wait, can_wait=True):
+    with (
+        open_pool(options.backend, options.jobs) as pool,
+        writing(directory / LOCK, wait=options.wait, can_wait=True),
+    ):
         refuse_links(directory.iterdir())
         sweep(directory)
         with _describing_failure(directory):
-            plan = plan_set(locate(spec, sets), options, split=split, folder=directory)
+            plan = plan_set(locate(spec, sets), options, pool, split=split, folder=directory)
         if not plan.shards:  # Another run completed the set in the meantime, or only its set.json was lost.
             if split is not None and not (directory / "set.json").exists():
                 begin_set(directory, location.spec, split, source_name)
             begun(directory)
             return GenerationResult(directory, None)
         check_disk_space(directory, plan.bytes)
-        return GenerationResult(directory, execute(plan, source_name, options.limits, begun=begun, quiet=quiet))
+        return GenerationResult(directory, execute(plan, pool, source_name, options.limits, begun=begun, quiet=quiet))
 
 
 def execute(
     plan: GenerationPlan,
+    pool: Pool,
     source_name: str,
     limits: Limits,
     *,
@@ -109,7 +116,7 @@ def execute(
     published: Callable[[Entry, ManifestWriter], object] = _ignore,
     quiet: bool = False,
 ) -> RunLog:
-    """Write the shards of `plan`, whose set the caller has locked.
+    """Write the shards of `plan`, whose set the caller has locked, on the workers of `pool`.
 
     `begun` is called with the directory before the first shard is written, `published` after each shard, in the order
     of the manifest. Raises `EpochbankError` like `generate`, and
@@ -118,7 +125,7 @@ def execute(
     assert plan.location is not None
     assert plan.estimate is not None
     directory, description = plan.location.directory, plan.location.description
-    check_before_use(plan.location.spec.source, plan.jobs, begins_set=description is None)
+    check_before_use(plan.location.spec.source, pool.local_jobs, begins_set=description is None)
     log = RunLog(plan.engine, plan.estimate)
     if description is None:  # Begin the set after all checks, so that a refused run leaves no set behind.
         assert plan.split is not None
@@ -128,7 +135,7 @@ def execute(
     begun(directory)
     try:
         with _describing_failure(directory, log):
-            _write(plan, description, log, limits, published, quiet)
+            _write(plan, pool, description, log, limits, published, quiet)
     finally:
         log.end(directory)
         sweep(directory)
@@ -137,6 +144,7 @@ def execute(
 
 def _write(
     plan: GenerationPlan,
+    pool: Pool,
     description: Description,
     log: RunLog,
     limits: Limits,
@@ -149,9 +157,9 @@ def _write(
     for folder in {(directory / task.file).parent for task in plan.shards}:
         refuse_links([folder])
         folder.mkdir(exist_ok=True)
-    jobs = (
-        ShardJob(directory.absolute(), description, spec.recipe, spec.source, task, plan.engine) for task in plan.shards
-    )
+    reference = reference_to(directory, description, spec)
+    jobs = (ShardJob(reference, task, plan.engine) for task in plan.shards)
+    handshake = SetHandshake(reference, plan.engine)
     lost = {entry.file: entry for entry in plan.lost}
     virtual = VirtualEpochs(directory, description, plan.published, limits)
     virtual.update()
@@ -168,8 +176,7 @@ def _write(
     ):
         publisher = Publisher(directory, manifest, lost, budget, log, note)
         pending: deque[Future[int]] = deque()
-        admitted, workers = budget.admitted(jobs), log.estimate.jobs
-        for _, made in on_all_cores(make_shard, admitted, len(plan.shards), workers):
+        for _, made in pool.run(make_shard, budget.admitted(jobs), len(plan.shards), handshake):
             publisher.add(made)
             pending.append(thread.submit(publisher.publish_ready))
             while pending and (len(pending) > GROUP or pending[0].done()):

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from ..distortion.choose_engine import engine_named
-from ..distortion.recipe import LabelCheck, Recipe
+from ..distortion.recipe import LabelCheck
 from ..errors import EpochbankError
-from ..ingest.source_file import SourceFile
 from ..shared.atomic import sync, temporary_beside
+from ..shared.lease import check_lease
 from ..shared.profile import Profile
-from ..store.description import Description
 from ..store.manifest import Entry
 from ..store.shard import Run, ShardTask, in_chunks, write_shard
 from .epoch_content import content_at
+from .set_inputs import SetInputs, SetReference, load_inputs
 
 _BLOCK_BYTES = 4 << 20
 """Images that are made together: enough that calls cost little, few enough for a core's share of the cache."""
@@ -26,47 +26,42 @@ _BLOCK_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class ShardJob:
-    """What a worker needs to make one shard: paths and small objects, never images."""
+    """One shard to make, in some hundred bytes: a worker process loads the rest once (`set_inputs`)."""
 
-    directory: Path
-    description: Description
-    recipe: Recipe
-    source: SourceFile
+    reference: SetReference
     task: ShardTask
     engine: str
+
+    def __str__(self) -> str:
+        return str(self.reference.directory / self.task.file)
 
 
 def make_shard(job: ShardJob) -> tuple[Path, Entry, Profile]:
     """Write one shard to a temporary file; return the file, its manifest entry, and the profile of the work."""
     begun, profile = time.perf_counter(), Profile()
-    target = job.directory / job.task.file
+    target = job.reference.directory / job.task.file
     temporary = temporary_beside(target)
-    try:
-        unchanged = job.recipe.settings() == job.description.identity["recipe"]
-    except ValueError as error:  # Its module was importable in the main process.
-        raise EpochbankError(
-            f"a worker process could not load a custom operation: {error}. Fix the import, or run the same command "
-            "again with --jobs 1.",
-            usage=True,
-        ) from error
-    if not unchanged:
+    check_lease()
+    inputs = load_inputs(job.reference)
+    description = inputs.description
+    if inputs.recipe.settings() != description.identity["recipe"]:
         raise EpochbankError(
             "the code of a custom operation changed during the run. Run the command again, which makes another set, or "
             "undo the change.",
             usage=True,
         )
-    description = job.description
     rejected: list[np.ndarray] = []
     try:
-        runs = _runs(job, profile, rejected)
+        runs = _runs(job, inputs, profile, rejected)
         entry = write_shard(temporary, job.task, description.shape, description.fingerprint, runs, profile)
         with profile.of("sync", job.task.num_images):
             sync(temporary)  # In the worker, so that workers sync their shards in parallel.
+        check_lease()
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    resampled, undistorted = label_check_counts(np.concatenate(rejected), job.recipe.label_check)
+    resampled, undistorted = label_check_counts(np.concatenate(rejected), inputs.recipe.label_check)
     profile.total = time.perf_counter() - begun
     return temporary, replace(entry, resampled=resampled, undistorted=undistorted), profile
 
@@ -77,20 +72,21 @@ def label_check_counts(rejected: np.ndarray, label_check: LabelCheck | None) -> 
     return len(np.unique(rejected["position"])), int(np.sum(rejected["attempt"] + 1 == attempts))
 
 
-def _runs(job: ShardJob, profile: Profile, rejected: list[np.ndarray]) -> Iterator[Run]:
+def _runs(job: ShardJob, inputs: SetInputs, profile: Profile, rejected: list[np.ndarray]) -> Iterator[Run]:
     """Yield the contents of a shard, chunk by chunk, and add their rejected attempts to `rejected`.
 
     Several chunks are computed at a time, which costs less per chunk.
     """
     task, engine = job.task, engine_named(job.engine)
-    chunk_bytes = task.chunk * math.prod(job.description.shape)
+    chunk_bytes = task.chunk * math.prod(inputs.description.shape)
     block = task.chunk * max(1, _BLOCK_BYTES // chunk_bytes)
     for start in range(task.start, task.stop, block):
+        check_lease()
         made = content_at(
-            job.directory,
-            job.description,
-            job.recipe,
-            job.source,
+            job.reference.directory,
+            inputs.description,
+            inputs.recipe,
+            inputs.source,
             task.split,
             task.epoch,
             start,

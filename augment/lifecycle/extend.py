@@ -8,9 +8,9 @@ from ..generation.run import execute
 from ..generation.run_log import RunLog
 from ..generation.stored_spec import locate_stored
 from ..shared.atomic import naming, sweep
+from ..shared.backend import open_pool
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
-from ..shared.workers import kept_workers
 from ..store.manifest import read_manifest
 from .refresh import like_newest
 
@@ -24,10 +24,14 @@ def extend(directory: Path, options: GenerationOptions, *, trust: bool = False, 
     """
     location = locate_stored(directory, trust)
     assert location.description is not None
-    with kept_workers(), writing(directory / LOCK, wait=options.wait, can_wait=True), naming(directory):
+    with (
+        open_pool(options.backend, options.jobs) as pool,
+        writing(directory / LOCK, wait=options.wait, can_wait=True),
+        naming(directory),
+    ):
         sweep(directory)
-        plan = plan_set(location, like_newest(read_manifest(directory), options), folder=directory)
+        plan = plan_set(location, like_newest(read_manifest(directory), options), pool, folder=directory)
         check_disk_space(directory, plan.bytes + reserve, fix="or choose fewer epochs")
         if not plan.shards:
             return None
-        return execute(plan, location.description.source["spec"], options.limits)
+        return execute(plan, pool, location.description.source["spec"], options.limits)

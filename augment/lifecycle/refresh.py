@@ -19,11 +19,11 @@ from ..generation.run_log import RunLog
 from ..generation.stored_spec import locate_stored
 from ..ingest.source_file import DamagedSource
 from ..shared.atomic import naming, sweep
+from ..shared.backend import open_pool
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
 from ..shared.progress import counted
 from ..shared.reading_lock import unread
-from ..shared.workers import kept_workers
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, published_epochs, read_manifest, retirement
 from ..store.refresh_goal import NAME, RefreshGoal, read_goal, write_goal
@@ -97,7 +97,11 @@ def cancel_refresh(directory: Path, *, wait: bool = False) -> RefreshResult:
 def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet: bool) -> RefreshResult:
     location = locate_stored(directory, trust)
     assert location.description is not None
-    with kept_workers(), writing(directory / LOCK, wait=options.wait, can_wait=True), naming(directory):
+    with (
+        open_pool(options.backend, options.jobs) as pool,
+        writing(directory / LOCK, wait=options.wait, can_wait=True),
+        naming(directory),
+    ):
         sweep(directory)
         before = first_epoch(directory)
         remove_retired(directory)
@@ -110,13 +114,18 @@ def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet:
         published = read_manifest(directory)
         known = {one.epoch for one in published_epochs(published, location.description.num_images["train"])}
         window = replace(like_newest(published, options), epochs=goal.stop - first_epoch(directory))
-        plan = plan_set(location, window, folder=directory)
+        plan = plan_set(location, window, pool, folder=directory)
         retiring = _Retiring(directory, location.description.num_images["train"], goal, published)
         log = None
         if plan.shards:
             check_disk_space(directory, plan.bytes)
             log = execute(
-                plan, location.description.source["spec"], options.limits, published=retiring.published, quiet=quiet
+                plan,
+                pool,
+                location.description.source["spec"],
+                options.limits,
+                published=retiring.published,
+                quiet=quiet,
             )
         retiring.finish()
         VirtualEpochs(directory, location.description, read_manifest(directory), options.limits).update()

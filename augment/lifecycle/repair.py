@@ -11,14 +11,16 @@ from pathlib import Path
 
 from ..distortion.choose_engine import EngineName, choose_engine
 from ..errors import EpochbankError
+from ..generation.handshake import SetHandshake
+from ..generation.set_inputs import SetReference, reference_to
 from ..generation.shard_job import ShardJob, make_shard
 from ..generation.stored_spec import locate_stored
 from ..ingest.check_source import check_source_of, missing_source
 from ..shared.atomic import make_directory, move, naming, refuse_links, remove, sweep
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
+from ..shared.pool import Pool
 from ..shared.progress import Progress, counted, size
-from ..shared.workers import kept_workers, on_all_cores
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
 from ..store.shard import ShardTask
@@ -59,9 +61,9 @@ class Repaired:
 
 
 def repair(
-    directory: Path, jobs: int, engine: EngineName = "auto", trust: bool = False, wait: bool = False
+    directory: Path, pool: Pool, engine: EngineName = "auto", trust: bool = False, wait: bool = False
 ) -> Repaired:
-    """Verify the set in `directory` with `jobs` processes, and restore what is damaged or missing.
+    """Verify the set in `directory` with the workers of `pool`, and restore what is damaged or missing.
 
     A shard is published only if its digest is that of the manifest; otherwise the damaged file stays. `split.h5` is
     written again only if it has the checksum in `set.json`, and a damaged source file in `sets/sources/` only if it
@@ -69,8 +71,8 @@ def repair(
     `set.json` or the manifest is damaged, another run writes the set, something is damaged and the source is missing or
     damaged, or the recipe names code and `trust` is False.
     """
-    description = read_description(directory)
-    with kept_workers(), writing(directory / LOCK, wait=wait, can_wait=True), naming(directory):
+    description, jobs = read_description(directory), pool.local_jobs
+    with writing(directory / LOCK, wait=wait, can_wait=True), naming(directory):
         sweep(directory)
         entries = read_manifest(directory)
         restored, source_fault = _repair_source(directory, description, jobs)
@@ -78,14 +80,14 @@ def repair(
             restored += _with_source(directory, description, jobs)
             restore_split(directory, description)
             restored.append(SPLIT)
-        faults = damaged_shards(directory, description, entries, jobs)
+        faults = damaged_shards(directory, description, entries, pool)
         damaged = [entry for entry in entries if entry.file in faults]
         written, refused = 0, list[str]()
         if damaged:
             restored += _with_source(directory, description, jobs)
             check_disk_space(directory, sum(entry.bytes for entry in damaged), "the repair")
             try:
-                written, refused = _generate(directory, damaged, jobs, engine, trust)
+                written, refused = _generate(directory, damaged, pool, engine, trust)
             finally:
                 sweep(directory)
         restored += VirtualEpochs(directory, description, read_manifest(directory)).update(thorough=True)
@@ -124,14 +126,16 @@ def _split_is_damaged(directory: Path, description: Description) -> bool:
     return False
 
 
-def damaged_shards(directory: Path, description: Description, entries: list[Entry], jobs: int) -> dict[str, str]:
+def damaged_shards(directory: Path, description: Description, entries: list[Entry], pool: Pool) -> dict[str, str]:
     """Return what is wrong with each damaged or missing one of `entries`, by its file, in the order of `entries`."""
-    faults = shard_faults(directory, entries, description, jobs)
+    source = description.source_path(directory).absolute()
+    handshake = SetHandshake(SetReference(directory.absolute(), description.fingerprint, source), None, writes=False)
+    faults = shard_faults(directory, entries, description, pool, handshake)
     return {entries[number].file: fault for number, fault in faults.items()}
 
 
 def _generate(
-    directory: Path, damaged: list[Entry], jobs: int, engine: EngineName, trust: bool
+    directory: Path, damaged: list[Entry], pool: Pool, engine: EngineName, trust: bool
 ) -> tuple[int, list[str]]:
     """Generate the shards of `damaged`, and publish each that has its digest; return bytes and the refused files."""
     location = locate_stored(directory, trust)
@@ -142,16 +146,15 @@ def _generate(
     refuse_links(folders)
     for folder in folders:
         make_directory(folder)
-    work = (
-        ShardJob(directory.absolute(), description, spec.recipe, spec.source, task, chosen.name)
-        for task in _tasks(damaged)
-    )
+    reference = reference_to(directory, description, spec)
+    work = (ShardJob(reference, task, chosen.name) for task in _tasks(damaged))
+    handshake = SetHandshake(reference, chosen.name)
     written, refused = 0, []
     with (
         closing(ManifestWriter(directory)) as manifest,
         Progress("repair", sum(entry.num_images for entry in damaged)) as progress,
     ):
-        for number, (temporary, entry, _) in on_all_cores(make_shard, work, len(damaged), jobs):
+        for number, (temporary, entry, _) in pool.run(make_shard, work, len(damaged), handshake):
             before = damaged[number]
             if entry.digest == before.digest:
                 move(temporary, directory / entry.file)

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EpochbankError
+from ..generation.handshake import SetHandshake
 from ..generation.location import SetLocation
+from ..generation.set_inputs import SetReference
 from ..generation.stored_spec import locate_stored
 from ..ingest.check_source import SourceCheck, check_source_of
 from ..ingest.source_file import DamagedSource
+from ..shared.pool import Pool
 from ..shared.progress import counted
 from ..shared.reading_lock import ReadingLock
 from ..store.description import read_description
@@ -65,15 +68,15 @@ class Verified:
         }
 
 
-def verify_set(directory: Path, jobs: int, *, source: bool = True, deep: Deep | None = None) -> Verified:
-    """Verify the set in `directory` with up to `jobs` threads or processes: what is stored, and its source file.
+def verify_set(directory: Path, pool: Pool, *, source: bool = True, deep: Deep | None = None) -> Verified:
+    """Verify the set in `directory` with the workers of `pool`: what is stored, and its source file.
 
     Parameters
     ----------
     directory
         Directory of the set.
-    jobs
-        Maximum number of threads or processes.
+    pool
+        Where shards are verified and images are recomputed. The source file is always verified on this machine.
     source
         Verify the source file, too.
     deep
@@ -89,14 +92,15 @@ def verify_set(directory: Path, jobs: int, *, source: bool = True, deep: Deep | 
     lock = ReadingLock(directory)  # As long as it is held, a refresh does not delete the files of retired epochs.
     try:
         location, obstacle = _locate(directory, deep)
-        stored = verify(directory, jobs)
         path = description.source_path(directory)
-        checked = check_source_of(directory, jobs) if source else SourceCheck(path, "unchecked")
+        reference = SetReference(directory.absolute(), description.fingerprint, path.absolute())
+        stored = verify(directory, pool, SetHandshake(reference, None, writes=False))
+        checked = check_source_of(directory, pool.local_jobs) if source else SourceCheck(path, "unchecked")
         done = None
         if deep is not None and location is not None:
             seed = secrets.randbelow(1 << 32) if deep.seed is None else deep.seed
             try:
-                done = recompute(location, read_manifest(directory), deep.share, seed, jobs)
+                done = recompute(location, read_manifest(directory), deep.share, seed, pool)
             except DamagedSource as error:
                 obstacle = str(error)
     finally:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import EpochbankError
+from ..shared.pool import Handshake, Pool
 from ..shared.progress import Progress, counted
-from ..shared.threads import read_on_all_cores
-from ..shared.types import SPLITS
+from ..shared.types import SPLITS, Shape
 from .description import Description, read_description
 from .digest import add, digest_of, file_checksum, to_hex
 from .manifest import Entry, first_epoch, gaps, read_manifest, shard_folder, unlisted
@@ -27,16 +27,20 @@ class Check:
 
     directory: Path
     entry: Entry
-    description: Description
+    fingerprint: str
+    shape: Shape
+
+    def __str__(self) -> str:
+        return str(self.directory / self.entry.file)
 
 
 class ShardFault(str):
     """A sentence about a shard whose file is missing or damaged; deleting it and running again repairs it."""
 
 
-def verify(directory: Path, jobs: int) -> list[str]:
-    """Verify a set with `jobs` threads or processes: `split.h5`, what the manifest lists, every published
-    shard, and the teachers.
+def verify(directory: Path, pool: Pool, handshake: Handshake | None = None) -> list[str]:
+    """Verify a set with the workers of `pool`: `split.h5`, what the manifest lists, every published shard, and the
+    teachers. `handshake` is what a worker of a cluster is asked first.
 
     Returns one sentence for each fault, a `ShardFault` if it is one of a single shard; an empty list if the set is
     complete and everything is as it was written. Raises `EpochbankError` if `set.json` or the manifest is damaged, by
@@ -65,7 +69,7 @@ def verify(directory: Path, jobs: int) -> list[str]:
         )
     faults += virtual_faults(directory, description, entries, first, virtual)
     faults += teacher_faults(directory, description)
-    return faults + _shard_sentences(directory, entries, description, jobs)
+    return faults + _shard_sentences(directory, entries, description, pool, handshake)
 
 
 def coverage_faults(directory: Path, entries: list[Entry], num_images: dict[str, int], first: int = 0) -> list[str]:
@@ -98,23 +102,27 @@ def coverage_faults(directory: Path, entries: list[Entry], num_images: dict[str,
     return faults
 
 
-def shard_faults(directory: Path, entries: list[Entry], description: Description, jobs: int) -> dict[int, str]:
+def shard_faults(
+    directory: Path, entries: list[Entry], description: Description, pool: Pool, handshake: Handshake | None = None
+) -> dict[int, str]:
     """Return what is wrong with each damaged or missing shard of `entries`, by its index, in order."""
-    checks = (Check(directory.absolute(), entry, description) for entry in entries)
+    checks = (Check(directory.absolute(), entry, description.fingerprint, description.shape) for entry in entries)
     total, each = sum(entry.num_images for entry in entries), math.prod(description.shape)
     found: dict[int, str] = {}
     with Progress("verify", total, item_bytes=each) as progress:
-        for number, fault in read_on_all_cores(check_shard, checks, len(entries), jobs, total * each):
+        for number, fault in pool.read(check_shard, checks, len(entries), total * each, handshake):
             progress.advance(entries[number].num_images)
             if fault:
                 found[number] = fault
     return dict(sorted(found.items()))
 
 
-def _shard_sentences(directory: Path, entries: list[Entry], description: Description, jobs: int) -> list[str]:
+def _shard_sentences(
+    directory: Path, entries: list[Entry], description: Description, pool: Pool, handshake: Handshake | None
+) -> list[str]:
     return [
         ShardFault(f"{directory / entries[number].file} ({shard_place(entries[number])}): {fault}")
-        for number, fault in shard_faults(directory, entries, description, jobs).items()
+        for number, fault in shard_faults(directory, entries, description, pool, handshake).items()
     ]
 
 
@@ -132,11 +140,11 @@ def check_shard(check: Check) -> str:
         with opened(directory, entry) as file:
             # A shard with an identity has been compared with it. HDF5 has no checksum of a text of variable length such
             # as this one, and may loop forever in a crafted one.
-            if IDENTITY not in file.attrs and file.attrs.get("fingerprint") != check.description.fingerprint:
+            if IDENTITY not in file.attrs and file.attrs.get("fingerprint") != check.fingerprint:
                 return f"it is a shard of another set, with fingerprint {file.attrs.get('fingerprint')}"
         for start, (images, labels, rows) in read_chunks(directory, entry, entry.start, entry.stop):
-            if images.shape[1:] != check.description.shape:
-                return f"images have shape {images.shape[1:]}; expected {check.description.shape}"
+            if images.shape[1:] != check.shape:
+                return f"images have shape {images.shape[1:]}; expected {check.shape}"
             digest = add(digest, digest_of(start, images, labels, rows))
     except EpochbankError as error:
         return str(error.__cause__)

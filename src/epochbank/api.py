@@ -64,6 +64,7 @@ from .augment.lifecycle.repair import repair as repair_set
 from .augment.lifecycle.similar import similar_set_note
 from .augment.lifecycle.tag import add_tag, check_new_tag, remove_tag
 from .augment.lifecycle.verify import Deep, Verified, verify_set
+from .augment.shared.backend import PATIENCE, BackendName, backend_from, open_pool
 from .augment.shared.reading_lock import ReadingLock
 from .augment.shared.status_file import StatusFile, status_file
 from .augment.shared.workers import core_count, kept_workers
@@ -179,13 +180,15 @@ def plan(
     """
     command = generation_arguments(source, recipe, epochs, keywords)
     resolved = resolve_source(command.source, command.sets, command.imports)
-    if resolved.file is not None:
-        planned = plan_set(locate(command.spec(resolved.file), command.sets), command.options)
-    else:
-        assert resolved.source is not None
-        planned = plan_source(
-            resolved.source, command.recipe, command.held_out, command.per_class, command.imports, command.options
-        )
+    with open_pool(command.options.backend, command.options.jobs) as pool:
+        if resolved.file is not None:
+            planned = plan_set(locate(command.spec(resolved.file), command.sets), command.options, pool)
+        else:
+            assert resolved.source is not None
+            planned = plan_source(
+                resolved.source, command.recipe, command.held_out, command.per_class, command.imports, command.options,
+                pool,
+            )  # fmt: skip
     command_line = run_command(source, recipe, epochs, keywords, planned.suggested)
     return planned if planned.refused else replace(planned, next=command_line)
 
@@ -288,6 +291,9 @@ def verify(
     *,
     sets: str | Path = DEFAULT_SETS,
     jobs: int | None = None,
+    backend: BackendName | None = None,
+    scheduler: str | Path | None = None,
+    patience: float = PATIENCE,
     source: bool = True,
     deep: bool = False,
     share: float | None = None,
@@ -305,7 +311,13 @@ def verify(
     sets
         Directory of the sets.
     jobs
-        Maximum number of threads or processes; None for one per core.
+        Maximum number of threads or processes on this machine; None for one per core.
+    backend
+        Where shards are verified; None for "dask" if `scheduler` is given, else "local".
+    scheduler
+        Address of a Dask scheduler, or the path of the JSON file that it writes.
+    patience
+        Seconds without a Dask worker after which the verification ends.
     source
         Check the source file, too.
     deep
@@ -317,7 +329,10 @@ def verify(
     trust
         Execute the code that the set's recipe names, which `deep` may need; without it, such a set is refused.
     """
-    found = verified(name, sets=sets, jobs=jobs, source=source, deep=deep, share=share, seed=seed, trust=trust)
+    found = verified(
+        name, sets=sets, jobs=jobs, backend=backend, scheduler=scheduler, patience=patience, source=source, deep=deep,
+        share=share, seed=seed, trust=trust,
+    )  # fmt: skip
     if found.source.state == "missing":
         notify(found.source.message)
     return found.faults
@@ -328,6 +343,9 @@ def verified(
     *,
     sets: str | Path = DEFAULT_SETS,
     jobs: int | None = None,
+    backend: BackendName | None = None,
+    scheduler: str | Path | None = None,
+    patience: float = PATIENCE,
     source: bool = True,
     deep: bool = False,
     share: float | None = None,
@@ -343,7 +361,8 @@ def verified(
         raise EpochbankError(f"{given} applies only to --deep. Add --deep, or omit the option.", usage=True)
     options = Deep(seed=seed, trust=trust) if share is None else Deep(share, seed, trust)
     directory = _directory(name, sets)
-    return verify_set(directory, jobs or core_count(), source=source, deep=options if deep else None)
+    with open_pool(backend_from(backend, scheduler, patience), jobs or core_count()) as pool:
+        return verify_set(directory, pool, source=source, deep=options if deep else None)
 
 
 def info(
@@ -456,6 +475,9 @@ def repair(
     *,
     sets: str | Path = DEFAULT_SETS,
     jobs: int | None = None,
+    backend: BackendName | None = None,
+    scheduler: str | Path | None = None,
+    patience: float = PATIENCE,
     engine: EngineName = "auto",
     trust: bool = False,
     wait: bool = False,
@@ -465,10 +487,11 @@ def repair(
     A shard is replaced only by one with the digest in the manifest; `refused` of the result lists the others.
     `restored` lists what else was restored: `split.h5`, a source file in `sets/sources/`, and virtual datasets.
     `trust` executes the code that the set's recipe names; without it, such a set is refused. `wait` waits for a
-    run that writes the set.
+    run that writes the set. `backend`, `scheduler` and `patience` are those of `verify`.
     """
     check_numbers(jobs=jobs)
-    return repair_set(_directory(name, sets), jobs or core_count(), engine, trust, wait)
+    with open_pool(backend_from(backend, scheduler, patience), jobs or core_count()) as pool:
+        return repair_set(_directory(name, sets), pool, engine, trust, wait)
 
 
 def export_set(

@@ -16,6 +16,7 @@ from .augment.generation.options import GenerationOptions
 from .augment.generation.spec import SetSpec
 from .augment.ingest.importer import ImportOptions
 from .augment.ingest.source_file import SourceFile
+from .augment.shared.backend import PATIENCE, Backend, BackendName, backend_from
 from .augment.shared.closest import did_you_mean
 from .augment.shared.command_words import option_words
 from .augment.shared.workers import core_count
@@ -93,7 +94,13 @@ class GenerationKeywords(ImportKeywords, total=False):
     chunk_size: int | None
     engine: EngineName
     jobs: int | None
-    """Worker processes; None for one per core."""
+    """Worker processes on this machine; None for one per core."""
+    backend: BackendName | None
+    """Where the shards are made; None for "dask" if `scheduler` is given, else "local"."""
+    scheduler: str | Path | None
+    """Address of a Dask scheduler, or the path of the JSON file that it writes."""
+    patience: float
+    """Seconds without a Dask worker after which the run ends."""
     keep_free: int | None
     """Bytes of the disk that stay free; the run ends before it would use them."""
     max_bytes: int | None
@@ -115,7 +122,13 @@ class RefreshKeywords(TypedDict, total=False):
     chunk_size: int | None
     engine: EngineName
     jobs: int | None
-    """Worker processes; None for one per core."""
+    """Worker processes on this machine; None for one per core."""
+    backend: BackendName | None
+    """Where the shards are made; None for "dask" if `scheduler` is given, else "local"."""
+    scheduler: str | Path | None
+    """Address of a Dask scheduler, or the path of the JSON file that it writes."""
+    patience: float
+    """Seconds without a Dask worker after which the refresh ends."""
     keep_free: int | None
     """Bytes of the disk that stay free; the refresh ends before it would use them."""
     max_bytes: int | None
@@ -165,7 +178,7 @@ def generation_arguments(
         imports=import_options({name: keywords[name] for name in keywords if name in ImportKeywords.__annotations__}),
         options=GenerationOptions(
             **{name: keywords[name] for name in named}
-            | {"epochs": epochs, "jobs": keywords.get("jobs") or core_count()}
+            | {"epochs": epochs, "jobs": keywords.get("jobs") or core_count(), "backend": _backend(keywords)}
         ),
         sets=Path(keywords.get("sets", DEFAULT_SETS)),
         name=keywords.get("name"),
@@ -176,8 +189,15 @@ def refresh_options(epochs: int, keywords: Mapping[str, Any]) -> GenerationOptio
     """Return the checked arguments of `refresh`; `epochs` is the number of new epochs."""
     check_numbers(epochs=epochs)
     _check_keywords(keywords, RefreshKeywords)
-    named = {name: value for name, value in keywords.items() if name not in ("status", "trust")}
-    return GenerationOptions(**named | {"epochs": epochs, "jobs": keywords.get("jobs") or core_count()})
+    named = {field.name for field in fields(GenerationOptions)} & keywords.keys()
+    return GenerationOptions(
+        **{name: keywords[name] for name in named}
+        | {"epochs": epochs, "jobs": keywords.get("jobs") or core_count(), "backend": _backend(keywords)}
+    )
+
+
+def _backend(keywords: Mapping[str, Any]) -> Backend:
+    return backend_from(keywords.get("backend"), keywords.get("scheduler"), keywords.get("patience", PATIENCE))
 
 
 def import_options(keywords: Mapping[str, Any]) -> ImportOptions:
@@ -278,6 +298,7 @@ def run_command(
         **asdict(ImportOptions()),
         **asdict(HeldOut()),
         "engine": GenerationOptions.engine,
+        "patience": PATIENCE,
         "sets": DEFAULT_SETS,
     }
     recipe = recipe.name if isinstance(recipe, Recipe) else str(recipe)

@@ -1,0 +1,161 @@
+"""The connection to a Dask scheduler. Every call ends, and says in words what is wrong."""
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..console import notify
+from ..errors import EpochbankError
+
+_SECONDS_TO_CONNECT = 30.0
+"""How long to wait for the scheduler, and for its file, which a batch job may be about to write."""
+_SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_RECONNECT = 10.0
+"""After this time without a connection, the scheduler is taken for dead. Dask's own limit is 30 s, and after it
+`Client.submit` waits forever."""
+_SECONDS_TO_CLOSE = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.2
+_LOGGERS = ("distributed", "tornado", "asyncio")
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """What the scheduler knows of a worker process."""
+
+    address: str
+    host: str
+    threads: int
+    last_seen: float
+    """Time of its last heartbeat, by the clock of the scheduler."""
+
+
+class SchedulerLink:
+    """A connected client of a Dask scheduler."""
+
+    def __init__(self, client: Any, address: str):
+        self._client, self.address = client, address
+        self._connecting_since: float | None = None
+
+    def workers(self) -> dict[str, WorkerFacts] | None:
+        """Return the worker processes by address; None if the scheduler does not answer."""
+        try:
+            identity = self._client.sync(
+                self._client.scheduler.identity, n_workers=-1, callback_timeout=_SECONDS_TO_ANSWER
+            )
+        except OSError:  # TimeoutError, and Dask's CommClosedError, are.
+            return None
+        return {
+            address: WorkerFacts(address, facts["host"], facts["nthreads"], facts["last_seen"])
+            for address, facts in identity["workers"].items()
+        }
+
+    def check(self) -> None:
+        """Raise `EpochbankError` if the connection is lost."""
+        status = self._client.status
+        if status == "running":
+            self._connecting_since = None
+            return
+        self._connecting_since = self._connecting_since or time.monotonic()
+        if status != "connecting" or time.monotonic() - self._connecting_since > _SECONDS_TO_RECONNECT:
+            raise self._lost()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the scheduler knows this client now; it forgets all tasks of a client whose connection is lost."""
+        return self._client.status == "running"
+
+    def submit(self, address: str, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Any:
+        """Send a call to the worker process at `address`, and nowhere else; return its future."""
+        from distributed.client import ClosedClientError
+
+        try:
+            return self._client.submit(
+                function, *arguments, workers=[address], allow_other_workers=False, pure=False, retries=0,
+                priority=priority,
+            )  # fmt: skip
+        except ClosedClientError as error:
+            raise self._lost() from error
+
+    def _lost(self) -> EpochbankError:
+        return EpochbankError(
+            f"the connection to the Dask scheduler at {self.address} was lost: it ended, or the network failed. Start "
+            "it again if necessary."
+        )
+
+
+@contextmanager
+def linked(scheduler: str) -> Iterator[SchedulerLink]:
+    """Connect to a scheduler, given by its address or by the path of its file.
+
+    Raises `EpochbankError` if the file does not appear, or the scheduler does not answer, within half a minute.
+    """
+    from distributed import Client
+
+    address = scheduler if "://" in scheduler else _address_in(Path(scheduler))
+    with _quiet_dask():
+        try:
+            client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False, name="epochbank")
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
+            raise EpochbankError(
+                f"the Dask scheduler at {address} cannot be reached: {reason}. Check that it runs, that its address is "
+                "the one it printed, and that tls:// has its certificates in Dask's configuration."
+            ) from error
+        try:
+            yield SchedulerLink(client, address)
+        finally:
+            _close(client)
+
+
+def _address_in(file: Path) -> str:
+    """Return the address in the file of a scheduler, which may not be written yet."""
+    end, told = time.monotonic() + _SECONDS_TO_CONNECT, False
+    while True:
+        try:
+            address = json.loads(file.read_text(encoding="utf-8"))["address"]
+            if isinstance(address, str):
+                return address
+            fault = f"its address is {address!r}"
+        except OSError as error:
+            fault = error.strerror or str(error)
+        except (ValueError, KeyError, TypeError) as error:
+            fault = f"it is not the JSON that Dask writes ({type(error).__name__}: {error})"
+        if time.monotonic() > end:
+            raise EpochbankError(
+                f"the file of the Dask scheduler, {file}, cannot be read: {fault}; expected what `dask scheduler "
+                "--scheduler-file` writes. Check the path, and that the scheduler runs."
+            )
+        if not told:
+            notify(f"waiting up to {_SECONDS_TO_CONNECT:.0f} s for the file of the Dask scheduler, {file}")
+            told = True
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _close(client: Any) -> None:
+    try:
+        client.close(timeout=_SECONDS_TO_CLOSE)
+    except (OSError, RuntimeError) as error:  # The work is done or has failed already.
+        notify(f"the connection to the Dask scheduler was not closed properly: {error}")
+
+
+@contextmanager
+def _quiet_dask() -> Iterator[None]:
+    """Keep Dask from logging what is said in words: lost connections, with tracebacks, and other versions."""
+    names = [name for name in list(logging.root.manager.loggerDict) if name.partition(".")[0] in _LOGGERS]
+    loggers = [logging.getLogger(name) for name in {*names, *_LOGGERS}]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,208 @@
+"""The worker processes of a Dask cluster during one run: who is there, who was asked, and who may get tasks."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..console import notify
+from ..errors import EpochbankError
+from .dask_client import SchedulerLink, WorkerFacts
+from .dask_worker import answer
+from .pool import Handshake
+from .progress import counted
+
+_SECONDS_SILENT = 60.0
+"""A process without a heartbeat for this time gets no tasks, and what it has is done elsewhere, until the next one.
+Dask itself waits 5 minutes by default (worker-ttl), or forever."""
+_SECONDS_TO_REPORT = 60.0
+"""After this time without a worker, a message says so."""
+_SECONDS_FOR_OTHERS = 5.0
+"""How long to wait for other workers, if all that are there are refused."""
+_SECONDS_BETWEEN_REPORTS = 10.0
+_MOST_DEATHS = 3
+"""So many processes may end while they are asked, one after the other."""
+
+
+@dataclass(eq=False)
+class Flight:
+    """A task that was sent to a worker process."""
+
+    number: int
+    member: "Member"
+    future: Any
+    since: float = field(default_factory=time.monotonic)
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker process."""
+
+    facts: WorkerFacts
+    state: str = "asked"
+    """`asked`, `admitted` or `refused`."""
+    question: Any = None
+    """The future of the answer."""
+    since: float = field(default_factory=time.monotonic)
+    heartbeat: float = field(default_factory=time.monotonic)
+    """When its last heartbeat was noticed, by the clock of this process."""
+    flights: deque[Flight] = field(default_factory=deque)
+    """The tasks that it has, in the order in which it runs them."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has not been heard of for so long that nothing is expected of it."""
+        return time.monotonic() - self.heartbeat > _SECONDS_SILENT
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may get tasks."""
+        return self.state == "admitted" and not self.silent
+
+    def __str__(self) -> str:
+        return f"{self.facts.address} on {self.facts.host}"
+
+
+class Members:
+    """Ask every worker process once, and know which may get tasks."""
+
+    def __init__(
+        self,
+        link: SchedulerLink,
+        token: str,
+        handshake: Handshake | None,
+        patience: float,
+        when_done: Callable[[Any], None],
+    ):
+        """`when_done` is called with the future of an answer, in another thread."""
+        self._link, self._token, self._handshake, self._patience = link, token, handshake, patience
+        self._when_done = when_done
+        self._members: dict[str, Member] = {}
+        self._refusal = ""
+        self._deaths = 0
+        self._none_since: float | None = time.monotonic()
+        self._no_answer_since: float | None = None
+        self._reported_none = False
+        self._reported: tuple[int, int] | None = None
+        self._report_at = 0.0
+
+    def usable(self) -> list[Member]:
+        """Return the processes that may get tasks."""
+        return [member for member in self._members.values() if member.usable]
+
+    def look(self) -> list[Member]:
+        """Ask the scheduler who is there, and the new processes the question; return those that left or fell silent.
+
+        Raises `EpochbankError` if no worker remains, or the scheduler does not answer, for too long.
+        """
+        self._link.check()
+        found = self._link.workers()
+        if found is None:
+            self._no_answer_since = self._no_answer_since or time.monotonic()
+            self._check_patience(self._no_answer_since, "has not answered")
+            return []
+        self._no_answer_since = None
+        gone = [member for address, member in self._members.items() if address not in found]
+        for member in gone:
+            self.drop(member)
+        for address, facts in found.items():
+            if address in self._members:
+                self._hear(self._members[address], facts)
+            else:
+                self._members[address] = self._asked(facts)
+        self._check_answers()
+        self._check_any()
+        return [*gone, *(member for member in self._members.values() if member.silent and member.flights)]
+
+    def drop(self, member: Member) -> None:
+        """Forget a process that ended; another one at its address will be asked anew."""
+        self._members.pop(member.facts.address, None)
+        if member.state == "asked":
+            self._deaths += 1
+            member.question.release()
+            if self._deaths >= _MOST_DEATHS:
+                raise EpochbankError(
+                    f"{_MOST_DEATHS} Dask worker processes ended one after the other while they were checked, the "
+                    f"last one {member}. Their logs may say why; a custom operation or too little memory may end a "
+                    "process."
+                )
+
+    def hear_answer(self, future: Any) -> bool:
+        """Judge the answer in `future`; return False if it is not the future of an answer."""
+        member = next((one for one in self._members.values() if one.question is future), None)
+        if member is None:
+            return False
+        if future.status not in ("finished", "error"):  # Lost: the process ended, or the connection was lost.
+            self._members.pop(member.facts.address)
+            return True
+        fault = self._fault(future)
+        future.release()
+        member.question, self._deaths = None, 0
+        member.state = "refused" if fault else "admitted"
+        if fault:
+            self._refusal = f"the Dask worker {member} cannot be used: {fault}"
+            notify(self._refusal)
+        return True
+
+    def _fault(self, future: Any) -> str:
+        """Return why a process is refused, from its answer or the exception in its place; '' if it is not."""
+        try:
+            result = future.result(timeout=_SECONDS_SILENT)
+        except EpochbankError as error:
+            return str(error)
+        except Exception as error:  # Anything may be wrong in another environment.
+            return f"it could not be checked ({type(error).__name__}: {error})"
+        return "" if self._handshake is None else self._handshake.fault(result)
+
+    def _asked(self, facts: WorkerFacts) -> Member:
+        member = Member(facts)
+        ask, question = (self._handshake.ask, self._handshake.question) if self._handshake else (None, None)
+        member.question = self._link.submit(facts.address, answer, self._token, ask, question, priority=1)
+        member.question.add_done_callback(self._when_done)
+        return member
+
+    def _hear(self, member: Member, facts: WorkerFacts) -> None:
+        if facts.last_seen != member.facts.last_seen:
+            member.facts, member.heartbeat = facts, time.monotonic()
+
+    def _check_answers(self) -> None:
+        """Refuse the processes that do not answer."""
+        for member in self._members.values():
+            if member.state == "asked" and time.monotonic() - member.since > self._patience:
+                member.state, member.question = "refused", None
+                self._refusal = f"the Dask worker {member} cannot be used: no answer within {self._patience:.0f} s"
+                notify(self._refusal)
+
+    def _check_any(self) -> None:
+        """Raise `EpochbankError` if there has been no usable worker for too long; report how many there are."""
+        usable = self.usable()
+        if usable:
+            self._none_since, self._reported_none = None, False
+            self._report(len(usable), sum(member.facts.threads for member in usable))
+            return
+        self._none_since = self._none_since or time.monotonic()
+        asked = sum(member.state == "asked" and not member.silent for member in self._members.values())
+        if self._refusal and not asked and time.monotonic() - self._none_since > _SECONDS_FOR_OTHERS:
+            raise EpochbankError(f"{self._refusal}. No other worker is available.")
+        self._check_patience(self._none_since, "has had no usable worker", asked)
+
+    def _check_patience(self, since: float, what: str, asked: int = 0) -> None:
+        seconds = time.monotonic() - since
+        text = f"the Dask scheduler at {self._link.address} {what} for {seconds:.0f} s"
+        text += f" ({counted(asked, 'worker')} being checked)" if asked else ""
+        if seconds > self._patience:
+            raise EpochbankError(
+                f"{text}; the limit is --patience {self._patience:g}. Start workers, or see their logs."
+            )
+        if seconds > _SECONDS_TO_REPORT and not self._reported_none:
+            self._reported_none = True
+            notify(f"{text}; the run ends after {self._patience:.0f} s (--patience)")
+
+    def _report(self, workers: int, threads: int) -> None:
+        if (workers, threads) != self._reported and time.monotonic() >= self._report_at:
+            self._reported, self._report_at = (workers, threads), time.monotonic() + _SECONDS_BETWEEN_REPORTS
+            notify(f"{counted(workers, 'Dask worker')} with {counted(threads, 'thread')}")
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())

@@ -1,0 +1,32 @@
+"""What runs in a worker process of a Dask cluster."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from .lease import leased
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+_answered: set[str] = set()
+"""Tokens of the runs whose handshake this process has answered."""
+
+
+class NotAsked(Exception):
+    """This process replaced the one that was asked, at the same address."""
+
+
+def answer(token: str, ask: Callable[[Question], Answer] | None, question: Question) -> Answer | None:
+    """Return `ask(question)`, and remember that this process was asked for the run `token`."""
+    result = None if ask is None else ask(question)
+    _answered.add(token)
+    return result
+
+
+def perform(token: str, lease: Path | None, work: Callable[[Question], Answer], task: Question) -> Answer:
+    """Return `work(task)`. Raises `NotAsked` if this process was not asked for the run `token`."""
+    if token not in _answered:
+        raise NotAsked(token)
+    with leased(lease):
+        return work(task)

@@ -1,0 +1,58 @@
+"""Sets from a Dask cluster are those of a local run; dying and wrong workers do not change that."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from dask_cluster import Cluster, cluster, finish, wait_for
+
+pytestmark = pytest.mark.timeout(240)
+
+OTHER_VERSION = "import epochbank\nepochbank.__version__ = '0.0.9'\n"
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two workers, one of them with two threads; and the set of a local run in `local`."""
+    with cluster(tmp_path_factory.mktemp("dask")) as made:
+        made.start_worker("one")
+        made.start_worker("two", threads=2)
+        made.local(sets="local", epochs=4)
+        yield made
+
+
+def test_a_run_gives_the_same_images(dask: Cluster) -> None:
+    """With one and with two threads a worker, and a manifest without duplicates."""
+    run = dask.begin(sets="sets-plain", epochs=4)
+    output = finish(run)
+    assert run.returncode == 0, output
+    assert "2 Dask workers with 3 threads" in output
+    assert dask.digests("sets-plain") == dask.digests("local")
+    assert not dask.temporary()
+
+
+def test_a_killed_worker_and_one_of_another_version(dask: Cluster) -> None:
+    """The tasks of the killed process are done again; the one that joins late with another version gets none."""
+    folder = dask.folder / "other-version"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(OTHER_VERSION)
+    run = dask.begin(sets="sets-killed", epochs=4)
+    wait_for(lambda: dask.published("sets-killed") > 1, "the first shards")
+    dask.signal("two", signal.SIGKILL)
+    dask.start_worker("old", python_path=folder)
+    output = finish(run)
+    assert run.returncode == 0, output
+    assert dask.digests("sets-killed") == dask.digests("local")
+    assert not dask.temporary()
+    dask.stop("one")
+    dask.stop("two")
+    refused = dask.begin(sets="sets-refused")
+    output = finish(refused)
+    assert refused.returncode == 1, output
+    assert "epochbank is 0.0.9; expected 0.1.0, as in this process. No other worker is available." in output
+    assert output.count("0.0.9; expected") == 2, output  # When it is refused, and at the end.
+    assert "tcp://127.0.0.1:" in output
+    assert not dask.temporary()
+    dask.local(sets="sets-refused", epochs=4)
+    assert dask.digests("sets-refused") == dask.digests("local")
