@@ -105,6 +105,11 @@ class Cluster:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(SECONDS)
 
+    def stop_workers(self) -> None:
+        """End all workers."""
+        for name in [one for one in self._processes if one != "scheduler"]:
+            self.stop(name)
+
     def stop_all(self) -> None:
         """End everything."""
         for name in list(self._processes):

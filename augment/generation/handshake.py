@@ -69,8 +69,8 @@ def _find(question: Question, found: Answer) -> None:
     facts |= {"epochbank": __version__, "Python": ".".join(platform.python_version_tuple()[:2])}
     facts |= {name: _version(module) for name, module in _LIBRARIES.items()}
     if question.lease is not None:
-        facts["the file that this run wrote into the directory of the set"] = _read(question.lease)
-        found.written = _write(question.lease, question.nonce)
+        seen = facts["the file that this run wrote into the directory of the set"] = _read(question.lease)
+        found.written = _write(question.lease, question.nonce) if seen == question.nonce else ""
     if question.engine is None:
         facts["the fingerprint in set.json"] = read_description(question.reference.directory).fingerprint
     else:
@@ -107,10 +107,13 @@ def _read(path: Path) -> str:
 
 
 def _write(lease: Path, nonce: str) -> str:
-    """Write a file with the nonce beside the lease; return its name."""
+    """Write a file with the nonce beside the lease; return its name, or '' if the run has ended."""
     path = lease.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-answer")
     path.write_text(nonce, encoding="utf-8")
-    return path.name
+    if lease.exists():
+        return path.name
+    path.unlink(missing_ok=True)
+    return ""
 
 
 class SetHandshake:

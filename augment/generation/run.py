@@ -176,11 +176,13 @@ def _write(
     ):
         publisher = Publisher(directory, manifest, lost, budget, log, note)
         pending: deque[Future[int]] = deque()
-        for _, made in pool.run(make_shard, budget.admitted(jobs), len(plan.shards), handshake):
-            publisher.add(made)
-            pending.append(thread.submit(publisher.publish_ready))
-            while pending and (len(pending) > GROUP or pending[0].done()):
-                progress.advance(pending.popleft().result())
+        # Closed before what was not published is removed, so that nobody writes any more.
+        with closing(pool.run(make_shard, budget.admitted(jobs), len(plan.shards), handshake)) as results:
+            for _, made in results:
+                publisher.add(made)
+                pending.append(thread.submit(publisher.publish_ready))
+                while pending and (len(pending) > GROUP or pending[0].done()):
+                    progress.advance(pending.popleft().result())
         while pending:
             progress.advance(pending.popleft().result())
     if budget.fault:

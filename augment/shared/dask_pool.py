@@ -3,7 +3,7 @@
 joblib's Dask backend would wait forever for a task that ends its workers.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ class DaskPool:
 
     def run(
         self, work: Callable[[Task], Result], tasks: Iterable[Task], count: int, handshake: Handshake | None = None
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result]]:
         """Yield (index of the task, `work(task)`) for each task, in the order in which the tasks end.
 
         Parameters
@@ -63,7 +63,7 @@ class DaskPool:
         count: int,
         size: int,
         handshake: Handshake | None = None,
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result]]:
         """Run tasks that mostly read and decompress, like others."""
         return self.run(work, tasks, count, handshake)
 

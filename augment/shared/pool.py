@@ -1,6 +1,6 @@
 """Where tasks run: in worker processes of this machine, or of a Dask cluster."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class Pool(Protocol):
 
     def run(
         self, work: Callable[[Task], Result], tasks: Iterable[Task], count: int, handshake: Handshake | None = None
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result]]:
         """Yield (index of the task, `work(task)`) for each task, in the order in which the tasks end."""
 
     def read(
@@ -56,7 +56,7 @@ class Pool(Protocol):
         count: int,
         size: int,
         handshake: Handshake | None = None,
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result]]:
         """Run tasks that mostly read and decompress `size` bytes."""
 
 
@@ -74,7 +74,7 @@ class LocalPool:
 
     def run(
         self, work: Callable[[Task], Result], tasks: Iterable[Task], count: int, handshake: Handshake | None = None
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result]]:
         """Run the tasks by `on_all_cores`; nothing is asked, because the processes are like this one."""
         return on_all_cores(work, tasks, count, self.size)
 
@@ -85,6 +85,6 @@ class LocalPool:
         count: int,
         size: int,
         handshake: Handshake | None = None,
-    ) -> Iterator[tuple[int, Result]]:
+    ) -> Generator[tuple[int, Result]]:
         """Run the tasks by `read_on_all_cores`, in threads if the work is short."""
         return read_on_all_cores(work, tasks, count, self.size, size)

@@ -1,6 +1,6 @@
 """Run tasks that mostly read, decompress and hash: in threads, or in processes if the work is long enough for them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TypeVar
@@ -19,7 +19,7 @@ _BYTES_PER_PROCESS = 2 << 30
 
 def read_on_all_cores(
     work: Callable[[Task], Result], tasks: Iterable[Task], count: int, jobs: int, size: int
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result]]:
     """Yield (index of the task, `work(task)`) for each task, in the order in which the tasks end.
 
     Parameters

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -57,7 +57,7 @@ def kept_workers() -> Iterator[None]:
 
 def on_all_cores(
     work: Callable[[Task], Result], tasks: Iterable[Task], count: int, jobs: int
-) -> Iterator[tuple[int, Result]]:
+) -> Generator[tuple[int, Result]]:
     """Yield (index of the task, `work(task)`) for each task, in the order in which the tasks end.
 
     Parameters
