@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import epochbank
 from dask_cluster import Cluster, cluster, finish, wait_for
 
 pytestmark = pytest.mark.timeout(240)
@@ -30,6 +31,22 @@ def test_a_run_gives_the_same_images(dask: Cluster) -> None:
     assert "2 Dask workers with 3 threads" in output
     assert dask.digests("sets-plain") == dask.digests("local")
     assert not dask.temporary()
+
+
+def test_verify_and_repair(dask: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged shard is found, generated again on the cluster, and all images are recomputed there."""
+    monkeypatch.syspath_prepend(dask.folder)
+    (path,) = (dask.folder / "local").glob("*/set.json")
+    damaged = path.parent / "epoch-0001" / "0000000032.h5"
+    before = damaged.read_bytes()
+    damaged.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    words = {"scheduler": str(dask.file), "trust": True}
+    (fault,) = epochbank.verify(path.parent, **words)
+    assert str(damaged) in fault
+    assert epochbank.repair(path.parent, **words).repaired == ["epoch-0001/0000000032.h5"]
+    assert damaged.read_bytes() == before
+    assert epochbank.verify(path.parent, deep=True, share=1.0, **words) == []
+    assert not list(path.parent.glob(".tmp-*"))
 
 
 def test_a_killed_worker_and_one_of_another_version(dask: Cluster) -> None:
