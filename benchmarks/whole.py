@@ -24,7 +24,10 @@ import checkout  # noqa: F401
 @click.option("--engine", default="auto", help="auto, pillow or compiled.")
 @click.option("--recipe", default="kanji", help="Recipe.")
 @click.option("--epochs", default=3, help="Stored epochs to time.")
-def main(source: Path, jobs: int, core: int | None, engine: str, recipe: str, epochs: int) -> None:
+@click.option("--scheduler", help="Use the workers of this Dask scheduler instead (its address or its file).")
+def main(
+    source: Path, jobs: int, core: int | None, engine: str, recipe: str, epochs: int, scheduler: str | None
+) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
     from epochbank.augment.distortion.recipe import load_recipe
@@ -32,11 +35,13 @@ def main(source: Path, jobs: int, core: int | None, engine: str, recipe: str, ep
     from epochbank.augment.generation.run import generate
     from epochbank.augment.generation.spec import SetSpec
     from epochbank.augment.ingest.source_file import open_source_file
+    from epochbank.augment.shared.backend import Backend
     from epochbank.augment.split.holdout import HeldOut
 
     spec = SetSpec(open_source_file(source), load_recipe(recipe), 0, HeldOut(0, 0))
-    first = GenerationOptions(1, jobs=jobs, engine=engine)  # type: ignore[arg-type]
-    timed = GenerationOptions(1 + epochs, jobs=jobs, engine=engine)  # type: ignore[arg-type]
+    backend = Backend(scheduler)
+    first = GenerationOptions(1, jobs=jobs, backend=backend, engine=engine)  # type: ignore[arg-type]
+    timed = GenerationOptions(1 + epochs, jobs=jobs, backend=backend, engine=engine)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-", dir=source.parent) as sets:
         generate(spec, Path(sets), first, "glyphs", quiet=True)
         start = time.perf_counter()

@@ -44,7 +44,6 @@ def test_a_process_like_this_one_is_admitted(reference: SetReference, engine: st
         ("__version__", "0.0.1", "epochbank is 0.0.1; expected "),
         ("_version", lambda module: "9.9" if module == "PIL" else "1", "NumPy is 1; expected "),
         ("_read", lambda path: "no such file", "directory of the set is no such file; expected "),
-        ("_CANARY", 7, "digest of 8 images is None; expected"),
     ],
 )
 def test_a_process_that_differs_is_refused(
@@ -55,10 +54,7 @@ def test_a_process_that_differs_is_refused(
         with monkeypatch.context() as changed:
             changed.setattr(handshake, where, value)
             answer = ask(asked.question)
-        found = asked.fault(answer)
-        if where == "_CANARY":
-            fault = "digest of 7 images is "
-        assert fault in found
+        assert fault in asked.fault(answer)
     assert not temporary(reference)
 
 

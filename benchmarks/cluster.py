@@ -1,0 +1,110 @@
+"""Generation on a Dask cluster of this machine, compared with the local worker processes, in one run.
+
+    python benchmarks/cluster.py                       # two workers with one thread each, about five minutes
+    python benchmarks/cluster.py --workers 1 --threads 2 --epochs 20
+
+Both generate the same epochs of gray glyphs of 64 x 64 with the recipe `kanji`, including the calibration run, and on
+the cluster the connection and the handshake. They take turns in each round, so that other load on the machine affects
+both; the ratio is the median of the ratios within a round.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+import checkout  # noqa: F401
+from glyphs import write_npz
+
+_HERE = Path(__file__).resolve().parent
+_SECONDS_TO_START = 120.0
+
+
+@click.command()
+@click.option("--images", "num_images", default=100_000, help="Number of glyphs in an epoch.")
+@click.option("--epochs", default=10, help="Stored epochs to time.")
+@click.option("--rounds", default=5, help="Number of measurements of each.")
+@click.option("--workers", default=2, help="Dask worker processes; as many local ones as they have threads.")
+@click.option("--threads", default=1, help="Threads of a Dask worker process.")
+def main(num_images: int, epochs: int, rounds: int, workers: int, threads: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
+        source = Path(folder) / "glyphs.h5"
+        write_npz(Path(folder) / "glyphs.npz", num_images)
+        _run("-m", "epochbank.augment", "import", str(Path(folder) / "glyphs.npz"), str(source))
+        with _cluster(Path(folder), workers, threads) as scheduler:
+            words = {
+                "local": ["--jobs", str(workers * threads)],
+                "dask": ["--jobs", "1", "--scheduler", str(scheduler)],
+            }
+            rates: dict[str, list[float]] = {name: [] for name in words}
+            for number in range(1, rounds + 1):
+                for name, options in words.items():
+                    output = _run("whole.py", str(source), "--epochs", str(epochs), *options)
+                    rates[name].append(json.loads(output.splitlines()[-1])["images_per_second"])
+                click.echo(f"round {number}: " + ", ".join(f"{name} {each[-1]:,.0f}/s" for name, each in rates.items()))
+    ratio = statistics.median(dask / local for dask, local in zip(rates["dask"], rates["local"], strict=True))
+    click.echo(f"{workers} Dask workers with {threads} threads each: {ratio:.2f} of {workers * threads} local jobs")
+
+
+@contextmanager
+def _cluster(folder: Path, workers: int, threads: int) -> Iterator[Path]:
+    """Yield the file of a scheduler that has the workers, each in another working directory."""
+    file = folder / "scheduler.json"
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]]
+    commands += [["worker", "--scheduler-file", str(file), "--nthreads", str(threads)] for _ in range(workers)]
+    started = []
+    try:
+        for number, words in enumerate(commands):
+            place = folder / f"process-{number}"
+            place.mkdir()
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", *words, "--no-dashboard"],
+                    cwd=place,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            _wait_for(file)
+        _wait_for_workers(file, workers)
+        yield file
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            process.wait(_SECONDS_TO_START)
+
+
+def _wait_for(file: Path) -> None:
+    end = time.monotonic() + _SECONDS_TO_START
+    while not file.exists():
+        if time.monotonic() > end:
+            raise click.ClickException("the Dask scheduler did not start")
+        time.sleep(0.1)
+
+
+def _wait_for_workers(file: Path, workers: int) -> None:
+    from distributed import Client
+
+    with Client(json.loads(file.read_text())["address"], set_as_default=False) as client:
+        client.wait_for_workers(workers, timeout=_SECONDS_TO_START)
+
+
+def _run(*words: str) -> str:
+    command = [sys.executable, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_HERE)
+    if done.returncode:
+        raise click.ClickException(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
