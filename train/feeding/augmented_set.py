@@ -9,6 +9,7 @@ from ..reading.stored_set import StoredSet, read_stored_set
 from ..streaming.order import Shuffle
 from ..streaming.schedule import Originals
 from .batch_options import BatchArguments, BatchOptions, training_batches
+from .ranks import process_here
 from .transform import Transform, check_transform
 from .wait import wait_for_epoch
 
@@ -67,8 +68,8 @@ class AugmentedSet(StoredSet):
         first_batch: int = 0,
         threads: int | None = None,
         shuffle: Shuffle = "images",
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
         drop_last: bool = False,
         transform: Transform | None = None,
         **augmentation: Unpack[BatchArguments],
@@ -95,7 +96,8 @@ class AugmentedSet(StoredSet):
         shuffle
             `images`, or `chunks` to shuffle whole chunks only, which is faster.
         rank, world_size
-            Number of this process, and of all processes that train one model: each streams its own images.
+            Number of this process, and of all processes that train one model: each streams its own images. If both are
+            None, they are those of `torch.distributed`, `jax.distributed` or `keras.distribution` if initialized.
         drop_last
             Omit the last batch of an epoch if it is not full.
         transform
@@ -112,7 +114,8 @@ class AugmentedSet(StoredSet):
         from .iterators import BatchIterator
 
         options = BatchOptions(**augmentation)
-        stream = self._stream(options, batch_size, originals, seed, threads, shuffle, rank, world_size, drop_last)
+        process = process_here(rank, world_size)
+        stream = self._stream(options, batch_size, originals, seed, threads, shuffle, process, drop_last)
         return BatchIterator(stream, first_epoch, epochs, first_batch, options, check_transform(transform))
 
     def _stream(
@@ -123,13 +126,12 @@ class AugmentedSet(StoredSet):
         seed: int,
         threads: int | None,
         shuffle: Shuffle,
-        rank: int,
-        world_size: int,
+        process: tuple[int, int],
         drop_last: bool,
     ) -> "Stream":
         from ..streaming.stream import Stream
 
-        batches = training_batches(self, options, batch_size, originals, rank, world_size, drop_last)
+        batches = training_batches(self, options, batch_size, originals, *process, drop_last)
         return Stream(self, batches, seed=seed, threads=threads, shuffle=shuffle, **options.stream_options(self, seed))
 
     @accepts_old_names(**_OLD_NAMES)
@@ -143,8 +145,8 @@ class AugmentedSet(StoredSet):
         epochs: int | None = 1,
         threads: int | None = None,
         shuffle: Shuffle = "images",
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
         drop_last: bool = False,
         **augmentation: Unpack[BatchArguments],
     ) -> "tf.data.Dataset":
@@ -154,9 +156,9 @@ class AugmentedSet(StoredSet):
         `reshuffle_each_iteration` would. An iteration that is not finished counts as well; so does the one with which
         Keras inspects the dataset under a `tf.distribute` strategy. The threads end when the dataset is dropped.
 
-        With `world_size` above 1 the dataset is already sharded, for `strategy.distribute_datasets_from_function`. With
-        `drop_last` the batch size is static. The other arguments are those of `batches`, with the same forms of images
-        and targets; instead of `transform`, use `map` of the dataset.
+        With `world_size` above 1 the dataset is already sharded, for `strategy.distribute_datasets_from_function`,
+        whose input context has both numbers. With `drop_last` the batch size is static. The other arguments are those
+        of `batches`, with the same forms of images and targets; instead of `transform`, use `map` of the dataset.
 
         Raises
         ------
@@ -167,7 +169,8 @@ class AugmentedSet(StoredSet):
         from .iterators import tf_dataset
 
         options = BatchOptions(**augmentation)
-        stream = self._stream(options, batch_size, originals, seed, threads, shuffle, rank, world_size, drop_last)
+        process = process_here(rank, world_size)
+        stream = self._stream(options, batch_size, originals, seed, threads, shuffle, process, drop_last)
         return tf_dataset(stream, options, first_epoch, epochs)
 
     @accepts_old_names(**_OLD_NAMES)
@@ -194,7 +197,8 @@ class AugmentedSet(StoredSet):
 
         Each iteration shows the next `epochs` epochs; `set_epoch` selects the next one. `DataLoader` workers, of any
         number, persistent or not, divide the batches among them. If `rank` and `world_size` are None, they are those of
-        `torch.distributed` if it is initialized. The other arguments are those of `batches`, without `transform`.
+        `torch.distributed` or `jax.distributed` at the time of an iteration, if initialized. The other arguments are
+        those of `batches`, without `transform`.
 
         Raises
         ------
@@ -204,7 +208,7 @@ class AugmentedSet(StoredSet):
         from .torch_batches import TorchBatches
 
         options = BatchOptions(**augmentation)
-        process = None if world_size is None and rank is None else (rank or 0, world_size or 1)
+        process = None if world_size is None and rank is None else process_here(rank, world_size)
         batches = training_batches(self, options, batch_size, originals, *(process or (0, 1)), drop_last)
         return TorchBatches(self, batches, options, seed, first_epoch, epochs, threads, shuffle, process)
 

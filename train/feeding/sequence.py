@@ -25,7 +25,7 @@ from .epoch_callback import EpochCallback
 from .given_set import AnySet, opened
 from .keras_streams import set_resting, start
 from .loss_check import check_loss
-from .ranks import rank_here
+from .ranks import needs_full_batches, process_here
 from .transform import Transform, check_transform, transformed
 
 _DEPTH_EVERY = 4
@@ -133,7 +133,8 @@ class AugmentedSequence(_StreamSequence):
             `images`, or `chunks` to shuffle whole chunks only: faster, but the images of a chunk stay together.
         rank, world_size
             Number of this process, and of all processes that train one model: each streams its own part of the
-            training images. None asks `keras.distribution`, under which the last batch is omitted unless it is full.
+            training images. If both are None, they are those of `keras.distribution`, `torch.distributed` or
+            `jax.distributed` if initialized. Under `keras.distribution` the last batch is omitted unless it is full.
         drop_last
             Omit the last batch if it is not full.
         final
@@ -181,15 +182,14 @@ class AugmentedSequence(_StreamSequence):
                 usage=True,
             )
         stored_set = opened(stored_set)
-        here = rank_here(batch_size)
+        drop_last = needs_full_batches(batch_size) or drop_last
         if shard is not None:
             if rank is not None or world_size is not None:
                 raise TypeError("AugmentedSequence() got both rank= or world_size= and their old form shard=")
             warn_renamed("shard=", "rank= and world_size=")
             rank, world_size = shard
-        if rank is None and world_size is None:
-            rank, world_size = here.rank, here.world_size
-        check_follow(follow, world_size or 1)
+        rank, world_size = process_here(rank, world_size)
+        check_follow(follow, world_size)
         self._follow = Follow(stored_set) if follow and originals != 1 else None
         self.options = BatchOptions(
             final, mixup, cutmix, label_smoothing, views, split_views, sparse_targets, teacher, distill
@@ -199,9 +199,9 @@ class AugmentedSequence(_StreamSequence):
             self.options,
             batch_size,
             originals,
-            rank or 0,
-            world_size or 1,
-            drop_last or here.full,
+            rank,
+            world_size,
+            drop_last,
             None if self._follow is None else self._follow.choices,
         )
         threads = threads or (workers if workers > 1 else None)

@@ -14,11 +14,11 @@ from ..streaming.schedule import ScheduledBatches
 from ..streaming.stream import Stream, default_threads
 from .batch_options import BatchOptions
 from .iterators import check_epochs, epoch_numbers
+from .ranks import process_here
 
 _import_error: ImportError | None
 try:
     import torch
-    from torch import distributed
     from torch.utils.data import IterableDataset, get_worker_info
 except ImportError as error:  # `TorchBatches` raises it.
     IterableDataset, _import_error = object, error
@@ -98,7 +98,7 @@ class TorchBatches(IterableDataset):
         shuffle: Shuffle,
         process: tuple[int, int] | None,
     ):
-        """`process` is (rank, world size); None for those of `torch.distributed` at the time of an iteration."""
+        """`process` is (rank, world size); None for those of `process_here` at the time of an iteration."""
         if _import_error is not None:
             raise EpochbankError(
                 f"PyTorch cannot be imported ({_import_error}), but to_torch needs it. Install it: pip install torch."
@@ -189,9 +189,8 @@ class TorchBatches(IterableDataset):
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         """Return rank and world size. A spawned worker has those of the process that pickled the dataset."""
-        if not self._process_given and distributed.is_available() and distributed.is_initialized():
-            return distributed.get_rank(), distributed.get_world_size()
-        return self._process
+        here = (0, 1) if self._process_given else process_here()
+        return here if here[1] > 1 else self._process
 
     def _stream(self, batches: _WorkerBatches, workers: int) -> Stream:
         """Return the stream of this process, which is kept across epochs."""
