@@ -4,6 +4,7 @@ Each command imports the modules that it needs, so that `--help` is fast.
 """
 
 import json
+import os
 import sys
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
@@ -19,6 +20,7 @@ from ..augment.errors import EpochbankError
 from ..augment.shared.progress import counted
 from .options import (
     batch_size_option,
+    coordinator_option,
     final_option,
     json_option,
     learning_rate_option,
@@ -36,7 +38,12 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .streaming.order import Shuffle
+    from .training.fit import FitResult
+    from .training.processes import Processes
+    from .training.ranks import Ranks
 
 
 @click.group(cls=Commands, context_settings=HELP)
@@ -83,8 +90,13 @@ def main() -> None:
               "stopping.")  # fmt: skip
 @precision_option
 @threads_option
-@rank_option
-@world_size_option
+@click.option("--rank", type=click.IntRange(0),
+              help="Number of this process, from 0, among --world-size processes that train one model.  "
+              "[default: as torchrun or srun says]")  # fmt: skip
+@click.option("--world-size", type=click.IntRange(1),
+              help="Number of processes that train one model. Each streams its own part of the training images.  "
+              "[default: as torchrun or srun says; otherwise 1]")  # fmt: skip
+@coordinator_option
 @shuffle_option
 @click.option("--follow", is_flag=True,
               help="At the beginning of each training epoch, pick up stored epochs that were published since, and drop "
@@ -108,12 +120,12 @@ def main() -> None:
 @trust_option
 @sets_option
 def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, trust: bool, sets: Path,
-        **options: object) -> None:  # fmt: skip
+        rank: int | None, world_size: int | None, coordinator: str | None, **options: object) -> None:  # fmt: skip
     """Train a model on a set and evaluate it.
 
     SET is a path or a name in --sets; the default is the set that was written last. The run directory holds the
     best model, the metrics and the plots. `train fit --resume RUN` continues an interrupted run with its original
-    settings.
+    settings. Started by torchrun (Keras on torch) or srun (Keras on JAX or torch), several processes train one model.
 
     \b
     Examples:
@@ -125,20 +137,22 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
       train fit --wait
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
-    from .training.backend import start_backend
+    from .training.processes import find_processes
 
+    processes = find_processes(os.environ, rank, world_size, coordinator)
     if resume is not None:
         from .training.run_directory import check_trust, find_run, find_unfinished
 
         changes = _options_allowed_with_resume(resume)
         given = changes.pop("model", None)
-        resume = find_run(resume)
-        check_trust(resume, find_unfinished(resume), trust, given)
-        notify(start_backend())
-        from .. import api
-        from .training.fit import resume as resume_fit
+        run = find_run(resume)
+        check_trust(run, find_unfinished(run), trust, given)
 
-        result = resume_fit(resume, trust=trust, model_name=given, origins=api.origins, **changes)
+        def train(ranks: "Ranks") -> "FitResult | None":
+            from .. import api
+            from .training.fit import resume as resume_fit
+
+            return resume_fit(run, trust=trust, model_name=given, origins=api.origins, ranks=ranks, **changes)
     else:
         from ..augment.store.catalog import choose_set
         from .feeding.augmented_set import open_set
@@ -152,22 +166,49 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
         options["follow"] = options["follow"] or wait
         if options["final"] is not None:
             options["final"] = load_final(str(options["final"]))
-        fit_options = FitOptions(**options)  # type: ignore[arg-type]
+        place = {} if processes is None else {"rank": processes.rank, "world_size": processes.world_size}
+        fit_options = FitOptions(**options, **place)  # type: ignore[arg-type]
         check_model_name(fit_options.model)
         check_follow(fit_options.follow, fit_options.world_size or 1)
-        if run is not None:
+        if run is not None and not fit_options.rank:
             check_new(run)
         stored_set = open_set(wait_for_epoch(name, sets) if wait else choose_set(name, sets))
         check_options(fit_options, stored_set)
-        notify(start_backend())
-        from .. import api
-        from .training.fit import fit as fit_model
 
-        notify(
-            f"{stored_set.path}: {stored_set.num_images['train']:,} training images, "
-            f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
-        )
-        result = fit_model(stored_set, fit_options, run, origins=api.origins)
+        def train(ranks: "Ranks") -> "FitResult | None":
+            from .. import api
+            from .training.fit import fit as fit_model
+
+            ranks.say(
+                f"{stored_set.path}: {stored_set.num_images['train']:,} training images, "
+                f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
+            )
+            return fit_model(stored_set, fit_options, run, origins=api.origins, ranks=ranks)
+
+    result = _train_together(processes, train)
+    if result is not None:
+        _print_result(result)
+
+
+def _train_together(processes: "Processes | None", train: "Callable[[Ranks], FitResult | None]") -> "FitResult | None":
+    """Start Keras, connect the processes that train one model, and train."""
+    from .training.backend import start_backend
+
+    connected: list[Ranks] = []
+
+    def connect() -> None:
+        from .training.ranks import start_ranks
+
+        connected.append(start_ranks(processes))
+
+    started = start_backend(connect)
+    (ranks,) = connected
+    with ranks.together():
+        ranks.say(started)
+        return train(ranks)
+
+
+def _print_result(result: "FitResult") -> None:
     for split, evaluation in result.evaluations.items():
         click.echo(
             f"{split:10} accuracy {100 * evaluation.accuracy:.2f} %  loss {evaluation.loss:.4f}  "
@@ -189,13 +230,14 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
     given = [param for param in context.command.params
              if context.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT]  # fmt: skip
     allowed = {"checkpoint_minutes", "checkpoint_steps", "threads", "follow", "model"}
+    placing = {"rank", "world_size", "coordinator"}
     refused = [param.opts[0] if isinstance(param, click.Option) else "SET"
-               for param in given if param.name not in {"resume", "trust", *allowed}]  # fmt: skip
+               for param in given if param.name not in {"resume", "trust", *placing, *allowed}]  # fmt: skip
     if refused:
         raise EpochbankError(
             f"{', '.join(refused)} cannot be combined with --resume, which continues {resume} with the settings in its "
             "config.json; expected no other option than --checkpoint-minutes, --checkpoint-steps, --threads, --follow, "
-            "--trust and the run's own --model. "
+            "--trust, --rank, --world-size, --coordinator and the run's own --model. "
             "Remove the others, or start a new run without --resume.",
             usage=True,
         )

@@ -321,16 +321,19 @@ class EvaluationSequence(_StreamSequence):
         *,
         threads: int | None = None,
         transform: Transform | None = None,
+        positions: range | None = None,
     ):
         """Stream a split of a set, which is open or named by its path or its name in `sets/`.
 
-        `split` is `validation`, `test` or `train`; `transform` is that of `AugmentedSequence`. Raises `EpochbankError`
-        if there is no such set or split, or the split has no images.
+        `split` is `validation`, `test` or `train`; `positions` are those of the images to show, by default all;
+        `transform` is that of `AugmentedSequence`. Raises `EpochbankError` if there is no such set or split, or the
+        split has no images.
         """
         super().__init__()
         stored_set = opened(stored_set)
         stored_set.check_split(split)
-        batches = EvaluationBatches(split, stored_set.num_images[split], batch_size)
+        positions = range(stored_set.num_images[split]) if positions is None else positions
+        batches = EvaluationBatches(split, len(positions), batch_size, positions.start)
         self._attach(Stream(stored_set, batches, seed=None, threads=threads), transform)
         self._within_pass = False
 

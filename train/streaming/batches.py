@@ -252,33 +252,35 @@ def suitable_batch_size(num_images: int, originals: float) -> int:
 
 @dataclass(frozen=True)
 class EvaluationBatches:
-    """Batches that show every image of an undistorted split once, in its stored order."""
+    """Batches that show every image of an undistorted split, or of a range of it, once, in its stored order."""
 
     split: str
     num_images: int
     batch_size: int
+    first: int = 0
+    """Position of the first image."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise EpochbankError(f"batch size {self.batch_size}; expected 1 or more.", usage=True)
 
     def __len__(self) -> int:
-        """Return the number of batches in the split; the last may be smaller."""
+        """Return the number of batches; the last may be smaller."""
         return math.ceil(self.num_images / self.batch_size)
 
     def steps(self, epoch: int) -> int:
-        """Return the number of batches in the split."""
+        """Return the number of batches."""
         return len(self)
 
     def segments(self, epoch: int, number: int) -> list[Segment]:
         """Return the segment that makes up batch `number`, which is the same in every epoch."""
-        start = number * self.batch_size
-        return [Segment(self.split, 0, 0, start, min(start + self.batch_size, self.num_images))]
+        start, stop = self.first + number * self.batch_size, self.first + self.num_images
+        return [Segment(self.split, 0, 0, start, min(start + self.batch_size, stop))]
 
     def next_pass(self, key: PassKey) -> PassKey:
         """Return the same pass."""
         return key
 
     def shown_range(self, key: PassKey) -> tuple[int, int]:
-        """Return the range of all images of the split."""
-        return 0, self.num_images
+        """Return the range of all images."""
+        return self.first, self.first + self.num_images

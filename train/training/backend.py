@@ -3,17 +3,18 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from ...augment.errors import EpochbankError
 
 
-def start_backend() -> str:
+def start_backend(connect: Callable[[], None] | None = None) -> str:
     """Import Keras and its backend, and return a line for the user that names both and the devices.
 
-    TensorFlow's start-up messages are hidden unless `TF_CPP_MIN_LOG_LEVEL` is set. Raises `EpochbankError` if Keras or
-    its backend is not installed.
+    `connect` is called before a device is used: processes that train one model must be connected first. TensorFlow's
+    start-up messages are hidden unless `TF_CPP_MIN_LOG_LEVEL` is set. Raises `EpochbankError` if Keras or its backend
+    is not installed.
     """
     quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,7 +22,11 @@ def start_backend() -> str:
         with _hide_stderr() if quiet else nullcontext():
             import keras
 
-            devices = _devices(keras.backend.backend())
+            name = keras.backend.backend()
+        if connect is not None:
+            connect()
+        with _hide_stderr() if quiet else nullcontext():
+            devices = _devices(name)
     except (ImportError, AttributeError) as error:
         raise EpochbankError(
             f"Keras cannot be started ({error}); training needs it and one of its backends. "
@@ -30,7 +35,7 @@ def start_backend() -> str:
     found = ", ".join(devices)
     if all(device.startswith("cpu") for device in devices):
         found += " (no GPU found; TF_CPP_MIN_LOG_LEVEL=0 shows why)"
-    return f"Keras {keras.__version__} on {keras.backend.backend()}, {found}"
+    return f"Keras {keras.__version__} on {name}, {found}"
 
 
 def _devices(backend: str) -> list[str]:

@@ -7,17 +7,18 @@ from typing import Any
 import keras
 
 from ...augment.shared.atomic import new_file
+from .ranks import Ranks
 
 
 class BestModel(keras.callbacks.Callback):
     """Save the model to `path` after each epoch in which `monitor` reaches a new minimum.
 
-    The file is replaced atomically.
+    The file is replaced atomically. Rank 0 of `ranks` saves it.
     """
 
-    def __init__(self, path: Path, monitor: str):
+    def __init__(self, path: Path, monitor: str, ranks: Ranks):
         super().__init__()
-        self._path, self._monitor = path, monitor
+        self._path, self._monitor, self._ranks = path, monitor, ranks
         self.best = float("inf")
         """The lowest value so far."""
         self.best_epoch = -1
@@ -27,18 +28,23 @@ class BestModel(keras.callbacks.Callback):
         """Save the model if this epoch is the best."""
         value = (logs or {}).get(self._monitor, float("inf"))
         if value < self.best:
-            with new_file(self._path) as temporary:
-                self.model.save(temporary)
+            if self._ranks.leads:
+                with new_file(self._path) as temporary:
+                    self.model.save(temporary)
             self.best, self.best_epoch = value, epoch
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Stop training when the loss is not finite.
+    """Stop training when the loss is not finite, on all ranks.
 
     It checks every 100 steps only: Keras' `TerminateOnNaN` waits for the device after each step.
     """
 
     _EVERY = 100
+
+    def __init__(self, ranks: Ranks):
+        super().__init__()
+        self._ranks = ranks
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Check the mean loss of the epoch so far."""
@@ -50,5 +56,5 @@ class StopAtNaN(keras.callbacks.Callback):
         self._check(logs or {})
 
     def _check(self, logs: dict[str, Any]) -> None:
-        if not math.isfinite(float(logs.get("loss", 0.0))):
+        if self._ranks.any(not math.isfinite(float(logs.get("loss", 0.0)))):
             self.model.stop_training = True

@@ -13,7 +13,11 @@ from ...augment.errors import EpochbankError
 from ..feeding.sequence import AugmentedSequence
 from .backend import random_state, restore_random_state
 from .interrupt import Interruption, Stopped
+from .ranks import Ranks
 from .snapshot import Snapshot, write_snapshot
+
+_STEPS_TO_AGREE = 10
+"""Steps after which ranks ask each other whether to write a checkpoint, or to stop."""
 
 StatefulObjects = Mapping[str, tuple[Any, tuple[str, ...]]]
 """Objects whose state changes at the end of an epoch, by name, with the names of their attributes (JSON) to save."""
@@ -50,11 +54,14 @@ class Checkpoint(keras.callbacks.Callback):
         interruption: Interruption,
         best_changed: Callable[[int], bool] = lambda epoch: False,
         resume_from: Snapshot | None = None,
+        ranks: Ranks | None = None,
     ):
         """Save the state of `stateful` along with the model.
 
         With `resume_from`, training resumes in epoch `self.epoch` at batch `self.batch`. A checkpoint also follows each
         epoch for which `best_changed(epoch)` is true, so that the best model is not newer than the checkpoint for long.
+        Rank 0 of `ranks` writes the file; all of them agree on the steps at which it is written, and at which they stop
+        after a signal to one of them.
         """
         super().__init__()
         state = resume_from.state if resume_from is not None else {}
@@ -68,12 +75,13 @@ class Checkpoint(keras.callbacks.Callback):
         """The logs of each completed epoch."""
         self._path, self._data, self._stateful, self._resume_from = path, data, stateful, resume_from
         self._interval, self._interruption, self._best_changed = interval, interruption, best_changed
+        self._ranks = ranks or Ranks()
         self._values: dict[str, dict[str, Any]] | None = state.get("kept")
         self._earlier_seconds: float = state.get("seconds", 0.0)
         self._started = self._written = time.monotonic()
         self._steps = 0
         self._between_epochs = False
-        self._random: list[str] = []
+        self._own: list[dict[str, Any]] = [{"random": []}]
 
     @property
     def seconds(self) -> float:
@@ -94,6 +102,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.epoch = epoch
         if self._resume_from is not None and self.batch:
             self._resume_from.restore_metrics(self.model)
+            values = _own_state(self._resume_from, self._ranks.rank).get("metrics", [])
+            for variable, value in zip(self.model.metrics_variables, values, strict=False):
+                variable.assign(value)
         else:
             self._restore_random_state()
         self.batch = 0
@@ -105,8 +116,9 @@ class Checkpoint(keras.callbacks.Callback):
             self._restore_random_state()
             return
         self._steps += 1
-        if self._is_due():
-            self._write(self.epoch, self._data.start + batch, float(self.model.get_metrics_result().get("loss", 0.0)))
+        if self._is_due(agree=batch % _STEPS_TO_AGREE == 0):
+            loss = float(self.model.get_metrics_result().get("loss", 0.0))
+            self._write(self.epoch, self._data.start + batch, loss, self._own_states())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keep the logs of the epoch; write a checkpoint if it is due; stop after a signal."""
@@ -117,19 +129,19 @@ class Checkpoint(keras.callbacks.Callback):
             for name, (owner, attributes) in self._stateful.items()
         }
         self.ended = bool(self.model.stop_training)
-        self._between_epochs, self._random = True, random_state()
+        self._between_epochs, self._own = True, self._own_states()
         if self._is_due() or self._best_changed(epoch):
-            self._write(epoch + 1, 0, (logs or {}).get("loss", 0.0))
+            self._write(epoch + 1, 0, (logs or {}).get("loss", 0.0), self._own)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Stop if a signal came after the end of the last epoch."""
-        if self._interruption.signal is not None:
-            self._write(self.epoch + 1, 0, (logs or {}).get("loss", 0.0))
+        if self._agreed_signal() is not None:
+            self._write(self.epoch + 1, 0, (logs or {}).get("loss", 0.0), self._own)
 
     def save_epochs(self) -> None:
         """Write a checkpoint if the next epoch could not begin, so that no completed epoch is lost."""
         if self._between_epochs:
-            self._write(len(self.rows), 0, self.rows[-1].get("loss", 0.0))
+            self._write(len(self.rows), 0, self.rows[-1].get("loss", 0.0), self._own)
 
     def history(self) -> dict[str, list[float]]:
         """Return the logs of all epochs by name, as Keras' `History` does."""
@@ -141,21 +153,45 @@ class Checkpoint(keras.callbacks.Callback):
         if self._resume_from is None:
             return
         snapshot, self._resume_from = self._resume_from, None
+        own = _own_state(snapshot, self._ranks.rank)
         try:
-            restore_random_state(snapshot.state.get("random", []))
+            restore_random_state(own.get("random", []))
         except (ValueError, RuntimeError) as error:
             raise EpochbankError(
                 f"{snapshot.path} is damaged: its random state is wrong ({error}). Remove it to restart the run from "
                 "its first epoch, or start a new run in another --run directory."
             ) from error
 
-    def _is_due(self) -> bool:
-        seconds = time.monotonic() - self._written
-        return self._interruption.signal is not None or self._interval.is_over(self._steps, seconds)
+    def _own_states(self) -> list[dict[str, Any]]:
+        """Return what only a rank itself knows, of all ranks: its random state, and its metrics on torch."""
+        own: dict[str, Any] = {"random": random_state()}
+        if self._ranks.on_torch:
+            own["metrics"] = [keras.ops.convert_to_numpy(one).tolist() for one in self.model.metrics_variables]
+        return self._ranks.gather(own)
 
-    def _write(self, epoch: int, batch: int, loss: float) -> None:
-        """Write a checkpoint that resumes at `batch` of `epoch`; stop after a signal."""
-        if math.isfinite(loss):  # Otherwise keep the checkpoint from before the divergence.
+    def _is_due(self, *, agree: bool = True) -> bool:
+        """Return whether a checkpoint is due, which all ranks agree on; by time, or after a signal, if `agree`."""
+        over = self._interval.is_over(self._steps, time.monotonic() - self._written)
+        if not self._ranks.several:
+            return over or self._interruption.signal is not None
+        if not agree:
+            return self._interval.is_over(self._steps, 0.0)
+        return any((self._agreed_signal() is not None, self._ranks.any(over)))
+
+    def _agreed_signal(self) -> int | None:
+        """Return the signal that a rank has received, for all ranks."""
+        signals = [one for one in self._ranks.gather(self._interruption.signal) if one is not None]
+        if signals:
+            self._ranks.stopping = True
+            self._interruption.signal = signals[0]
+        return self._interruption.signal
+
+    def _write(self, epoch: int, batch: int, loss: float, own: list[dict[str, Any]]) -> None:
+        """Write a checkpoint that resumes at `batch` of `epoch`, with the `own` states of all ranks.
+
+        Stop after a signal.
+        """
+        if math.isfinite(loss) and self._ranks.leads:  # Otherwise keep the checkpoint from before the divergence.
             state = {
                 "epoch": epoch,
                 "batch": batch,
@@ -163,11 +199,18 @@ class Checkpoint(keras.callbacks.Callback):
                 "seconds": self.seconds,
                 "rows": self.rows,
                 "kept": self._values,
-                "random": random_state() if batch else self._random,
+                "random": own[0]["random"],
             }
+            if own[1:]:
+                state["others"] = own[1:]
             if self._data.stored_epochs is not None:
                 state["stored_epochs"] = self._data.stored_epochs[: epoch + (batch > 0)]
             write_snapshot(self._path, self.model, state)
         self._steps, self._written = 0, time.monotonic()
         if self._interruption.signal is not None:
             raise Stopped("", self._interruption.signal)
+
+
+def _own_state(snapshot: Snapshot, rank: int) -> dict[str, Any]:
+    others = snapshot.state.get("others", [])
+    return {"random": snapshot.state.get("random", [])} if rank == 0 else (others[rank - 1 : rank] or [{}])[0]

@@ -56,10 +56,24 @@ def _checks(
     yield "rows", isinstance(rows, list) and len(rows) == epoch and all(map(_row, rows, range(epoch)))
     yield "kept", _kept(state.get("kept"), patience) if epoch else state.get("kept") is None
     random = state.get("random", [])
-    yield "random", isinstance(random, list) and all(isinstance(one, str) for one in random)
+    yield "random", _texts(random)
+    others = state.get("others", [])
+    yield "others", isinstance(others, list) and all(map(_own_state, others))
     shown = state.get("stored_epochs")
     is_list = isinstance(shown, list) and all(_count(one, 1 << 62) for one in shown)
     yield "stored_epochs", shown is None or (is_list and len(shown) == epoch + (batch > 0))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _own_state(own: Any) -> bool:
+    """Return whether `own` is what a checkpoint has of a rank other than 0."""
+    if not isinstance(own, dict) or not _texts(own.get("random")):
+        return False
+    metrics = own.get("metrics", [])
+    return isinstance(metrics, list) and all(map(_number, metrics))
 
 
 def _row(row: Any, epoch: int) -> bool:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,18 @@ from ...augment.console import notify
 from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import refuse_links, sweep
 from ...augment.shared.lock import writing
+from ...augment.shared.progress import counted
 from ...augment.shared.signals import number_of
 from ...augment.shared.workers import core_count
 from ...augment.store.usage import record_use
+from ..feeding.ranks import devices_here
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches
 from ..streaming.data_wait import advice
 from ..streaming.schedule import ScheduledBatches
 from .backend import compute_deterministically
-from .checkpoint import CheckpointInterval
+from .checkpoint import Checkpoint, CheckpointInterval
 from .checkpoint_state import check_state
 from .evaluate import Evaluation, evaluate_split, load_best
 from .exposure import exposure
@@ -34,6 +36,7 @@ from .interrupt import Stopped
 from .loop import read_history, train
 from .models import build_model, check_parameters, compile_model
 from .outputs import output_kind
+from .ranks import Ranks
 from .run_directory import (
     CHECKPOINT_FILE,
     SUMMARY,
@@ -77,13 +80,19 @@ def _unknown(path: Path, split: str, positions: np.ndarray) -> list[str]:
 
 
 def fit(
-    stored_set: StoredSet, options: FitOptions, run: Path | None = None, *, origins: Origins = _unknown
-) -> FitResult:
+    stored_set: StoredSet,
+    options: FitOptions,
+    run: Path | None = None,
+    *,
+    origins: Origins = _unknown,
+    ranks: Ranks | None = None,
+) -> FitResult | None:
     """Train a model on `stored_set` and evaluate the model of the best epoch on the validation and test splits.
 
     `run` is the run directory, by default a new one in `runs/`. After an interruption it holds the best model and a
     checkpoint. `origins` finds the origins of misclassified images for the report. With `options.follow`, the lock of
-    `stored_set` is released, so that the files of retired epochs can be deleted.
+    `stored_set` is released, so that the files of retired epochs can be deleted. Of several `ranks`, rank 0 alone
+    writes the run directory and returns a result; the others return None when it has finished.
 
     Raises
     ------
@@ -92,21 +101,35 @@ def fit(
     Stopped
         After SIGINT, SIGTERM or SIGHUP; it is a `KeyboardInterrupt`.
     """
+    ranks = ranks or Ranks()
     options = replace(options, batch_size=options.batch_size_for(stored_set.num_images["train"]))
-    model, data = _prepare(stored_set, options)
+    options = replace(options, rank=0, world_size=ranks.world_size) if ranks.several else options
+    model, data = _prepare(stored_set, options, ranks)
     _let_go(stored_set, options)
+    if not ranks.leads:
+        ranks.run = Path(ranks.gather("")[0])
+        _follow_rank_0(model, data, options, ranks, None)
+        return None
     directory = new_run(run, stored_set.description.name)
     with _locked(directory):
         check_new(directory)  # Another process may have been given the same directory.
         sweep(directory)
         write_json(directory / "config.json", _config(stored_set, options, model, data))
         record_use(stored_set.path, directory)
-        return _run(model, data, options, directory, None, origins)
+        ranks.run = directory
+        ranks.gather(str(directory))
+        return _run(model, data, options, directory, None, origins, ranks)
 
 
 def resume(
-    run: Path, *, trust: bool = False, model_name: str | None = None, origins: Origins = _unknown, **changes: Any
-) -> FitResult:
+    run: Path,
+    *,
+    trust: bool = False,
+    model_name: str | None = None,
+    origins: Origins = _unknown,
+    ranks: Ranks | None = None,
+    **changes: Any,
+) -> FitResult | None:
     """Continue an unfinished run from its last checkpoint, or from the beginning if it has none.
 
     `changes` are fields of `FitOptions` that do not affect what is computed. A run that has a summary is not
@@ -117,17 +140,30 @@ def resume(
     A run that follows its set continues with the same stored epochs, as far as they still exist. So does a run with
     `follow=True` in `changes`, which did not follow it before.
     """
+    ranks = ranks or Ranks()
+    ranks.run = run
     check_trust(run, find_unfinished(run), trust, model_name)
-    with _locked(run):
+    with _locked(run) if ranks.leads else nullcontext():
         config = find_unfinished(run)
-        refuse_links(run.iterdir())
-        sweep(run)
+        if ranks.leads:
+            refuse_links(run.iterdir())
+            sweep(run)
         options = replace(read_options(run, config), **changes)
         _check_backend(run, config)
+        if (options.world_size or 1) != ranks.world_size:
+            raise EpochbankError(
+                f"{run} is trained by {counted(options.world_size or 1, 'process')}, but {ranks.world_size} would "
+                "continue it; expected the same number, because it divides the images. Start as many, with torchrun, "
+                "srun or --rank, --world-size and --coordinator.",
+                usage=True,
+            )
+        ranks.gather("read")  # Before rank 0 changes anything.
         stored_set = open_set_of(run, config)
         check_options(options, stored_set)
         checkpoint = run / CHECKPOINT_FILE
         if (run / SUMMARY).exists():
+            if not ranks.leads:
+                return None
             record_use(stored_set.path, run)
             result = _complete_report(stored_set, options, run, origins)
             checkpoint.unlink(missing_ok=True)
@@ -137,8 +173,9 @@ def resume(
             options = replace(options, follow=True)
         if not options.follow:
             stored_set = with_epochs(stored_set, config["stored_epochs"], run)
-        record_use(stored_set.path, run)
-        model, data = _prepare(stored_set, options)
+        if ranks.leads:
+            record_use(stored_set.path, run)
+        model, data = _prepare(stored_set, options, ranks)
         check_parameters(model, config, run)
         if _teacher_model(data) != config.get("teacher_model"):
             raise EpochbankError(
@@ -151,12 +188,27 @@ def resume(
         if options.follow:
             _let_go(stored_set, options)
             _restore_shown(data, snapshot, config["stored_epochs"])
+        _check_same_step(run, snapshot, ranks)
+        if not ranks.leads:
+            _follow_rank_0(model, data, options, ranks, snapshot)
+            return None
         if snapshot is None:
             notify(f"{run} has no checkpoint yet: training starts again from the first epoch.")
         else:
             epoch, batch = snapshot.state["epoch"], snapshot.state["batch"]
             notify(f"{run} resumes in epoch {epoch + 1}, after {batch} of {steps(epoch)} steps.")
-        return _run(model, data, options, run, snapshot, origins)
+        return _run(model, data, options, run, snapshot, origins, ranks)
+
+
+def _check_same_step(run: Path, snapshot: Snapshot | None, ranks: Ranks) -> None:
+    """Raise `EpochbankError` unless all ranks have read the same checkpoint."""
+    step = [] if snapshot is None else [snapshot.state["epoch"], snapshot.state["batch"], snapshot.state["seconds"]]
+    steps = ranks.gather(step)
+    if step != steps[0]:
+        raise EpochbankError(
+            f"rank {ranks.rank} read another checkpoint of {run} (epoch, step, seconds: {step}) than rank 0 "
+            f"({steps[0]}). Expected the same directory on all nodes, on a shared file system."
+        )
 
 
 def _let_go(stored_set: StoredSet, options: FitOptions) -> None:
@@ -216,13 +268,14 @@ def _report(
     return write_report(run, history, evaluations.get(shown), shown, stored_set.class_names, find)
 
 
-def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, AugmentedSequence]:
+def _prepare(stored_set: StoredSet, options: FitOptions, ranks: Ranks) -> tuple[keras.Model, AugmentedSequence]:
     """Return the compiled model and its data; both are independent of earlier computations in this process."""
+    shape, classes = stored_set.shape, len(stored_set.class_names)
     keras.utils.set_random_seed(options.seed)
     if options.deterministic:
         compute_deterministically()
     keras.config.set_dtype_policy(options.precision)
-    model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
+    model = build_model(options.model, shape, classes)
     data = AugmentedSequence(
         stored_set,
         options.batch_size or 0,
@@ -230,8 +283,8 @@ def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, A
         options.seed,
         threads=options.threads,
         shuffle=options.shuffle,
-        rank=options.rank,
-        world_size=options.world_size,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
         follow=options.follow,
         final=options.final,
         mixup=options.mixup,
@@ -242,9 +295,19 @@ def _prepare(stored_set: StoredSet, options: FitOptions) -> tuple[keras.Model, A
         teacher=options.teacher,
         distill=options.batches.distill,
     )
-    output = output_kind(model, data.stream.batch(0, 0)[0])
-    notify(f"output: {output}")
+    inspected = model
+    distribution = keras.distribution.distribution()
+    if distribution is not None:  # A single process cannot call a model whose variables are those of all processes.
+        keras.distribution.set_distribution(None)
+        inspected = build_model(options.model, shape, classes)
+    output = output_kind(inspected, data.stream.batch(0, 0)[0])
+    if distribution is not None:
+        keras.distribution.set_distribution(distribution)
+        keras.utils.set_random_seed(options.seed)
+    ranks.say(f"output: {output}")
     smoothing = options.label_smoothing if options.batches.soft else None
+    if ranks.on_torch and not ranks.leads:
+        keras.utils.set_random_seed(options.seed + ranks.rank)  # Other dropout on each rank.
     steps = sum(map(data.stream.batches.steps, range(options.epochs)))
     compile_model(
         model,
@@ -264,19 +327,16 @@ def _run(
     directory: Path,
     snapshot: Snapshot | None,
     origins: Origins,
+    ranks: Ranks,
 ) -> FitResult:
     """Train, evaluate, and finish the run directory."""
     stored_set, size = data.stream.stored_set, data.stream.batches.batch_size
-    checkpoint = train(
-        model,
-        data,
-        EvaluationSequence(stored_set, "validation", size) if stored_set.num_images["validation"] else None,
-        directory,
-        epochs=options.epochs,
-        patience=options.patience,
-        interval=CheckpointInterval(options.checkpoint_steps, options.checkpoint_minutes),
-        resume_from=snapshot,
-    )
+    checkpoint = _train(model, data, options, directory, snapshot, ranks)
+    ranks.trained = True
+    if ranks.several and keras.distribution.distribution() is not None:
+        # The other processes take no part in the evaluation.
+        keras.distribution.set_distribution(None)
+        model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
     seconds, history = checkpoint.seconds, checkpoint.history()
     _check_convergence(history, options, directory)
     data_wait, thread_times = data.meter.total(), data.stream.thread_times()
@@ -293,7 +353,9 @@ def _run(
         "seconds": round(seconds, 1),
         "model": options.model,
         "parameters": model.count_params(),
-        "images_per_second": round(options.views * sum(map(batches.shown, range(num_epochs))) / seconds),
+        "images_per_second": round(
+            ranks.world_size * options.views * sum(map(batches.shown, range(num_epochs))) / seconds
+        ),
         "data": {
             **data_wait.columns(),
             "disk_bytes": thread_times.disk_bytes,
@@ -304,6 +366,56 @@ def _run(
     write_json(directory / SUMMARY, summary)  # After the report: it says that the run is finished.
     (directory / CHECKPOINT_FILE).unlink(missing_ok=True)
     return FitResult(directory, summary, history, evaluations, sentence, stored_set, files)
+
+
+def _train(
+    model: keras.Model,
+    data: AugmentedSequence,
+    options: FitOptions,
+    directory: Path,
+    snapshot: Snapshot | None,
+    ranks: Ranks,
+) -> Checkpoint:
+    return train(
+        model,
+        data,
+        _validation(data, ranks),
+        directory,
+        epochs=options.epochs,
+        patience=options.patience,
+        interval=CheckpointInterval(options.checkpoint_steps, options.checkpoint_minutes),
+        resume_from=snapshot,
+        ranks=ranks,
+    )
+
+
+def _follow_rank_0(
+    model: keras.Model, data: AugmentedSequence, options: FitOptions, ranks: Ranks, snapshot: Snapshot | None
+) -> None:
+    """Train on another rank than 0, which writes the run directory."""
+    assert ranks.run is not None
+    _train(model, data, options, ranks.run, snapshot, ranks)
+
+
+def _validation(data: AugmentedSequence, ranks: Ranks) -> EvaluationSequence | None:
+    """Return this rank's part of the validation split; None if there is none.
+
+    Under `keras.distribution` all parts have the same size, so that the devices can divide them: a few images are
+    omitted.
+    """
+    stored_set, size = data.stream.stored_set, data.stream.batches.batch_size
+    num_images = stored_set.num_images["validation"]
+    if not num_images:
+        return None
+    if ranks.several and keras.distribution.distribution() is not None:
+        num_images -= num_images % (ranks.world_size * devices_here())
+    if num_images < ranks.world_size:
+        raise EpochbankError(
+            f"{counted(stored_set.num_images['validation'], 'validation image')} of {stored_set.path} for "
+            f"{ranks.world_size} processes; expected at least one for each of their devices. Use fewer processes."
+        )
+    start, stop = (rank * num_images // ranks.world_size for rank in (ranks.rank, ranks.rank + 1))
+    return EvaluationSequence(stored_set, "validation", size, positions=range(start, stop))
 
 
 def _teacher_model(data: AugmentedSequence) -> str | None:

@@ -15,8 +15,10 @@ from .checkpoint import Checkpoint, CheckpointInterval
 from .checkpoint_state import stateful
 from .epoch_lines import EpochLines
 from .interrupt import Interruption
+from .ranks import Ranks
 from .run_directory import CHECKPOINT_FILE
 from .snapshot import Snapshot, build_state
+from .torch_ranks import TorchRanks, average_gradients, share_variables
 
 _METRICS_FILE = "metrics.csv"
 
@@ -57,15 +59,17 @@ def train(
     patience: int,
     interval: CheckpointInterval,
     resume_from: Snapshot | None,
+    ranks: Ranks,
 ) -> Checkpoint:
     """Train the compiled `model` for up to `epochs` epochs, and return the checkpoint callback, which has the history.
 
-    Writes `metrics.csv`, `model.keras` and checkpoints into `directory`, and closes both streams. Raises `Stopped`
+    Writes `metrics.csv`, `model.keras` and checkpoints into `directory`, and closes both streams. Of several `ranks`,
+    only rank 0 writes and prints. Raises `Stopped`
     after a signal, and `EpochbankError` if a chunk is damaged or `resume_from` belongs to another model.
     """
     monitor = "val_loss" if validation is not None else "loss"
-    best = BestModel(directory / "model.keras", monitor)
-    early_stopping = keras.callbacks.EarlyStopping(monitor, mode="min", patience=patience, verbose=1)
+    best = BestModel(directory / "model.keras", monitor, ranks)
+    early_stopping = keras.callbacks.EarlyStopping(monitor, mode="min", patience=patience, verbose=int(ranks.leads))
     logger = MetricsFile(directory / _METRICS_FILE, append=resume_from is not None)
     with Interruption() as interruption:
         checkpoint = Checkpoint(
@@ -79,15 +83,22 @@ def train(
             interruption=interruption,
             best_changed=lambda epoch: best.best_epoch == epoch,
             resume_from=resume_from,
+            ranks=ranks,
         )
         lines = EpochLines(epochs, data.stream.batches.steps)
-        callbacks = [data.callback(report=False), best, StopAtNaN(), logger, lines]
+        together = [TorchRanks(ranks, data, validation)] if ranks.on_torch else []
+        callbacks = [*together, data.callback(report=False), best, StopAtNaN(ranks)]
+        callbacks += [logger, lines] if ranks.leads else []
         callbacks += [early_stopping, checkpoint] if patience else [checkpoint]
         try:
             if resume_from is not None:
                 build_state(model, model.output_shape[-1])
                 resume_from.restore(model)
-                _rewrite_metrics(directory / _METRICS_FILE, checkpoint)
+                if ranks.leads:
+                    _rewrite_metrics(directory / _METRICS_FILE, checkpoint)
+            if ranks.on_torch:
+                average_gradients(model)
+                share_variables(model)
             lines.first_step = checkpoint.batch
             _fit(model, data, validation, checkpoint, callbacks, epochs)
         except Exception as error:
