@@ -17,7 +17,7 @@ SET     ?=
 # For `make faults`: number of SIGKILLs.
 KILLS   ?= 1000
 
-BACKEND_TESTS := $(addprefix tests/test_,$(addsuffix .py,keras iterators final mixing originals_schedule))
+BACKEND_TESTS := $(addprefix tests/test_,$(addsuffix .py,keras iterators final mixing originals_schedule ranks))
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 

@@ -18,20 +18,14 @@ def start_backend(connect: Callable[[], None] | None = None) -> str:
     """
     quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        with _hide_stderr() if quiet else nullcontext():
-            import keras
+    with _needed(), hidden(2) if quiet else nullcontext():
+        import keras
 
-            name = keras.backend.backend()
-        if connect is not None:
-            connect()
-        with _hide_stderr() if quiet else nullcontext():
-            devices = _devices(name)
-    except (ImportError, AttributeError) as error:
-        raise EpochbankError(
-            f"Keras cannot be started ({error}); training needs it and one of its backends. "
-            "Install them: pip install 'epochbank[train]', or 'epochbank[train-cuda]' for an NVIDIA GPU."
-        ) from error
+        name = keras.backend.backend()
+    if connect is not None:
+        connect()
+    with _needed(), hidden(2) if quiet else nullcontext():
+        devices = _devices(name)
     found = ", ".join(devices)
     if all(device.startswith("cpu") for device in devices):
         found += " (no GPU found; TF_CPP_MIN_LOG_LEVEL=0 shows why)"
@@ -96,18 +90,29 @@ def restore_random_state(states: list[str]) -> None:
 
 
 @contextmanager
-def _hide_stderr() -> Iterator[None]:
-    """Hide what Python and C++ write to standard error; write it after all if there is an exception."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as hidden:
-        standard_error = os.dup(2)
-        os.dup2(hidden.fileno(), 2)
+def _needed() -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, AttributeError) as error:
+        raise EpochbankError(
+            f"Keras cannot be started ({error}); training needs it and one of its backends. "
+            "Install them: pip install 'epochbank[train]', or 'epochbank[train-cuda]' for an NVIDIA GPU."
+        ) from error
+
+
+@contextmanager
+def hidden(number: int) -> Iterator[None]:
+    """Hide what Python and C++ write to descriptor 1 or 2; write it after all if there is an exception."""
+    (sys.stdout if number == 1 else sys.stderr).flush()
+    with tempfile.TemporaryFile() as file:
+        before = os.dup(number)
+        os.dup2(file.fileno(), number)
         try:
             yield
         except BaseException:
-            hidden.seek(0)
-            os.write(standard_error, hidden.read())
+            file.seek(0)
+            os.write(before, file.read())
             raise
         finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
+            os.dup2(before, number)
+            os.close(before)

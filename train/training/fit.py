@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -143,7 +143,7 @@ def resume(
     ranks = ranks or Ranks()
     ranks.run = run
     check_trust(run, find_unfinished(run), trust, model_name)
-    with _locked(run) if ranks.leads else nullcontext():
+    with _locked(run) if ranks.leads else _resumable(run):
         config = find_unfinished(run)
         if ranks.leads:
             refuse_links(run.iterdir())
@@ -394,7 +394,8 @@ def _follow_rank_0(
 ) -> None:
     """Train on another rank than 0, which writes the run directory."""
     assert ranks.run is not None
-    _train(model, data, options, ranks.run, snapshot, ranks)
+    with _resumable(ranks.run):
+        _train(model, data, options, ranks.run, snapshot, ranks)
 
 
 def _validation(data: AugmentedSequence, ranks: Ranks) -> EvaluationSequence | None:
@@ -445,19 +446,23 @@ def _check_convergence(history: dict[str, list[float]], options: FitOptions, dir
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Keep other processes out of the run directory; errors and interruptions say how to resume."""
-    with writing(directory):
-        try:
-            yield
-        except KeyboardInterrupt as error:
-            begun = (directory / "config.json").exists()
-            text = f"Resume with: train fit --resume {directory}\n{_describe_best_model(directory)}" if begun else ""
-            raise Stopped(text, number_of(error)) from None
-        except OSError as error:
-            if not (directory / "config.json").exists():  # There is nothing to resume yet.
-                raise
-            raise EpochbankError(
-                f"{error}. Fix the problem, then resume with: train fit --resume {directory}"
-            ) from error
+    with writing(directory), _resumable(directory):
+        yield
+
+
+@contextmanager
+def _resumable(directory: Path) -> Iterator[None]:
+    """Let errors and interruptions say how to resume."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        begun = (directory / "config.json").exists()
+        text = f"Resume with: train fit --resume {directory}\n{_describe_best_model(directory)}" if begun else ""
+        raise Stopped(text, number_of(error)) from None
+    except OSError as error:
+        if not (directory / "config.json").exists():  # There is nothing to resume yet.
+            raise
+        raise EpochbankError(f"{error}. Fix the problem, then resume with: train fit --resume {directory}") from error
 
 
 def _describe_best_model(directory: Path) -> str:

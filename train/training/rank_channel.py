@@ -116,8 +116,9 @@ class Channel:
         reason = "ended without a message, as after a kill"
         try:
             peer.connection.settimeout(self._timing.silence)
-            for line in peer.connection.makefile("rb"):
-                self._receive(peer, json.loads(line))
+            with peer.connection, peer.connection.makefile("rb") as lines:
+                for line in lines:
+                    self._receive(peer, json.loads(line))
         except TimeoutError:
             reason = f"did not answer for {self._timing.silence:g} s"
         except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ import keras
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
 from ...augment.shared.signals import Interrupted
+from .backend import hidden
 from .processes import Processes, check_processes, tensorflow_workers
 from .rank_channel import Channel, Loss, connect
 
@@ -92,8 +93,8 @@ class Ranks:
         """Return what the loss of a rank means for the user."""
         again = "the same command" if self.run is None else f"train fit --resume {self.run}"
         return (
-            f"{loss}. The {self.world_size} processes train one model, so rank {self.rank} ended, too. Fix the "
-            f"problem, then start all of them again with: {again}"
+            f"{str(loss).rstrip('.')}. The {self.world_size} processes train one model, so rank {self.rank} ended, "
+            f"too. Fix the problem, then start all of them again with: {again}"
         )
 
     @contextmanager
@@ -223,7 +224,8 @@ def _start_jax(processes: Processes, seconds: int) -> Callable[[str], str]:
         sent = np.zeros(4096, np.uint8)
         encoded = text.encode()
         sent[: len(encoded)] = np.frombuffer(encoded, np.uint8)
-        return bytes(multihost_utils.broadcast_one_to_all(sent)).rstrip(b"\0").decode()
+        with hidden(1):  # Gloo prints its connections.
+            return bytes(multihost_utils.broadcast_one_to_all(sent)).rstrip(b"\0").decode()
 
     return share
 
