@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from ...augment.shared.atomic import new_file
-from .ranks import Ranks
+from .ranks import Ranks, without_distribution
 
 
 class BestModel(keras.callbacks.Callback):
@@ -29,7 +29,7 @@ class BestModel(keras.callbacks.Callback):
         value = (logs or {}).get(self._monitor, float("inf"))
         if value < self.best:
             if self._ranks.leads:
-                with new_file(self._path) as temporary:
+                with new_file(self._path) as temporary, without_distribution():
                     self.model.save(temporary)
             self.best, self.best_epoch = value, epoch
 

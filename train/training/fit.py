@@ -36,7 +36,7 @@ from .interrupt import Stopped
 from .loop import read_history, train
 from .models import build_model, check_parameters, compile_model
 from .outputs import output_kind
-from .ranks import Ranks
+from .ranks import Ranks, without_distribution
 from .run_directory import (
     CHECKPOINT_FILE,
     SUMMARY,
@@ -295,14 +295,13 @@ def _prepare(stored_set: StoredSet, options: FitOptions, ranks: Ranks) -> tuple[
         teacher=options.teacher,
         distill=options.batches.distill,
     )
-    inspected = model
-    distribution = keras.distribution.distribution()
-    if distribution is not None:  # A single process cannot call a model whose variables are those of all processes.
-        keras.distribution.set_distribution(None)
-        inspected = build_model(options.model, shape, classes)
-    output = output_kind(inspected, data.stream.batch(0, 0)[0])
-    if distribution is not None:
-        keras.distribution.set_distribution(distribution)
+    inspected, images = model, data.stream.batch(0, 0)[0]
+    distributed = keras.distribution.distribution() is not None
+    with without_distribution():
+        if distributed:  # A single process cannot call a model whose variables are those of all processes.
+            inspected = build_model(options.model, shape, classes)
+        output = output_kind(inspected, images)
+    if distributed:
         keras.utils.set_random_seed(options.seed)
     ranks.say(f"output: {output}")
     smoothing = options.label_smoothing if options.batches.soft else None

@@ -19,6 +19,8 @@ from ...augment.errors import EpochbankError
 
 _HELLO_SECONDS = 10.0
 _LONGEST_HELLO = 4096
+_GATHER_SECONDS = 1800.0
+"""As long as a collective operation may take."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,15 @@ class Channel:
             threading.Thread(target=self._read, args=(peer,), daemon=True, name=f"rank {peer.rank}").start()
         threading.Thread(target=self._beat, daemon=True, name="ranks").start()
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Any, *, seconds: float | None = _GATHER_SECONDS) -> list[Any]:
         """Return the `value` (JSON) of every rank, by rank. All ranks must call this.
 
-        Raises `EpochbankError` if a rank is lost.
+        Raises `EpochbankError` if a rank is lost, or does not call this within `seconds`; None for no limit.
         """
         if self.rank:
             self._peers[0].send({"value": value})
-            return self._take(self._peers[0])
-        values = [value, *(self._take(self._peers[rank]) for rank in sorted(self._peers))]
+            return self._take(self._peers[0], seconds)
+        values = [value, *(self._take(self._peers[rank], seconds) for rank in sorted(self._peers))]
         for peer in self._peers.values():
             peer.send({"value": values})
         return values
@@ -105,8 +107,15 @@ class Channel:
             with suppress(OSError):
                 peer.connection.shutdown(socket.SHUT_WR)
 
-    def _take(self, peer: _Peer) -> Any:
-        value = peer.received.get()  # The reader puts None at the latest when the peer has been silent for too long.
+    def _take(self, peer: _Peer, seconds: float | None) -> Any:
+        try:
+            # The reader puts None at the latest when the peer has been silent for too long.
+            value = peer.received.get(timeout=seconds)
+        except queue.Empty:
+            raise EpochbankError(
+                f"rank {peer.rank} on {peer.host} is alive, but did not reach the same step within {seconds:g} s. Look "
+                "for what keeps it there, such as a file system that does not answer."
+            ) from None
         if value is None:
             peer.received.put(None)
             raise EpochbankError(str(self.wait_for_loss(1.0) or Loss(peer.rank, peer.host, "has ended already")))

@@ -76,7 +76,8 @@ class Ranks:
     def wait_for_end(self) -> None:
         """Wait until rank 0 has finished the run. All ranks call this at the end."""
         try:
-            self.gather("finished")
+            if self._channel is not None:
+                self._channel.gather("finished", seconds=None)
         except EpochbankError:
             if not self.leads:
                 raise
@@ -157,6 +158,17 @@ class Ranks:
             os._exit(self._code)
 
         threading.Thread(target=end, daemon=True, name="end").start()
+
+
+@contextmanager
+def without_distribution() -> Iterator[None]:
+    """Let this process create Keras variables without the others: under a distribution all of them must do it."""
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 def start_ranks(processes: Processes | None, *, join_seconds: int = _JOIN_SECONDS) -> Ranks:
