@@ -87,7 +87,7 @@ def _measured(step: str, sets: Path, shards: int) -> list[dict[str, Any]]:
     from epochbank.augment.generation.calibration import Cost
 
     cost = Cost(seconds=1e-5, bytes=1000.0, shard_seconds=1e-3, shard_bytes=5000.0)
-    calibration.on_all_cores = lambda work, tasks, count, jobs: enumerate([(cost, cost)] * count)
+    vars(calibration)["on_all_cores"] = lambda work, tasks, count, jobs: enumerate([(cost, cost)] * count)
     parts: list[dict[str, Any]] = []
 
     def timed(what: str, call: Callable[[], Any]) -> Any:
@@ -151,7 +151,12 @@ def _publish(sets: Path, shards: int, timed: Callable[..., Any]) -> None:
     more = [replace(entry, start=start, file=shard_file("epoch", entry.epoch, start)) for start in starts]
     groups = [more[at : at + GROUP] for at in range(0, len(more), GROUP)]
     with closing(ManifestWriter(directory)) as manifest:
-        timed(f"append {len(more)} lines in groups of {GROUP}", lambda: [manifest.append(*group) for group in groups])
+
+        def append() -> None:
+            for group in groups:
+                manifest.append(*group)
+
+        timed(f"append {len(more)} lines in groups of {GROUP}", append)
     for path, size in kept.items():
         os.truncate(path, size)
 
