@@ -1,5 +1,7 @@
 """The connection to a Dask scheduler. Every call ends, and says in words what is wrong."""
 
+import asyncio
+import concurrent.futures
 import json
 import logging
 import time
@@ -33,6 +35,48 @@ class WorkerFacts:
     threads: int
     last_seen: float
     """Time of its last heartbeat, by the clock of the scheduler."""
+
+
+class CallLost(Exception):
+    """A call has no result: its process or the connection was lost, or Dask gave it up (`killed`)."""
+
+    def __init__(self, *, killed: bool):
+        super().__init__()
+        self.killed = killed
+
+
+class Call:
+    """A call that was sent to a worker process. Its result is fetched without waiting for it."""
+
+    def __init__(self, future: Any, loop: Any, when_done: "Callable[[Call], None]"):
+        """`when_done` is called in another thread when the result is here, or there will be none."""
+        self._future = future
+
+        async def fetch() -> Any:
+            return await future
+
+        self._outcome = asyncio.run_coroutine_threadsafe(fetch(), loop)
+        self._outcome.add_done_callback(lambda _: when_done(self))
+
+    def result(self) -> Any:
+        """Return the result of a call that is done; raise its exception, or `CallLost`."""
+        from distributed import KilledWorker
+
+        try:
+            return self._outcome.result(timeout=0)
+        except KilledWorker:  # Dask marks all calls that a process had when it ended, not only those that it ran.
+            raise CallLost(killed=True) from None
+        except concurrent.futures.CancelledError:
+            raise CallLost(killed=False) from None
+        except OSError:
+            if self._future.status == "error":
+                raise
+            raise CallLost(killed=False) from None  # Fetching the result failed.
+
+    def release(self) -> None:
+        """Cancel the call, or forget its result."""
+        self._future.release()
+        self._outcome.cancel()
 
 
 class SchedulerLink:
@@ -70,17 +114,25 @@ class SchedulerLink:
         """Whether the scheduler knows this client now; it forgets all tasks of a client whose connection is lost."""
         return self._client.status == "running"
 
-    def submit(self, address: str, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Any:
-        """Send a call to the worker process at `address`, and nowhere else; return its future."""
+    def call(
+        self,
+        when_done: Callable[[Call], None],
+        address: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        priority: int = 0,
+    ) -> Call:
+        """Send a call to the worker process at `address`, and nowhere else."""
         from distributed.client import ClosedClientError
 
         try:
-            return self._client.submit(
+            future = self._client.submit(
                 function, *arguments, workers=[address], allow_other_workers=False, pure=False, retries=0,
                 priority=priority,
             )  # fmt: skip
         except ClosedClientError as error:
             raise self._lost() from error
+        return Call(future, self._client.loop.asyncio_loop, when_done)
 
     def _lost(self) -> EpochbankError:
         return EpochbankError(
@@ -100,13 +152,15 @@ def linked(scheduler: str) -> Iterator[SchedulerLink]:
     address = scheduler if "://" in scheduler else _address_in(Path(scheduler))
     with _quiet_dask():
         try:
-            client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False, name="epochbank")
+            client: Any = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False, name="epochbank")
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
             raise EpochbankError(
                 f"the Dask scheduler at {address} cannot be reached: {reason}. Check that it runs, that its address is "
                 "the one it printed, and that tls:// has its certificates in Dask's configuration."
             ) from error
+        loop = client.loop.asyncio_loop
+        loop.call_soon_threadsafe(loop.set_exception_handler, _handle_in_loop)
         try:
             yield SchedulerLink(client, address)
         finally:
@@ -135,6 +189,14 @@ def _address_in(file: Path) -> str:
             notify(f"waiting up to {_SECONDS_TO_CONNECT:.0f} s for the file of the Dask scheduler, {file}")
             told = True
         time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _handle_in_loop(loop: Any, context: dict[str, Any]) -> None:
+    """Do not print the exceptions by which Dask ends its own tasks, which come when these are deleted."""
+    from distributed.client import AllExit
+
+    if not isinstance(context.get("exception"), AllExit | OSError | asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _close(client: Any) -> None:

@@ -4,11 +4,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..console import notify
 from ..errors import EpochbankError
-from .dask_client import SchedulerLink, WorkerFacts
+from .dask_client import Call, CallLost, SchedulerLink, WorkerFacts
 from .dask_worker import answer
 from .pool import Handshake
 from .progress import counted
@@ -31,7 +30,7 @@ class Flight:
 
     number: int
     member: "Member"
-    future: Any
+    call: Call
     since: float = field(default_factory=time.monotonic)
 
 
@@ -42,8 +41,8 @@ class Member:
     facts: WorkerFacts
     state: str = "asked"
     """`asked`, `admitted` or `refused`."""
-    question: Any = None
-    """The future of the answer."""
+    question: Call | None = None
+    """What it was asked, until it answers."""
     since: float = field(default_factory=time.monotonic)
     heartbeat: float = field(default_factory=time.monotonic)
     """When its last heartbeat was noticed, by the clock of this process."""
@@ -73,9 +72,9 @@ class Members:
         token: str,
         handshake: Handshake | None,
         patience: float,
-        when_done: Callable[[Any], None],
+        when_done: Callable[[Call], None],
     ):
-        """`when_done` is called with the future of an answer, in another thread."""
+        """`when_done` is called with the call of an answer, in another thread."""
         self._link, self._token, self._handshake, self._patience = link, token, handshake, patience
         self._when_done = when_done
         self._members: dict[str, Member] = {}
@@ -106,6 +105,7 @@ class Members:
         gone = [member for address, member in self._members.items() if address not in found]
         for member in gone:
             self.drop(member)
+        self._count_death([member for member in gone if member.state == "asked"])
         for address, facts in found.items():
             if address in self._members:
                 self._hear(self._members[address], facts)
@@ -118,26 +118,30 @@ class Members:
     def drop(self, member: Member) -> None:
         """Forget a process that ended; another one at its address will be asked anew."""
         self._members.pop(member.facts.address, None)
-        if member.state == "asked":
-            self._deaths += 1
+        if member.question is not None:
             member.question.release()
-            if self._deaths >= _MOST_DEATHS:
-                raise EpochbankError(
-                    f"{_MOST_DEATHS} Dask worker processes ended one after the other while they were checked, the "
-                    f"last one {member}. Their logs may say why; a custom operation or too little memory may end a "
-                    "process."
-                )
 
-    def hear_answer(self, future: Any) -> bool:
-        """Judge the answer in `future`; return False if it is not the future of an answer."""
-        member = next((one for one in self._members.values() if one.question is future), None)
+    def _count_death(self, members: list[Member]) -> None:
+        """Count processes that ended at a time, while they were asked, as one."""
+        self._deaths += bool(members)
+        if self._deaths >= _MOST_DEATHS:
+            raise EpochbankError(
+                f"{_MOST_DEATHS} Dask worker processes ended one after the other while they were checked, the last one "
+                f"was {members[-1]}. Its log may say why: a custom operation or too little memory may end a process."
+            )
+
+    def hear_answer(self, call: Call) -> bool:
+        """Judge the answer of `call`; return False if it is not the call of a question."""
+        member = next((one for one in self._members.values() if one.question is call), None)
         if member is None:
             return False
-        if future.status not in ("finished", "error"):  # Lost: the process ended, or the connection was lost.
-            self._members.pop(member.facts.address)
+        try:
+            fault = self._fault(call)
+        except CallLost as lost:  # It will be asked again, if it is still there.
+            self.drop(member)
+            self._count_death([member] if lost.killed else [])
             return True
-        fault = self._fault(future)
-        future.release()
+        call.release()
         member.question, self._deaths = None, 0
         member.state = "refused" if fault else "admitted"
         if fault:
@@ -145,10 +149,12 @@ class Members:
             notify(self._refusal)
         return True
 
-    def _fault(self, future: Any) -> str:
+    def _fault(self, call: Call) -> str:
         """Return why a process is refused, from its answer or the exception in its place; '' if it is not."""
         try:
-            result = future.result(timeout=_SECONDS_SILENT)
+            result = call.result()
+        except CallLost:
+            raise
         except EpochbankError as error:
             return str(error)
         except Exception as error:  # Anything may be wrong in another environment.
@@ -156,11 +162,9 @@ class Members:
         return "" if self._handshake is None else self._handshake.fault(result)
 
     def _asked(self, facts: WorkerFacts) -> Member:
-        member = Member(facts)
         ask, question = (self._handshake.ask, self._handshake.question) if self._handshake else (None, None)
-        member.question = self._link.submit(facts.address, answer, self._token, ask, question, priority=1)
-        member.question.add_done_callback(self._when_done)
-        return member
+        asked = self._link.call(self._when_done, facts.address, answer, self._token, ask, question, priority=1)
+        return Member(facts, question=asked)
 
     def _hear(self, member: Member, facts: WorkerFacts) -> None:
         if facts.last_seen != member.facts.last_seen:

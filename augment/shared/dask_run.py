@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import EpochbankError
-from .dask_client import SchedulerLink
+from .dask_client import Call, CallLost, SchedulerLink
 from .dask_members import Flight, Member, Members
 from .dask_worker import NotAsked, perform
 from .lease import LeaseEnded
@@ -23,7 +23,6 @@ from .pool import Handshake
 _TASKS_PER_THREAD = 2
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_WAIT = 0.2
-_SECONDS_FOR_RESULT = 10.0
 _MOST_DEATHS = 3
 """So many processes may end while they run a task; while it is suspected, it runs alone in a process."""
 _MOST_LOSSES = 5
@@ -45,16 +44,16 @@ class Run:
         self._link, self._work = link, work
         self._lease = None if handshake is None else handshake.lease
         self._token = secrets.token_hex(8)
-        self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        """Futures that ended, in any way."""
+        self._ended: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        """Calls that ended, in any way."""
         self._members = Members(link, self._token, handshake, patience, self._ended.put)
         self._new = enumerate(tasks)
         self._again: deque[int] = deque()
         """Numbers of the tasks to send again."""
         self._open: dict[int, Any] = {}
         """The tasks that were sent and have no result yet, by number."""
-        self._flights: dict[Any, Flight] = {}
-        """What was sent, by the key of the future."""
+        self._flights: dict[Call, Flight] = {}
+        """What was sent, by its call."""
         self._deaths: Counter[int] = Counter()
         """Number of processes that ended while they ran a task."""
         self._losses: Counter[int] = Counter()
@@ -65,7 +64,7 @@ class Run:
         """Seconds that the last tasks took, with the time in the queue of their process."""
 
     def results(self) -> Iterator[tuple[int, Any]]:
-        """Yield (index, result) of each task, in the order in which they end. The other futures are then released."""
+        """Yield (index, result) of each task, in the order in which they end. The other calls are then released."""
         next_look, complete = 0.0, False
         try:
             while not complete or self._open:
@@ -76,12 +75,12 @@ class Run:
                 complete = self._send()
                 if complete:
                     self._copy_stragglers()
-                for future in self._some_ended():
-                    if not self._members.hear_answer(future):
-                        yield from self._result(future)
+                for call in self._some_ended():
+                    if not self._members.hear_answer(call):
+                        yield from self._result(call)
         finally:
             for flight in self._flights.values():
-                flight.future.release()
+                flight.call.release()
             for member in self._members:
                 if member.question is not None:
                     member.question.release()
@@ -119,14 +118,14 @@ class Run:
 
     def _send_to(self, member: Member, number: int) -> None:
         task = self._open[number]
-        future = self._link.submit(member.facts.address, perform, self._token, self._lease, self._work, task)
-        flight = Flight(number, member, future)
-        self._flights[future.key] = flight
+        call = self._link.call(
+            self._ended.put, member.facts.address, perform, self._token, self._lease, self._work, task
+        )
+        self._flights[call] = flight = Flight(number, member, call)
         member.flights.append(flight)
-        future.add_done_callback(self._ended.put)
 
-    def _some_ended(self) -> list[Any]:
-        """Wait a moment for futures that end, and return all that did."""
+    def _some_ended(self) -> list[Call]:
+        """Wait a moment for calls that end, and return all that did."""
         found = []
         try:
             found.append(self._ended.get(timeout=_SECONDS_TO_WAIT))
@@ -135,54 +134,37 @@ class Run:
         except queue.Empty:
             return found
 
-    def _result(self, future: Any) -> Iterator[tuple[int, Any]]:
+    def _result(self, call: Call) -> Iterator[tuple[int, Any]]:
         """Yield the result of a task, or send it again if it was lost; raise the exception of the task."""
-        flight = self._flights.pop(future.key, None)
+        flight = self._flights.pop(call, None)
         if flight is None:  # It was sent to another process in the meantime.
             return
         member, number = flight.member, flight.number
         was_running = flight in list(member.flights)[: member.facts.threads]
         member.flights.remove(flight)
         try:
-            result = self._fetched(future)
+            result = call.result()
         except NotAsked:
             self._members.drop(member)
             member.flights.appendleft(flight)
             self._return_tasks(member, ended=True)
-        except _Lost as error:
-            if error.killed and was_running:
+        except CallLost as lost:
+            if lost.killed and was_running:
                 self._count_death(flight)
-            elif not error.killed and self._link.connected:
+            elif not lost.killed and self._link.connected:
                 self._count_loss(flight)
             self._again_unless_sent(number)
+        except LeaseEnded as error:
+            raise EpochbankError(
+                f"{error} Something removed it, such as another program, or another run that saw no lock."
+            ) from error
         else:
             self._seconds.append(time.monotonic() - flight.since)
             self._open.pop(number)
             self._release_others(number)
             yield number, result
         finally:
-            future.release()
-
-    def _fetched(self, future: Any) -> Any:
-        """Return the result in a future that ended; raise `_Lost` if it was lost, or the exception of the task."""
-        from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
-
-        if future.status not in ("finished", "error"):
-            raise _Lost(killed=False)
-        failed = future.status == "error"
-        try:
-            return future.result(timeout=_SECONDS_FOR_RESULT)
-        except KilledWorker:  # Dask marks all tasks of a process that ended, not only those that it ran.
-            raise _Lost(killed=True) from None
-        except LeaseEnded as error:
-            raise EpochbankError(
-                f"{error} Something removed it, such as another program, or another run that saw no lock."
-            ) from error
-        except (OSError, FutureCancelledError):
-            if failed:
-                raise
-            raise _Lost(killed=False) from None
+            call.release()
 
     def _count_loss(self, flight: Flight) -> None:
         self._losses[flight.number] += 1
@@ -203,11 +185,11 @@ class Run:
 
     def _release_others(self, number: int) -> None:
         """Drop the other copies of a task that is done."""
-        for key, other in list(self._flights.items()):
+        for call, other in list(self._flights.items()):
             if other.number == number:
-                del self._flights[key]
+                del self._flights[call]
                 other.member.flights.remove(other)
-                other.future.release()
+                call.release()
 
     def _return_tasks(self, member: Member, *, ended: bool) -> None:
         """Take the tasks back from a process that ended or is silent.
@@ -217,8 +199,8 @@ class Run:
         flights = list(member.flights)
         member.flights.clear()
         for flight in flights:
-            self._flights.pop(flight.future.key, None)
-            flight.future.release()
+            self._flights.pop(flight.call, None)
+            flight.call.release()
         for place, flight in reversed(list(enumerate(flights))):
             if ended and place < member.facts.threads:
                 self._count_death(flight)
@@ -240,11 +222,3 @@ class Run:
             if free and not self._deaths[flight.number]:
                 self._copied.add(flight.number)
                 self._send_to(free[0], flight.number)
-
-
-class _Lost(Exception):
-    """A task has no result: it was lost on the way, or Dask gave it up because a process ended (`killed`)."""
-
-    def __init__(self, *, killed: bool):
-        super().__init__()
-        self.killed = killed
