@@ -174,7 +174,10 @@ class Members:
         """Refuse the processes that do not answer."""
         for member in self._members.values():
             if member.state == "asked" and time.monotonic() - member.since > self._patience:
-                member.state, member.question = "refused", None
+                member.state = "refused"
+                if member.question is not None:
+                    member.question.release()
+                    member.question = None
                 self._refusal = f"the Dask worker {member} cannot be used: no answer within {self._patience:.0f} s"
                 notify(self._refusal)
 
