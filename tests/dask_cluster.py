@@ -171,7 +171,7 @@ def finish(process: subprocess.Popen, seconds: float = SECONDS) -> str:
         process.kill()
         output, _ = process.communicate()
         raise AssertionError(f"the command did not end within {seconds:.0f} s: {output}") from None
-    assert "Traceback" not in output, output
+    assert "Traceback" not in (output or ""), output
     return output
 
 
