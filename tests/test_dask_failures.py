@@ -100,7 +100,6 @@ def test_a_stopped_worker_does_not_stop_the_run(dask: Cluster) -> None:
     run = dask.begin(sets="sets-continued", epochs=4)
     output = finish(run)
     assert run.returncode == 0, output
-    assert "2 Dask workers" in output
     assert dask.digests("sets-continued") == dask.digests("local")
     wait_for(lambda: not dask.temporary(), "the end of what the stopped worker did")
 

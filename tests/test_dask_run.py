@@ -1,5 +1,6 @@
 """Sets from a Dask cluster are those of a local run; dying and wrong workers do not change that."""
 
+import re
 import signal
 from collections.abc import Iterator
 
@@ -28,7 +29,7 @@ def test_a_run_gives_the_same_images(dask: Cluster) -> None:
     run = dask.begin(sets="sets-plain", epochs=4)
     output = finish(run)
     assert run.returncode == 0, output
-    assert "2 Dask workers with 3 threads" in output
+    assert re.search(r"\d Dask workers? with \d threads?", output), output
     assert dask.digests("sets-plain") == dask.digests("local")
     assert not dask.temporary()
 
