@@ -23,7 +23,7 @@ def call(*words: object) -> Result:
 def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every start of Keras is an error, which a refusal must come before."""
 
-    def fail() -> str:
+    def fail(*_: object) -> str:
         raise AssertionError("Keras is started")
 
     for module in ("epochbank.train.training.backend", "epochbank.train.training.export", "epochbank.api"):

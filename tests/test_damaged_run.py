@@ -231,7 +231,7 @@ def test_crafted_config(run: Path, tmp_path_factory: pytest.TempPathFactory, dat
     assert len(facts) + len(faults) == 1
     for words in (["evaluate", copied], ["predict", copied, "x.png"], ["fit", "--resume", copied]):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("epochbank.train.training.backend.start_backend", lambda: (_ for _ in ()).throw(Reached))
+            patched.setattr("epochbank.train.training.backend.start_backend", lambda *_: (_ for _ in ()).throw(Reached))
             result = CliRunner().invoke(main, list(map(str, words)))
         assert result.exit_code in (1, 2), (words, result.output, result.exception)
         assert isinstance(result.exception, SystemExit | Reached), (words, result.exception)

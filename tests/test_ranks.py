@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -21,8 +22,8 @@ import pytest
 from click.testing import CliRunner
 
 import epochbank
-from conftest import NOTHING, numbered
-from epochbank import EpochbankError
+from conftest import NOTHING, numbered, numbers
+from epochbank import AugmentedSequence, EpochbankError, open_set
 from epochbank.train.cli import main as train
 from epochbank.train.training.processes import (
     Processes,
@@ -198,6 +199,52 @@ def test_strangers_and_missing_ranks() -> None:
 
     with pytest.raises(EpochbankError, match="rank 1, 2 of 3 did not connect to rank 0"):
         connect(0, 3, share, lambda loss: None, seconds=0.5)
+
+
+# Iterators
+
+
+@pytest.mark.parametrize("kind", ["batches", "sequence", "to_tf_dataset"])
+@pytest.mark.parametrize("framework", ["torch.distributed", "jax"])
+def test_iterators_read_the_part_of_their_rank(
+    kind: str, framework: str, numbered_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without being asked, if the framework is initialized; explicit numbers take precedence."""
+    if kind == "to_tf_dataset":
+        pytest.importorskip("tensorflow")
+    stored_set = open_set(numbered_set)
+
+    def shown(**options: int) -> list[int]:
+        if kind == "sequence":
+            data = AugmentedSequence(stored_set, 64, 0, **options)
+            batches = [data[number] for number in range(len(data))]
+            data.close()
+        elif kind == "batches":
+            batches = list(stored_set.batches(64, 0, epochs=1, **options))
+        else:
+            batches = [(images.numpy(), labels) for images, labels in stored_set.to_tf_dataset(64, 0, **options)]
+        return [number for images, _ in batches for number in numbers(images).tolist()]
+
+    everything = sorted(shown())
+    parts = []
+    for rank in range(3):
+        here = {
+            "torch.distributed": SimpleNamespace(
+                is_available=lambda: True, is_initialized=lambda: True, get_rank=lambda rank=rank: rank,
+                get_world_size=lambda: 3,
+            ),
+            "jax": SimpleNamespace(
+                distributed=SimpleNamespace(is_initialized=lambda: True), process_index=lambda rank=rank: rank,
+                process_count=lambda: 3,
+            ),
+        }  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, "torch.distributed", raising=False)
+            patch.setitem(sys.modules, framework, here[framework])
+            parts.append(shown())
+            assert sorted(shown(rank=0, world_size=1)) == everything
+    assert sorted(parts[0] + parts[1] + parts[2]) == everything
+    assert min(map(len, parts)) >= 266
 
 
 # `train fit`

@@ -207,7 +207,7 @@ class Checkpoint(keras.callbacks.Callback):
                 state["stored_epochs"] = self._data.stored_epochs[: epoch + (batch > 0)]
             write_snapshot(self._path, self.model, state)
         self._steps, self._written = 0, time.monotonic()
-        if self._interruption.signal is not None:
+        if self._interruption.signal is not None and (self._ranks.stopping or not self._ranks.several):
             raise Stopped("", self._interruption.signal)
 
 
