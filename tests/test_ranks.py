@@ -411,7 +411,7 @@ def test_another_number_of_processes_is_refused(numbered_set: Path, together: Pa
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torchrun is for torch")
 def test_torchrun_starts_the_processes(numbered_set: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
     done = subprocess.run(
         [*command, "epochbank.train", "fit", str(numbered_set), *OPTIONS, "--run", str(tmp_path / "run")],
         cwd=numbered_set.parents[1], env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, timeout=240,

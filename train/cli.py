@@ -170,7 +170,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
         fit_options = FitOptions(**options, **place)  # type: ignore[arg-type]
         check_model_name(fit_options.model)
         check_follow(fit_options.follow, fit_options.world_size or 1)
-        if run is not None and not fit_options.rank:
+        if run is not None and processes is None:  # Otherwise rank 0 checks it when the others can hear of it.
             check_new(run)
         stored_set = open_set(wait_for_epoch(name, sets) if wait else choose_set(name, sets))
         check_options(fit_options, stored_set)
