@@ -110,7 +110,7 @@ def _read(directory: Path) -> tuple[list[Entry], bytes, bytes]:
     entries: list[Entry] = []
     for number, line in enumerate(lines, 1):
         try:
-            entries.append(_entry(line))
+            entries.append(entry_of_line(line))
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             if number == len(lines) and number > certain:
                 break  # The last line was not written completely: its shard does not exist.
@@ -136,8 +136,8 @@ def _contents(path: Path) -> bytes:
         ) from error
 
 
-def _entry(line: bytes) -> Entry:
-    """Return the entry of a line. Raises `ValueError` or `TypeError` if it is none."""
+def entry_of_line(line: bytes) -> Entry:
+    """Return the entry of a line of a manifest. Raises `ValueError` or `TypeError` if it is none."""
     entry = Entry(**rename_keys(json.loads(line), _FIELDS))
     wrong = [name for name, right in _checks(entry) if not right]
     if wrong:
@@ -226,7 +226,7 @@ class ManifestWriter:
 
         Raises `OSError` if one cannot be written completely.
         """
-        line = _line(entry)
+        line = line_of_entry(entry)
         _write(self._file, line)
         self._owed += self._records.add(line)
         _sync(self._file)
@@ -243,13 +243,14 @@ class ManifestWriter:
 
 def write_manifest(directory: Path, entries: Iterable[Entry], first: int = 0) -> None:
     """Write the manifest of a new set with `entries`, whose stored epochs before `first` are retired, durably."""
-    data = b"".join(_line(entry) for entry in [*entries, *([retirement(first - 1)] if first else [])])
+    data = b"".join(line_of_entry(entry) for entry in [*entries, *([retirement(first - 1)] if first else [])])
     for path, content in ((directory / CHECK, records_of(data, Records())), (directory / NAME, data)):
         with new_file(path) as temporary:
             temporary.write_bytes(content)
 
 
-def _line(entry: Entry) -> bytes:
+def line_of_entry(entry: Entry) -> bytes:
+    """Return the line of a manifest that lists `entry`."""
     return (json.dumps(rename_keys(asdict(entry), _STORED_NAMES), separators=(",", ":")) + "\n").encode()
 
 

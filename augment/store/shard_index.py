@@ -26,6 +26,7 @@ from .codec import CODECS
 from .description import LARGEST_CHUNK
 from .digest import file_checksum
 from .manifest import Entry
+from .objects.access import shard_at_hand
 from .presence import fault_of
 from .shard import IDENTITY, identity_of
 
@@ -94,22 +95,23 @@ def opened(directory: Path, entry: Entry) -> Iterator[h5py.File]:
     about a damaged file.
     """
     path = directory / entry.file
-    try:
-        fault = fault_of(path, entry)
-        if fault:
-            raise ValueError(fault)
-        _check_old_format(path, entry)
-        # Low-level calls are faster: the first batches of an epoch wait for this, once per shard.
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
-        with h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)) as file:
-            check_identity(file, entry)
-            yield file
-    except EpochbankError:
-        raise
-    except DAMAGE as error:
-        other = unreadable(path, error)
-        raise (other or EpochbankError(f"{path} cannot be read: {error}. {REPAIR}")) from error
+    with shard_at_hand(directory, entry):
+        try:
+            fault = fault_of(path, entry)
+            if fault:
+                raise ValueError(fault)
+            _check_old_format(path, entry)
+            # Low-level calls are faster: the first batches of an epoch wait for this, once per shard.
+            access = h5p.create(h5p.FILE_ACCESS)
+            access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
+            with h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)) as file:
+                check_identity(file, entry)
+                yield file
+        except EpochbankError:
+            raise
+        except DAMAGE as error:
+            other = unreadable(path, error)
+            raise (other or EpochbankError(f"{path} cannot be read: {error}. {REPAIR}")) from error
 
 
 def _check_old_format(path: Path, entry: Entry) -> None:

@@ -37,6 +37,7 @@ from .augment.distortion.recipe import Recipe
 from .augment.errors import EpochbankError
 from .augment.exchange.copy import Copied
 from .augment.exchange.copy import copy_set as copy_stored
+from .augment.exchange.copy_to_store import copy_to_store
 from .augment.exchange.export import Exported
 from .augment.exchange.export import export_set as export_stored
 from .augment.exchange.formats import FormatName
@@ -71,6 +72,8 @@ from .augment.sources import Scan, open_source
 from .augment.split.few_classes import check_labels
 from .augment.store.catalog import all_sets, choose_set, find_set, named_set, sets_path
 from .augment.store.manifest import read_manifest
+from .augment.store.objects.mirror import remote_url
+from .augment.store.objects.urls import url_of
 from .augment.store.presence import check_presence
 from .augment.store.tags import check_tag
 from .augment.views import explain as explanation
@@ -358,7 +361,8 @@ def info(
     """
     directory = _directory(name, sets)
     facts = _with_trainings(set_info.info(directory), run_list.list_runs(Path(runs))[0])
-    if facts["resampled"] and facts["resampled"]["images"] and not facts["lost_shards"]:
+    remote = remote_url(directory) is not None  # All shards would be fetched.
+    if facts["resampled"] and facts["resampled"]["images"] and not facts["lost_shards"] and not remote:
         facts["resampled"] |= set_info.rejections(directory)
     return facts
 
@@ -374,7 +378,7 @@ def list_sets(
     facts, faults = [], []
     trainings, _ = run_list.list_runs(Path(runs))
     path = sets_path(sets)
-    expected = path.is_dir() or path != Path(DEFAULT_SETS)
+    expected = (path.is_dir() or path != Path(DEFAULT_SETS)) and url_of(path) is None
     for directory in all_sets(path):
         try:
             facts.append(_with_trainings(set_info.info(directory), trainings))
@@ -507,11 +511,18 @@ def copy_set(
     """Copy what is published of a set to the new directory `dest`, or into it if it exists; verify the copy.
 
     `epochs` selects consecutive stored epochs (numbers, or a string such as "2-4"; None for all). `with_source` copies
-    the source file, too, which is needed to generate shards. After a kill, the same call continues.
+    the source file, too, which is needed to generate shards. After a kill, the same call continues. `dest` may be a URL
+    of an object store, such as "s3://bucket/sets/", and so may the name of the set.
     """
     check_numbers(jobs=jobs)
-    directory = _directory(name, sets)
-    return copy_stored(directory, str(dest), jobs or core_count(), epochs=epochs, with_source=with_source)
+    directory, url = _directory(name, sets), url_of(dest)
+    if url is None:
+        return copy_stored(directory, str(dest), jobs or core_count(), epochs=epochs, with_source=with_source)
+    if with_source:
+        raise EpochbankError(
+            f"--with-source cannot be combined with {url}: source files stay on this machine. Omit it.", usage=True
+        )
+    return copy_to_store(directory, str(dest), url, epochs=epochs)
 
 
 def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) -> int:

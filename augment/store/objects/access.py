@@ -1,0 +1,36 @@
+"""Read a shard of any set: of a mirror, it is fetched into the cache first."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from ..manifest import Entry
+from .bucket import Bucket
+from .cache import ShardCache
+from .mirror import MARKER, remote_url
+
+
+@contextmanager
+def shard_at_hand(directory: Path, entry: Entry) -> Iterator[None]:
+    """Keep the file of a shard of the set in `directory` there during the `with` block; fetch it if necessary.
+
+    Raises `EpochbankError` if it cannot be fetched. For a set that is no mirror, nothing is done.
+    """
+    if not (directory / MARKER).exists():
+        yield
+        return
+    bucket, cache = _opened(directory)
+    with cache.held(directory, bucket, entry):
+        yield
+
+
+def bucket_of(directory: Path) -> Bucket | None:
+    """Return the bucket of the set whose mirror `directory` is; None if it is not a mirror."""
+    url = remote_url(directory)
+    return None if url is None else Bucket(url)
+
+
+@lru_cache(maxsize=8)
+def _opened(directory: Path) -> tuple[Bucket, ShardCache]:
+    return Bucket(str(remote_url(directory))), ShardCache(directory.parent)
