@@ -71,21 +71,23 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
       augment run digits --epochs 7 --profile
     """
     from .. import api
+    from .store.objects.mirror import shown
     from .views.info import info_lines, split_lines
 
     result = api.run(source, **keywords)
+    place = shown(result.directory)
     if print_path:
         for line in split_lines(api.info(result.directory)) if result.log is not None else []:
             notify(line.strip())
-        click.echo(os.fsencode(result.directory))
+        click.echo(os.fsencode(place))
         return
     if result.log is None:
-        click.echo(f"{result.directory} is complete: nothing to do.\n\nNext: train fit {result.directory}")
+        click.echo(f"{place} is complete: nothing to do.\n\nNext: train fit {place}")
         return
     click.echo("\n".join([*info_lines(api.info(result.directory), details=False), *result.log.lines()]))
     if profile:
         click.echo("\n" + "\n".join(result.log.profile.lines()))
-    click.echo(f"\nNext: train fit {result.directory}    (to look at it: augment preview {result.directory})")
+    click.echo(f"\nNext: train fit {place}    (to look at it: augment preview {place})")
 
 
 @main.command()
@@ -106,10 +108,12 @@ def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
     """
     from .. import api
     from .shared.disk_space import check_disk_space
+    from .store.objects.urls import url_of
 
     planned = api.plan(source, sets=sets, **keywords)
     click.echo(json.dumps(planned.to_json(), indent=2) if as_json else "\n".join(planned.lines()))
-    check_disk_space(sets, planned.bytes, "the set and its source file" if planned.import_estimate else "the set")
+    if url_of(sets) is None:
+        check_disk_space(sets, planned.bytes, "the set and its source file" if planned.import_estimate else "the set")
 
 
 @main.command()

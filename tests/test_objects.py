@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,7 @@ from epochbank.augment.cli import main
 from epochbank.augment.store.manifest import read_manifest
 from epochbank.augment.store.objects import publisher
 from epochbank.augment.store.objects.bucket import Bucket
-from epochbank.augment.store.objects.cache import open_mirror
+from epochbank.augment.store.objects.cache import ShardCache, default_cache, open_mirror
 from epochbank.augment.store.objects.layout import shard_object
 from epochbank.augment.store.objects.mirror import Mirror
 from epochbank.augment.store.objects.probe import check_conditional_writes
@@ -98,9 +102,7 @@ def test_a_set_is_copied_there_and_back(sound: Path, tmp_path: Path, scheme: str
         assert shard.is_file()
 
 
-def epochbank_shard(url: str):  # noqa: ANN201
-    from epochbank.augment.store.objects.cache import ShardCache, default_cache
-
+def epochbank_shard(url: str) -> AbstractContextManager[Path]:
     directory = open_mirror(url)
     return ShardCache(default_cache()).held(directory, Bucket(url), read_manifest(directory)[0])
 
@@ -109,8 +111,6 @@ def test_a_copy_is_continued_without_uploading_again(
     sound: Path, server: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy whose upload is refused lists nothing false; the next one uploads only what is missing."""
-    import re
-
     url, entries = f"s3://bucket/{sound.name}", read_manifest(sound)
     server.refused = re.compile(entries[-1].checksum)
     result = call("copy", sound, url)
@@ -232,3 +232,97 @@ def test_a_missing_directory_is_not_created(tmp_path: Path) -> None:
         result = call(*words)
         assert result.exit_code == 1, result.output
     assert not (tmp_path / "none").exists()
+
+
+SMALL = {"jobs": 1, "shard_size": 20, "chunk_size": 5}
+
+
+def shard_puts(server: ObjectServer) -> int:
+    return sum(count for name, count in server.requests.items() if name.startswith("PUT ") and "/shards/" in name)
+
+
+def test_a_run_writes_to_a_store_and_is_extended_from_another_machine(
+    sound: Path, tmp_path: Path, server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digests are those of a local run, local shards are removed, and nothing is uploaded twice."""
+    source = sound.parents[1] / "a.npz"
+    stored = epochbank.generate(source, epochs=1, sets="s3://bucket/sets", **SMALL)
+    url = f"s3://bucket/sets/{sound.name}"
+    assert digests(url) == {0: digests(sound)[0]}
+    assert epochbank.verify(url, jobs=1) == []
+    assert not list((tmp_path / "cache/writing").rglob("[0-9]*.h5"))
+    puts = shard_puts(server)
+    assert puts == len(read_manifest(stored.path))
+    assert api.run(source, epochs=1, sets="s3://bucket/sets", **SMALL).log is None
+    assert shard_puts(server) == puts
+    monkeypatch.setenv("EPOCHBANK_CACHE", str(tmp_path / "another machine"))
+    result = call(
+        "run", source, "--epochs", 2, "--sets", "s3://bucket/sets", "--jobs", 1, "--shard-size", 20, "--chunk-size", 5
+    )
+    assert result.exit_code == 0, result.output
+    assert f"Next: train fit {url}" in result.stdout
+    assert digests(url) == digests(sound)
+    assert shard_puts(server) == puts + 5
+    assert {entry.checksum for entry in read_manifest(open_mirror(url))} == {
+        entry.checksum for entry in read_manifest(sound)
+    }
+    refreshed = call("refresh", url, "--epochs", 1, "--jobs", 1)
+    assert refreshed.exit_code == 0, refreshed.output
+    assert list(digests(url)) == [1, 2]
+
+
+def test_a_failed_upload_ends_the_run_which_is_continued(sound: Path, tmp_path: Path, server: ObjectServer) -> None:
+    """What was made is kept locally, and published by the next run without being made or uploaded again."""
+    source, checksum = sound.parents[1] / "a.npz", read_manifest(sound)[5].checksum
+    server.refused = re.compile(checksum)
+    with pytest.raises(EpochbankError, match=r"was refused.*shards of this run are kept"):
+        epochbank.generate(source, epochs=2, sets="s3://bucket/sets", **SMALL)
+    url = f"s3://bucket/sets/{sound.name}"
+    assert len(read_manifest(open_mirror(url))) < len(read_manifest(sound))
+    server.refused = None
+    epochbank.generate(source, epochs=2, sets="s3://bucket/sets", **SMALL)
+    assert digests(url) == digests(sound)
+    counts = [count for name, count in server.requests.items() if name.startswith("PUT ") and "/shards/" in name]
+    assert sorted(counts)[-2] == 1
+
+
+def test_a_killed_run_is_continued(sound: Path, tmp_path: Path, server: ObjectServer) -> None:
+    """A run that is killed while it uploads is continued, and the set has the digests of a local run."""
+    source, url = sound.parents[1] / "a.npz", f"s3://bucket/sets/{sound.name}"
+    server.seconds = 0.05
+    words = [sys.executable, "-m", "epochbank.augment", "run", source, "--epochs", 2, "--sets", "s3://bucket/sets",
+             "--jobs", 1, "--shard-size", 20, "--chunk-size", 5]  # fmt: skip
+    process = subprocess.Popen(list(map(str, words)), stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 50
+    while len(server.names("/shards/")) < 3 and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    server.seconds = 0.0
+    listed = server.names("/manifest/")
+    assert len(server.names("/shards/")) < len(read_manifest(sound)), listed
+    epochbank.generate(source, epochs=2, sets="s3://bucket/sets", **SMALL)
+    assert digests(url) == digests(sound)
+    assert epochbank.verify(url, jobs=1) == []
+
+
+def test_two_runs_at_once(sound: Path, tmp_path: Path, server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two machines that generate the same set, one ends with an error, and the set is complete."""
+    source = sound.parents[1] / "a.npz"
+    server.seconds = 0.02
+    words = [sys.executable, "-m", "epochbank.augment", "run", source, "--epochs", 2, "--sets", "s3://bucket/sets",
+             "--jobs", 1, "--shard-size", 20, "--chunk-size", 5]  # fmt: skip
+    processes = [
+        subprocess.Popen(
+            list(map(str, words)), stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "EPOCHBANK_CACHE": str(tmp_path / name)},
+        )
+        for name in ("one", "two")
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=90)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert 0 in codes, outputs
+    for code, output in zip(codes, outputs, strict=True):
+        assert code == 0 or "is being written by another run" in output
+        assert "Traceback" not in output
+    assert digests(f"s3://bucket/sets/{sound.name}") == digests(sound)

@@ -47,6 +47,8 @@ from .augment.generation.plan import GenerationPlan, plan_set
 from .augment.generation.plan_source import check_groups, check_import_limits, plan_source
 from .augment.generation.run import GenerationResult
 from .augment.generation.run import generate as run_generation
+from .augment.generation.spec import SetSpec
+from .augment.generation.store_run import StoreRun, store_run, work_directory
 from .augment.ingest import importer
 from .augment.ingest.preprocess import Preprocessing
 from .augment.ingest.resolve import prepare_source, resolve_source, restore_source
@@ -72,8 +74,8 @@ from .augment.sources import Scan, open_source
 from .augment.split.few_classes import check_labels
 from .augment.store.catalog import all_sets, choose_set, find_set, named_set, sets_path
 from .augment.store.manifest import read_manifest
-from .augment.store.objects.mirror import remote_url
-from .augment.store.objects.urls import url_of
+from .augment.store.objects.mirror import remote_url, shown
+from .augment.store.objects.urls import name_of, parent_of, url_of
 from .augment.store.presence import check_presence
 from .augment.store.tags import check_tag
 from .augment.views import explain as explanation
@@ -121,7 +123,7 @@ def generate(
     >>> digits = epochbank.generate("digits", epochs=5, seed=1)
     >>> model.fit(AugmentedSequence(digits, batch_size=256), shuffle=False)
     """
-    return open_set(run(source, recipe, epochs, **keywords).directory)
+    return open_set(shown(run(source, recipe, epochs, **keywords).directory))
 
 
 @kept_workers()
@@ -139,6 +141,8 @@ def run(
 def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationResult:
     if command.name is not None:
         check_tag(command.name)
+    if (url := url_of(command.sets)) is not None:
+        command = replace(command, sets=work_directory(url))
     finish_removals(command.sets)
 
     def check(scan: Scan) -> None:
@@ -147,6 +151,22 @@ def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationR
 
     file = prepare_source(command.source, command.sets, command.imports, command.options.jobs, check)
     spec = command.spec(file)
+    if url is None:
+        return _generate(command, spec, status)
+    names = [one.name for one in (spec, *spec.earlier_forms())]
+    with store_run(url, names, wait=command.options.wait) as run:
+        return _generate(command, spec, status, run)
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _generate(
+    command: GenerationArguments, spec: SetSpec, status: StatusFile | None, store: StoreRun | None = None
+) -> GenerationResult:
+    """Generate the set of `spec`; `store` publishes it in an object store."""
+    file, published = spec.source, _ignore if store is None else store.published
     location = locate(spec, command.sets)
     if status is not None:
         status.name_set(location.directory)
@@ -159,15 +179,18 @@ def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationR
         check_new_tag(command.sets, command.name, location.directory)
 
     def begun(directory: Path) -> None:
+        if store is not None:
+            store.begun(directory)
         if command.name is not None:
             add_tag(directory, command.name)
 
     with closing(ReadingLock(file.path)):
         try:
-            return run_generation(spec, command.sets, command.options, command.source, begun=begun)
+            return run_generation(spec, command.sets, command.options, command.source, begun=begun, published=published)
         except DamagedSource as damage:
             file = restore_source(command.source, command.sets, command.imports, command.options.jobs, damage)
-            return run_generation(command.spec(file), command.sets, command.options, command.source, begun=begun)
+            spec = command.spec(file)
+            return run_generation(spec, command.sets, command.options, command.source, begun=begun, published=published)
 
 
 def plan(
@@ -181,6 +204,8 @@ def plan(
     Time and bytes are estimated by a calibration run with a sample of the images.
     """
     command = generation_arguments(source, recipe, epochs, keywords)
+    if (url := url_of(command.sets)) is not None:
+        command = replace(command, sets=work_directory(url))
     resolved = resolve_source(command.source, command.sets, command.imports)
     if resolved.file is not None:
         planned = plan_set(locate(command.spec(resolved.file), command.sets), command.options)
@@ -452,7 +477,11 @@ def refresh(
                     usage=True,
                 )
             return cancel_refresh(directory, wait=options.wait)
-        return refresh_set(directory, options, trust=keywords.get("trust", False))
+        trust, url = keywords.get("trust", False), remote_url(directory)
+        if url is None:
+            return refresh_set(directory, options, trust=trust)
+        with store_run(parent_of(url), [name_of(url)], exists=True, wait=options.wait) as store:
+            return refresh_set(store.directory, options, trust=trust, published=store.published)
 
 
 def repair(

@@ -92,7 +92,7 @@ class Mirror:
         make_directory(self.directory)
         with exclusive(self.directory / ".pull"):
             _replace(self.directory / DESCRIPTION, document)
-            write_text(self.directory / MARKER, json.dumps({"url": self.bucket.url}) + "\n")
+            self.mark()
             description = read_description(self.directory)
             self._pull_split(description)
             for name in _COPIED:
@@ -100,12 +100,17 @@ class Mirror:
             self._pull_segments(description.fingerprint)
         return description
 
+    def mark(self) -> None:
+        """Make the directory a mirror of the set at the URL, which need not exist yet."""
+        make_directory(self.directory)
+        write_text(self.directory / MARKER, json.dumps({"url": self.bucket.url}) + "\n")
+
     def begin(self, description: Description) -> None:
         """Make a mirror of a set that was begun in `directory`, and write its small files to the store.
 
         Raises `EpochbankError` if there is another set at the URL.
         """
-        write_text(self.directory / MARKER, json.dumps({"url": self.bucket.url}) + "\n")
+        self.mark()
         self.bucket.put(_SPLIT, (self.directory / _SPLIT).read_bytes())
         # Last: as soon as it exists, there is a set. If somebody else begins the same set, one of the two ends here.
         if not self.bucket.create(DESCRIPTION, (self.directory / DESCRIPTION).read_bytes()):

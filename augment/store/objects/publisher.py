@@ -58,8 +58,10 @@ class Publisher:
         earlier shard fail.
         """
         entry = entry_of_line(line)
-        upload = self._uploads.submit(_upload, self._mirror.bucket, entry, path) if entry.num_images else None
         with self._changed:
+            if self._fault is not None:
+                raise self._fault
+            upload = self._uploads.submit(_upload, self._mirror.bucket, entry, path) if entry.num_images else None
             self._queue.append((line, upload, path))
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._fault is not None or len(self._queue) < PENDING)
@@ -97,8 +99,8 @@ class Publisher:
         except BaseException as error:  # The caller raises it.
             with self._changed:
                 self._fault = error
+                self._uploads.shutdown(wait=False, cancel_futures=True)
                 self._changed.notify_all()
-            self._uploads.shutdown(wait=False, cancel_futures=True)
 
     def _next_lines(self) -> list[_Pending]:
         """Return the lines of the next segment; none at the end. Raises what has made an upload fail."""
