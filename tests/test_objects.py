@@ -29,7 +29,7 @@ from epochbank.augment.store.objects.urls import url_of
 from object_server import ObjectServer, object_server
 
 pytest.importorskip("obstore")
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 
 def call(*words: object) -> Result:

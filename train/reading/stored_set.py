@@ -9,6 +9,8 @@ from ...augment.shared.closest import did_you_mean
 from ...augment.shared.reading_lock import ReadingLock
 from ...augment.store.description import Description, read_description
 from ...augment.store.manifest import Entry, covers, published_epochs, read_manifest
+from ...augment.store.objects.access import RemoteShards, open_remote
+from ...augment.store.objects.cache import ShardCache
 from ...augment.store.presence import check_presence
 from .chunk_table import ChunkTable
 
@@ -22,12 +24,19 @@ class StoredSet:
     entries: tuple[Entry, ...]
     lock: ReadingLock | None = field(default=None, compare=False)
     """Keeps commands from deleting what this set reads."""
+    remote: RemoteShards | None = field(default=None, compare=False)
+    """Fetches shards, if the set is in an object store."""
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({str(self.path)!r}, shape={self.shape}, classes={len(self.class_names)}, "
             f"epochs={len(self.epochs)})"
         )
+
+    @property
+    def name(self) -> str:
+        """What the set is named by: its URL if it is in an object store, else its path."""
+        return str(self.path) if self.remote is None else self.remote.bucket.url
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -87,18 +96,21 @@ class StoredSet:
                 f"{self.path}: {f'epoch {epoch}' if split == 'epoch' else f'the {split} split'} is unfinished. "
                 "Run the same `augment run` again to complete it."
             )
-        return ChunkTable(self.path, entries, self.shape)
+        return ChunkTable(self.path, entries, self.shape, self.remote)
 
 
-def read_stored_set(directory: Path) -> StoredSet:
+def read_stored_set(directory: Path, cache: ShardCache | None = None) -> StoredSet:
     """Read what is published of the set in `directory`.
+
+    If it is the mirror of a set in an object store, `cache` is that of its shards; by default it has the default size.
 
     Raises `EpochbankError` if there is no set, it is damaged or of a newer format, a published shard is missing or
     incomplete, or no epoch is published.
     """
     # Before the manifest is read: from then on no command deletes a shard that the manifest lists.
     lock = ReadingLock(directory) if directory.is_dir() else None
-    stored_set = StoredSet(directory, read_description(directory), tuple(read_manifest(directory)), lock)
+    remote = open_remote(directory, cache)
+    stored_set = StoredSet(directory, read_description(directory), tuple(read_manifest(directory)), lock, remote)
     check_presence(directory, stored_set.entries)
     if not stored_set.epochs:
         raise EpochbankError(

@@ -1,7 +1,8 @@
 """Read a shard of any set: of a mirror, it is fetched into the cache first."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,3 +35,31 @@ def bucket_of(directory: Path) -> Bucket | None:
 @lru_cache(maxsize=8)
 def _opened(directory: Path) -> tuple[Bucket, ShardCache]:
     return Bucket(str(remote_url(directory))), ShardCache(directory.parent)
+
+
+@dataclass(frozen=True)
+class RemoteShards:
+    """The shards of a set in an object store, and the cache that they are fetched into. Picklable."""
+
+    directory: Path
+    """The mirror of the set."""
+    bucket: Bucket
+    cache: ShardCache
+
+    def fetch(self, entry: Entry, stopped: Callable[[], bool] | None = None) -> None:
+        """Fetch a shard unless it is there; see `ShardCache.fetch`."""
+        self.cache.fetch(self.directory, self.bucket, entry, stopped)
+
+    def fetch_needed(self, entry: Entry) -> None:
+        """Fetch a shard unless it is there, and wait for a while if there is no room for it."""
+        self.cache.fetch_needed(self.directory, self.bucket, entry)
+
+    def drop(self, entry: Entry) -> None:
+        """Remove a shard from the cache."""
+        self.cache.drop(self.directory, entry)
+
+
+def open_remote(directory: Path, cache: ShardCache | None = None) -> RemoteShards | None:
+    """Return the shards of the set whose mirror `directory` is; None if it is not a mirror."""
+    bucket = bucket_of(directory)
+    return None if bucket is None else RemoteShards(directory, bucket, cache or ShardCache(directory.parent))

@@ -8,6 +8,7 @@ those that are used or promised. `.used` has the sum, so that the files are look
 """
 
 import errno
+import json
 import os
 import shutil
 import stat
@@ -68,7 +69,8 @@ class ShardCache:
         self.root, self._given = root.absolute(), size
         self.fetched_bytes = 0
         """Bytes that this object has fetched."""
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
+        self._helper: tuple[int, subprocess.Popen[str]] | None = None
         self._claims = Claims(self.root)
         make_directory(self.root)
         self.size = size if size is not None else (shutil.disk_usage(self.root).free + self._used()) // 2
@@ -121,7 +123,7 @@ class ShardCache:
         if self.has(directory, entry):
             return
         if forked():
-            self._fetch_in_new_process(directory, entry)
+            self._fetch_by_helper(directory, entry)
             return
         path = directory / entry.file
         temporary = path.parent / f"{TEMPORARY}fetch-{path.name}"
@@ -134,7 +136,9 @@ class ShardCache:
                         continue
                     try:
                         self._reserve(descriptor, entry)
-                        self.fetched_bytes += _download(descriptor, bucket, entry, stopped or (lambda: False))
+                        fetched = _download(descriptor, bucket, entry, stopped or (lambda: False))
+                        with self._lock_here():
+                            self.fetched_bytes += fetched
                         temporary.replace(path)
                     except BaseException:
                         self._give_back(temporary)
@@ -179,17 +183,34 @@ class ShardCache:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        with self._lock, exclusive(self.root / _LOCK):
+        with self._lock_here(), exclusive(self.root / _LOCK):
             yield
 
-    def _fetch_in_new_process(self, directory: Path, entry: Entry) -> None:
-        """Fetch a shard in another process, because obstore cannot be used in a forked one."""
-        words = [str(self.root), str(self.size), str(directory), entry.file]
-        done = subprocess.run([sys.executable, "-m", __name__, *words], capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["the process that fetched it has died"]
-            raise EpochbankError(lines[-1])
-        self.fetched_bytes += entry.bytes
+    def _lock_here(self) -> threading.Lock:
+        """Return the lock of the threads of this process."""
+        if self._process != os.getpid():  # A thread of the process from which this one was forked may have held it.
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
+
+    def _fetch_by_helper(self, directory: Path, entry: Entry) -> None:
+        """Fetch a shard by another process, because obstore cannot be used in a forked one."""
+        with self._lock_here():
+            if self._helper is None or self._helper[0] != os.getpid():
+                words = [sys.executable, "-m", __name__, str(self.root), str(self.size)]
+                pipe = subprocess.PIPE
+                self._helper = os.getpid(), subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
+            helper = self._helper[1]
+            assert helper.stdin is not None
+            assert helper.stdout is not None
+            try:
+                helper.stdin.write(json.dumps([str(directory), entry.file]) + "\n")
+                helper.stdin.flush()
+                answer = json.loads(helper.stdout.readline() or '"the process that fetches shards has died"')
+            except BrokenPipeError:
+                answer = "the process that fetches shards has died"
+            if answer:
+                raise EpochbankError(answer)
+            self.fetched_bytes += entry.bytes
 
     def _reserve(self, descriptor: int, entry: Entry) -> None:
         """Make room for a shard, and give its file its size."""
@@ -327,8 +348,6 @@ def sets_below(url: str) -> list[str]:
 
 def _fingerprint(document: bytes) -> str:
     """Return the fingerprint in a description, which is checked when the mirror is read; '' if there is none."""
-    import json
-
     try:
         return str(json.loads(document)["fingerprint"])
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -369,17 +388,23 @@ def _write(descriptor: int, block: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _main(root: str, size: str, directory: str, file: str) -> None:
-    """Fetch one shard; see `ShardCache._fetch_in_new_process`."""
+def _fetch_for(root: Path, size: int) -> None:
+    """Fetch the shards that standard input names; answer each line with what is wrong, or an empty text."""
     from ..manifest import read_manifest
 
-    mirror = Path(directory)
-    entry = next(one for one in read_manifest(mirror) if one.file == file)
-    ShardCache(Path(root), int(size)).fetch_needed(mirror, Bucket(str(remote_url(mirror))), entry)
+    cache, entries = ShardCache(root, size), {}
+    for line in sys.stdin:
+        directory, file = json.loads(line)
+        try:
+            if (directory, file) not in entries:
+                entries.update({(directory, one.file): one for one in read_manifest(Path(directory))})
+            bucket = Bucket(str(remote_url(Path(directory))))
+            cache.fetch_needed(Path(directory), bucket, entries[directory, file])
+            answer = ""
+        except EpochbankError as error:
+            answer = str(error)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    try:
-        _main(*sys.argv[1:])
-    except EpochbankError as fault:
-        sys.exit(str(fault))
+    _fetch_for(Path(sys.argv[1]), int(sys.argv[2]))

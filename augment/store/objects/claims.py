@@ -30,6 +30,9 @@ class Claims:
 
     def add(self, names: Iterable[str]) -> None:
         """Claim paths relative to the cache, each as often as it is added."""
+        if self._file is not None and self._file[0] != os.getpid():  # A forked process begins without claims.
+            self._file = None
+            self._counts.clear()
         self._counts.update(names)
         self._write()
 
@@ -40,7 +43,7 @@ class Claims:
         self._write()
 
     def _write(self) -> None:
-        if self._file is None or self._file[0] != os.getpid():  # A forked process has its own file.
+        if self._file is None or self._file[0] != os.getpid():
             self._file = self._create()
         data = json.dumps(sorted(self._counts)).encode()
         os.ftruncate(self._file[1], 0)

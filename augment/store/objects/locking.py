@@ -11,7 +11,8 @@ from ...errors import EpochbankError
 from ...shared.atomic import naming, no_follow
 
 _SECONDS = 300.0
-_SECONDS_BETWEEN_TRIES = 0.02
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.0005, 0.02
+"""Seconds between two tries, of which each is twice as long as the one before."""
 
 
 @contextmanager
@@ -23,14 +24,15 @@ def exclusive(path: Path, seconds: float = _SECONDS) -> Iterator[int]:
     with naming(path):
         descriptor = no_follow(path, os.O_RDWR | os.O_CREAT)
     try:
-        until = time.monotonic() + seconds
+        until, wait = time.monotonic() + seconds, _SHORTEST_WAIT
         while not _locked(descriptor):
             if time.monotonic() > until:
                 raise EpochbankError(
                     f"{path} has been locked by another process for {seconds:.0f} s. Stop that process, then run the "
                     "same command again."
                 )
-            time.sleep(_SECONDS_BETWEEN_TRIES)
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
         yield descriptor
     finally:
         os.close(descriptor)
