@@ -535,9 +535,14 @@ def remove(name: str, yes: bool, sets: Path) -> None:
     from .shared.disk_space import bytes_below
     from .shared.progress import size
     from .store.catalog import find_set
+    from .store.objects.mirror import remote_url
+    from .store.objects.urls import url_of
 
-    finish_removals(sets)  # The set that is to be removed may be one of these.
+    if url_of(sets) is None:
+        finish_removals(sets)  # The set that is to be removed may be one of these.
     directory = find_set(name, sets)
+    if remote_url(directory) is not None:
+        api.remove(directory)  # Refuses.
     ask(f"Remove {directory} ({size(bytes_below(directory))})?", yes)
     click.echo(f"{directory} removed: {size(api.remove(directory))}")
 
@@ -553,7 +558,8 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
     """Remove what no set needs.
 
     List orphaned shards, temporary files of runs that were stopped, and source files that no set was made from, with
-    their bytes; then ask, and remove them. What a run writes or a training reads stays.
+    their bytes; then ask, and remove them. What a run writes or a training reads stays. With the URL of an object store
+    as --sets, these are shards that no manifest lists, a day after they were uploaded.
 
     \b
     Examples:
@@ -562,19 +568,28 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
     """
     from .. import api
     from .lifecycle.gc import collect, gc_lines
+    from .lifecycle.store_gc import collect_store_garbage
     from .shared.progress import counted, size
+    from .store.objects.urls import url_of
 
+    found: Any
+    removed: Any
     found, notes = api.gc(sets, unused_for=unused_for, dry_run=True)
     if not as_json:
         click.echo("\n".join(gc_lines(found, notes)))
     removed, kept = [], notes
     if found and not dry_run:
         ask(f"Remove {counted(len(found), 'item')} ({size(sum(one.bytes for one in found))})?", yes)
-        done = collect(sets, found)
-        removed, kept = done.removed, [*notes, *done.kept]
+        if url_of(sets) is None:
+            done = collect(sets, found)
+            removed, more = done.removed, done.kept
+        else:
+            removed, more = collect_store_garbage(found)
+        kept = [*notes, *more]
         if not as_json:
-            lines = [f"note: {one}" for one in done.kept]
-            click.echo("\n".join([*lines, f"{counted(len(removed), 'item')} removed: {size(done.bytes)}"]))
+            lines = [f"note: {one}" for one in more]
+            freed = size(sum(one.bytes for one in removed))
+            click.echo("\n".join([*lines, f"{counted(len(removed), 'item')} removed: {freed}"]))
     if as_json:
         lists = {"found": found, "removed": removed}
         document = {key: [one.to_json() for one in listed] for key, listed in lists.items()}

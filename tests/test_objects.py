@@ -306,6 +306,46 @@ def test_a_killed_run_is_continued(sound: Path, tmp_path: Path, server: ObjectSe
     assert epochbank.verify(url, jobs=1) == []
 
 
+def test_gc_removes_what_no_manifest_lists(sound: Path, server: ObjectServer) -> None:
+    """Only objects that are a day old; a run that writes at the same time ends, because its segment is taken."""
+    url = f"s3://bucket/sets/{sound.name}"
+    api.copy_set(sound, url)
+    prefix = f"bucket/sets/{sound.name}"
+    for name, age in (("old", 2 * 86400), ("new", 3600)):
+        key = f"{prefix}/shards/epoch-0000/0000000000-{name}.h5"
+        server.objects[key], server.modified[key] = b"cut off", time.time() - age
+    for key in server.names("/shards/"):
+        if "new" not in key:
+            server.modified[key] = time.time() - 2 * 86400
+    writer = Mirror(open_mirror(url), Bucket(url))
+    writer.pull()
+    found, notes = api.gc("s3://bucket/sets", dry_run=True)
+    assert ([one.path for one in found], notes) == ([f"s3://{prefix}/shards/epoch-0000/0000000000-old.h5"], [])
+    done = call("gc", "--sets", "s3://bucket/sets", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "1 item removed" in done.stdout
+    assert [name.rpartition("-")[2] for name in server.names("old|new")] == ["new.h5"]
+    with pytest.raises(EpochbankError, match="is being written by another run"):
+        writer.publish("a" * 32, [b"line\n"])
+    assert epochbank.verify(url, jobs=1) == []
+    assert digests(url) == digests(sound)
+
+
+def test_what_cannot_be_done_in_a_store_is_refused(sound: Path, server: ObjectServer) -> None:
+    """A command that would change the mirror instead of the set changes nothing."""
+    url = f"s3://bucket/{sound.name}"
+    api.copy_set(sound, url)
+    before = dict(server.objects)
+    for words in (("tag", url, "best"), ("repair", url), ("remove", url, "--yes"), ("refresh", url, "--cancel"),
+                  ("gc", "--sets", "s3://bucket", "--unused-for", 3), ("copy", url, "s3://bucket/other"),
+                  ("copy", sound, "s3://bucket/b", "--with-source")):  # fmt: skip
+        done = call(*words)
+        assert done.exit_code == 2, (words, done.output)
+        assert "s3://bucket" in done.output
+    assert server.objects == before
+    assert digests(url) == digests(sound)
+
+
 def test_two_runs_at_once(sound: Path, tmp_path: Path, server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two machines that generate the same set, one ends with an error, and the set is complete."""
     source = sound.parents[1] / "a.npz"

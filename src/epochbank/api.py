@@ -65,6 +65,7 @@ from .augment.lifecycle.remove import finish_removals, remove_set
 from .augment.lifecycle.repair import Repaired
 from .augment.lifecycle.repair import repair as repair_set
 from .augment.lifecycle.similar import similar_set_note
+from .augment.lifecycle.store_gc import StoreGarbage, collect_store_garbage, find_store_garbage
 from .augment.lifecycle.tag import add_tag, check_new_tag, remove_tag
 from .augment.lifecycle.verify import Deep, Verified, verify_set
 from .augment.shared.reading_lock import ReadingLock
@@ -447,7 +448,7 @@ def tag(
     name: str | Path | AugmentedSet, tag: str, *, remove: bool = False, sets: str | Path = DEFAULT_SETS
 ) -> list[str]:
     """Give a set the tag `tag`, or take it away with `remove`; return all its tags."""
-    directory = _directory(name, sets)
+    directory = _local(_directory(name, sets), "be tagged here; `augment run --name` tags it")
     return remove_tag(directory, tag) if remove else add_tag(directory, tag)
 
 
@@ -471,6 +472,7 @@ def refresh(
         if status is not None:
             status.name_set(directory)
         if cancel:
+            _local(directory, "be the set of --cancel: run the refresh again to complete it")
             if epochs != 1:
                 raise EpochbankError(
                     f"--cancel cannot be combined with --epochs {epochs}: it generates nothing. Omit --epochs.",
@@ -501,7 +503,8 @@ def repair(
     run that writes the set.
     """
     check_numbers(jobs=jobs)
-    return repair_set(_directory(name, sets), jobs or core_count(), engine, trust, wait)
+    fix = "be repaired in place; `augment copy` of a sound copy to its URL uploads what is missing"
+    return repair_set(_local(_directory(name, sets), fix), jobs or core_count(), engine, trust, wait)
 
 
 def export_set(
@@ -559,19 +562,35 @@ def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) 
 
     An open `AugmentedSet` reads the set until it is dropped.
     """
-    finish_removals(sets_path(sets))
-    return remove_set(_directory(name, sets))
+    if url_of(sets) is None:
+        finish_removals(sets_path(sets))
+    return remove_set(
+        _local(_directory(name, sets), "be removed by epochbank; delete its objects by the store's tools")
+    )
 
 
 def gc(
     sets: str | Path = DEFAULT_SETS, *, unused_for: float | None = None, dry_run: bool = False
-) -> tuple[list[Garbage], list[str]]:
+) -> tuple[list[Garbage] | list[StoreGarbage], list[str]]:
     """Remove what no set needs in `sets`, and return it with notes on what was kept, one sentence each.
 
     These are orphaned shards, temporary files of runs that were stopped, source files that no set was made from, and,
     with `unused_for`, sets that were neither trained on nor written to for this number of days. What a run writes or a
-    training reads is kept. With `dry_run` nothing is removed.
+    training reads is kept. With `dry_run` nothing is removed. If `sets` is a URL, these are shards that no manifest
+    lists, a day after they were uploaded; `unused_for` does not apply there.
     """
+    if (url := url_of(sets)) is not None:
+        if unused_for is not None:
+            raise EpochbankError(
+                f"--unused-for cannot be combined with {url}: trainings on a set in an object store are not recorded "
+                "there. Omit it.",
+                usage=True,
+            )
+        objects, notes = find_store_garbage(url)
+        if dry_run:
+            return objects, notes
+        removed, kept = collect_store_garbage(objects)
+        return removed, [*notes, *kept]
     found, notes = find_garbage(sets_path(sets), unused_for)
     if dry_run:
         return found, notes
@@ -670,6 +689,14 @@ def origins(name: str | Path | AugmentedSet, split: str, positions: np.ndarray) 
 
 def _directory(name: str | Path | AugmentedSet | None, sets: str | Path) -> Path:
     return name.path if isinstance(name, AugmentedSet) else find_set(name, sets_path(sets))
+
+
+def _local(directory: Path, cannot: str) -> Path:
+    """Return `directory`. Raises `EpochbankError` if it is the mirror of a set in an object store."""
+    url = remote_url(directory)
+    if url is not None:
+        raise EpochbankError(f"{url} is in an object store, and cannot {cannot}. Nothing was changed.", usage=True)
+    return directory
 
 
 def _path(path: str | Path | None) -> Path | None:
