@@ -72,21 +72,23 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
       augment run digits --epochs 7 --profile
     """
     from .. import api
+    from .store.objects.mirror import shown
     from .views.info import info_lines, split_lines
 
     result = api.run(source, **keywords)
+    place = shown(result.directory)
     if print_path:
         for line in split_lines(api.info(result.directory)) if result.log is not None else []:
             notify(line.strip())
-        click.echo(os.fsencode(result.directory))
+        click.echo(os.fsencode(place))
         return
     if result.log is None:
-        click.echo(f"{result.directory} is complete: nothing to do.\n\nNext: train fit {result.directory}")
+        click.echo(f"{place} is complete: nothing to do.\n\nNext: train fit {place}")
         return
     click.echo("\n".join([*info_lines(api.info(result.directory), details=False), *result.log.lines()]))
     if profile:
         click.echo("\n" + "\n".join(result.log.profile.lines()))
-    click.echo(f"\nNext: train fit {result.directory}    (to look at it: augment preview {result.directory})")
+    click.echo(f"\nNext: train fit {place}    (to look at it: augment preview {place})")
 
 
 @main.command()
@@ -107,10 +109,12 @@ def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
     """
     from .. import api
     from .shared.disk_space import check_disk_space
+    from .store.objects.urls import url_of
 
     planned = api.plan(source, sets=sets, **keywords)
     click.echo(json.dumps(planned.to_json(), indent=2) if as_json else "\n".join(planned.lines()))
-    check_disk_space(sets, planned.bytes, "the set and its source file" if planned.import_estimate else "the set")
+    if url_of(sets) is None:
+        check_disk_space(sets, planned.bytes, "the set and its source file" if planned.import_estimate else "the set")
 
 
 @main.command()
@@ -535,9 +539,14 @@ def remove(name: str, yes: bool, sets: Path) -> None:
     from .shared.disk_space import bytes_below
     from .shared.progress import size
     from .store.catalog import find_set
+    from .store.objects.mirror import remote_url
+    from .store.objects.urls import url_of
 
-    finish_removals(sets)  # The set that is to be removed may be one of these.
+    if url_of(sets) is None:
+        finish_removals(sets)  # The set that is to be removed may be one of these.
     directory = find_set(name, sets)
+    if remote_url(directory) is not None:
+        api.remove(directory)  # Refuses.
     ask(f"Remove {directory} ({size(bytes_below(directory))})?", yes)
     click.echo(f"{directory} removed: {size(api.remove(directory))}")
 
@@ -553,7 +562,8 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
     """Remove what no set needs.
 
     List orphaned shards, temporary files of runs that were stopped, and source files that no set was made from, with
-    their bytes; then ask, and remove them. What a run writes or a training reads stays.
+    their bytes; then ask, and remove them. What a run writes or a training reads stays. With the URL of an object store
+    as --sets, these are shards that no manifest lists, a day after they were uploaded.
 
     \b
     Examples:
@@ -562,19 +572,28 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
     """
     from .. import api
     from .lifecycle.gc import collect, gc_lines
+    from .lifecycle.store_gc import collect_store_garbage
     from .shared.progress import counted, size
+    from .store.objects.urls import url_of
 
+    found: Any
+    removed: Any
     found, notes = api.gc(sets, unused_for=unused_for, dry_run=True)
     if not as_json:
         click.echo("\n".join(gc_lines(found, notes)))
     removed, kept = [], notes
     if found and not dry_run:
         ask(f"Remove {counted(len(found), 'item')} ({size(sum(one.bytes for one in found))})?", yes)
-        done = collect(sets, found)
-        removed, kept = done.removed, [*notes, *done.kept]
+        if url_of(sets) is None:
+            done = collect(sets, found)
+            removed, more = done.removed, done.kept
+        else:
+            removed, more = collect_store_garbage(found)
+        kept = [*notes, *more]
         if not as_json:
-            lines = [f"note: {one}" for one in done.kept]
-            click.echo("\n".join([*lines, f"{counted(len(removed), 'item')} removed: {size(done.bytes)}"]))
+            lines = [f"note: {one}" for one in more]
+            freed = size(sum(one.bytes for one in removed))
+            click.echo("\n".join([*lines, f"{counted(len(removed), 'item')} removed: {freed}"]))
     if as_json:
         lists = {"found": found, "removed": removed}
         document = {key: [one.to_json() for one in listed] for key, listed in lists.items()}

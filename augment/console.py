@@ -6,6 +6,7 @@ Exit codes: 0; 1 for a problem with the data or the machine; 2 for wrong argumen
 
 import errno
 import io
+import re
 import signal
 import sys
 import warnings
@@ -88,6 +89,22 @@ def with_new_names(args: Sequence[str], params: Sequence[click.Parameter]) -> li
         else:
             renamed.append(new[0])
     return renamed + left
+
+
+class Bytes(click.ParamType):
+    """A number of bytes: `500GB`, `1.5 TB`, `200 MiB`, or a plain number."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes. kB, MB, GB and TB are powers of 1000; KiB, MiB, GiB and TiB powers of 1024."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b|bytes)?", value.strip().lower())
+        if found is None:
+            self.fail(f"{value!r}; expected a number of bytes, such as 500GB, 1.5TB or 200MiB", param, ctx)
+        number, unit, binary = found.groups()
+        return round(float(number) * (1024 if binary else 1000) ** ("kmgt".index(unit) + 1 if unit else 0))
 
 
 class Choice(click.Choice):

@@ -1,13 +1,12 @@
 """The options that several commands of `augment` share."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .console import Choice
+from .console import Bytes, Choice
 
 
 class Size(click.ParamType):
@@ -38,22 +37,6 @@ class Range(click.ParamType):
         if not (least.isdecimal() and most.isdecimal()):
             self.fail(f"{value!r}; expected MIN:MAX, two whole numbers, such as 100:1000", param, ctx)
         return int(least), int(most)
-
-
-class Bytes(click.ParamType):
-    """A number of bytes: `500GB`, `1.5 TB`, `200 MiB`, or a plain number."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes. kB, MB, GB and TB are powers of 1000; KiB, MiB, GiB and TiB powers of 1024."""
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b|bytes)?", value.strip().lower())
-        if found is None:
-            self.fail(f"{value!r}; expected a number of bytes, such as 500GB, 1.5TB or 200MiB", param, ctx)
-        number, unit, binary = found.groups()
-        return round(float(number) * (1024 if binary else 1000) ** ("kmgt".index(unit) + 1 if unit else 0))
 
 
 def _options(*options: Callable) -> Callable:

@@ -5,7 +5,8 @@ Two images meet again if they are in one batch in two successive passes.
     python benchmarks/shuffle.py
 
 A stored epoch is in random order. In each pass over it, the chunks come in a new order, and the images within a window
-of chunks are shuffled. The figures are computed from the orders; no set is read.
+of chunks are shuffled. With `shards`, these are the chunks of eight shards. The figures are computed from the orders;
+no set is read.
 """
 
 import itertools
@@ -15,6 +16,10 @@ import numpy as np
 
 from epochbank.train.streaming.order import key_of, windows, within
 
+SHUFFLES = ("images", "chunks", "shards")
+SHARD_IMAGES = 16384
+"""Images of 64 x 64 in a shard of the default size."""
+
 
 def batch_of_each(
     num_images: int, chunk: int, image_bytes: int, batch: int, seed: int, pass_number: int, shuffle: str
@@ -23,12 +28,13 @@ def batch_of_each(
     starts = np.arange(0, num_images, chunk)
     counts = np.minimum(chunk, num_images - starts)
     key = key_of("order", seed, "epoch", 0, pass_number)
-    divided = windows(counts, chunk * image_bytes, key)
+    per_shard = np.bincount(starts // SHARD_IMAGES) if shuffle == "shards" else None
+    divided = windows(counts, chunk * image_bytes, key, per_shard)
     place = np.empty(num_images, np.int64)
     for number, first in enumerate(divided.starts[:-1]):
         chunks = divided.chunks_of(number)
         positions = np.concatenate([np.arange(starts[at], starts[at] + counts[at]) for at in chunks])
-        slots = within(number, len(positions), key) if shuffle == "images" else np.arange(len(positions))
+        slots = within(number, len(positions), key) if shuffle != "chunks" else np.arange(len(positions))
         place[positions] = first + slots
     return place // batch
 
@@ -73,9 +79,9 @@ def _met_again(passes: list[np.ndarray]) -> float:
 @click.option("--classes", default=3000, help="Number of classes.")
 @click.option("--batch", default=256, help="Images per batch.")
 def main(num_images: int, classes: int, batch: int) -> None:
-    modes = [quality(num_images, 128, 64 * 64, batch, classes, shuffle) for shuffle in ("images", "chunks")]
+    modes = [quality(num_images, 128, 64 * 64, batch, classes, shuffle) for shuffle in SHUFFLES]
     click.echo(f"{num_images:,} images of 64 x 64, {classes:,} classes, batches of {batch}, an epoch reused:\n")
-    click.echo(f"{'':24}{'perfect':>12}{'images':>12}{'chunks':>12}")
+    click.echo(f"{'':24}" + "".join(f"{name:>12}" for name in ("perfect", *SHUFFLES)))
     for name, factor, unit in (("classes in a batch", 1, ""), ("pairs that meet again", 100, " %")):
         values = [modes[0][name][1], *(mode[name][0] for mode in modes)]
         click.echo(f"{name:24}" + "".join(f"{f'{factor * value:.2f}{unit}':>12}" for value in values))

@@ -20,6 +20,8 @@ from ..augment.errors import EpochbankError
 from ..augment.shared.progress import counted
 from .options import (
     batch_size_option,
+    cache_option,
+    cache_size_option,
     coordinator_option,
     final_option,
     json_option,
@@ -117,15 +119,19 @@ def main() -> None:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Continue this interrupted run, a path or a name in runs/, from its last checkpoint, with its "
               "original settings.")  # fmt: skip
+@cache_option
+@cache_size_option
 @trust_option
 @sets_option
-def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, trust: bool, sets: Path,
-        rank: int | None, world_size: int | None, coordinator: str | None, **options: object) -> None:  # fmt: skip
+def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cache: Path | None, cache_size: int | None,
+        trust: bool, sets: Path, rank: int | None, world_size: int | None, coordinator: str | None,
+        **options: object) -> None:  # fmt: skip
     """Train a model on a set and evaluate it.
 
-    SET is a path or a name in --sets; the default is the set that was written last. The run directory holds the
-    best model, the metrics and the plots. `train fit --resume RUN` continues an interrupted run with its original
-    settings. Started by torchrun (Keras on torch) or srun (Keras on JAX or torch), several processes train one model.
+    SET is a path, a URL such as s3://bucket/sets/NAME, or a name in --sets; the default is the set that was written
+    last. The run directory holds the best model, the metrics and the plots. `train fit --resume RUN` continues an
+    interrupted run with its original settings. Started by torchrun (Keras on torch) or srun (Keras on JAX or torch),
+    several processes train one model.
 
     \b
     Examples:
@@ -155,6 +161,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
             return resume_fit(run, trust=trust, model_name=given, origins=api.origins, ranks=ranks, **changes)
     else:
         from ..augment.store.catalog import choose_set
+        from ..augment.store.objects.urls import url_of
         from .feeding.augmented_set import open_set
         from .feeding.wait import wait_for_epoch
         from .streaming.final import load_final
@@ -166,13 +173,14 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
         options["follow"] = options["follow"] or wait
         if options["final"] is not None:
             options["final"] = load_final(str(options["final"]))
-        place = {} if processes is None else {"rank": processes.rank, "world_size": processes.world_size}
-        fit_options = FitOptions(**options, **place)  # type: ignore[arg-type]
+        process = {} if processes is None else {"rank": processes.rank, "world_size": processes.world_size}
+        fit_options = FitOptions(**options, **process)  # type: ignore[arg-type]
         check_model_name(fit_options.model)
         check_follow(fit_options.follow, fit_options.world_size or 1)
         if run is not None and processes is None:  # Otherwise rank 0 checks it when the others can hear of it.
             check_new(run)
-        stored_set = open_set(wait_for_epoch(name, sets) if wait else choose_set(name, sets))
+        place = wait_for_epoch(name, sets) if wait else url_of(name) or choose_set(name, sets)
+        stored_set = open_set(place, cache=cache, cache_size=cache_size)
         check_options(fit_options, stored_set)
 
         def train(ranks: "Ranks") -> "FitResult | None":
@@ -180,7 +188,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, tru
             from .training.fit import fit as fit_model
 
             ranks.say(
-                f"{stored_set.path}: {stored_set.num_images['train']:,} training images, "
+                f"{stored_set.name}: {stored_set.num_images['train']:,} training images, "
                 f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
             )
             return fit_model(stored_set, fit_options, run, origins=api.origins, ranks=ranks)
@@ -445,14 +453,16 @@ def export(run: Path, format_name: str, out: Path, trust: bool) -> None:
 @click.option("--steps", type=click.IntRange(2), default=50,
               help="Training steps in each round; a model is measured in 5 to 25 rounds.")  # fmt: skip
 @precision_option
+@cache_option
+@cache_size_option
 @sets_option
 def bench(name: str | None, batch_size: int | None, originals: float, seconds: float, threads: int | None,
           rank: int | None, world_size: int | None, shuffle: "Shuffle", final: str | None, model: str | None,
-          steps: int, precision: str, sets: Path) -> None:  # fmt: skip
+          steps: int, precision: str, cache: Path | None, cache_size: int | None, sets: Path) -> None:  # fmt: skip
     """Measure how fast a set streams.
 
-    SET is a path or a name in --sets; the default is the set that was written last. With --model, also measure the
-    headroom (the time of a training step on the stream, divided by that of a step on one cached batch) and the
+    SET is a path, a URL, or a name in --sets; the default is the set that was written last. With --model, also measure
+    the headroom (the time of a training step on the stream, divided by that of a step on one cached batch) and the
     utilization of an NVIDIA GPU. This takes at least five rounds, and more, for up to four times --seconds, while the
     rounds differ.
 
@@ -463,6 +473,7 @@ def bench(name: str | None, batch_size: int | None, originals: float, seconds: f
       train bench --model cnn --batch-size 1024 --precision mixed_float16
     """
     from ..augment.store.catalog import choose_set
+    from ..augment.store.objects.urls import url_of
     from .benchmark.measure import step_time, stream_rate
     from .feeding.augmented_set import open_set
     from .feeding.batch_options import BatchOptions
@@ -474,7 +485,7 @@ def bench(name: str | None, batch_size: int | None, originals: float, seconds: f
 
     if model is not None:
         check_model_name(model)
-    stored_set = open_set(choose_set(name, sets))
+    stored_set = open_set(url_of(name) or choose_set(name, sets), cache=cache, cache_size=cache_size)
     num_images = stored_set.num_images["train"]
     batch_size = batch_size or suitable_batch_size(num_images, originals)
     batches = full_batches = TrainingBatches(

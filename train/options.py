@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..augment.console import Choice
+from ..augment.console import Bytes, Choice
 
 sets_option = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
 trust_option = click.option("--trust", is_flag=True,
@@ -32,10 +32,17 @@ coordinator_option = click.option("--coordinator", metavar="HOST:PORT",
 originals_option = click.option("--originals", type=click.FloatRange(0, 1), default=0.5,
                                 help="Share of originals in each batch, 0 to 1; 1 trains on originals "
                                 "only.")  # fmt: skip
-shuffle_option = click.option("--shuffle", type=Choice(["images", "chunks"], old={"pictures": "images"}),
+shuffle_option = click.option("--shuffle", type=Choice(["images", "chunks", "shards"], old={"pictures": "images"}),
                               default="images",
                               help="Unit of shuffling. `chunks` shuffles whole chunks only, which is faster if "
-                              "decoding is the bottleneck.")  # fmt: skip
+                              "decoding is the bottleneck. `shards` shuffles within a few shards at a time, for a set "
+                              "in an object store and a small --cache-size.")  # fmt: skip
+cache_option = click.option("--cache", type=click.Path(path_type=Path), metavar="DIR",
+                            help="Directory for shards of sets in object stores.  [default: $EPOCHBANK_CACHE, or "
+                            "epochbank in the user's cache]")  # fmt: skip
+cache_size_option = click.option("--cache-size", type=Bytes(), metavar="SIZE",
+                                 help="Largest size of --cache, such as 50GB.  [default: half of the disk space that "
+                                 "is free or cached]")  # fmt: skip
 
 
 def _share(context: click.Context, parameter: click.Parameter, value: str) -> float | str:

@@ -9,12 +9,14 @@ import xxhash
 
 from ..errors import EpochbankError
 from ..ingest.resolve import SOURCES
-from ..shared.atomic import TEMPORARY, new_file, sweep, sync_directory
+from ..shared.atomic import TEMPORARY, new_file, sweep, sync, sync_directory
 from ..shared.lock import LOCK
 from ..shared.progress import Progress
 from ..store.description import Description, write_description
 from ..store.digest import file_checksum
 from ..store.manifest import Entry, write_manifest
+from ..store.objects.access import bucket_of
+from ..store.objects.cache import download
 from ..store.presence import fault_of
 from ..store.split_file import NAME as SPLIT
 from ..store.virtual_writer import VirtualEpochs
@@ -57,6 +59,12 @@ def copy_files(
 
 def _copy_shard(directory: Path, entry: Entry, target: Path) -> None:
     """Copy a shard. Raises `EpochbankError` if it is damaged."""
+    bucket = bucket_of(directory)
+    if bucket is not None:
+        target.unlink(missing_ok=True)
+        download(bucket, entry, target)
+        sync(target)
+        return
     fault = fault_of(directory / entry.file, entry)
     if not fault and not copy_file(directory / entry.file, target, entry.checksum):
         fault = "the file was changed: its checksum is wrong"

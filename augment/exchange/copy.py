@@ -27,6 +27,8 @@ from ..shared.types import SPLITS
 from ..store.catalog import sets_tagged
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, read_manifest
+from ..store.objects.mirror import remote_url
+from ..store.objects.urls import name_of
 from ..store.split_file import check_split
 from ..store.tags import read_tags, write_tags
 from ..store.verify import verify
@@ -44,7 +46,7 @@ class Copied:
 
     source: Path
     directory: Path
-    """Directory of the copy."""
+    """Directory of the copy; that of the set if the copy is in an object store."""
     epochs: tuple[int, ...]
     shards: int
     bytes: int
@@ -55,6 +57,8 @@ class Copied:
     """Tags that the copy did not get, because another set beside it has them."""
     teachers: list[str] = field(default_factory=list)
     """Names of the teachers that were copied with it."""
+    url: str | None = None
+    """URL of the copy, if it is in an object store. It was not read back then."""
 
 
 def copy_set(
@@ -87,7 +91,7 @@ def copy_set(
     with closing(ReadingLock(directory)):  # Before the manifest is read: nothing that it lists is deleted.
         description = read_description(directory)
         check_split(directory, description.split_checksum)
-        entries, numbers = _selected(directory, description, epochs)
+        entries, numbers = selected_shards(directory, description, epochs)
         source = _source_to_copy(directory, description, target, jobs) if with_source else None
         # A sibling with a fixed name, so that the same command finds what an interrupted one has copied.
         workspace = target.parent / f"{TEMPORARY}copy-{target.name}"
@@ -131,7 +135,8 @@ def copy_path(directory: Path, dest: str) -> Path:
             raise EpochbankError(
                 f"{target} is a set; expected a new directory, or a directory of sets. Choose another name.", usage=True
             )
-        target = target / directory.absolute().name
+        url = remote_url(directory)
+        target = target / (directory.absolute().name if url is None else name_of(url))
     if (target.parent.resolve() / target.name).is_relative_to(directory.resolve()):
         raise EpochbankError(f"{target} is in the set that is copied. Choose a place outside it.", usage=True)
     check_name(target)
@@ -144,8 +149,11 @@ def _refuse_existing(target: Path) -> None:
         raise EpochbankError(f"{target} exists; expected a new directory. Remove it, or choose another name.")
 
 
-def _selected(directory: Path, description: Description, epochs: Epochs) -> tuple[list[Entry], tuple[int, ...]]:
-    """Return the shards of the copy in the order of the manifest, and the numbers of its epochs."""
+def selected_shards(directory: Path, description: Description, epochs: Epochs) -> tuple[list[Entry], tuple[int, ...]]:
+    """Return the shards of a copy in the order of the manifest, and the numbers of its epochs.
+
+    Raises `EpochbankError` if the set is unfinished, or the epochs have a gap.
+    """
     entries = read_manifest(directory)
     numbers = chosen_epochs(directory, description, entries, epochs)
     if numbers and numbers != tuple(range(numbers[0], numbers[-1] + 1)):
@@ -249,9 +257,10 @@ def copy_lines(result: Copied) -> list[str]:
     """Return the result as lines of text."""
     epochs = f"{result.epochs[0]}" + (f" to {result.epochs[-1]}" if len(result.epochs) > 1 else "")
     lines = [
-        f"set          {result.directory}",
+        f"set          {result.url or result.directory}",
         f"epochs       {epochs}",
-        f"copied       {counted(result.shards, 'shard')}, {size(result.bytes)}; verified",
+        f"copied       {counted(result.shards, 'shard')}, {size(result.bytes)}; "
+        + (f"`augment verify {result.url}` reads them back" if result.url else "verified"),
     ]
     if result.source_file is not None:
         lines.append(f"source file  {result.source_file}")

@@ -23,6 +23,8 @@ from ..shared.signals import interrupted
 from ..store.description import Description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
 from ..store.manifest_check import GROUP
+from ..store.objects.mirror import remote_url
+from ..store.objects.publisher import PENDING
 from ..store.presence import describe_lost, lost_shards
 from ..store.split_file import check_split
 from ..store.virtual_epoch import lacks_virtual
@@ -62,26 +64,27 @@ def generate(
     source_name: str,
     *,
     begun: Callable[[Path], object] = _ignore,
+    published: Callable[[Entry, ManifestWriter], object] = _ignore,
     quiet: bool = False,
 ) -> GenerationResult:
     """Generate the set of `spec` in `sets`, or what is missing of it; `source_name` is SOURCE as the user gave it.
 
     After a kill at any moment, the same call continues. `begun` is called with the directory of the set as soon as the
-    set exists. `quiet` shows no progress. Raises `EpochbankError` if another run writes the set, the disk cannot hold
-    it, or a worker process dies.
+    set exists, `published` as by `execute`. `quiet` shows no progress. Raises `EpochbankError` if another run writes
+    the set, the disk cannot hold it, or a worker process dies.
     """
     location = locate(spec, sets)
     directory, description = location.directory, location.description
     if description is not None:
-        published = read_manifest(directory)
-        lost = lost_shards(directory, published)
+        entries = read_manifest(directory)
+        lost = lost_shards(directory, entries)
         first = first_epoch(directory)
-        if not missing_shards(published, description.num_images, description.shape, options, lost, first):
+        if not missing_shards(entries, description.num_images, description.shape, options, lost, first):
             _add_virtual(directory, description, options.limits)
             begun(directory)
             return GenerationResult(directory, None)
         if lost:
-            notify(f"{describe_lost(directory, lost, len(published))}; this run generates them again")
+            notify(f"{describe_lost(directory, lost, len(entries))}; this run generates them again")
         if location.spec != spec:
             notify(f"{directory} was made by an earlier version; its recipe and split are kept")
     if description is None:
@@ -102,8 +105,17 @@ def generate(
                 begin_set(directory, location.spec, split, source_name)
             begun(directory)
             return GenerationResult(directory, None)
-        check_disk_space(directory, plan.bytes)
-        return GenerationResult(directory, execute(plan, pool, source_name, options.limits, begun=begun, quiet=quiet))
+        check_disk_space(directory, bytes_on_disk(plan))
+        log = execute(plan, pool, source_name, options.limits, begun=begun, published=published, quiet=quiet)
+        return GenerationResult(directory, log)
+
+
+def bytes_on_disk(plan: GenerationPlan) -> int:
+    """Return the bytes that a run needs on the local disk: of a set in an object store, only its pending shards."""
+    assert plan.location is not None
+    if plan.estimate is None or remote_url(plan.location.directory) is None:
+        return plan.bytes
+    return round(min(plan.bytes, (PENDING + 2 * plan.jobs) * max(plan.estimate.shard_bytes, default=0.0)))
 
 
 def execute(

@@ -15,6 +15,7 @@ from ..shared.progress import counted, size
 from ..shared.reading_lock import unread
 from .garbage import Garbage, needed_sources, orphans, real_path
 from .remove import remove_set
+from .store_gc import StoreGarbage
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _locked(owner: Path, garbage: list[Garbage]) -> Iterator[None]:
             yield
 
 
-def gc_lines(garbage: list[Garbage], notes: list[str]) -> list[str]:
+def gc_lines(garbage: list[Garbage] | list[StoreGarbage], notes: list[str]) -> list[str]:
     """Return what may be removed as lines of text."""
     lines = [f"{size(one.bytes):>9}  {one.path}: {one.why}" for one in garbage]
     lines += [f"note: {note}" for note in notes]

@@ -7,6 +7,7 @@ removes this file only: what is published stays.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..console import notify
 from ..errors import EpochbankError
 from ..generation.options import GenerationOptions
 from ..generation.plan import plan_set
-from ..generation.run import execute
+from ..generation.run import bytes_on_disk, execute
 from ..generation.run_log import RunLog
 from ..generation.stored_spec import locate_stored
 from ..ingest.source_file import DamagedSource
@@ -54,13 +55,20 @@ class RefreshResult:
     """After a cancellation, numbers of epochs of which only some shards are published."""
 
 
-def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False, quiet: bool = False) -> RefreshResult:
+def refresh(
+    directory: Path,
+    options: GenerationOptions,
+    *,
+    trust: bool = False,
+    quiet: bool = False,
+    published: Callable[[Entry, ManifestWriter], object] = lambda *_: None,
+) -> RefreshResult:
     """Generate `options.epochs` new epochs of the set in `directory`, and retire as many of the oldest.
 
     An interrupted refresh is continued first, and its number of epochs counts. A source file in `sets/sources/` that is
-    missing or damaged is imported again if possible. Raises `EpochbankError` if the set has no published epoch, or
-    fewer than `options.epochs`, its source is missing or damaged, its recipe names code and `trust` is False, another
-    run writes it, or a limit would be exceeded.
+    missing or damaged is imported again if possible. `published` is called after each shard. Raises `EpochbankError` if
+    the set has no published epoch, or fewer than `options.epochs`, its source is missing or damaged, its recipe names
+    code and `trust` is False, another run writes it, or a limit would be exceeded.
     """
     description = read_description(directory)
     _goal(directory, description, options.epochs)  # Before the source is imported again, which may take long.
@@ -68,11 +76,11 @@ def refresh(directory: Path, options: GenerationOptions, *, trust: bool = False,
     if not path.exists():
         restore_source(directory, description, options.jobs, f"the source file {path} does not exist")
     try:
-        return _refresh(directory, options, trust=trust, quiet=quiet)
+        return _refresh(directory, options, published, trust=trust, quiet=quiet)
     except DamagedSource as damage:
         if not restore_source(directory, description, options.jobs, f"the source file {path} is damaged"):
             raise damage from None
-        return _refresh(directory, options, trust=trust, quiet=quiet)
+        return _refresh(directory, options, published, trust=trust, quiet=quiet)
 
 
 def cancel_refresh(directory: Path, *, wait: bool = False) -> RefreshResult:
@@ -94,7 +102,14 @@ def cancel_refresh(directory: Path, *, wait: bool = False) -> RefreshResult:
     return RefreshResult(directory, [], [], False, None, canceled=True, kept=kept, incomplete=incomplete)
 
 
-def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet: bool) -> RefreshResult:
+def _refresh(
+    directory: Path,
+    options: GenerationOptions,
+    published: Callable[[Entry, ManifestWriter], object],
+    *,
+    trust: bool,
+    quiet: bool,
+) -> RefreshResult:
     location = locate_stored(directory, trust)
     assert location.description is not None
     with (
@@ -111,22 +126,21 @@ def _refresh(directory: Path, options: GenerationOptions, *, trust: bool, quiet:
             notify(f"continues an interrupted refresh, after which {directory} has the epochs {epochs_then}")
         else:
             write_goal(directory, goal)
-        published = read_manifest(directory)
-        known = {one.epoch for one in published_epochs(published, location.description.num_images["train"])}
-        window = replace(like_newest(published, options), epochs=goal.stop - first_epoch(directory))
+        before_it = read_manifest(directory)
+        known = {one.epoch for one in published_epochs(before_it, location.description.num_images["train"])}
+        window = replace(like_newest(before_it, options), epochs=goal.stop - first_epoch(directory))
         plan = plan_set(location, window, pool, folder=directory)
-        retiring = _Retiring(directory, location.description.num_images["train"], goal, published)
+        retiring = _Retiring(directory, location.description.num_images["train"], goal, before_it)
         log = None
+
+        def retire(entry: Entry, manifest: ManifestWriter) -> None:
+            retiring.published(entry, manifest)
+            published(entry, manifest)
+
         if plan.shards:
-            check_disk_space(directory, plan.bytes)
-            log = execute(
-                plan,
-                pool,
-                location.description.source["spec"],
-                options.limits,
-                published=retiring.published,
-                quiet=quiet,
-            )
+            check_disk_space(directory, bytes_on_disk(plan))
+            spec = location.description.source["spec"]
+            log = execute(plan, pool, spec, options.limits, published=retire, quiet=quiet)
         retiring.finish()
         VirtualEpochs(directory, location.description, read_manifest(directory), options.limits).update()
         left = not remove_retired(directory)

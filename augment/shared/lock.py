@@ -42,7 +42,7 @@ _LONGEST = 200
 
 @contextmanager
 def writing(
-    path: Path, *, what: Path | None = None, wait: bool = False, can_wait: bool = False, remove: bool = False
+    path: Path, *, what: Path | str | None = None, wait: bool = False, can_wait: bool = False, remove: bool = False
 ) -> Iterator[None]:
     """Hold an exclusive lock on `path`: one writer at a time.
 
@@ -103,7 +103,7 @@ def holder_of(path: Path) -> str | None:
         os.close(descriptor)
 
 
-def _acquire(path: Path, what: Path, wait: bool, can_wait: bool) -> int:
+def _acquire(path: Path, what: Path | str, wait: bool, can_wait: bool) -> int:
     """Return the descriptor of the locked file `path`."""
     reported, unnamed_until = False, time.monotonic() + _SECONDS_TO_WRITE_RECORD
     while True:

@@ -13,6 +13,9 @@ from ..shared.closest import did_you_mean
 from ..shared.progress import age
 from .description import read_description
 from .manifest import NAME
+from .objects.cache import open_mirror, sets_below
+from .objects.mirror import remote_url, shown
+from .objects.urls import name_of, url_of
 from .tags import read_tags
 
 _FEWEST_DIGITS = 4
@@ -27,7 +30,12 @@ _LISTED = 5
 
 
 def all_sets(sets: Path) -> list[Path]:
-    """Return the set directories in `sets`, sorted by the time at which they were last written, the newest last."""
+    """Return the set directories in `sets`, sorted by the time at which they were last written, the newest last.
+
+    If `sets` is a URL, these are the mirrors of the sets there. Raises `EpochbankError` if the store cannot be read.
+    """
+    if (url := url_of(sets)) is not None:
+        return sorted(map(open_mirror, sets_below(url)), key=written_ns)
     found = [path.parent for path in sets.glob("*/set.json") if not path.parent.name.startswith(TEMPORARY)]
     return sorted(found, key=lambda directory: (written_ns(directory), directory.name))
 
@@ -66,7 +74,8 @@ def find_set(name: str | Path | None, sets: Path) -> Path:
     name
         Path of the set, or its directory name, a tag or at least the first four digits of its fingerprint in `sets`;
         None for the newest set in `sets`. A `Path`, or a string with a slash, is first taken as a path. A word that is
-        a path, a directory name or a tag comes before a fingerprint.
+        a path, a directory name or a tag comes before a fingerprint. For the URL of a set in an object store, its
+        mirror in the user's cache is brought up to date and returned.
 
     Raises
     ------
@@ -106,6 +115,11 @@ def named_set(name: str | Path, sets: Path) -> Path | None:
 
     Raises `EpochbankError` if the name means several sets.
     """
+    if (url := url_of(name)) is not None:
+        return open_mirror(url)
+    below = url_of(sets)
+    if below is not None:
+        return _named_remotely(str(name), sets)
     places = [directory for directory in (Path(name), sets / name) if (directory / "set.json").exists()]
     if places and (isinstance(name, Path) or os.sep in name):
         return places[0]
@@ -125,6 +139,21 @@ def named_set(name: str | Path, sets: Path) -> Path | None:
             "one. Use the directory name, or more digits of the fingerprint."
         )
     return found[0] if found else None
+
+
+def _named_remotely(name: str, sets: Path) -> Path | None:
+    """Return the mirror of a set below the URL `sets` by its name, a tag, or digits of its fingerprint."""
+    found = all_sets(sets)
+    named = [one for one in found if name_of(str(remote_url(one))) == name] or [
+        one
+        for one in found
+        if name in _readable_tags(one) or (len(name) >= _FEWEST_DIGITS and _fingerprint(one).startswith(name))
+    ]
+    if len(named) > 1:
+        raise EpochbankError(
+            f"{name!r} names {len(named)} sets in {url_of(sets)}; expected one. Use the URL of the set."
+        )
+    return named[0] if named else None
 
 
 def _different(directories: list[Path]) -> bool:
@@ -191,5 +220,5 @@ def choose_set(name: str | Path | None, sets: Path) -> Path:
     directory = find_set(name, sets)
     if name is None:
         seconds = time.time() - written_ns(directory) / 1e9
-        notify(f"newest set: {directory}, last written {age(seconds)}")
+        notify(f"newest set: {shown(directory)}, last written {age(seconds)}")
     return directory

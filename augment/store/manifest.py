@@ -167,7 +167,7 @@ def _entries(found: _Lines, containing: bytes = b"") -> list[Entry]:
         if containing not in line:
             continue
         try:
-            entries.append(_entry(line))
+            entries.append(entry_of_line(line))
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             if _interrupted(line, number, found.total, found.certain):
                 break  # This line and those after it were not written completely: their shards do not exist.
@@ -201,8 +201,8 @@ def _contents(path: Path) -> bytes:
         ) from error
 
 
-def _entry(line: bytes) -> Entry:
-    """Return the entry of a line. Raises `ValueError` or `TypeError` if it is none."""
+def entry_of_line(line: bytes) -> Entry:
+    """Return the entry of a line of a manifest. Raises `ValueError` or `TypeError` if it is none."""
     values = json.loads(line.decode())
     # Usually the keys are in the order of the fields, which is faster than by name.
     entry = Entry(*values.values()) if (*values,) == _KEYS else Entry(**rename_keys(values, _FIELDS))
@@ -318,7 +318,7 @@ class ManifestWriter:
         Raises `OSError` if one cannot be written completely. The lines before it stay, and count in `appended`: a
         reader may have seen them.
         """
-        lines, before = b"".join(map(_line, entries)), _size(self._file)
+        lines, before = b"".join(map(line_of_entry, entries)), _size(self._file)
         try:
             _write(self._file, lines)
         finally:
@@ -347,13 +347,14 @@ class ManifestWriter:
 
 def write_manifest(directory: Path, entries: Iterable[Entry], first: int = 0) -> None:
     """Write the manifest of a new set with `entries`, whose stored epochs before `first` are retired, durably."""
-    data = b"".join(_line(entry) for entry in [*entries, *([retirement(first - 1)] if first else [])])
+    data = b"".join(line_of_entry(entry) for entry in [*entries, *([retirement(first - 1)] if first else [])])
     for path, content in ((directory / CHECK, records_of(data, Records())), (directory / NAME, data)):
         with new_file(path) as temporary:
             temporary.write_bytes(content)
 
 
-def _line(entry: Entry) -> bytes:
+def line_of_entry(entry: Entry) -> bytes:
+    """Return the line of a manifest that lists `entry`."""
     return (json.dumps(rename_keys(asdict(entry), _STORED_NAMES), separators=(",", ":")) + "\n").encode()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import EpochbankError
 from .manifest import Entry
+from .objects.mirror import stored_remotely
 from .set_files import special
 
 REGENERATE = "Run the same `augment run` again: it generates these shards again, and no others."
@@ -20,8 +21,16 @@ REGENERATE = "Run the same `augment run` again: it generates these shards again,
 def lost_shards(directory: Path, entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries whose file in the set's `directory` does not exist or has another size, in order.
 
-    A special file, and a link that leads out of the set, do not count as the file.
+    A special file, and a link that leads out of the set, do not count as the file. Of a mirror, the shards that are in
+    the object store are not lost.
     """
+    entries = list(entries)
+    lost = _without_file(directory, entries)
+    remote = stored_remotely(directory) if lost else set()
+    return [entry for entry in lost if (entry.file, entry.checksum) not in remote]
+
+
+def _without_file(directory: Path, entries: list[Entry]) -> list[Entry]:
     sizes: dict[str, dict[str, int]] = {}
     lost = []
     for entry in entries:

@@ -11,7 +11,7 @@ without the library, each with its checksum (`store.shard_read`, `train.reading.
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from .codec import CODECS
 from .description import LARGEST_CHUNK
 from .digest import file_checksum
 from .manifest import Entry
+from .objects.access import shard_at_hand
 from .presence import fault_of
 from .shard import IDENTITY, identity_of
 
@@ -58,12 +59,14 @@ class ShardIndex:
     """Byte offset of the rows, int64 (n,), in the file."""
 
 
-def read_index(directory: Path, entry: Entry) -> ShardIndex:
+def read_index(directory: Path, entry: Entry, *, is_there: bool = False) -> ShardIndex:
     """Return where the contents of a shard of the set in `directory` are.
+
+    A shard of a mirror is fetched first, unless the caller knows that it `is_there`.
 
     Raises `EpochbankError` if the file is missing, damaged, or not the shard that `entry` describes.
     """
-    with opened(directory, entry) as file:
+    with opened(directory, entry, is_there=is_there) as file:
         image, label, row, checksum = (h5d.open(file.id, name) for name in (b"image", b"label", b"row", b"checksum"))
         count, chunks = entry.num_images, -(-entry.num_images // entry.chunk)
         if len(image.shape) != 4 or not all(image.shape) or entry.chunk * math.prod(image.shape[1:]) > LARGEST_CHUNK:
@@ -87,29 +90,32 @@ def read_index(directory: Path, entry: Entry) -> ShardIndex:
 
 
 @contextmanager
-def opened(directory: Path, entry: Entry) -> Iterator[h5py.File]:
+def opened(directory: Path, entry: Entry, *, is_there: bool = False) -> Iterator[h5py.File]:
     """Open a shard of the set in `directory`, after comparing its size and attributes with its manifest entry.
+
+    A shard of a mirror is fetched first, unless the caller knows that it `is_there`.
 
     Raises `EpochbankError` if the file is missing, damaged, or another shard; also for what the `with` block raises
     about a damaged file.
     """
     path = directory / entry.file
-    try:
-        fault = fault_of(path, entry)
-        if fault:
-            raise ValueError(fault)
-        _check_old_format(path, entry)
-        # Low-level calls are faster: the first batches of an epoch wait for this, once per shard.
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
-        with h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)) as file:
-            check_identity(file, entry)
-            yield file
-    except EpochbankError:
-        raise
-    except DAMAGE as error:
-        other = unreadable(path, error)
-        raise (other or EpochbankError(f"{path} cannot be read: {error}. {REPAIR}")) from error
+    with nullcontext() if is_there else shard_at_hand(directory, entry):
+        try:
+            fault = fault_of(path, entry)
+            if fault:
+                raise ValueError(fault)
+            _check_old_format(path, entry)
+            # Low-level calls are faster: the first batches of an epoch wait for this, once per shard.
+            access = h5p.create(h5p.FILE_ACCESS)
+            access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
+            with h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)) as file:
+                check_identity(file, entry)
+                yield file
+        except EpochbankError:
+            raise
+        except DAMAGE as error:
+            other = unreadable(path, error)
+            raise (other or EpochbankError(f"{path} cannot be read: {error}. {REPAIR}")) from error
 
 
 def _check_old_format(path: Path, entry: Entry) -> None:

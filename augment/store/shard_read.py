@@ -12,6 +12,7 @@ from ..errors import EpochbankError
 from ..shared.unreadable import unreadable
 from .codec import decode
 from .manifest import Entry
+from .objects.access import shard_at_hand
 from .shard import REJECTED, chunk_checksum
 from .shard_index import DAMAGE, REPAIR, opened, read_index
 
@@ -39,7 +40,7 @@ def read_chunks(directory: Path, entry: Entry, first: int, last: int) -> Iterato
     index = read_index(directory, entry)
     path = directory / entry.file
     try:
-        with open(path, "rb") as file:
+        with shard_at_hand(directory, entry), open(path, "rb") as file:
             stop = -(-(last - entry.start) // entry.chunk)
             for number in range((first - entry.start) // entry.chunk, stop):
                 start = number * entry.chunk

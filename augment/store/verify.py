@@ -1,10 +1,12 @@
 """Verification: compare what is on disk with what the set says that it holds, byte by byte and image by image."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..errors import EpochbankError
+from ..shared.atomic import TEMPORARY
 from ..shared.pool import Handshake, Pool
 from ..shared.progress import Progress, counted
 from ..shared.types import SPLITS, Shape
@@ -12,6 +14,10 @@ from .description import Description, read_description
 from .digest import add, digest_of, file_checksum, to_hex
 from .manifest import Entry, first_epoch, gaps, read_manifest, shard_folder, unlisted
 from .manifest_check import CHECK, GROUP
+from .objects.access import bucket_of
+from .objects.bucket import Bucket
+from .objects.cache import DamagedObject, download
+from .objects.mirror import shown
 from .presence import fault_of
 from .shard import IDENTITY
 from .shard_index import opened
@@ -29,6 +35,8 @@ class Check:
     entry: Entry
     fingerprint: str
     shape: Shape
+    bucket: Bucket | None = None
+    """Where the shard is, if the directory is a mirror: what is there is verified, not what is in the cache."""
 
     def __str__(self) -> str:
         return str(self.directory / self.entry.file)
@@ -106,7 +114,8 @@ def shard_faults(
     directory: Path, entries: list[Entry], description: Description, pool: Pool, handshake: Handshake | None = None
 ) -> dict[int, str]:
     """Return what is wrong with each damaged or missing shard of `entries`, by its index, in order."""
-    checks = (Check(directory.absolute(), entry, description.fingerprint, description.shape) for entry in entries)
+    bucket, fingerprint, shape = bucket_of(directory), description.fingerprint, description.shape
+    checks = (Check(directory.absolute(), entry, fingerprint, shape, bucket) for entry in entries)
     total, each = sum(entry.num_images for entry in entries), math.prod(description.shape)
     found: dict[int, str] = {}
     with Progress("verify", total, item_bytes=each) as progress:
@@ -120,14 +129,28 @@ def shard_faults(
 def _shard_sentences(
     directory: Path, entries: list[Entry], description: Description, pool: Pool, handshake: Handshake | None
 ) -> list[str]:
+    place = shown(directory)
     return [
-        ShardFault(f"{directory / entries[number].file} ({shard_place(entries[number])}): {fault}")
+        ShardFault(f"{place}/{entries[number].file} ({shard_place(entries[number])}): {fault}")
         for number, fault in shard_faults(directory, entries, description, pool, handshake).items()
     ]
 
 
 def check_shard(check: Check) -> str:
-    """Return what is wrong with one shard, or '' if nothing is."""
+    """Return what is wrong with one shard, or '' if nothing is. Raises `EpochbankError` if a store does not answer."""
+    if check.bucket is None:
+        return _check_file(check)
+    with TemporaryDirectory(prefix=f"{TEMPORARY}verify-", dir=check.directory) as temporary:
+        path = Path(temporary) / check.entry.file
+        path.parent.mkdir()
+        try:
+            download(check.bucket, check.entry, path)
+        except DamagedObject as error:
+            return str(error)
+        return _check_file(replace(check, directory=Path(temporary)))
+
+
+def _check_file(check: Check) -> str:
     directory, entry = check.directory, check.entry
     path = directory / entry.file
     fault = fault_of(path, entry)

@@ -17,6 +17,7 @@ from ..split.report import SplitFacts, balance_lines, split_table, splits_of_set
 from ..store.catalog import written_ns
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, first_epoch, published_epochs, read_manifest
+from ..store.objects.mirror import shown
 from ..store.presence import lost_shards
 from ..store.refresh_goal import NAME as GOAL
 from ..store.refresh_goal import read_goal
@@ -40,7 +41,7 @@ def info(directory: Path) -> dict[str, Any]:
     epochs = published_epochs(entries, description.num_images["train"])
     stored = _published(entries, description)
     return {
-        "path": str(directory),
+        "path": shown(directory),
         "name": description.name,
         "fingerprint": description.fingerprint,
         "source": description.source,

@@ -37,6 +37,7 @@ from .augment.distortion.recipe import Recipe
 from .augment.errors import EpochbankError
 from .augment.exchange.copy import Copied
 from .augment.exchange.copy import copy_set as copy_stored
+from .augment.exchange.copy_to_store import copy_to_store
 from .augment.exchange.export import Exported
 from .augment.exchange.export import export_set as export_stored
 from .augment.exchange.formats import FormatName
@@ -46,6 +47,8 @@ from .augment.generation.plan import GenerationPlan, plan_set
 from .augment.generation.plan_source import check_groups, check_import_limits, plan_source
 from .augment.generation.run import GenerationResult
 from .augment.generation.run import generate as run_generation
+from .augment.generation.spec import SetSpec
+from .augment.generation.store_run import StoreRun, store_run, work_directory
 from .augment.ingest import importer
 from .augment.ingest.preprocess import Preprocessing
 from .augment.ingest.resolve import prepare_source, resolve_source, restore_source
@@ -62,6 +65,7 @@ from .augment.lifecycle.remove import finish_removals, remove_set
 from .augment.lifecycle.repair import Repaired
 from .augment.lifecycle.repair import repair as repair_set
 from .augment.lifecycle.similar import similar_set_note
+from .augment.lifecycle.store_gc import StoreGarbage, collect_store_garbage, find_store_garbage
 from .augment.lifecycle.tag import add_tag, check_new_tag, remove_tag
 from .augment.lifecycle.verify import Deep, Verified, verify_set
 from .augment.shared.backend import PATIENCE, BackendName, backend_from, open_pool
@@ -72,6 +76,8 @@ from .augment.sources import Scan, open_source
 from .augment.split.few_classes import check_labels
 from .augment.store.catalog import all_sets, choose_set, find_set, named_set, sets_path
 from .augment.store.manifest import read_manifest
+from .augment.store.objects.mirror import remote_url, shown
+from .augment.store.objects.urls import name_of, parent_of, url_of
 from .augment.store.presence import check_presence
 from .augment.store.tags import check_tag
 from .augment.views import explain as explanation
@@ -119,7 +125,7 @@ def generate(
     >>> digits = epochbank.generate("digits", epochs=5, seed=1)
     >>> model.fit(AugmentedSequence(digits, batch_size=256), shuffle=False)
     """
-    return open_set(run(source, recipe, epochs, **keywords).directory)
+    return open_set(shown(run(source, recipe, epochs, **keywords).directory))
 
 
 @kept_workers()
@@ -137,6 +143,8 @@ def run(
 def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationResult:
     if command.name is not None:
         check_tag(command.name)
+    if (url := url_of(command.sets)) is not None:
+        command = replace(command, sets=work_directory(url))
     finish_removals(command.sets)
 
     def check(scan: Scan) -> None:
@@ -145,6 +153,22 @@ def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationR
 
     file = prepare_source(command.source, command.sets, command.imports, command.options.jobs, check)
     spec = command.spec(file)
+    if url is None:
+        return _generate(command, spec, status)
+    names = [one.name for one in (spec, *spec.earlier_forms())]
+    with store_run(url, names, wait=command.options.wait) as run:
+        return _generate(command, spec, status, run)
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _generate(
+    command: GenerationArguments, spec: SetSpec, status: StatusFile | None, store: StoreRun | None = None
+) -> GenerationResult:
+    """Generate the set of `spec`; `store` publishes it in an object store."""
+    file, published = spec.source, _ignore if store is None else store.published
     location = locate(spec, command.sets)
     if status is not None:
         status.name_set(location.directory)
@@ -157,15 +181,18 @@ def _run(command: GenerationArguments, status: StatusFile | None) -> GenerationR
         check_new_tag(command.sets, command.name, location.directory)
 
     def begun(directory: Path) -> None:
+        if store is not None:
+            store.begun(directory)
         if command.name is not None:
             add_tag(directory, command.name)
 
     with closing(ReadingLock(file.path)):
         try:
-            return run_generation(spec, command.sets, command.options, command.source, begun=begun)
+            return run_generation(spec, command.sets, command.options, command.source, begun=begun, published=published)
         except DamagedSource as damage:
             file = restore_source(command.source, command.sets, command.imports, command.options.jobs, damage)
-            return run_generation(command.spec(file), command.sets, command.options, command.source, begun=begun)
+            spec = command.spec(file)
+            return run_generation(spec, command.sets, command.options, command.source, begun=begun, published=published)
 
 
 def plan(
@@ -179,6 +206,8 @@ def plan(
     Time and bytes are estimated by a calibration run with a sample of the images.
     """
     command = generation_arguments(source, recipe, epochs, keywords)
+    if (url := url_of(command.sets)) is not None:
+        command = replace(command, sets=work_directory(url))
     resolved = resolve_source(command.source, command.sets, command.imports)
     with open_pool(command.options.backend, command.options.jobs) as pool:
         if resolved.file is not None:
@@ -377,7 +406,8 @@ def info(
     """
     directory = _directory(name, sets)
     facts = _with_trainings(set_info.info(directory), run_list.list_runs(Path(runs))[0])
-    if facts["resampled"] and facts["resampled"]["images"] and not facts["lost_shards"]:
+    remote = remote_url(directory) is not None  # All shards would be fetched.
+    if facts["resampled"] and facts["resampled"]["images"] and not facts["lost_shards"] and not remote:
         facts["resampled"] |= set_info.rejections(directory)
     return facts
 
@@ -393,7 +423,7 @@ def list_sets(
     facts, faults = [], []
     trainings, _ = run_list.list_runs(Path(runs))
     path = sets_path(sets)
-    expected = path.is_dir() or path != Path(DEFAULT_SETS)
+    expected = (path.is_dir() or path != Path(DEFAULT_SETS)) and url_of(path) is None
     for directory in all_sets(path):
         try:
             facts.append(_with_trainings(set_info.info(directory), trainings))
@@ -437,7 +467,7 @@ def tag(
     name: str | Path | AugmentedSet, tag: str, *, remove: bool = False, sets: str | Path = DEFAULT_SETS
 ) -> list[str]:
     """Give a set the tag `tag`, or take it away with `remove`; return all its tags."""
-    directory = _directory(name, sets)
+    directory = _local(_directory(name, sets), "be tagged here; `augment run --name` tags it")
     return remove_tag(directory, tag) if remove else add_tag(directory, tag)
 
 
@@ -461,13 +491,18 @@ def refresh(
         if status is not None:
             status.name_set(directory)
         if cancel:
+            _local(directory, "be the set of --cancel: run the refresh again to complete it")
             if epochs != 1:
                 raise EpochbankError(
                     f"--cancel cannot be combined with --epochs {epochs}: it generates nothing. Omit --epochs.",
                     usage=True,
                 )
             return cancel_refresh(directory, wait=options.wait)
-        return refresh_set(directory, options, trust=keywords.get("trust", False))
+        trust, url = keywords.get("trust", False), remote_url(directory)
+        if url is None:
+            return refresh_set(directory, options, trust=trust)
+        with store_run(parent_of(url), [name_of(url)], exists=True, wait=options.wait) as store:
+            return refresh_set(store.directory, options, trust=trust, published=store.published)
 
 
 def repair(
@@ -490,8 +525,9 @@ def repair(
     run that writes the set. `backend`, `scheduler` and `patience` are those of `verify`.
     """
     check_numbers(jobs=jobs)
+    fix = "be repaired in place; `augment copy` of a sound copy to its URL uploads what is missing"
     with open_pool(backend_from(backend, scheduler, patience), jobs or core_count()) as pool:
-        return repair_set(_directory(name, sets), pool, engine, trust, wait)
+        return repair_set(_local(_directory(name, sets), fix), pool, engine, trust, wait)
 
 
 def export_set(
@@ -530,11 +566,18 @@ def copy_set(
     """Copy what is published of a set to the new directory `dest`, or into it if it exists; verify the copy.
 
     `epochs` selects consecutive stored epochs (numbers, or a string such as "2-4"; None for all). `with_source` copies
-    the source file, too, which is needed to generate shards. After a kill, the same call continues.
+    the source file, too, which is needed to generate shards. After a kill, the same call continues. `dest` may be a URL
+    of an object store, such as "s3://bucket/sets/", and so may the name of the set.
     """
     check_numbers(jobs=jobs)
-    directory = _directory(name, sets)
-    return copy_stored(directory, str(dest), jobs or core_count(), epochs=epochs, with_source=with_source)
+    directory, url = _directory(name, sets), url_of(dest)
+    if url is None:
+        return copy_stored(directory, str(dest), jobs or core_count(), epochs=epochs, with_source=with_source)
+    if with_source:
+        raise EpochbankError(
+            f"--with-source cannot be combined with {url}: source files stay on this machine. Omit it.", usage=True
+        )
+    return copy_to_store(directory, str(dest), url, epochs=epochs)
 
 
 def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) -> int:
@@ -542,19 +585,35 @@ def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) 
 
     An open `AugmentedSet` reads the set until it is dropped.
     """
-    finish_removals(sets_path(sets))
-    return remove_set(_directory(name, sets))
+    if url_of(sets) is None:
+        finish_removals(sets_path(sets))
+    return remove_set(
+        _local(_directory(name, sets), "be removed by epochbank; delete its objects by the store's tools")
+    )
 
 
 def gc(
     sets: str | Path = DEFAULT_SETS, *, unused_for: float | None = None, dry_run: bool = False
-) -> tuple[list[Garbage], list[str]]:
+) -> tuple[list[Garbage] | list[StoreGarbage], list[str]]:
     """Remove what no set needs in `sets`, and return it with notes on what was kept, one sentence each.
 
     These are orphaned shards, temporary files of runs that were stopped, source files that no set was made from, and,
     with `unused_for`, sets that were neither trained on nor written to for this number of days. What a run writes or a
-    training reads is kept. With `dry_run` nothing is removed.
+    training reads is kept. With `dry_run` nothing is removed. If `sets` is a URL, these are shards that no manifest
+    lists, a day after they were uploaded; `unused_for` does not apply there.
     """
+    if (url := url_of(sets)) is not None:
+        if unused_for is not None:
+            raise EpochbankError(
+                f"--unused-for cannot be combined with {url}: trainings on a set in an object store are not recorded "
+                "there. Omit it.",
+                usage=True,
+            )
+        objects, notes = find_store_garbage(url)
+        if dry_run:
+            return objects, notes
+        removed, kept = collect_store_garbage(objects)
+        return removed, [*notes, *kept]
     found, notes = find_garbage(sets_path(sets), unused_for)
     if dry_run:
         return found, notes
@@ -653,6 +712,14 @@ def origins(name: str | Path | AugmentedSet, split: str, positions: np.ndarray) 
 
 def _directory(name: str | Path | AugmentedSet | None, sets: str | Path) -> Path:
     return name.path if isinstance(name, AugmentedSet) else find_set(name, sets_path(sets))
+
+
+def _local(directory: Path, cannot: str) -> Path:
+    """Return `directory`. Raises `EpochbankError` if it is the mirror of a set in an object store."""
+    url = remote_url(directory)
+    if url is not None:
+        raise EpochbankError(f"{url} is in an object store, and cannot {cannot}. Nothing was changed.", usage=True)
+    return directory
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -83,6 +83,12 @@ def study(
     plan = trainings(tuple(epochs_stored), base, seeds, fresh=fresh)
     needed = max(1, *(one.stored for one in plan))
     first = _open(source, recipe, sets, jobs, needed)
+    if first.remote is not None:
+        raise EpochbankError(
+            f"{first.name} is in an object store, to which a study cannot add epochs; expected a local set or a "
+            "source. Copy it to a local directory with `augment copy` first.",
+            usage=True,
+        )
     check_options(base, first)
     for one in plan[: len(plan) // seeds]:
         check_options(one.options(base), first)

@@ -58,6 +58,12 @@ def teach(
     """
     check_numbers(top=top, batch_size=batch_size)
     stored_set = open_set(name, sets)
+    if stored_set.remote is not None:
+        raise EpochbankError(
+            f"{stored_set.name} is in an object store, where labels of teachers are not stored; expected a local set. "
+            "Copy it to a local directory with `augment copy` first.",
+            usage=True,
+        )
     check_classes(stored_set)
     found = find_teacher_model(Path(model), stored_set, trust)
     chosen = found.name if teacher is None else teacher

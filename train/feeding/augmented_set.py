@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import accepts_old_names
 from ...augment.store.catalog import find_set, sets_path
+from ...augment.store.objects.cache import ShardCache, default_cache, open_mirror
+from ...augment.store.objects.mirror import remote_url
+from ...augment.store.objects.urls import url_of
 from ..reading.stored_set import StoredSet, read_stored_set
 from ..streaming.order import Shuffle
 from ..streaming.schedule import Originals
@@ -94,7 +98,8 @@ class AugmentedSet(StoredSet):
         threads
             Number of decoding threads; None for one per core, up to 4.
         shuffle
-            `images`, or `chunks` to shuffle whole chunks only, which is faster.
+            `images`; or `chunks` to shuffle whole chunks only, which is faster; or `shards` to shuffle within a few
+            shards at a time, for a set in an object store whose epochs do not fit in the cache.
         rank, world_size
             Number of this process, and of all processes that train one model: each streams its own images. If both are
             None, they are those of `torch.distributed`, `jax.distributed` or `keras.distribution` if initialized.
@@ -214,7 +219,12 @@ class AugmentedSet(StoredSet):
 
 
 def open_set(
-    path: AugmentedSet | str | Path | None = None, sets: str | Path = "sets", *, wait: bool = False
+    path: AugmentedSet | str | Path | None = None,
+    sets: str | Path = "sets",
+    *,
+    wait: bool = False,
+    cache: str | Path | None = None,
+    cache_size: int | None = None,
 ) -> AugmentedSet:
     """Open a set for training.
 
@@ -222,20 +232,42 @@ def open_set(
     ----------
     path
         Path of the set, or its name, a tag or at least the first four digits of its fingerprint in `sets`; None for
-        the newest set in `sets`. A set that is open is returned as it is.
+        the newest set in `sets`. A set that is open is returned as it is. The URL of a set in an object store, such as
+        "s3://bucket/sets/NAME", opens it there: shards are fetched into `cache` ahead of their use.
     sets
         Directory of the sets.
     wait
         Wait until the first epoch of the set is published, while `augment run` generates it.
+    cache
+        Directory for shards of sets in object stores, which all processes of a machine share; None for
+        `$EPOCHBANK_CACHE`, or `epochbank` in the user's cache directory.
+    cache_size
+        Largest number of bytes of shards in `cache`; None for half of the disk space that is free or cached.
 
     Raises
     ------
     EpochbankError
         If there is no such set, it is damaged or of a newer format, one of its shards is missing or incomplete, or no
-        epoch is published. With `wait`, if no process writes the set.
+        epoch is published. With `wait`, if no process writes the set. If it is in an object store that cannot be read,
+        or with `wait`.
     """
     if isinstance(path, AugmentedSet):
         return path
-    directory = wait_for_epoch(path, sets_path(sets)) if wait else find_set(path, sets_path(sets))
-    stored = read_stored_set(directory)
-    return AugmentedSet(stored.path, stored.description, stored.entries, stored.lock, stored.length)
+    if cache_size is not None and not (isinstance(cache_size, int) and cache_size > 0):
+        raise EpochbankError(f"cache_size={cache_size!r}; expected a number of bytes above 0.", usage=True)
+    if wait and (url_of(path) or url_of(sets)):
+        raise EpochbankError(
+            f"{path or sets} is in an object store, where nothing is waited for; expected a local set. Open the set "
+            "again when its first epoch is published.",
+            usage=True,
+        )
+    shards = None if cache is None and cache_size is None else ShardCache(Path(cache or default_cache()), cache_size)
+    url = url_of(path)
+    if url is None:
+        directory = wait_for_epoch(path, sets_path(sets)) if wait else find_set(path, sets_path(sets))
+        url = remote_url(directory)
+    if url is not None:
+        shards = shards or ShardCache(default_cache())
+        directory = open_mirror(url, shards)
+    stored = read_stored_set(directory, shards)
+    return AugmentedSet(stored.path, stored.description, stored.entries, stored.lock, stored.length, stored.remote)

@@ -130,7 +130,8 @@ class AugmentedSequence(_StreamSequence):
         prefetch
             Number of batches that are decoded ahead. Keras' `max_queue_size` has the same meaning.
         shuffle
-            `images`, or `chunks` to shuffle whole chunks only: faster, but the images of a chunk stay together.
+            `images`; or `chunks` to shuffle whole chunks only: faster, but the images of a chunk stay together; or
+            `shards` to shuffle within a few shards at a time, for a set in an object store and a small cache.
         rank, world_size
             Number of this process, and of all processes that train one model: each streams its own part of the
             training images. If both are None, they are those of `keras.distribution`, `torch.distributed` or

@@ -18,6 +18,7 @@ import numpy as np
 from ...augment.errors import EpochbankError
 from ...augment.store.codec import decode
 from ...augment.store.manifest import Entry
+from ...augment.store.objects.access import RemoteShards
 from ...augment.store.shard_index import REPAIR, ShardIndex, read_index
 from ...augment.store.shard_read import chunk_is_sound
 from .disk import Disk
@@ -35,9 +36,18 @@ _CELLS = np.arange(16)
 class ChunkTable:
     """All chunks of a split or stored epoch, in order of position. Thread-safe."""
 
-    def __init__(self, directory: Path, entries: Sequence[Entry], shape: tuple[int, int, int]):
-        """`entries` are the shards in the set's `directory`, `shape` is the (H, W, C) of an image."""
-        self.shape = shape
+    def __init__(
+        self,
+        directory: Path,
+        entries: Sequence[Entry],
+        shape: tuple[int, int, int],
+        remote: RemoteShards | None = None,
+    ):
+        """`entries` are the shards in the set's `directory`, `shape` is the (H, W, C) of an image.
+
+        `remote` fetches shards of a set in an object store.
+        """
+        self.shape, self._remote = shape, remote
         self.shards = tuple(sorted(entries, key=lambda entry: entry.start))
         self._directory = directory
         self._paths = [str(directory / entry.file) for entry in self.shards]
@@ -51,6 +61,11 @@ class ChunkTable:
         """int64 (chunks,): number of images in each chunk."""
         self._index_lock = threading.Lock()
         self._indexes: dict[int, ShardIndex] = {}
+
+    @property
+    def chunks_per_shard(self) -> np.ndarray:
+        """int64 (shards,): number of chunks in each shard."""
+        return np.diff(self._first)
 
     @property
     def chunk_bytes(self) -> int:
@@ -90,6 +105,31 @@ class ChunkTable:
         """
         disk = disk or Disk()
         shard = bisect_right(self._first, number) - 1
+        if self._remote is not None:
+            if shard not in self._indexes:
+                with disk.waiting():
+                    self._remote.fetch_needed(self.shards[shard])
+            try:
+                self._read_chunk(number, shard, images, labels, disk, slots, distort)
+                return
+            except EpochbankError:  # The file in the cache was removed or is damaged: fetch it again, once.
+                with disk.waiting(), self._index_lock:
+                    self._remote.drop(self.shards[shard])
+                    disk.forget(self._paths[shard])
+                    self._indexes.pop(shard, None)
+                    self._remote.fetch_needed(self.shards[shard])
+        self._read_chunk(number, shard, images, labels, disk, slots, distort)
+
+    def _read_chunk(
+        self,
+        number: int,
+        shard: int,
+        images: np.ndarray,
+        labels: np.ndarray,
+        disk: Disk,
+        slots: np.ndarray | None,
+        distort: Distort | None,
+    ) -> None:
         entry, path, within = self.shards[shard], self._paths[shard], number - self._first[shard]
         start, count = entry.start + within * entry.chunk, int(self.chunk_sizes[number])
         if shard not in self._indexes:
@@ -124,7 +164,7 @@ class ChunkTable:
                 images[:] = decoded[:count]
 
     def _index(self, entry: Entry) -> ShardIndex:
-        index = read_index(self._directory, entry)
+        index = read_index(self._directory, entry, is_there=self._remote is not None)
         if index.shape != self.shape:
             path = self._directory / entry.file
             raise EpochbankError(

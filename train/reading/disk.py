@@ -76,6 +76,11 @@ class Disk:
         with self._lock:
             self._files.clear()
 
+    def forget(self, path: str) -> None:
+        """Close a file, which was removed or replaced."""
+        with self._lock:
+            self._files.pop(path, None)
+
     def _open(self, path: str) -> _OpenFile:
         with self._lock:
             if path in self._files:

@@ -10,6 +10,8 @@ from ...augment.shared.closest import did_you_mean
 from ...augment.shared.reading_lock import ReadingLock
 from ...augment.store.description import Description, read_description
 from ...augment.store.manifest import Entry, covers, published_epochs, read_listed
+from ...augment.store.objects.access import RemoteShards, open_remote
+from ...augment.store.objects.cache import ShardCache
 from ...augment.store.presence import check_presence
 from .chunk_table import ChunkTable
 
@@ -25,6 +27,8 @@ class StoredSet:
     """Keeps commands from deleting what this set reads."""
     length: int | None = field(default=None, compare=False)
     """Bytes of the manifest that list `entries`, so that a pickle is small; None if other entries are among them."""
+    remote: RemoteShards | None = field(default=None, compare=False)
+    """Fetches shards, if the set is in an object store."""
 
     def __repr__(self) -> str:
         return (
@@ -35,7 +39,12 @@ class StoredSet:
     def __reduce__(self) -> tuple[Any, ...]:
         """Have the process that unpickles the set read `entries` from the manifest again."""
         entries = None if self.length is not None else self.entries
-        return _unpickled, (type(self), self.path, self.description, entries, self.lock, self.length)
+        return _unpickled, (type(self), self.path, self.description, entries, self.lock, self.length, self.remote)
+
+    @property
+    def name(self) -> str:
+        """What the set is named by: its URL if it is in an object store, else its path."""
+        return str(self.path) if self.remote is None else self.remote.bucket.url
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -95,26 +104,29 @@ class StoredSet:
                 f"{self.path}: {f'epoch {epoch}' if split == 'epoch' else f'the {split} split'} is unfinished. "
                 "Run the same `augment run` again to complete it."
             )
-        return ChunkTable(self.path, entries, self.shape)
+        return ChunkTable(self.path, entries, self.shape, self.remote)
 
 
 def _unpickled(kind: type[StoredSet], path: Path, description: Description, entries: Any, *rest: Any) -> StoredSet:
-    """Return a set from what `StoredSet.__reduce__` gives; `rest` is its lock and its length."""
+    """Return a set from what `StoredSet.__reduce__` gives; `rest` is its lock, its length, and its remote shards."""
     if entries is None:
-        entries = tuple(read_listed(path, rest[-1])[0])
+        entries = tuple(read_listed(path, rest[1])[0])
     return kind(path, description, entries, *rest)
 
 
-def read_stored_set(directory: Path) -> StoredSet:
+def read_stored_set(directory: Path, cache: ShardCache | None = None) -> StoredSet:
     """Read what is published of the set in `directory`.
+
+    If it is the mirror of a set in an object store, `cache` is that of its shards; by default it has the default size.
 
     Raises `EpochbankError` if there is no set, it is damaged or of a newer format, a published shard is missing or
     incomplete, or no epoch is published.
     """
     # Before the manifest is read: from then on no command deletes a shard that the manifest lists.
     lock = ReadingLock(directory) if directory.is_dir() else None
+    remote = open_remote(directory, cache)
     description, (entries, length) = read_description(directory), read_listed(directory)
-    stored_set = StoredSet(directory, description, tuple(entries), lock, length)
+    stored_set = StoredSet(directory, description, tuple(entries), lock, length, remote)
     check_presence(directory, stored_set.entries)
     if not stored_set.epochs:
         raise EpochbankError(

@@ -96,12 +96,17 @@ class TeacherTable:
 
     def __init__(self, images: ChunkTable, labels: TeacherLabels, shards: list[Entry]):
         """`shards` are the teacher's, in the order of `images.shards`."""
-        self.chunk_sizes, self.chunk_bytes = images.chunk_sizes, images.chunk_bytes
+        self.chunk_sizes, self.chunk_bytes, self.shards = images.chunk_sizes, images.chunk_bytes, images.shards
         self._images, self._labels, self._shards = images, labels, shards
         self._folder = teacher_path(labels.directory, labels.name)
         self._first = [0, *accumulate(-(-entry.num_images // entry.chunk) for entry in shards)]
         self._lock = threading.Lock()
         self._indexes: dict[int, TeacherIndex] = {}
+
+    @property
+    def chunks_per_shard(self) -> np.ndarray:
+        """int64 (shards,): number of chunks in each shard."""
+        return self._images.chunks_per_shard
 
     def read(
         self,

@@ -24,6 +24,12 @@ class Follow:
     """The choices of a stream that follows its set. The thread that trains calls it, between two epochs."""
 
     def __init__(self, stored_set: StoredSet):
+        if stored_set.remote is not None:
+            raise EpochbankError(
+                f"{stored_set.name} is in an object store and cannot be followed; expected a local set. Train without "
+                "--follow and --wait, and start again when more epochs are published.",
+                usage=True,
+            )
         self._followed = FollowedSet(stored_set)
         self.choices = Choices(stored_set.epochs)
         """For the batches of the stream."""

@@ -19,9 +19,13 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.philox import raw_words
 from ...augment.shared.renamed import warn_renamed
 
-Shuffle = Literal["images", "chunks"]
+Shuffle = Literal["images", "chunks", "shards"]
 """Unit of shuffling: `images` shuffles chunks, and the images of a window of chunks; `chunks` shuffles only chunks,
-which is faster."""
+which is faster; `shards` goes through shuffled shards, several at a time, and shuffles chunks and images
+within them, so that few shards are needed at a time."""
+
+SHARDS_TOGETHER = 8
+"""Number of shards among which `shuffle="shards"` shuffles, or more if they are small (`shards_together`)."""
 
 WINDOW_IMAGES = 2048
 """Maximum number of images in a window of several chunks."""
@@ -76,7 +80,9 @@ class Windows:
         return range(bisect_right(self.starts, start) - 1, bisect_left(self.starts, stop))
 
 
-def windows(chunk_sizes: np.ndarray, chunk_bytes: int, key: int | None) -> Windows:
+def windows(
+    chunk_sizes: np.ndarray, chunk_bytes: int, key: int | None, chunks_per_shard: np.ndarray | None = None
+) -> Windows:
     """Divide the chunks of a pass into windows.
 
     Parameters
@@ -87,13 +93,38 @@ def windows(chunk_sizes: np.ndarray, chunk_bytes: int, key: int | None) -> Windo
         Decoded bytes of the largest chunk.
     key
         Key of the order of chunks; None for the order of position.
+    chunks_per_shard
+        int64 (shards,): number of chunks of each shard, to shuffle within several shards; None to shuffle all chunks.
     """
-    order = np.arange(len(chunk_sizes)) if key is None else shuffled(len(chunk_sizes), key)
+    if key is None:
+        order = np.arange(len(chunk_sizes))
+    elif chunks_per_shard is None:
+        order = shuffled(len(chunk_sizes), key)
+    else:
+        firsts = np.cumsum(chunks_per_shard) - chunks_per_shard
+        together = shards_together(int(np.add.reduceat(chunk_sizes, firsts).max(initial=1)))
+        order = _through_shards(chunks_per_shard, key, together)
     per_window = min(WINDOW_IMAGES // max(1, int(chunk_sizes.max(initial=1))), _WINDOW_BYTES // max(1, chunk_bytes))
     per_window = max(1, per_window)
     ends = np.cumsum(chunk_sizes[order])
     last = np.arange(per_window - 1, len(order) + per_window - 1, per_window).clip(max=len(order) - 1)
     return Windows(order, per_window, [0, *ends[last].tolist()])
+
+
+def shards_together(shard_images: int) -> int:
+    """Return among how many shards of up to `shard_images` images `shuffle="shards"` shuffles: two windows or more."""
+    return max(SHARDS_TOGETHER, -(-2 * WINDOW_IMAGES // max(1, shard_images)))
+
+
+def _through_shards(chunks_per_shard: np.ndarray, key: int, together: int) -> np.ndarray:
+    """Return the chunks in an order that needs few shards at a time, int64 (chunks,)."""
+    firsts = np.cumsum(chunks_per_shard) - chunks_per_shard
+    shards, parts = shuffled(len(chunks_per_shard), key), []
+    for number, at in enumerate(range(0, len(shards), together)):
+        group = shards[at : at + together]
+        chunks = np.concatenate([np.arange(firsts[one], firsts[one] + chunks_per_shard[one]) for one in group])
+        parts.append(chunks[shuffled(len(chunks), key_of(key, "shards", number))])
+    return np.concatenate(parts or [np.empty(0, np.int64)])
 
 
 def within(window: int, num_images: int, key: int) -> np.ndarray:

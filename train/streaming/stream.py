@@ -25,6 +25,7 @@ from .distill import Distill
 from .mixing import Batch, Mixing
 from .order import Shuffle, check_seed, check_shuffle
 from .pending_batch import PendingBatch
+from .shard_groups import check_cache
 from .windows import Decoder, Read
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Stream:
         prefetch
             Number of batches that are decoded ahead.
         shuffle
-            Unit of shuffling: `images` or `chunks`.
+            Unit of shuffling: `images`, `chunks` or `shards`.
         final
             Final augmentation, which the decoding threads apply.
         mixing
@@ -85,11 +86,12 @@ class Stream:
         Raises
         ------
         EpochbankError
-            If `shuffle` is unknown, or `seed` is below 0.
+            If `shuffle` is unknown, `seed` is below 0, or the cache of a set in an object store is too small.
         """
         self.stored_set, self.batches, self.seed = stored_set, batches, seed
         self.shuffle = check_shuffle(shuffle)
         check_seed(seed)
+        check_cache(stored_set, batches, self.shuffle, prefetch)
         self.threads = threads or default_threads()
         self.prefetch = prefetch
         self.final, self.mixing, self.distill = final, mixing, distill

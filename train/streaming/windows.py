@@ -19,10 +19,12 @@ import numpy as np
 from ..reading.buffers import Buffers
 from ..reading.chunk_table import ChunkTable
 from ..reading.disk import Disk
+from ..reading.shard_feed import Group, ShardFeed
 from ..reading.stored_set import StoredSet
 from ..reading.teacher_labels import TeacherLabels, TeacherTable
 from .batches import Batches, PassKey, Segment
-from .order import Shuffle, Windows, key_of, windows, within
+from .order import Shuffle, Windows, key_of, shards_together, windows, within
+from .shard_groups import groups_of, groups_of_window, last_windows
 
 if TYPE_CHECKING:
     from .final_augmentation import FinalAugmentation, FinalDraw
@@ -49,6 +51,8 @@ class Window:
     """uint8 (n, H, W, C)."""
     labels: np.ndarray
     """int32 (n,), or of `TeacherLabels.dtype`."""
+    groups: list[tuple[PassKey, int]] = field(default_factory=list)
+    """Groups of shards that are fetched together, of which this window needs some."""
     begun: int = 0
     """Number of chunks whose decoding was begun."""
     missing: set[int] = field(default_factory=set)
@@ -94,6 +98,10 @@ class _Pass:
     windows: Windows
     key: int | None
     """Key of the order; None for the order of position."""
+    groups: list[list[int]]
+    """Shards of each group that is fetched together, if the set is in an object store."""
+    last_windows: list[int]
+    """The last window that needs each group."""
 
 
 Read = Callable[[], None]
@@ -131,6 +139,7 @@ class Decoder:
         """Reads that were not yet submitted to a thread."""
         self._buffers = Buffers(_REUSED_BUFFERS)
         self._needed = 0
+        self._feed = None if stored_set.remote is None else ShardFeed(stored_set.remote, disk.close)
 
     def decode(self, segment: Segment) -> list[Window]:
         """Return the windows that contain a segment, in order, and add the reads that they still need to `reads`."""
@@ -177,11 +186,15 @@ class Decoder:
         # A framework may keep the stream forever, but it must not keep images.
         for collection in (self._windows, self._passes, self._tables, self.reads):
             collection.clear()
+        if self._feed is not None:
+            self._feed.close()
         self._buffers = Buffers(_REUSED_BUFFERS)
 
     def _drop_old(self, needed: int) -> None:
         """Keep the `needed` windows that were used last, or as many as decoding ahead needs, and a few more."""
         kept = max(needed, self._needed) + _EXTRA_WINDOWS
+        if self._feed is not None:
+            self._give_up_shards(self._feed)
         if len(self._windows) <= kept:
             return
         while len(self._windows) > kept:
@@ -191,16 +204,56 @@ class Decoder:
         tables = {key[:2] for key in passes}
         self._tables = {key: table for key, table in self._tables.items() if key in tables}
 
+    def _give_up_shards(self, feed: ShardFeed) -> None:
+        """Give up the shards of groups whose windows are all decoded."""
+        # Reads of a window that was dropped may still be under way.
+        needed = {group for window in self._pending for group in window.groups}
+        for (key, number), window in self._windows.items():
+            needed |= {group for group in window.groups if self._passes[key].last_windows[group[1]] > number}
+        feed.keep(needed)
+
     def _pass(self, key: PassKey) -> _Pass:
         if key not in self._passes:
-            split, stored, pass_number, _ = key
-            if (split, stored) not in self._tables:
-                images = self._stored_set.table(split, stored)
-                self._tables[split, stored] = images if self._teacher is None else self._teacher.table(images)
-            table = self._tables[split, stored]
-            order_key = None if self._seed is None else key_of("order", self._seed, split, stored, pass_number)
-            self._passes[key] = _Pass(table, windows(table.chunk_sizes, table.chunk_bytes, order_key), order_key)
+            self._passes[key] = self._order(key)
         return self._passes[key]
+
+    def _order(self, key: PassKey) -> _Pass:
+        split, stored, pass_number, _ = key
+        if (split, stored) not in self._tables:
+            images = self._stored_set.table(split, stored)
+            self._tables[split, stored] = images if self._teacher is None else self._teacher.table(images)
+        table = self._tables[split, stored]
+        order_key = None if self._seed is None else key_of("order", self._seed, split, stored, pass_number)
+        per_shard = table.chunks_per_shard if self._shuffle == "shards" else None
+        divided = windows(table.chunk_sizes, table.chunk_bytes, order_key, per_shard)
+        # The order of position goes through the shards, too.
+        one_by_one = self._shuffle == "shards" or order_key is None
+        together = shards_together(max(one.num_images for one in table.shards)) if one_by_one else None
+        groups = [] if self._feed is None else groups_of(divided, table.chunks_per_shard, together)
+        last = last_windows(divided, table.chunks_per_shard, groups)
+        return _Pass(table, divided, order_key, groups, last)
+
+    def _fetch(self, key: PassKey, pass_: _Pass, number: int) -> list[tuple[PassKey, int]]:
+        """Have the shards of a window fetched, and return the groups that it needs."""
+        if self._feed is None:
+            return []
+        needed = groups_of_window(number, pass_.windows, pass_.table.chunks_per_shard, pass_.groups)
+        for one in needed:
+            if not self._feed.holds((key, one)):
+                self._feed.use(self._group(key, pass_, one), self._group_after(key, pass_, one))
+        return [(key, one) for one in needed]
+
+    def _group(self, key: PassKey, pass_: _Pass, number: int) -> Group:
+        return Group((key, number), [pass_.table.shards[at] for at in pass_.groups[number]])
+
+    def _group_after(self, key: PassKey, pass_: _Pass, number: int) -> Group | None:
+        """Return the group that is needed after a group, in the same pass or the next one; None if it is the same."""
+        if number + 1 < len(pass_.groups):
+            return self._group(key, pass_, number + 1)
+        following = self._batches.next_pass(key)
+        if following == key or (following[:2] == key[:2] and len(pass_.groups) == 1):
+            return None
+        return self._group(following, self._order(following), 0)
 
     def _decode(self, key: PassKey, pass_: _Pass, number: int, stop: int) -> Window:
         """Return a window, and add the reads of its chunks before image `stop` that were not begun yet."""
@@ -222,15 +275,16 @@ class Decoder:
         return window
 
     def _new(self, key: PassKey, pass_: _Pass, number: int) -> Window:
+        groups = self._fetch(key, pass_, number)
         ends = np.cumsum(pass_.table.chunk_sizes[pass_.windows.chunks_of(number)]).tolist()
         shape = self._stored_set.shape
         images = self._buffers.array((ends[-1], *shape), reserve=pass_.windows.longest * math.prod(shape))
         # A decoding thread computes the slots: code that releases the GIL here would make all others wait for our lock.
-        shuffled = pass_.key is not None and self._shuffle == "images"
+        shuffled = pass_.key is not None and self._shuffle != "chunks"
         shuffle = partial(within, number, ends[-1], pass_.key or 0) if shuffled else None
         start = pass_.windows.starts[number]
         draw = None if self._final is None else partial(self._final.draw, key, start)
-        window = Window(start, ends, shuffle, draw, images, np.empty(ends[-1], self._label_dtype))
+        window = Window(start, ends, shuffle, draw, images, np.empty(ends[-1], self._label_dtype), groups=groups)
         window.missing = set(range(len(ends)))
         self._pending.add(window)
         return window

@@ -346,7 +346,7 @@ def _run(
     num_epochs = len(history["loss"])
     batches = cast(TrainingBatches | ScheduledBatches, data.stream.batches)
     summary = {
-        "set": {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint},
+        "set": _named(stored_set),
         **{split: evaluations[split].summary() if split in evaluations else None for split in splits},
         "epochs": num_epochs,
         "seconds": round(seconds, 1),
@@ -358,6 +358,7 @@ def _run(
         "data": {
             **data_wait.columns(),
             "disk_bytes": thread_times.disk_bytes,
+            **({"fetched_bytes": stored_set.remote.cache.fetched_bytes} if stored_set.remote is not None else {}),
             "advice": sentence,
             "exposure": exposure(data, num_epochs),
         },
@@ -470,9 +471,18 @@ def _describe_best_model(directory: Path) -> str:
     return f"The best model so far is in {directory}; `train evaluate {directory}` evaluates it."
 
 
+def _named(stored_set: StoredSet) -> dict[str, Any]:
+    """Return how a run names its set; one in an object store with the cache that its shards are fetched into."""
+    named = {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint}
+    if stored_set.remote is None:
+        return named
+    cache = stored_set.remote.cache
+    return {**named, "url": stored_set.name, "cache": str(cache.root), "cache_size": cache.size}
+
+
 def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model, data: AugmentedSequence) -> dict[str, Any]:
     return {
-        "set": {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint},
+        "set": _named(stored_set),
         "stored_epochs": list(stored_set.epochs),
         "classes": len(stored_set.class_names),
         "class_names": stored_set.class_names,

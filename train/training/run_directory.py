@@ -138,13 +138,14 @@ def read_config(run: Path) -> dict[str, Any]:
 def open_set_of(run: Path, config: dict[str, Any]) -> AugmentedSet:
     """Open the set that the run was trained on; `EpochbankError` if it is missing or has been replaced."""
     path, fingerprint = Path(config["set"]["path"]), config["set"]["fingerprint"]
-    if not (path / "set.json").exists():
+    remote = {name: config["set"][name] for name in ("cache", "cache_size") if config["set"].get("url")}
+    if not remote and not (path / "set.json").exists():
         others = " `train predict` and `train export` do not need it." if config.get("preprocessing") else ""
         raise EpochbankError(
             f"there is no set {path} any more, on which {run} was trained (fingerprint {fingerprint[:8]}). Move it "
             f"back to this path, or generate it again with the same `augment run`.{others}"
         )
-    stored_set = open_set(path)
+    stored_set = open_set(config["set"]["url"], **remote) if remote else open_set(path)
     if stored_set.description.fingerprint != fingerprint:
         raise EpochbankError(
             f"{stored_set.path} is another set (fingerprint {stored_set.description.fingerprint[:8]}) than the one "

@@ -57,7 +57,7 @@ def _facts(config: Path) -> RunFacts:
     evaluated = None if summary is None else summary.get("test") or summary.get("validation")
     return RunFacts(
         path=str(config.parent),
-        set=str(options["set"]["path"]),
+        set=str(options["set"].get("url") or options["set"]["path"]),
         fingerprint=str(options["set"]["fingerprint"]),
         model=str(options["model"]),
         accuracy=None if evaluated is None else float(evaluated["accuracy"]),

@@ -1,0 +1,410 @@
+"""A cache: a directory of a machine with the mirrors of sets in object stores, and a bounded number of their shards.
+
+All processes of the machine share it. A shard is fetched whole into a temporary file, compared with the manifest, and
+then renamed. If there is no room, those shards are evicted that were used least recently and that nobody claims.
+
+The files are the account: a temporary file has the size of its shard from the beginning, so the bytes of all files are
+those that are used or promised. `.used` has the sum, so that the files are looked at only if there seems to be no room.
+"""
+
+import errno
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from ...errors import EpochbankError
+from ...shared.atomic import TEMPORARY, make_directory
+from ...shared.progress import size as in_words
+from ..manifest import Entry
+from .bucket import Bucket, forked, seconds_of_patience
+from .claims import Claims, claimed
+from .layout import DESCRIPTION, shard_object
+from .locking import exclusive
+from .mirror import Mirror, mirror_name, no_set, remote_url
+
+CACHE = "EPOCHBANK_CACHE"
+"""Environment variable: default directory of the cache."""
+_USED = ".used"
+_LOCK = ".lock"
+_SPARE = 50
+"""When shards are evicted, one part in this number of the cache is freed at a time, if that many are not in use."""
+_SECONDS_BETWEEN_TRIES = 0.1
+
+
+class CacheFull(EpochbankError):
+    """A cache has no room for a shard, because everything in it is in use."""
+
+
+class DamagedObject(EpochbankError):
+    """A shard in an object store is missing or has other bytes than the manifest lists."""
+
+
+class Stopped(Exception):
+    """A fetch was stopped by its caller."""
+
+
+def default_cache() -> Path:
+    """Return the directory of the cache if none is given: `$EPOCHBANK_CACHE`, or `epochbank` in the user's cache."""
+    if named := os.environ.get(CACHE):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "epochbank"
+
+
+class ShardCache:
+    """The shards in a cache. Thread-safe, and picklable."""
+
+    def __init__(self, root: Path, size: int | None = None):
+        """`size` is the largest number of bytes of shards; None for half of the disk space that is free or cached."""
+        self.root, self._given = root.absolute(), size
+        self.fetched_bytes = 0
+        """Bytes that this object has fetched."""
+        self._lock, self._process = threading.Lock(), os.getpid()
+        self._helper: tuple[int, subprocess.Popen[str]] | None = None
+        self._claims = Claims(self.root)
+        make_directory(self.root)
+        self.size = size if size is not None else (shutil.disk_usage(self.root).free + self._used()) // 2
+
+    def __reduce__(self) -> tuple[type["ShardCache"], tuple[Path, int | None]]:
+        """Open the cache again in the process that unpickles the object."""
+        return ShardCache, (self.root, self._given)
+
+    def claim(self, directory: Path, entries: Iterable[Entry]) -> None:
+        """Keep shards of the mirror `directory` from being evicted until `release`; they need not be there yet."""
+        with self._exclusive():
+            self._claims.add(self._names(directory, entries))
+
+    def release(self, directory: Path, entries: Iterable[Entry]) -> None:
+        """Give up what was claimed."""
+        with self._exclusive():
+            self._claims.remove(self._names(directory, entries))
+
+    def has(self, directory: Path, entry: Entry) -> bool:
+        """Return whether a shard is in the cache, and note that it was used now."""
+        path = directory / entry.file
+        try:
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size != entry.bytes:
+                return False
+            os.utime(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def fetch(self, directory: Path, bucket: Bucket, entry: Entry, stopped: Callable[[], bool] | None = None) -> None:
+        """Fetch a shard of the set in `bucket`, whose mirror is `directory`, unless it is there.
+
+        Parameters
+        ----------
+        directory, bucket, entry
+            The mirror, the set, and the shard in its manifest.
+        stopped
+            Asked between blocks; the fetch ends when it returns True.
+
+        Raises
+        ------
+        CacheFull
+            If there is no room, because all shards in the cache are in use.
+        Stopped
+            If `stopped` returned True.
+        EpochbankError
+            If the shard does not exist in the store, is damaged there, or cannot be read or written.
+        """
+        if self.has(directory, entry):
+            return
+        if forked():
+            self._fetch_by_helper(directory, entry)
+            return
+        path = directory / entry.file
+        temporary = path.parent / f"{TEMPORARY}fetch-{path.name}"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            while not self.has(directory, entry):
+                with exclusive(temporary) as descriptor:  # Two processes do not fetch the same shard.
+                    if self.has(directory, entry) or not _is(descriptor, temporary):
+                        _remove_if(descriptor, temporary)
+                        continue
+                    try:
+                        self._reserve(descriptor, entry)
+                        fetched = _download(descriptor, bucket, entry, stopped or (lambda: False))
+                        with self._lock_here():
+                            self.fetched_bytes += fetched
+                        temporary.replace(path)
+                    except BaseException:
+                        self._give_back(temporary)
+                        raise
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise EpochbankError(
+                    f"no space left on the disk of the cache {self.root}, whose size is {in_words(self.size)}. Free "
+                    "some space, or use a smaller --cache-size."
+                ) from error
+            raise EpochbankError(
+                f"writing to the cache {self.root} failed: {error}. Check the disk, or use another --cache."
+            ) from error
+
+    def fetch_needed(self, directory: Path, bucket: Bucket, entry: Entry) -> None:
+        """Fetch a shard like `fetch`, and wait for a while if there is no room, until something is not in use."""
+        until = time.monotonic() + seconds_of_patience()
+        while True:
+            try:
+                return self.fetch(directory, bucket, entry)
+            except CacheFull:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+
+    @contextmanager
+    def held(self, directory: Path, bucket: Bucket, entry: Entry) -> Iterator[Path]:
+        """Yield the path of a shard, which is fetched if necessary and stays during the `with` block."""
+        self.claim(directory, [entry])
+        try:
+            self.fetch_needed(directory, bucket, entry)
+            yield directory / entry.file
+        finally:
+            self.release(directory, [entry])
+
+    def drop(self, directory: Path, entry: Entry) -> None:
+        """Remove a shard, whose file is damaged, from the cache."""
+        (directory / entry.file).unlink(missing_ok=True)
+
+    def _names(self, directory: Path, entries: Iterable[Entry]) -> list[str]:
+        return [f"{directory.name}/{entry.file}" for entry in entries]
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        with self._lock_here(), exclusive(self.root / _LOCK):
+            yield
+
+    def _lock_here(self) -> threading.Lock:
+        """Return the lock of the threads of this process."""
+        if self._process != os.getpid():  # A thread of the process from which this one was forked may have held it.
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
+
+    def _fetch_by_helper(self, directory: Path, entry: Entry) -> None:
+        """Fetch a shard by another process, because obstore cannot be used in a forked one."""
+        with self._lock_here():
+            if self._helper is None or self._helper[0] != os.getpid():
+                words = [sys.executable, "-m", __name__, str(self.root), str(self.size)]
+                pipe = subprocess.PIPE
+                self._helper = os.getpid(), subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
+            helper = self._helper[1]
+            assert helper.stdin is not None
+            assert helper.stdout is not None
+            try:
+                helper.stdin.write(json.dumps([str(directory), entry.file]) + "\n")
+                helper.stdin.flush()
+                answer = json.loads(helper.stdout.readline() or '"the process that fetches shards has died"')
+            except BrokenPipeError:
+                answer = "the process that fetches shards has died"
+            if answer:
+                raise EpochbankError(answer)
+            self.fetched_bytes += entry.bytes
+
+    def _reserve(self, descriptor: int, entry: Entry) -> None:
+        """Make room for a shard, and give its file its size."""
+        with self._exclusive():
+            used = self._read_used()
+            if used is None or used + entry.bytes > self.size:
+                used = self._evict(entry.bytes)
+            if used + entry.bytes > self.size:
+                raise CacheFull(
+                    f"the cache {self.root} has no room for {entry.file} ({in_words(entry.bytes)}): {in_words(used)} "
+                    f"of {in_words(self.size)} are in use. Use a larger --cache-size, another --cache for each "
+                    "training, or --shuffle shards."
+                )
+            self._write_used(used + entry.bytes)  # First: if this process dies, too much is counted, not too little.
+            os.ftruncate(descriptor, entry.bytes)
+
+    def _give_back(self, temporary: Path) -> None:
+        with self._exclusive():
+            temporary.unlink(missing_ok=True)
+            (self.root / _USED).unlink(missing_ok=True)
+
+    def _evict(self, needed: int) -> int:
+        """Evict shards until there is room for `needed` bytes, and return the bytes of what is left."""
+        files, used = [], 0
+        for path, found in self._files():
+            used += found.st_size
+            files.append((found.st_mtime_ns, path, found.st_size))
+        if used + needed <= self.size:
+            return used
+        kept, aim = claimed(self.root), self.size - max(needed, min(4 * needed, self.size // _SPARE))
+        for _, path, size in sorted(files):
+            if used <= aim:
+                break
+            if f"{path.parent.parent.name}/{path.parent.name}/{path.name}" in kept:
+                continue
+            if path.name.startswith(TEMPORARY) and not _abandoned(path):
+                continue
+            path.unlink(missing_ok=True)
+            used -= size
+        return used
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield the shards of all mirrors in the cache, finished or not."""
+        for mirror in _folders(self.root):
+            for folder in _folders(mirror):
+                with suppress(FileNotFoundError), os.scandir(folder.path) as files:
+                    for one in files:
+                        fetching = one.name.startswith(f"{TEMPORARY}fetch-")
+                        if one.name.endswith(".h5") and (fetching or one.name[:10].isdigit()):
+                            with suppress(FileNotFoundError):
+                                yield Path(one.path), one.stat(follow_symlinks=False)
+
+    def _used(self) -> int:
+        with self._exclusive():
+            used = sum(found.st_size for _, found in self._files())
+            self._write_used(used)
+        return used
+
+    def _read_used(self) -> int | None:
+        try:
+            return int((self.root / _USED).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _write_used(self, used: int) -> None:
+        (self.root / _USED).write_bytes(b"%d" % used)
+
+
+def download(bucket: Bucket, entry: Entry, path: Path) -> None:
+    """Write a shard of the set in `bucket` to the new file `path`, after comparing it with the manifest.
+
+    Raises `DamagedObject` if the object is missing or damaged, and `EpochbankError` if the store cannot be read.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        _download(descriptor, bucket, entry, lambda: False)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _download(descriptor: int, bucket: Bucket, entry: Entry, stopped: Callable[[], bool]) -> int:
+    """Write a shard into a file, and return the bytes that were fetched: twice if the first ones were wrong."""
+    name, fetched = shard_object(entry), 0
+    for _ in range(2):
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        state, count = xxhash.xxh3_128(), 0
+        try:
+            for block in bucket.blocks(name):
+                if stopped():
+                    raise Stopped
+                state.update(block)
+                count += len(block)
+                if count > entry.bytes:
+                    break
+                _write(descriptor, block)
+        except FileNotFoundError as error:
+            raise DamagedObject(
+                f"{bucket.url}/{name} does not exist, but the manifest lists it. `augment verify {bucket.url}` lists "
+                "all damaged and missing shards."
+            ) from error
+        fetched += count
+        if count == entry.bytes and state.hexdigest() == entry.checksum:
+            return fetched
+    raise DamagedObject(
+        f"{bucket.url}/{name} was changed: its checksum or size is wrong. `augment verify {bucket.url}` lists all "
+        "damaged and missing shards."
+    )
+
+
+def open_mirror(url: str, cache: ShardCache | None = None) -> Path:
+    """Bring the mirror of the set at `url` in a cache up to date, and return its directory.
+
+    `cache` is by default that of the user. Raises `EpochbankError` if there is no set at the URL, it is damaged, or the
+    store cannot be read.
+    """
+    bucket = Bucket(url)
+    document = bucket.get(DESCRIPTION)
+    if document is None:
+        raise no_set(bucket.url)
+    root = (cache or ShardCache(default_cache())).root
+    directory = root / mirror_name(bucket.url, _fingerprint(document))
+    Mirror(directory, bucket).pull()
+    return directory
+
+
+def sets_below(url: str) -> list[str]:
+    """Return the URLs of the sets below `url`, sorted. Raises `EpochbankError` if the store cannot be read."""
+    bucket = Bucket(url)
+    found = [f"{bucket.url}/{name}" for name in bucket.folders()]
+    return [one for one in found if Bucket(one).head(DESCRIPTION) is not None]
+
+
+def _fingerprint(document: bytes) -> str:
+    """Return the fingerprint in a description, which is checked when the mirror is read; '' if there is none."""
+    try:
+        return str(json.loads(document)["fingerprint"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _folders(directory: Any) -> list[os.DirEntry]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as found:
+        return [one for one in found if one.is_dir(follow_symlinks=False)]
+    return []
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove_if(descriptor: int, temporary: Path) -> None:
+    """Remove the temporary file if it is the one that is locked: another process has published the shard."""
+    if _is(descriptor, temporary):
+        temporary.unlink(missing_ok=True)
+
+
+def _abandoned(temporary: Path) -> bool:
+    """Return whether no process fetches into a temporary file any more."""
+    try:
+        with exclusive(temporary, 0.0):
+            return True
+    except (EpochbankError, FileNotFoundError):
+        return False
+
+
+def _write(descriptor: int, block: bytes) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _fetch_for(root: Path, size: int) -> None:
+    """Fetch the shards that standard input names; answer each line with what is wrong, or an empty text."""
+    from ..manifest import read_manifest
+
+    cache, entries = ShardCache(root, size), {}
+    for line in sys.stdin:
+        directory, file = json.loads(line)
+        try:
+            if (directory, file) not in entries:
+                entries.update({(directory, one.file): one for one in read_manifest(Path(directory))})
+            bucket = Bucket(str(remote_url(Path(directory))))
+            cache.fetch_needed(Path(directory), bucket, entries[directory, file])
+            answer = ""
+        except EpochbankError as error:
+            answer = str(error)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    _fetch_for(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,320 @@
+"""Training on sets in object stores: the same batches as from a local set, through a cache with a bound."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import epochbank
+from conftest import glyphs
+from epochbank import EpochbankError, api
+from epochbank.augment.store.manifest import read_manifest
+from epochbank.augment.store.objects import cache as cache_module
+from epochbank.augment.store.objects.bucket import Bucket
+from epochbank.augment.store.objects.cache import CacheFull, ShardCache, open_mirror
+from epochbank.train.cli import main
+from epochbank.train.streaming import order
+from epochbank.train.streaming.shard_groups import bytes_needed
+from object_server import ObjectServer, object_server
+
+pytest.importorskip("obstore")
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of 320 training images and three epochs, each in 32 shards of 10 images."""
+    directory = tmp_path_factory.mktemp("sound")
+    np.savez(directory / "a.npz", images=glyphs(400, (8, 8, 1)), labels=np.arange(400) % 4)
+    return epochbank.generate(
+        directory / "a.npz", epochs=3, sets=directory / "sets", jobs=1, shard_size=10, chunk_size=5, codec="none"
+    ).path
+
+
+@pytest.fixture(scope="module")
+def stored(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a copy of the set in a directory."""
+    url = f"file://{tmp_path_factory.mktemp('store')}/{sound.name}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EPOCHBANK_CACHE", str(tmp_path_factory.mktemp("copying")))
+        api.copy_set(sound, url)
+    return url
+
+
+@pytest.fixture(autouse=True)
+def default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPOCHBANK_CACHE", str(tmp_path / "default"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    with object_server() as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def batches(data: epochbank.AugmentedSet, epochs: int = 3, batch_size: int = 64, **options: Any) -> list[np.ndarray]:
+    return [images for images, _ in data.batches(batch_size, seed=1, epochs=epochs, threads=2, **options)]
+
+
+def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def bytes_in(cache: Path) -> int:
+    total = 0
+    for path in cache.rglob("*.h5"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.name[:10].isdigit() else 0
+    return total
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of 20 images, two shards, of which a pass has sixteen, as one of a large set has many."""
+    monkeypatch.setattr(order, "WINDOW_IMAGES", 20)
+
+
+@pytest.mark.parametrize("shuffle", ["images", "chunks", "shards"])
+def test_batches_are_those_of_a_local_set(sound: Path, stored: str, tmp_path: Path, shuffle: Any) -> None:
+    """Every order is a pure function of the set and the seed, wherever the set is."""
+    local, remote = epochbank.open_set(sound), epochbank.open_set(stored, cache=tmp_path / "cache")
+    assert remote.name == stored
+    assert equal(batches(local, shuffle=shuffle), batches(remote, shuffle=shuffle))
+    for split in ("validation", "test"):
+        ours, theirs = local.split(split, 16), remote.split(split, 16)
+        assert all(np.array_equal(ours[at][0], theirs[at][0]) for at in range(len(ours)))
+
+
+def needed(stored: str, shuffle: Any = "images", originals: float = 0.5) -> int:
+    entries = read_manifest(open_mirror(stored))
+    return bytes_needed(entries, range(3), originals, shuffle, 9 * 16)
+
+
+def test_a_cache_of_the_needed_size_fetches_each_shard_once_a_pass(
+    sound: Path, stored: str, tmp_path: Path, small_windows: None
+) -> None:
+    """Two of three epochs fit; each shard is fetched once, and the bound is kept all the time."""
+    size = needed(stored)
+    data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=size)
+    most, ends = [0], threading.Event()
+
+    def watch() -> None:
+        while not ends.is_set():
+            most[0] = max(most[0], bytes_in(tmp_path / "cache"))
+            time.sleep(0.01)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        found = batches(data, epochs=3)
+    finally:
+        ends.set()
+        watcher.join()
+    assert equal(found, batches(epochbank.open_set(sound), epochs=3))
+    shown = [entry.bytes for entry in read_manifest(sound) if entry.split in ("epoch", "train")]
+    assert sum(shown) > size
+    assert most[0] <= size
+    assert data.remote is not None
+    # Beside each shard once, at most the epoch that follows the last one.
+    assert sum(shown) <= data.remote.cache.fetched_bytes <= sum(shown) + max(shown) * 33
+
+
+def test_a_cache_that_is_too_small_is_refused_with_the_fix(stored: str, tmp_path: Path, small_windows: None) -> None:
+    """The message has the bytes that are needed; `shuffle="shards"` needs fewer, and is refused below these."""
+    size = needed(stored) - 1
+    data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=size)
+    with pytest.raises(
+        EpochbankError, match=r"a stored epoch, the next one and the originals of file.*Use --cache-siz"
+    ):
+        batches(data, batch_size=16)
+    less = needed(stored, "shards")
+    assert less < size
+    data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=less)
+    assert len(batches(data, batch_size=16, shuffle="shards")) == 120
+    assert bytes_in(tmp_path / "cache") <= less
+    data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=less - 1)
+    with pytest.raises(EpochbankError, match="a few shards at a time"):
+        batches(data, batch_size=16, shuffle="shards")
+
+
+def test_shards_shuffles_images_and_shows_each_once(stored: str, tmp_path: Path) -> None:
+    """An epoch shows every image once, in another order in each pass."""
+    data = epochbank.open_set(stored, cache=tmp_path / "cache")
+    passes = [
+        np.concatenate(batches(data, epochs=1, first_epoch=epoch, originals=1, shuffle="shards")) for epoch in (0, 1)
+    ]
+    assert not np.array_equal(passes[0], passes[1])
+    one, other = (np.unique(each.reshape(len(each), -1), axis=0, return_counts=True) for each in passes)
+    assert np.array_equal(one[0], other[0])
+    assert np.array_equal(one[1], other[1])
+
+
+def test_nothing_is_fetched_twice_by_a_second_training(stored: str, tmp_path: Path) -> None:
+    """A warm cache needs the store only for the manifest."""
+    first = epochbank.open_set(stored, cache=tmp_path / "cache")
+    batches(first, epochs=3)
+    second = epochbank.open_set(stored, cache=tmp_path / "cache")
+    batches(second, epochs=3)
+    assert first.remote is not None
+    assert second.remote is not None
+    assert first.remote.cache.fetched_bytes > 0
+    assert second.remote.cache.fetched_bytes == 0
+
+
+def test_damaged_files_in_the_cache_are_fetched_again(sound: Path, stored: str, tmp_path: Path) -> None:
+    """Shards that somebody changed or removed are replaced, and training does not end."""
+    data = epochbank.open_set(stored, cache=tmp_path / "cache")
+    batches(data, epochs=1)
+    files = sorted((tmp_path / "cache").rglob("epoch-0000/[0-9]*.h5"))
+    files[0].write_bytes(bytes(files[0].stat().st_size))
+    files[1].unlink()
+    content = bytearray(files[2].read_bytes())
+    content[len(content) // 2] ^= 1
+    files[2].write_bytes(content)
+    again = epochbank.open_set(stored, cache=tmp_path / "cache")
+    assert equal(batches(again, epochs=1), batches(epochbank.open_set(sound), epochs=1))
+
+
+def _stream(url: str, cache: Path, size: int, results: Any) -> None:
+    data = epochbank.open_set(url, cache=cache, cache_size=size)
+    count = sum(len(images) for images, _ in data.batches(64, seed=1, epochs=3, threads=1))
+    assert data.remote is not None
+    results.put((count, data.remote.cache.fetched_bytes))
+
+
+def test_processes_share_a_cache(stored: str, tmp_path: Path) -> None:
+    """Three processes fetch little more than one, and keep the bound together."""
+    size = needed(stored) * 5 // 4
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    processes = [context.Process(target=_stream, args=(stored, tmp_path / "cache", size, results)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    most = 0
+    while any(process.is_alive() for process in processes):
+        most = max(most, bytes_in(tmp_path / "cache"))
+        time.sleep(0.01)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    found = [results.get(timeout=5) for _ in processes]
+    assert {count for count, _ in found} == {3 * 2 * 320}
+    assert 0 < most <= size
+    assert not list((tmp_path / "cache/claims").iterdir())
+    shown = [entry.bytes for entry in read_manifest(open_mirror(stored)) if entry.split in ("epoch", "train")]
+    assert sum(fetched for _, fetched in found) <= 2 * sum(shown)
+
+
+def test_a_forked_process_reads_through_another_one(stored: str, tmp_path: Path) -> None:
+    """obstore's threads are not forked: a call in the child would wait forever."""
+    data = epochbank.open_set(stored, cache=tmp_path / "cache")
+    process = os.fork()
+    if not process:
+        code = 1
+        try:
+            next(iter(data.batches(64, epochs=1, threads=1)))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def test_a_pickled_set_reads_from_the_same_cache(sound: Path, stored: str, tmp_path: Path) -> None:
+    data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=10**9)
+    copy = pickle.loads(pickle.dumps(data))
+    assert copy.remote.cache.root == tmp_path / "cache"
+    assert equal(batches(copy, epochs=1), batches(epochbank.open_set(sound), epochs=1))
+
+
+def test_shards_in_use_are_not_evicted(stored: str, tmp_path: Path) -> None:
+    """The least recently used one goes first; if all are in use, the message says so."""
+    directory, bucket = open_mirror(stored), Bucket(stored)
+    entries = [entry for entry in read_manifest(directory) if entry.split == "epoch"][:4]
+    size = sum(entry.bytes for entry in entries) - 1
+    cache = ShardCache(tmp_path / "cache", size)
+    directory = open_mirror(stored, cache)
+    cache.claim(directory, entries[:1])
+    for entry in entries:
+        cache.fetch(directory, bucket, entry)
+        time.sleep(0.01)
+    assert [(directory / entry.file).exists() for entry in entries] == [True, False, True, True]
+    other = ShardCache(tmp_path / "cache", size)
+    other.claim(directory, entries[2:])
+    with pytest.raises(CacheFull, match="are in use"):
+        cache.fetch(directory, bucket, entries[1])
+    del other
+    cache.fetch(directory, bucket, entries[1])
+
+
+def test_a_transfer_that_was_cut_off_leaves_nothing_visible(
+    sound: Path, server: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is closed in the middle is continued; wrong bytes are refused, twice."""
+    url = f"s3://bucket/{sound.name}"
+    api.copy_set(sound, url)
+    cache = ShardCache(tmp_path / "cache")
+    directory, entry = open_mirror(url, cache), read_manifest(sound)[0]
+    server.cut_off = 2
+    cache.fetch(directory, Bucket(url), entry)
+    assert (directory / entry.file).read_bytes() == (sound / entry.file).read_bytes()
+    cache.drop(directory, entry)
+    (name,) = server.names(entry.checksum)
+    server.objects[name] = b"x" * entry.bytes
+    with pytest.raises(EpochbankError, match="was changed: its checksum or size is wrong"):
+        cache.fetch(directory, Bucket(url), entry)
+    assert not list((directory / entry.file).parent.iterdir())
+    del server.objects[name]
+    with pytest.raises(EpochbankError, match="does not exist, but the manifest lists it"):
+        cache.fetch(directory, Bucket(url), entry)
+
+
+def test_the_first_batch_needs_few_shards(sound: Path, server: ObjectServer, tmp_path: Path) -> None:
+    """Training begins before an epoch is fetched; a store that dies then ends in one sentence."""
+    url = f"s3://bucket/{sound.name}"
+    api.copy_set(sound, url)
+    data = epochbank.open_set(url, cache=tmp_path / "cache")
+    before = server.sent
+    next(iter(data.batches(32, epochs=1, threads=1)))
+    assert server.sent > before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EPOCHBANK_OBJECTS_TIMEOUT", "1")
+        again = epochbank.open_set(url, cache=tmp_path / "another")
+        server.errors = 10**6
+        with pytest.raises(EpochbankError, match=r"reading s3://.* failed"):
+            batches(again)
+
+
+def test_bench_of_a_url(stored: str, tmp_path: Path) -> None:
+    """`train bench URL` streams through the cache, and refuses one that is too small."""
+    words = ["bench", stored, "--seconds", "0.1", "--batch-size", "64", "--cache", str(tmp_path / "cache")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(main, [*words, "--cache-size", "100kB"])
+    assert done.exit_code == 1
+    assert "Use --cache-size" in done.output
+
+
+@pytest.mark.long
+def test_fit_and_evaluate(sound: Path, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run names its set by the URL, and is evaluated from there after the cache was removed."""
+    monkeypatch.chdir(tmp_path)
+    words = ["fit", stored, "--epochs", "2", "--cache", "cache", "--run", "run", "--cache-size", "1GB"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert summary["set"]["url"] == stored
+    assert summary["data"]["fetched_bytes"] > 0
+    cache_module.shutil.rmtree("cache")
+    done = CliRunner().invoke(main, ["evaluate", "run", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["accuracy"] == pytest.approx(summary["test"]["accuracy"])

@@ -1,0 +1,114 @@
+"""The shards of a set in an object store: fetched into the cache ahead of their use, in its order, and kept meanwhile.
+
+What is kept is a group of shards: all of a pass, or several of it if the order goes through the shards one group after
+the other. The groups that are in use are claimed; the group that follows is fetched after them, as soon as there is
+room.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from ...augment.errors import EpochbankError
+from ...augment.store.manifest import Entry
+from ...augment.store.objects.access import RemoteShards
+from ...augment.store.objects.cache import CacheFull, Stopped
+
+_FETCHES = 4
+"""Shards that are fetched at a time, besides those for which a decoding thread waits."""
+
+
+class Group(NamedTuple):
+    """A group of shards of a pass."""
+
+    key: tuple[tuple[str, int, int, int], int]
+    """The pass, and the number of the group in it."""
+    entries: Sequence[Entry]
+    """Its shards, in the order in which they are needed first."""
+
+
+class ShardFeed:
+    """Fetches the shards of one stream. Thread-safe; `close` ends its threads."""
+
+    def __init__(self, remote: RemoteShards, released: Callable[[], object]):
+        """`released` is called when shards are not needed any more, to close their files."""
+        self._remote, self._released = remote, released
+        self._held: dict[object, Sequence[Entry]] = {}
+        self._lock = threading.Lock()
+        self._now: deque[Entry] = deque()
+        self._later: dict[str, deque[Entry]] = {}
+        """Shards of the following groups, by split: the epoch and the originals each have one."""
+        self._full = self._closed = False
+        self._threads = ThreadPoolExecutor(_FETCHES, "fetch")
+
+    def holds(self, key: object) -> bool:
+        """Return whether a group is in use."""
+        return key in self._held
+
+    def use(self, group: Group, following: Group | None) -> None:
+        """Keep the shards of a group from being evicted, and begin to fetch them, then those of the group after it."""
+        cache = self._remote.cache
+        cache.claim(self._remote.directory, group.entries)
+        with self._lock:
+            self._held[group.key] = group.entries
+            # Groups of the epoch and of the originals are needed at the same time.
+            waiting, new = list(self._now), list(group.entries)
+            self._now = deque(_alternating(waiting, new))
+            self._later[group.key[0][0]] = deque(following.entries if following is not None else ())
+        self._submit(len(group.entries))
+
+    def keep(self, keys: Collection[object]) -> None:
+        """Give up all groups but those with these keys."""
+        with self._lock:
+            dropped = [self._held.pop(key) for key in list(self._held) if key not in keys]
+        if not dropped:
+            return
+        self._released()  # First: the disk space of an evicted file is free when it is closed.
+        for entries in dropped:
+            self._remote.cache.release(self._remote.directory, entries)
+        self._submit(0)
+
+    def close(self) -> None:
+        """Give up everything, and stop fetching."""
+        with self._lock:
+            self._closed = True
+            self._now.clear()
+            self._later.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.keep(())
+
+    def _submit(self, count: int) -> None:
+        """Let the threads fetch `count` shards that are needed now, and those that are needed later."""
+        with self._lock:
+            self._full = False
+            if not self._closed:
+                for _ in range(count + sum(map(len, self._later.values()))):
+                    self._threads.submit(self._fetch_next)
+
+    def _fetch_next(self) -> None:
+        with self._lock:
+            now = bool(self._now)
+            waiting = self._now if now else max(self._later.values(), key=len, default=deque())
+            if self._closed or not waiting or (self._full and not now):
+                return
+            entry = waiting.popleft()
+        try:
+            self._remote.fetch(entry, stopped=lambda: self._closed)
+        except Stopped:
+            return
+        except CacheFull:
+            if not now:  # There is room when a group is given up.
+                with self._lock:
+                    self._full = True
+                    waiting.appendleft(entry)
+        except EpochbankError:
+            # A decoding thread fetches the shard itself when it needs it, and raises what is wrong then.
+            return
+
+
+def _alternating(one: list[Entry], other: list[Entry]) -> list[Entry]:
+    """Return the elements of both lists, in turn."""
+    both = [entry for pair in zip(one, other, strict=False) for entry in pair]
+    return both + one[len(other) :] + other[len(one) :]

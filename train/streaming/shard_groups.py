@@ -1,0 +1,117 @@
+"""Which shards a pass needs at a time, and how large a cache must be for it. Pure functions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...augment.errors import EpochbankError
+from ...augment.shared.progress import size
+from ...augment.store.manifest import Entry
+from ..reading.stored_set import StoredSet
+from . import order
+from .batches import Batches, EvaluationBatches, TrainingBatches
+from .order import Shuffle, Windows, shards_together
+from .schedule import ScheduledBatches
+
+
+def groups_of(windows: Windows, chunks_per_shard: np.ndarray, together: int | None) -> list[list[int]]:
+    """Return the shards of each group of a pass, in the order in which they are needed first.
+
+    Parameters
+    ----------
+    windows
+        The order of the pass.
+    chunks_per_shard
+        int64 (shards,): number of chunks of each shard.
+    together
+        Number of shards in a group, after all of which the order goes on to the next ones; None for one group.
+    """
+    shard_of = np.repeat(np.arange(len(chunks_per_shard)), chunks_per_shard)
+    in_order = shard_of[windows.chunks]
+    firsts = np.sort(np.unique(in_order, return_index=True)[1])
+    shards = in_order[firsts].tolist()
+    step = together or max(1, len(shards))
+    return [shards[at : at + step] for at in range(0, len(shards), step)]
+
+
+def groups_of_window(number: int, windows: Windows, chunks_per_shard: np.ndarray, groups: list[list[int]]) -> list[int]:
+    """Return the numbers of the groups whose shards window `number` needs."""
+    if len(groups) == 1:
+        return [0]
+    bounds = np.cumsum(chunks_per_shard)
+    shards = set(np.searchsorted(bounds, windows.chunks_of(number), side="right").tolist())
+    return [at for at, group in enumerate(groups) if shards & set(group)]
+
+
+def last_windows(windows: Windows, chunks_per_shard: np.ndarray, groups: list[list[int]]) -> list[int]:
+    """Return the number of the last window that needs each group."""
+    shard_of = np.repeat(np.arange(len(chunks_per_shard)), chunks_per_shard)
+    last = np.zeros(len(chunks_per_shard), np.int64)
+    np.maximum.at(last, shard_of[windows.chunks], np.arange(len(windows.chunks)) // windows.per_window)
+    return [int(last[group].max(initial=0)) for group in groups]
+
+
+def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefetch: int) -> None:
+    """Raise `EpochbankError` if the cache of a set in an object store is smaller than training on it needs.
+
+    `prefetch` is the number of batches that are decoded ahead.
+    """
+    remote = stored_set.remote
+    if remote is None or isinstance(batches, EvaluationBatches):
+        return
+    assert isinstance(batches, TrainingBatches | ScheduledBatches)
+    base = batches.base if isinstance(batches, ScheduledBatches) else batches
+    originals = 0.5 if isinstance(batches, ScheduledBatches) else base.originals
+    ahead = (prefetch + 1) * batches.batch_size
+    needed, less = (bytes_needed(stored_set.entries, base.epochs, originals, one, ahead) for one in (shuffle, "shards"))
+    if needed <= remote.cache.size:
+        return
+    fix = f"Use --cache-size {_rounded_up(needed)} or more"
+    if shuffle != "shards" and less < needed:
+        fix += f", or --shuffle shards, which needs {size(less)}"
+    what = "a few shards at a time" if shuffle == "shards" else "a stored epoch, the next one and the originals"
+    raise EpochbankError(
+        f"the cache {remote.cache.root} may have {size(remote.cache.size)}, but {what} of {remote.bucket.url} need "
+        f"{size(needed)}; with less, shards would be fetched again and again. {fix}."
+    )
+
+
+def bytes_needed(
+    entries: Sequence[Entry], epochs: Sequence[int], originals: float, shuffle: Shuffle, ahead: int
+) -> int:
+    """Return the bytes of the shards that must be in the cache at the same time.
+
+    These are this stored epoch, the next one and the originals, or with `shuffle="shards"` a few groups of each; and
+    those of validation or test that are read at a time. `ahead` is the number of images that are decoded ahead.
+    """
+    shards: dict[tuple[str, int], list[Entry]] = {}
+    for entry in entries:
+        shards.setdefault((entry.split, entry.epoch), []).append(entry)
+    whole = {key: sum(entry.bytes for entry in found) for key, found in shards.items()}
+    few = {key: _few(found, ahead) for key, found in shards.items()}
+    held_out = max((min(few[key], whole[key]) for key in (("validation", 0), ("test", 0)) if key in whole), default=0)
+    shown = [whole.get(("epoch", epoch), 0) for epoch in epochs]
+    following = shown[1:] + shown[:1] if len(shown) > 1 else [0]
+    distorted = max((one + other for one, other in zip(shown, following, strict=True)), default=0)
+    undistorted = whole.get(("train", 0), 0)
+    if shuffle == "shards":
+        # Where an epoch ends and the next one begins, there are groups of both.
+        distorted = min(distorted, max((few.get(("epoch", epoch), 0) for epoch in epochs), default=0))
+        undistorted = min(undistorted, few.get(("train", 0), 0))
+    return held_out + (distorted if originals < 1 else 0) + (undistorted if originals > 0 else 0)
+
+
+def _few(shards: list[Entry], ahead: int) -> int:
+    """Return the bytes of the groups that are needed at a time: those of the images ahead, and one on each side."""
+    images = max(entry.num_images for entry in shards)
+    together = shards_together(images)
+    groups = 2 - (-(ahead + 2 * order.WINDOW_IMAGES) // (together * images))
+    return groups * together * max(entry.bytes for entry in shards)
+
+
+def _rounded_up(count: int) -> str:
+    """Return a number of bytes as an option has it, with two digits, not less than `count`."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= factor:
+            return f"{-(-10 * count // factor) / 10:g}{unit}"
+    return str(count)
