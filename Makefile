@@ -101,6 +101,7 @@ bench: $(READY) ## Run the benchmarks: generation, streaming and its peers, memo
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/memory_streaming.py
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/objects.py
 	$(BIN)/python benchmarks/startup.py
 
 docs: $(READY) ## Write docs/cli.md and the figures of the operations from the code

@@ -6,6 +6,7 @@ The store is a small S3 server in memory, in another process of this machine. Bo
 turn, because the speed of a machine changes.
 """
 
+import importlib
 import os
 import sys
 import tempfile
@@ -24,9 +25,7 @@ import epochbank
 
 def serve(pipe: Connection) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from object_server import object_server
-
-    with object_server() as server:
+    with importlib.import_module("object_server").object_server() as server:
         pipe.send(server.environment())
         pipe.recv()
 

@@ -4,6 +4,8 @@ import json
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -318,3 +320,21 @@ def test_fit_and_evaluate(sound: Path, stored: str, tmp_path: Path, monkeypatch:
     done = CliRunner().invoke(main, ["evaluate", "run", "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["accuracy"] == pytest.approx(summary["test"]["accuracy"])
+
+
+def test_a_program_that_ends_early_does_not_fetch_the_rest(sound: Path, server: ObjectServer, tmp_path: Path) -> None:
+    """Python waits for threads when it ends, which must not fetch a whole epoch before that."""
+    url = f"s3://bucket/{sound.name}"
+    api.copy_set(sound, url)
+    code = (
+        "import sys, epochbank\n"
+        "from epochbank.train.streaming import order\n"
+        "order.WINDOW_IMAGES = 20\n"
+        "data = epochbank.open_set(sys.argv[1], cache=sys.argv[2])\n"
+        "stream = data.batches(2, threads=1, originals=1)\n"
+        "next(stream)\n"
+    )
+    server.seconds = 0.05
+    subprocess.run([sys.executable, "-c", code, url, str(tmp_path / "cache")], check=True, timeout=120)
+    fetched = sum(count for name, count in server.requests.items() if name.startswith("GET ") and "/shards/" in name)
+    assert 0 < fetched < 30  # Of 32 in the pass.

@@ -41,6 +41,7 @@ class ShardFeed:
         self._later: dict[str, deque[Entry]] = {}
         """Shards of the following groups, by split: the epoch and the originals each have one."""
         self._full = self._closed = False
+        self._running = 0
         self._threads = ThreadPoolExecutor(_FETCHES, "fetch")
 
     def holds(self, key: object) -> bool:
@@ -57,7 +58,8 @@ class ShardFeed:
             waiting, new = list(self._now), list(group.entries)
             self._now = deque(_alternating(waiting, new))
             self._later[group.key[0][0]] = deque(following.entries if following is not None else ())
-        self._submit(len(group.entries))
+            self._full = False
+        self._wake()
 
     def keep(self, keys: Collection[object]) -> None:
         """Give up all groups but those with these keys."""
@@ -68,7 +70,9 @@ class ShardFeed:
         self._released()  # First: the disk space of an evicted file is free when it is closed.
         for entries in dropped:
             self._remote.cache.release(self._remote.directory, entries)
-        self._submit(0)
+        with self._lock:
+            self._full = False
+        self._wake()
 
     def close(self) -> None:
         """Give up everything, and stop fetching."""
@@ -79,33 +83,46 @@ class ShardFeed:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.keep(())
 
-    def _submit(self, count: int) -> None:
-        """Let the threads fetch `count` shards that are needed now, and those that are needed later."""
+    def _wake(self) -> None:
+        """Let the threads fetch what is needed now, then what is needed later."""
         with self._lock:
-            self._full = False
-            if not self._closed:
-                for _ in range(count + sum(map(len, self._later.values()))):
+            while self._running < _FETCHES and self._next() is not None:
+                try:
+                    # Only one shard at a time: when the program ends, Python waits for all that was submitted.
                     self._threads.submit(self._fetch_next)
+                except RuntimeError:  # The program ends.
+                    return
+                self._running += 1
+
+    def _next(self) -> deque[Entry] | None:
+        """Return the queue of the next shard; None if there is nothing to fetch. The caller holds the lock."""
+        if self._closed:
+            return None
+        if self._now:
+            return self._now
+        later = max(self._later.values(), key=len, default=None)
+        return later if later and not self._full else None
 
     def _fetch_next(self) -> None:
         with self._lock:
-            now = bool(self._now)
-            waiting = self._now if now else max(self._later.values(), key=len, default=deque())
-            if self._closed or not waiting or (self._full and not now):
-                return
-            entry = waiting.popleft()
+            waiting = self._next()
+            entry, now = (None, False) if waiting is None else (waiting.popleft(), waiting is self._now)
         try:
-            self._remote.fetch(entry, stopped=lambda: self._closed)
-        except Stopped:
-            return
+            if entry is not None:
+                self._remote.fetch(entry, stopped=lambda: self._closed)
         except CacheFull:
             if not now:  # There is room when a group is given up.
                 with self._lock:
                     self._full = True
-                    waiting.appendleft(entry)
-        except EpochbankError:
+                    if waiting is not None and entry is not None:
+                        waiting.appendleft(entry)
+        except (Stopped, EpochbankError):
             # A decoding thread fetches the shard itself when it needs it, and raises what is wrong then.
             return
+        finally:
+            with self._lock:
+                self._running -= 1
+            self._wake()
 
 
 def _alternating(one: list[Entry], other: list[Entry]) -> list[Entry]:
