@@ -247,7 +247,7 @@ def test_old_spellings_work_and_print_the_new_name(digits: Path, old: str, new: 
     for command in ("fit", "bench"):
         text = call(command, "--help").stdout
         assert not re.search(r"--mix\b|--shard|pictures", text)
-        assert all(option in text for option in ("--originals", "--rank", "--world-size", "[images|chunks]"))
+        assert all(option in text for option in ("--originals", "--rank", "--world-size", "[images|chunks|shards]"))
 
 
 def test_divergence_ends_with_a_message(digits: Path, tmp_path: Path) -> None:

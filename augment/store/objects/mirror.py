@@ -8,6 +8,7 @@ A run that writes a set in an object store writes to a mirror. Its manifest then
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -210,8 +211,11 @@ class Mirror:
 
     def _add(self, data: bytes) -> None:
         """Add a copy of the next segment."""
-        with new_file(self.directory / _COPIES / Path(segment_object(self._number + 1)).name) as temporary:
-            temporary.write_bytes(data)
+        copy = self.directory / _COPIES / Path(segment_object(self._number + 1)).name
+        # Not a temporary file as others have them: a run removes those of the whole directory meanwhile.
+        partial = copy.with_name(f"{secrets.token_hex(6)}.partial")
+        partial.write_bytes(data)
+        partial.replace(copy)
         self._number, self._before = self._number + 1, after(self._before, data)
 
     def _write_manifest(self) -> None:
