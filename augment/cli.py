@@ -562,8 +562,8 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
     """Remove what no set needs.
 
     List orphaned shards, temporary files of runs that were stopped, and source files that no set was made from, with
-    their bytes; then ask, and remove them. What a run writes or a training reads stays. With the URL of an object store
-    as --sets, these are shards that no manifest lists, a day after they were uploaded.
+    their bytes; then ask, and remove them. What a run writes or a training reads stays. If --sets is the URL of an
+    object store, list shards that no manifest lists and that were uploaded more than a day ago.
 
     \b
     Examples:

@@ -32,7 +32,7 @@ _STEPS = ("open", "extend", "new", "publish")
 @click.option("--step", type=click.Choice(_STEPS), hidden=True)
 @click.option("--sets", type=click.Path(path_type=Path), hidden=True)
 def main(shards: int, rounds: int, step: str | None, sets: Path | None) -> None:
-    """Measure each step in processes of its own, or one step in this process."""
+    """Measure each step in separate processes, or one step in this process."""
     if step is not None:
         assert sets is not None
         click.echo(json.dumps(_measured(step, sets, shards)))

@@ -1,6 +1,6 @@
-"""The quality of the shuffle, compared with a perfect one: classes per batch, and how often two images meet again.
+"""The quality of the shuffle, compared with a perfect one: classes per batch, and pairs that are repeated.
 
-Two images meet again if they are in one batch in two successive passes.
+A pair of images is repeated if both are in the same batch in two successive passes.
 
     python benchmarks/shuffle.py
 

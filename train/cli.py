@@ -94,10 +94,10 @@ def main() -> None:
 @threads_option
 @click.option("--rank", type=click.IntRange(0),
               help="Number of this process, from 0, among --world-size processes that train one model.  "
-              "[default: as torchrun or srun says]")  # fmt: skip
+              "[default: set by torchrun or srun]")  # fmt: skip
 @click.option("--world-size", type=click.IntRange(1),
               help="Number of processes that train one model. Each streams its own part of the training images.  "
-              "[default: as torchrun or srun says; otherwise 1]")  # fmt: skip
+              "[default: set by torchrun or srun; otherwise 1]")  # fmt: skip
 @coordinator_option
 @shuffle_option
 @click.option("--follow", is_flag=True,
@@ -177,7 +177,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
         fit_options = FitOptions(**options, **process)  # type: ignore[arg-type]
         check_model_name(fit_options.model)
         check_follow(fit_options.follow, fit_options.world_size or 1)
-        if run is not None and processes is None:  # Otherwise rank 0 checks it when the others can hear of it.
+        if run is not None and processes is None:  # With several, rank 0 checks it once they are connected.
             check_new(run)
         place = wait_for_epoch(name, sets) if wait else url_of(name) or choose_set(name, sets)
         stored_set = open_set(place, cache=cache, cache_size=cache_size)

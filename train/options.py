@@ -27,8 +27,8 @@ world_size_option = click.option("--world-size", type=click.IntRange(1),
                                  help="Number of processes among which the training images are divided.  "
                                  "[default: 1]")  # fmt: skip
 coordinator_option = click.option("--coordinator", metavar="HOST:PORT",
-                                  help="Where rank 0 listens while the processes connect; any free port of its node.  "
-                                  "[default: as torchrun or srun says]")  # fmt: skip
+                                  help="Address at which rank 0 listens while the processes connect; any free port of "
+                                  "its node.  [default: set by torchrun or srun]")  # fmt: skip
 originals_option = click.option("--originals", type=click.FloatRange(0, 1), default=0.5,
                                 help="Share of originals in each batch, 0 to 1; 1 trains on originals "
                                 "only.")  # fmt: skip

@@ -274,7 +274,7 @@ def names_in(recipe: Recipe) -> RecipeNames:
 
 
 def with_names(recipe: Recipe, names: RecipeNames) -> Recipe:
-    """Return `recipe`, restored from its settings, with the names of the recipe that the settings are of."""
+    """Return `recipe`, which was restored from settings, with the names of the original recipe."""
     stages = zip(recipe.stages, names.stages, strict=True)
     named = replace(recipe, stages=tuple(replace(stage, name=name) for stage, name in stages))
     for operation, file in zip(_pipelines(named), names.pipelines, strict=True):

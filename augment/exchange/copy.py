@@ -58,7 +58,7 @@ class Copied:
     teachers: list[str] = field(default_factory=list)
     """Names of the teachers that were copied with it."""
     url: str | None = None
-    """URL of the copy, if it is in an object store. It was not read back then."""
+    """URL of the copy if it is in an object store; such a copy was not read back."""
 
 
 def copy_set(

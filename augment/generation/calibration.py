@@ -89,7 +89,7 @@ def calibrate(
 ) -> Estimate:
     """Measure a sample of the source's images, and estimate what `tasks` (at least one) take on the workers of `pool`.
 
-    For workers of a cluster, one process of this machine is measured: a core of theirs is taken to be as fast. The
+    For a cluster, one process of this machine is measured, on the assumption that its cores are as fast. The
     files of the calibration run, in `folder` or in the system's temporary directory, are removed.
     """
     begun = time.perf_counter()

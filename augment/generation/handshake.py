@@ -1,6 +1,6 @@
-"""What a worker process of a cluster must agree on with this process before it makes or checks shards.
+"""The handshake: what a worker process of a cluster must have in common with this process to make or check shards.
 
-Both compute the same facts, one after the other, and those that differ are the reason for a refusal.
+Both compute the same facts in the same order. A worker whose facts differ is refused.
 """
 
 import importlib
@@ -30,7 +30,7 @@ _CANARY = 8
 
 @dataclass(frozen=True)
 class Question:
-    """What a worker process is asked."""
+    """What a worker process needs to compute its facts."""
 
     reference: SetReference
     engine: str | None
@@ -46,9 +46,9 @@ class Answer:
 
     host: str
     facts: dict[str, str] = field(default_factory=dict)
-    """By name, in the order in which they were found."""
+    """Values by name, in the order in which they were found."""
     fault: str = ""
-    """What failed after that, as a sentence; '' if nothing did."""
+    """The error that ended the search for facts, as a sentence; '' if there was none."""
     written: str = ""
     """Name of the file with the nonce that the process wrote beside the lease; '' if it wrote none."""
 

@@ -37,11 +37,11 @@ class Publisher:
     _failed: bool = field(default=False, init=False)
 
     def add(self, made: Made) -> None:
-        """Have a shard published by the next `publish_ready`, or by one of the next if many wait."""
+        """Queue a shard for `publish_ready`, which publishes up to `GROUP` shards per call."""
         self._ready.append(made)
 
     def publish_ready(self) -> int:
-        """Publish the shards that wait, as one group; return their number of images.
+        """Publish the queued shards as one group, and return their number of images.
 
         If one cannot be published, those before it are, and no further one. Raises `EpochbankError` or `OSError` then.
         """

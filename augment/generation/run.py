@@ -188,7 +188,7 @@ def _write(
     ):
         publisher = Publisher(directory, manifest, lost, budget, log, note)
         pending: deque[Future[int]] = deque()
-        # Closed before what was not published is removed, so that nobody writes any more.
+        # Close it before unpublished files are removed, so that no worker still writes.
         with closing(pool.run(make_shard, budget.admitted(jobs), len(plan.shards), handshake)) as results:
             for _, made in results:
                 publisher.add(made)

@@ -1,6 +1,6 @@
 """What a worker process needs to compute images of a set, loaded once per process from the set and its source file.
 
-A task names these by a `SetReference` of some hundred bytes, instead of carrying class and group names.
+A task has a `SetReference` of a few hundred bytes instead of class and group names.
 """
 
 import threading
@@ -21,7 +21,7 @@ _LOADING = threading.Lock()
 
 @dataclass(frozen=True)
 class SetReference:
-    """The set and the source file that a task belongs to. Whoever makes one trusts the code that the recipe names."""
+    """The set and the source file of a task. Creating one means that the code that the recipe names is trusted."""
 
     directory: Path
     """Absolute path of the set's directory."""

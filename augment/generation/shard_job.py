@@ -26,7 +26,7 @@ _BLOCK_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to make, in some hundred bytes: a worker process loads the rest once (`set_inputs`)."""
+    """One shard to make, in a few hundred bytes. Worker processes load everything else once (`set_inputs`)."""
 
     reference: SetReference
     task: ShardTask

@@ -55,7 +55,7 @@ class StoreRun:
             self._uploads.finish()
 
     def abandon(self) -> None:
-        """Upload nothing more; list what is uploaded."""
+        """Start no more uploads, and list the shards that are uploaded."""
         if self._uploads is not None:
             self._uploads.abandon()
 

@@ -1,4 +1,4 @@
-"""The workspace of an import: a temporary directory beside the file that it writes, locked as long as it is used.
+"""The workspace of an import: a temporary directory beside the file that it writes, locked while it is used.
 
 An import that is killed leaves its workspace without a lock, and the next import beside it removes it. Two imports
 never remove each other's, and the second one to the same file is refused, with the process that writes it. The locks
@@ -110,7 +110,7 @@ def _create(path: Path) -> tuple[Path, list[int]]:
         descriptors: list[int] = []
         try:
             try:
-                # Another import may look at it for a moment, or remove it.
+                # Another import may lock it briefly, or remove it.
                 descriptors.append(os.open(directory, os.O_RDONLY))
                 fcntl.flock(descriptors[0], fcntl.LOCK_EX)
                 descriptors.append(os.open(directory / _OWNER, os.O_RDWR | os.O_CREAT, 0o666))
@@ -131,7 +131,7 @@ def _create(path: Path) -> tuple[Path, list[int]]:
 
 
 def _open(temporary: Path) -> list[int]:
-    """Open what is locked of a temporary file or directory, for writing as far as that is allowed."""
+    """Open the parts of a temporary file or directory that are locked, for writing if permitted."""
     if temporary.is_dir():
         descriptors = [os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW)]
         with suppress(FileNotFoundError):
@@ -145,7 +145,7 @@ def _open(temporary: Path) -> list[int]:
 
 def _close(descriptors: list[int]) -> None:
     for descriptor in descriptors:
-        with suppress(OSError):  # It is closed all the same.
+        with suppress(OSError):  # It is closed nevertheless.
             os.close(descriptor)
 
 

@@ -1,8 +1,8 @@
 """Remove what no set needs in an object store: shards that no manifest lists, left by runs that were stopped.
 
-An object that is younger than a day may be that of a run that is about to list it, and stays. Before anything is
-deleted, an empty segment is published: a run that writes the set at the same time ends then, because the number of its
-next segment is taken.
+An object that is less than a day old is kept, because a run may be about to list it. Before anything is deleted, an
+empty segment is published. A run that writes the set at the same time then ends with an error, because the number of
+its next segment is taken.
 """
 
 import secrets
@@ -78,7 +78,7 @@ def collect_store_garbage(garbage: Iterable[StoreGarbage]) -> tuple[list[StoreGa
 
 def _garbage(url: str) -> list[StoreGarbage]:
     bucket = Bucket(url)
-    # The list first: what is listed in the manifest later was uploaded before.
+    # List objects before reading the manifest: everything in the manifest was uploaded before it was listed there.
     objects = [one for one in bucket.listed(SHARDS) if datetime.now(UTC) - one.modified > _YOUNG]
     needed = set(map(shard_object, read_manifest(open_mirror(url)))) if objects else set()
     return [StoreGarbage(f"{url}/{one.name}", url, one.name, one.bytes) for one in objects if one.name not in needed]

@@ -85,8 +85,8 @@ def verify_set(directory: Path, pool: Pool, *, source: bool = True, deep: Deep |
     Raises
     ------
     EpochbankError
-        If `set.json` or the manifest is damaged, by which the rest would be judged; or, with `deep`, if the source file
-        is missing, or the recipe names code and `deep.trust` is False.
+        If `set.json` or the manifest is damaged, so that nothing else can be verified; or, with `deep`, if the source
+        file is missing, or the recipe names code and `deep.trust` is False.
     """
     description = read_description(directory)
     lock = ReadingLock(directory)  # As long as it is held, a refresh does not delete the files of retired epochs.

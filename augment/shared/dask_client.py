@@ -1,4 +1,4 @@
-"""The connection to a Dask scheduler. Every call ends, and says in words what is wrong."""
+"""The connection to a Dask scheduler. No call waits forever, and connection errors are `EpochbankError`s."""
 
 import asyncio
 import concurrent.futures
@@ -19,7 +19,7 @@ _SECONDS_TO_CONNECT = 30.0
 """How long to wait for the scheduler, and for its file, which a batch job may be about to write."""
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_RECONNECT = 10.0
-"""After this time without a connection, the scheduler is taken for dead. Dask's own limit is 30 s, and after it
+"""After this time without a connection, the scheduler counts as lost. Dask's own limit is 30 s, after which
 `Client.submit` waits forever."""
 _SECONDS_TO_CLOSE = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -38,7 +38,7 @@ class WorkerFacts:
 
 
 class CallLost(Exception):
-    """A call has no result: its process or the connection was lost, or Dask gave it up (`killed`)."""
+    """A call has no result: the connection was lost, or its worker process ended (`killed`)."""
 
     def __init__(self, *, killed: bool):
         super().__init__()
@@ -49,7 +49,7 @@ class Call:
     """A call that was sent to a worker process. Its result is fetched without waiting for it."""
 
     def __init__(self, future: Any, loop: Any, when_done: "Callable[[Call], None]"):
-        """`when_done` is called in another thread when the result is here, or there will be none."""
+        """`when_done` is called in another thread when the call has a result or has failed."""
         self._future = future
 
         async def fetch() -> Any:
@@ -74,7 +74,7 @@ class Call:
             raise CallLost(killed=False) from None  # Fetching the result failed.
 
     def release(self) -> None:
-        """Cancel the call, or forget its result."""
+        """Cancel the call, or release its result."""
         self._future.release()
         self._outcome.cancel()
 
@@ -111,7 +111,7 @@ class SchedulerLink:
 
     @property
     def connected(self) -> bool:
-        """Whether the scheduler knows this client now; it forgets all tasks of a client whose connection is lost."""
+        """Whether this client is connected. The scheduler drops all tasks of a client whose connection is lost."""
         return self._client.status == "running"
 
     def call(
@@ -169,7 +169,7 @@ def linked(scheduler: str) -> Iterator[SchedulerLink]:
 
 def _address_in(file: Path) -> str:
     """Return the address in the file of a scheduler, which may not be written yet."""
-    end, told = time.monotonic() + _SECONDS_TO_CONNECT, False
+    end, reported = time.monotonic() + _SECONDS_TO_CONNECT, False
     while True:
         try:
             address = json.loads(file.read_text(encoding="utf-8"))["address"]
@@ -185,14 +185,14 @@ def _address_in(file: Path) -> str:
                 f"the file of the Dask scheduler, {file}, cannot be read: {fault}; expected what `dask scheduler "
                 "--scheduler-file` writes. Check the path, and that the scheduler runs."
             )
-        if not told:
+        if not reported:
             notify(f"waiting up to {_SECONDS_TO_CONNECT:.0f} s for the file of the Dask scheduler, {file}")
-            told = True
+            reported = True
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def _handle_in_loop(loop: Any, context: dict[str, Any]) -> None:
-    """Do not print the exceptions by which Dask ends its own tasks, which come when these are deleted."""
+    """Hide the exceptions with which Dask ends its own tasks, and which asyncio prints when these are deleted."""
     from distributed.client import AllExit
 
     if not isinstance(context.get("exception"), AllExit | OSError | asyncio.CancelledError):
@@ -208,7 +208,7 @@ def _close(client: Any) -> None:
 
 @contextmanager
 def _quiet_dask() -> Iterator[None]:
-    """Keep Dask from logging what is said in words: lost connections, with tracebacks, and other versions."""
+    """Keep Dask from logging what our own messages report: lost connections, with tracebacks, and other versions."""
     names = [name for name in list(logging.root.manager.loggerDict) if name.partition(".")[0] in _LOGGERS]
     loggers = [logging.getLogger(name) for name in {*names, *_LOGGERS}]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""The worker processes of a Dask cluster during one run: who is there, who was asked, and who may get tasks."""
+"""The worker processes of a Dask cluster during one run: which exist, which were checked, and which may get tasks."""
 
 import time
 from collections import deque
@@ -13,19 +13,19 @@ from .pool import Handshake
 from .progress import counted
 
 _SECONDS_SILENT = 60.0
-"""A process without a heartbeat for this time gets no tasks, and what it has is done elsewhere, until the next one.
+"""After this time without a heartbeat, a process gets no tasks until the next one, and others run those that it has.
 Dask itself waits 5 minutes by default (worker-ttl), or forever."""
 _SECONDS_TO_REPORT = 60.0
 """After this time without a worker, a message says so."""
 _SECONDS_FOR_OTHERS = 5.0
-"""How long to wait for other workers, if all that are there are refused."""
+"""How long to wait for other workers if all connected ones are refused."""
 _SECONDS_BETWEEN_REPORTS = 10.0
 _MOST_DEATHS = 3
-"""So many processes may end while they are asked, one after the other."""
+"""Number of processes, one after the other, that may end during their handshake."""
 
 
 @dataclass(eq=False)
-class Flight:
+class Attempt:
     """A task that was sent to a worker process."""
 
     number: int
@@ -42,16 +42,16 @@ class Member:
     state: str = "asked"
     """`asked`, `admitted` or `refused`."""
     question: Call | None = None
-    """What it was asked, until it answers."""
+    """The call of its handshake, until it is answered."""
     since: float = field(default_factory=time.monotonic)
     heartbeat: float = field(default_factory=time.monotonic)
     """When its last heartbeat was noticed, by the clock of this process."""
-    flights: deque[Flight] = field(default_factory=deque)
+    attempts: deque[Attempt] = field(default_factory=deque)
     """The tasks that it has, in the order in which it runs them."""
 
     @property
     def silent(self) -> bool:
-        """Whether it has not been heard of for so long that nothing is expected of it."""
+        """Whether its last heartbeat is too old for it to get tasks."""
         return time.monotonic() - self.heartbeat > _SECONDS_SILENT
 
     @property
@@ -64,7 +64,7 @@ class Member:
 
 
 class Members:
-    """Ask every worker process once, and know which may get tasks."""
+    """Check every worker process once with the handshake, and keep track of those that may get tasks."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Members:
         patience: float,
         when_done: Callable[[Call], None],
     ):
-        """`when_done` is called with the call of an answer, in another thread."""
+        """`when_done` is called in another thread with each handshake call that ends."""
         self._link, self._token, self._handshake, self._patience = link, token, handshake, patience
         self._when_done = when_done
         self._members: dict[str, Member] = {}
@@ -91,7 +91,7 @@ class Members:
         return [member for member in self._members.values() if member.usable]
 
     def look(self) -> list[Member]:
-        """Ask the scheduler who is there, and the new processes the question; return those that left or fell silent.
+        """Update the list of processes, and send new ones the handshake; return those that ended or are silent.
 
         Raises `EpochbankError` if no worker remains, or the scheduler does not answer, for too long.
         """
@@ -113,31 +113,32 @@ class Members:
                 self._members[address] = self._asked(facts)
         self._check_answers()
         self._check_any()
-        return [*gone, *(member for member in self._members.values() if member.silent and member.flights)]
+        return [*gone, *(member for member in self._members.values() if member.silent and member.attempts)]
 
     def drop(self, member: Member) -> None:
-        """Forget a process that ended; another one at its address will be asked anew."""
+        """Remove a process that ended. Another one at its address gets a new handshake."""
         self._members.pop(member.facts.address, None)
         if member.question is not None:
             member.question.release()
 
     def _count_death(self, members: list[Member]) -> None:
-        """Count processes that ended at a time, while they were asked, as one."""
+        """Count processes that ended during their handshake; several that end at the same time count as one."""
         self._deaths += bool(members)
         if self._deaths >= _MOST_DEATHS:
             raise EpochbankError(
                 f"{_MOST_DEATHS} Dask worker processes ended one after the other while they were checked, the last one "
-                f"was {members[-1]}. Its log may say why: a custom operation or too little memory may end a process."
+                f"was {members[-1]}. Check its log: possible causes are a custom operation that crashes, and too "
+                "little memory."
             )
 
-    def hear_answer(self, call: Call) -> bool:
-        """Judge the answer of `call`; return False if it is not the call of a question."""
+    def take_answer(self, call: Call) -> bool:
+        """Admit or refuse the process whose handshake `call` is; return False if it is not a handshake."""
         member = next((one for one in self._members.values() if one.question is call), None)
         if member is None:
             return False
         try:
             fault = self._fault(call)
-        except CallLost as lost:  # It will be asked again, if it is still there.
+        except CallLost as lost:  # It is checked again if it still exists.
             self.drop(member)
             self._count_death([member] if lost.killed else [])
             return True
@@ -150,14 +151,14 @@ class Members:
         return True
 
     def _fault(self, call: Call) -> str:
-        """Return why a process is refused, from its answer or the exception in its place; '' if it is not."""
+        """Return why a process is refused, given its answer or its exception; '' if it is admitted."""
         try:
             result = call.result()
         except CallLost:
             raise
         except EpochbankError as error:
             return str(error)
-        except Exception as error:  # Anything may be wrong in another environment.
+        except Exception as error:  # The environment of the worker may raise any exception.
             return f"it could not be checked ({type(error).__name__}: {error})"
         return "" if self._handshake is None else self._handshake.fault(result)
 
@@ -200,7 +201,7 @@ class Members:
         text += f" ({counted(asked, 'worker')} being checked)" if asked else ""
         if seconds > self._patience:
             raise EpochbankError(
-                f"{text}; the limit is --patience {self._patience:g}. Start workers, or see their logs."
+                f"{text}; the limit is --patience {self._patience:g}. Start workers, or check their logs."
             )
         if seconds > _SECONDS_TO_REPORT and not self._reported_none:
             self._reported_none = True

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class DaskPool:
-    """All worker processes that a Dask scheduler has, also those that join later."""
+    """All worker processes of a Dask scheduler, including those that join later."""
 
     place = "on the Dask cluster"
 
@@ -39,11 +39,11 @@ class DaskPool:
         work
             Function of a module. It may run twice for a task, also at the same time, and after the end of the run.
         tasks
-            Picklable arguments of `work`, whose text names them in messages.
+            Picklable arguments of `work`; messages contain their `str`.
         count
             Number of tasks.
         handshake
-            What each worker process is asked before it gets a task; None for nothing.
+            Check of each worker process before it gets a task; None for none.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class DaskPool:
         size: int,
         handshake: Handshake | None = None,
     ) -> Generator[tuple[int, Result]]:
-        """Run tasks that mostly read and decompress, like others."""
+        """Run tasks that mostly read and decompress, in the same way as others."""
         return self.run(work, tasks, count, handshake)
 
 

@@ -1,4 +1,4 @@
-"""What runs in a worker process of a Dask cluster."""
+"""Functions that run in a worker process of a Dask cluster."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +14,18 @@ _answered: set[str] = set()
 
 
 class NotAsked(Exception):
-    """This process replaced the one that was asked, at the same address."""
+    """This process has answered no handshake: it replaced the one that did, at the same address."""
 
 
 def answer(token: str, ask: Callable[[Question], Answer] | None, question: Question) -> Answer | None:
-    """Return `ask(question)`, and remember that this process was asked for the run `token`."""
+    """Return `ask(question)`, and record that this process answered the handshake of the run `token`."""
     result = None if ask is None else ask(question)
     _answered.add(token)
     return result
 
 
 def perform(token: str, lease: Path | None, work: Callable[[Question], Answer], task: Question) -> Answer:
-    """Return `work(task)`. Raises `NotAsked` if this process was not asked for the run `token`."""
+    """Return `work(task)`. Raises `NotAsked` if this process did not answer the handshake of the run `token`."""
     if token not in _answered:
         raise NotAsked(token)
     with leased(lease):

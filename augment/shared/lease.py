@@ -1,7 +1,7 @@
-"""A task on another machine whose result is no longer wanted ends, and removes what it was writing.
+"""Stop tasks on other machines whose results are no longer needed; they remove what they were writing.
 
-Nothing can stop a task that runs in a thread of a worker process. The process that wants the result therefore keeps a
-file, the lease, in a directory that both see, and the task looks for it from time to time.
+Nothing can stop a task that runs in a thread of a worker process. The process that needs the result therefore keeps a
+file, the lease, in a directory that both share, and the task checks from time to time whether it exists.
 """
 
 import threading
@@ -15,12 +15,12 @@ _thread = threading.local()
 
 
 class LeaseEnded(EpochbankError):
-    """The result of a task is no longer wanted."""
+    """The result of a task is no longer needed."""
 
 
 @contextmanager
 def leased(path: Path | None) -> Iterator[None]:
-    """Within the block, `check_lease` in this thread looks for the file `path`; None for no file."""
+    """Within the block, `check_lease` in this thread checks that the file `path` exists; None to check nothing."""
     before = getattr(_thread, "path", None)
     _thread.path = path
     try:

@@ -14,12 +14,12 @@ Result = TypeVar("Result")
 
 
 class Handshake(AbstractContextManager, Protocol):
-    """What a worker process of a cluster is asked before it gets a task. It is open as a context manager meanwhile."""
+    """Check of each worker process of a cluster before it gets a task. A context manager, open during the run."""
 
     question: Any
     """Picklable argument of `ask`."""
     lease: Path | None
-    """File that exists as long as the results of the tasks are wanted (`shared.lease`); None if they leave no files."""
+    """File that exists as long as the results of the tasks are needed (`shared.lease`); None if they leave no files."""
 
     @property
     def ask(self) -> Callable[[Any], Any]:
@@ -75,7 +75,7 @@ class LocalPool:
     def run(
         self, work: Callable[[Task], Result], tasks: Iterable[Task], count: int, handshake: Handshake | None = None
     ) -> Generator[tuple[int, Result]]:
-        """Run the tasks by `on_all_cores`; nothing is asked, because the processes are like this one."""
+        """Run the tasks by `on_all_cores`; there is no handshake, because the processes are like this one."""
         return on_all_cores(work, tasks, count, self.size)
 
     def read(

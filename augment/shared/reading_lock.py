@@ -1,10 +1,11 @@
 """Shared locks of readers on a file or directory, so that nothing deletes what a training or a run reads.
 
 They are advisory locks (`flock`) on the path itself, and end with the process. Readers need no permission to write and
-leave no file. Where the file system has no such locks, readers read all the same, and deletions are refused.
+leave no file. If the file system has no such locks, reading still works, and deletions are refused.
 
-Network file systems lock files between machines, but directories only within one. So a lock on the directory of a set
-is also one on its `set.json`, which is never replaced. An exclusive lock needs a file that is open for writing there.
+Network file systems lock files between machines, but directories only within one machine. A lock on the directory of a
+set therefore also locks its `set.json`, which is never replaced. On these file systems, an exclusive lock needs a file
+that is open for writing.
 
 An open set locks its directory, which keeps all of its files. A training that follows a set locks only the folder of
 the training split and those of the stored epochs that it reads, so that other epochs can be retired and deleted.
@@ -77,7 +78,7 @@ def _close(descriptors: list[int]) -> None:
 
 
 def _open_to_lock(path: Path) -> int:
-    """Open a file for writing, which an exclusive lock on a network file system needs; or as far as that is allowed."""
+    """Open a file for writing if permitted, as exclusive locks on network file systems need it; else for reading."""
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:

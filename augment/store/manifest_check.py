@@ -24,7 +24,7 @@ from ..errors import EpochbankError
 
 CHECK = "manifest.check"
 GROUP = 64
-"""Lines of the manifest that are written together at most, and then their records."""
+"""Maximum number of lines of the manifest that are written together, before their records."""
 RECORD_BYTES = 70
 """Bytes of a record."""
 _END = b"\n"

@@ -36,7 +36,7 @@ class Check:
     fingerprint: str
     shape: Shape
     bucket: Bucket | None = None
-    """Where the shard is, if the directory is a mirror: what is there is verified, not what is in the cache."""
+    """Object store of the shard if the directory is a mirror. The object is verified, not the file in the cache."""
 
     def __str__(self) -> str:
         return str(self.directory / self.entry.file)
@@ -48,11 +48,11 @@ class ShardFault(str):
 
 def verify(directory: Path, pool: Pool, handshake: Handshake | None = None) -> list[str]:
     """Verify a set with the workers of `pool`: `split.h5`, what the manifest lists, every published shard, and the
-    teachers. `handshake` is what a worker of a cluster is asked first.
+    teachers. `handshake` checks the workers of a cluster first.
 
     Returns one sentence for each fault, a `ShardFault` if it is one of a single shard; an empty list if the set is
-    complete and everything is as it was written. Raises `EpochbankError` if `set.json` or the manifest is damaged, by
-    which the rest would be judged.
+    complete and everything is as it was written. Raises `EpochbankError` if `set.json` or the manifest is damaged, so
+    that nothing else can be verified.
     """
     description = read_description(directory)
     # Before the manifest: a run may publish shards and epochs in the meantime.

@@ -588,7 +588,7 @@ def remove(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) 
     if url_of(sets) is None:
         finish_removals(sets_path(sets))
     return remove_set(
-        _local(_directory(name, sets), "be removed by epochbank; delete its objects by the store's tools")
+        _local(_directory(name, sets), "be removed by epochbank; delete its objects with the store's tools")
     )
 
 
@@ -600,7 +600,7 @@ def gc(
     These are orphaned shards, temporary files of runs that were stopped, source files that no set was made from, and,
     with `unused_for`, sets that were neither trained on nor written to for this number of days. What a run writes or a
     training reads is kept. With `dry_run` nothing is removed. If `sets` is a URL, these are shards that no manifest
-    lists, a day after they were uploaded; `unused_for` does not apply there.
+    lists and that were uploaded more than a day ago; `unused_for` must be None then.
     """
     if (url := url_of(sets)) is not None:
         if unused_for is not None:

@@ -257,8 +257,8 @@ def open_set(
         raise EpochbankError(f"cache_size={cache_size!r}; expected a number of bytes above 0.", usage=True)
     if wait and (url_of(path) or url_of(sets)):
         raise EpochbankError(
-            f"{path or sets} is in an object store, where nothing is waited for; expected a local set. Open the set "
-            "again when its first epoch is published.",
+            f"wait=True is not available for {path or sets}, which is in an object store; expected a local set. Open "
+            "the set again when its first epoch is published.",
             usage=True,
         )
     shards = None if cache is None and cache_size is None else ShardCache(Path(cache or default_cache()), cache_size)

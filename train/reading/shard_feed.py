@@ -1,8 +1,7 @@
-"""The shards of a set in an object store: fetched into the cache ahead of their use, in its order, and kept meanwhile.
+"""Prefetch the shards of a set in an object store into the cache, in the order of their use, and keep them until then.
 
-What is kept is a group of shards: all of a pass, or several of it if the order goes through the shards one group after
-the other. The groups that are in use are claimed; the group that follows is fetched after them, as soon as there is
-room.
+Shards are kept in groups. A group has all shards of a pass, or with `shuffle="shards"` the shards that are shuffled
+together. The groups that are in use are claimed. The next group is fetched after them, as soon as there is room.
 """
 
 import threading
@@ -62,12 +61,12 @@ class ShardFeed:
         self._wake()
 
     def keep(self, keys: Collection[object]) -> None:
-        """Give up all groups but those with these keys."""
+        """Release all groups except those with these keys."""
         with self._lock:
             dropped = [self._held.pop(key) for key in list(self._held) if key not in keys]
         if not dropped:
             return
-        self._released()  # First: the disk space of an evicted file is free when it is closed.
+        self._released()  # Close the files first: the disk space of an evicted file is freed when it is closed.
         for entries in dropped:
             self._remote.cache.release(self._remote.directory, entries)
         with self._lock:
@@ -75,7 +74,7 @@ class ShardFeed:
         self._wake()
 
     def close(self) -> None:
-        """Give up everything, and stop fetching."""
+        """Release all groups, and stop fetching."""
         with self._lock:
             self._closed = True
             self._now.clear()
@@ -84,7 +83,7 @@ class ShardFeed:
         self.keep(())
 
     def _wake(self) -> None:
-        """Let the threads fetch what is needed now, then what is needed later."""
+        """Let the threads fetch the shards that are needed now, then those that are needed later."""
         with self._lock:
             while self._running < _FETCHES and self._next() is not None:
                 try:
@@ -111,13 +110,13 @@ class ShardFeed:
             if entry is not None:
                 self._remote.fetch(entry, stopped=lambda: self._closed)
         except CacheFull:
-            if not now:  # There is room when a group is given up.
+            if not now:  # There is room when a group is released.
                 with self._lock:
                     self._full = True
                     if waiting is not None and entry is not None:
                         waiting.appendleft(entry)
         except (Stopped, EpochbankError):
-            # A decoding thread fetches the shard itself when it needs it, and raises what is wrong then.
+            # The decoding thread that needs the shard fetches it itself, and raises the error.
             return
         finally:
             with self._lock:

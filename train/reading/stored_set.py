@@ -43,7 +43,7 @@ class StoredSet:
 
     @property
     def name(self) -> str:
-        """What the set is named by: its URL if it is in an object store, else its path."""
+        """Name of the set in messages: its URL if it is in an object store, otherwise its path."""
         return str(self.path) if self.remote is None else self.remote.bucket.url
 
     @property

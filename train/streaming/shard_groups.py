@@ -71,8 +71,8 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
         fix += f", or --shuffle shards, which needs {size(less)}"
     what = "a few shards at a time" if shuffle == "shards" else "a stored epoch, the next one and the originals"
     raise EpochbankError(
-        f"the cache {remote.cache.root} may have {size(remote.cache.size)}, but {what} of {remote.bucket.url} need "
-        f"{size(needed)}; with less, shards would be fetched again and again. {fix}."
+        f"the cache {remote.cache.root} is limited to {size(remote.cache.size)}, but {what} of {remote.bucket.url} "
+        f"need {size(needed)}; a smaller cache would fetch shards repeatedly. {fix}."
     )
 
 
@@ -110,7 +110,7 @@ def _few(shards: list[Entry], ahead: int) -> int:
 
 
 def _rounded_up(count: int) -> str:
-    """Return a number of bytes as an option has it, with two digits, not less than `count`."""
+    """Return `count` bytes as a value of --cache-size, rounded up to two digits."""
     for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if count >= factor:
             return f"{-(-10 * count // factor) / 10:g}{unit}"

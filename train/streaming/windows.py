@@ -205,8 +205,8 @@ class Decoder:
         self._tables = {key: table for key, table in self._tables.items() if key in tables}
 
     def _give_up_shards(self, feed: ShardFeed) -> None:
-        """Give up the shards of groups whose windows are all decoded."""
-        # Reads of a window that was dropped may still be under way.
+        """Release the shards of groups whose windows are all decoded."""
+        # Reads of a window that was dropped may still be in progress.
         needed = {group for window in self._pending for group in window.groups}
         for (key, number), window in self._windows.items():
             needed |= {group for group in window.groups if self._passes[key].last_windows[group[1]] > number}

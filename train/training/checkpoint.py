@@ -17,7 +17,7 @@ from .ranks import Ranks
 from .snapshot import Snapshot, write_snapshot
 
 _STEPS_TO_AGREE = 10
-"""Steps after which ranks ask each other whether to write a checkpoint, or to stop."""
+"""Number of steps between agreements of all ranks on whether to write a checkpoint, or to stop."""
 
 StatefulObjects = Mapping[str, tuple[Any, tuple[str, ...]]]
 """Objects whose state changes at the end of an epoch, by name, with the names of their attributes (JSON) to save."""
@@ -163,7 +163,7 @@ class Checkpoint(keras.callbacks.Callback):
             ) from error
 
     def _own_states(self) -> list[dict[str, Any]]:
-        """Return what only a rank itself knows, of all ranks: its random state, and its metrics on torch."""
+        """Return the state that differs between ranks, for all ranks: random state, and metrics on torch."""
         own: dict[str, Any] = {"random": random_state()}
         if self._ranks.on_torch:
             own["metrics"] = [keras.ops.convert_to_numpy(one).tolist() for one in self.model.metrics_variables]
@@ -179,7 +179,7 @@ class Checkpoint(keras.callbacks.Callback):
         return any((self._agreed_signal() is not None, self._ranks.any(over)))
 
     def _agreed_signal(self) -> int | None:
-        """Return the signal that a rank has received, for all ranks."""
+        """Return the signal that any rank has received, the same on all ranks; None if there is none."""
         signals = [one for one in self._ranks.gather(self._interruption.signal) if one is not None]
         if signals:
             self._ranks.stopping = True

@@ -69,7 +69,7 @@ def _texts(value: Any) -> bool:
 
 
 def _own_state(own: Any) -> bool:
-    """Return whether `own` is what a checkpoint has of a rank other than 0."""
+    """Return whether `own` is a valid state of a rank other than 0 in a checkpoint."""
     if not isinstance(own, dict) or not _texts(own.get("random")):
         return False
     metrics = own.get("metrics", [])

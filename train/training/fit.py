@@ -153,8 +153,8 @@ def resume(
         if (options.world_size or 1) != ranks.world_size:
             raise EpochbankError(
                 f"{run} is trained by {counted(options.world_size or 1, 'process')}, but {ranks.world_size} would "
-                "continue it; expected the same number, because it divides the images. Start as many, with torchrun, "
-                "srun or --rank, --world-size and --coordinator.",
+                "continue it; expected the same number, which determines each rank's images. Start as many, with "
+                "torchrun, srun or --rank, --world-size and --coordinator.",
                 usage=True,
             )
         ranks.gather("read")  # Before rank 0 changes anything.
@@ -306,7 +306,7 @@ def _prepare(stored_set: StoredSet, options: FitOptions, ranks: Ranks) -> tuple[
     ranks.say(f"output: {output}")
     smoothing = options.label_smoothing if options.batches.soft else None
     if ranks.on_torch and not ranks.leads:
-        keras.utils.set_random_seed(options.seed + ranks.rank)  # Other dropout on each rank.
+        keras.utils.set_random_seed(options.seed + ranks.rank)  # Dropout differs between ranks.
     steps = sum(map(data.stream.batches.steps, range(options.epochs)))
     compile_model(
         model,
@@ -452,7 +452,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _resumable(directory: Path) -> Iterator[None]:
-    """Let errors and interruptions say how to resume."""
+    """Add the command that resumes the run to errors and interruptions."""
     try:
         yield
     except KeyboardInterrupt as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ...augment.errors import EpochbankError
 
 _FIRST_PORT, _PORTS = 61440, 4096
-"""Ports from which a SLURM job takes one by its number, as `jax.distributed` does."""
+"""Ports from which one is chosen by the number of a SLURM job, as in `jax.distributed`."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Processes:
     address: str | None
     """`host:port` at which rank 0 listens."""
     local_rank: int | None = None
-    """Number of this process among those of its node, which selects its GPU; None if the launcher does not say."""
+    """Number of this process among those of its node, which selects its GPU; None if the launcher does not set it."""
     torchrun: bool = False
     """Whether `torchrun` listens at the address."""
 

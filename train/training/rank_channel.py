@@ -1,7 +1,7 @@
-"""A channel among the processes that train one model: small values that all exchange, and news of one that ended.
+"""A channel between the processes that train one model. It exchanges small values and detects processes that ended.
 
-Rank 0 is the hub. Each line is a JSON object. The frameworks' own collectives neither name a process that died nor end
-in time, so each rank also sends a sign of life every few seconds.
+All other ranks connect to rank 0. Each line is a JSON object. The collective operations of the frameworks do not name a
+process that died and may never return, so each rank also sends a heartbeat every few seconds.
 """
 
 import json
@@ -20,12 +20,12 @@ from ...augment.errors import EpochbankError
 _HELLO_SECONDS = 10.0
 _LONGEST_HELLO = 4096
 _GATHER_SECONDS = 1800.0
-"""As long as a collective operation may take."""
+"""Maximum duration of a collective operation."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds after which a silent rank counts as lost, and between its signs of life."""
+    """Seconds without a message after which a rank counts as lost, and seconds between heartbeats."""
 
     silence: float = 60.0
     beat: float = 5.0
@@ -45,7 +45,7 @@ class _Peer:
     reported: str | None = None
     """The error that the rank sent before it ended."""
     gone: bool = False
-    """Whether the rank left in order."""
+    """Whether the rank disconnected normally."""
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; the reader notices if the connection is broken."""
@@ -100,7 +100,7 @@ class Channel:
         return self.loss
 
     def leave(self, error: str | None = None) -> None:
-        """Take leave of the others, in order, or with an error that they report."""
+        """Disconnect from the other ranks, normally or with an error that they report."""
         self._ended.set()
         for peer in self._peers.values():
             peer.send({"bye": True} if error is None else {"error": error})
@@ -109,12 +109,12 @@ class Channel:
 
     def _take(self, peer: _Peer, seconds: float | None) -> Any:
         try:
-            # The reader puts None at the latest when the peer has been silent for too long.
+            # The reader puts None after `silence` seconds without a message at the latest.
             value = peer.received.get(timeout=seconds)
         except queue.Empty:
             raise EpochbankError(
-                f"rank {peer.rank} on {peer.host} is alive, but did not reach the same step within {seconds:g} s. Look "
-                "for what keeps it there, such as a file system that does not answer."
+                f"rank {peer.rank} on {peer.host} is running, but did not reach the same step within {seconds:g} s. "
+                "Check what it waits for, such as a file system that does not respond."
             ) from None
         if value is None:
             peer.received.put(None)
@@ -131,7 +131,7 @@ class Channel:
         except TimeoutError:
             reason = f"did not answer for {self._timing.silence:g} s"
         except (OSError, ValueError) as error:
-            reason = f"is out of reach ({error})"
+            reason = f"is unreachable ({error})"
         if not peer.gone:
             self._lose(Loss(peer.rank, peer.host, reason if peer.reported is None else f"ended: {peer.reported}"))
         peer.received.put(None)
@@ -155,7 +155,7 @@ class Channel:
         for peer in self._peers.values():
             if self.rank == 0 and peer.rank != loss.rank:
                 peer.send({"lost": [loss.rank, loss.host, loss.reason]})
-            peer.received.put(None)  # No rank waits for another one any more.
+            peer.received.put(None)  # Wakes a rank that waits for another one.
         self._on_loss(loss)
 
     def _beat(self) -> None:
@@ -208,7 +208,7 @@ def _accept(server: socket.socket, token: str, world_size: int, deadline: float)
         hello = _hello(connection)
         if hello.get("token") == token and hello.get("rank") in missing:
             peers[hello["rank"]] = _Peer(hello["rank"], str(hello.get("host")), connection)
-        else:  # Somebody else's.
+        else:  # A connection of another program.
             connection.close()
     return peers
 
@@ -217,7 +217,7 @@ def _hello(connection: socket.socket) -> dict[str, Any]:
     connection.settimeout(_HELLO_SECONDS)
     text = b""
     try:
-        # Byte by byte: what follows the line belongs to the reader.
+        # Byte by byte, because the reader needs everything after the line.
         while len(text) < _LONGEST_HELLO and (byte := connection.recv(1)) not in (b"", b"\n"):
             text += byte
         hello = json.loads(text)
@@ -249,7 +249,7 @@ def _own_names() -> list[str]:
     """Return the name and the addresses of this host, the most useful for other hosts first."""
     names = [socket.gethostname()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
-        probe.connect(("192.0.2.1", 9))  # Sends nothing, but finds the address of the default route.
+        probe.connect(("192.0.2.1", 9))  # Sends nothing, but selects the address of the default route.
         names.append(probe.getsockname()[0])
     with suppress(OSError):
         names += socket.gethostbyname_ex(names[0])[2]

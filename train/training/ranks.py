@@ -1,4 +1,4 @@
-"""The processes that train one model together: started on JAX or torch, kept in step, and ended together."""
+"""The processes that train one model together: started on JAX or torch, synchronized, and ended together."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ from .rank_channel import Channel, Loss, connect
 _JOIN_SECONDS = 300
 """Seconds in which all processes must have been started."""
 _SECONDS_TO_END = 5.0
-"""Seconds in which a process may end by itself after another one was lost; a collective operation may never return."""
+"""Seconds after the loss of another process in which this one may end normally; then it is ended."""
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 
 
@@ -86,12 +86,12 @@ class Ranks:
         """End this process soon, because `loss` was lost and a collective operation may never return."""
         if self.leads and self.trained:
             return
-        # JAX aborts the process at once, with messages of its own, if its coordinator was lost.
+        # JAX aborts the process at once, with other messages, if its coordinator was lost.
         seconds = 0.0 if loss.rank == 0 and keras.backend.backend() == "jax" else _SECONDS_TO_END
         self._end_within(seconds, self.explain(loss))
 
     def explain(self, loss: Loss) -> str:
-        """Return what the loss of a rank means for the user."""
+        """Return the message for the user about the loss of a rank."""
         again = "the same command" if self.run is None else f"train fit --resume {self.run}"
         return (
             f"{str(loss).rstrip('.')}. The {self.world_size} processes train one model, so rank {self.rank} ended, "
@@ -100,7 +100,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """End in order with the other ranks, or with an error if one of them is lost."""
+        """End normally together with the other ranks, or with an error if one of them is lost."""
         if self._channel is None:
             yield
             return
@@ -108,7 +108,7 @@ class Ranks:
             yield
         except EpochbankError as error:
             self._code = error.exit_code
-            if self._channel.loss is not None:  # The error is what became of the loss.
+            if self._channel.loss is not None:  # The loss has caused this error.
                 raise self._as_error(self._channel.loss) from error
             self._leave(str(error))
             raise
@@ -133,7 +133,7 @@ class Ranks:
         assert self._channel is not None
         self.trained = True
         stop = _stop_jax if keras.backend.backend() == "jax" else _stop_torch
-        if not self.leads:  # The service of rank 0 must be the last to end.
+        if not self.leads:  # The coordination service of rank 0 must end last.
             stop()
         self.wait_for_end()
         if self.leads:

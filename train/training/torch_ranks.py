@@ -40,7 +40,7 @@ def average_gradients(model: keras.Model) -> None:
 
 
 def share_variables(model: keras.Model) -> None:
-    """Give all variables of `model` and its optimizer the values of rank 0; then draw other random numbers per rank."""
+    """Copy all variables of `model` and its optimizer from rank 0; then seed the layers differently on each rank."""
     from torch import distributed
 
     for variable in (*model.variables, *model.optimizer.variables):
@@ -53,7 +53,7 @@ def share_variables(model: keras.Model) -> None:
 
 
 def share_statistics(model: keras.Model) -> None:
-    """Give the moving statistics of `model`, such as those of batch normalization, the values of rank 0."""
+    """Copy the moving statistics of `model`, such as those of batch normalization, from rank 0."""
     from torch import distributed
 
     for variable in model.non_trainable_variables:

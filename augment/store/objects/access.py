@@ -1,4 +1,4 @@
-"""Read a shard of any set: of a mirror, it is fetched into the cache first."""
+"""Read a shard of any set. A shard of a mirror is fetched into the cache first."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 TIMEOUT = "EPOCHBANK_OBJECTS_TIMEOUT"
-"""Environment variable: seconds after which a request that fails, or does not answer, is given up."""
+"""Environment variable: seconds for which a request that fails or gets no answer is retried."""
 _TIMEOUT = 60.0
 _BLOCK = 1 << 20
 _PART_BYTES = 8 << 20
@@ -48,7 +48,7 @@ class Bucket:
         found = url_of(url)
         if found is None or not found.partition("://")[2].strip("/"):
             raise EpochbankError(
-                f"{url!r} is no URL of a place in an object store; expected {SCHEMES} and a bucket or directory.",
+                f"{url!r} is not a URL in an object store; expected {SCHEMES} and a bucket or directory.",
                 usage=True,
             )
         self.url = found
@@ -75,7 +75,7 @@ class Bucket:
         """Write an object if it does not exist; return whether it has the contents `data` now.
 
         It may have them because an earlier attempt, whose answer was lost, has succeeded: `data` must be unique to the
-        caller for the result to mean that nobody else has written the object.
+        caller for the result to mean that no other writer has created the object.
         """
         until = time.monotonic() + seconds_of_patience()
         while True:
@@ -226,7 +226,7 @@ class Bucket:
 
 
 def seconds_of_patience() -> float:
-    """Return the seconds after which a request is given up. Raises `EpochbankError` if the variable is no number."""
+    """Return the seconds for which a request is retried. Raises `EpochbankError` if the variable is no number."""
     text = os.environ.get(TIMEOUT, str(_TIMEOUT))
     try:
         seconds = float(text)
@@ -243,7 +243,7 @@ def _endpoint(scheme: str) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    """Return the first line of what obstore says; the rest is for its developers."""
+    """Return the first line of an error of obstore; the rest is debugging output."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:300].rstrip(" .:")
 

@@ -1,10 +1,10 @@
 """A cache: a directory of a machine with the mirrors of sets in object stores, and a bounded number of their shards.
 
 All processes of the machine share it. A shard is fetched whole into a temporary file, compared with the manifest, and
-then renamed. If there is no room, those shards are evicted that were used least recently and that nobody claims.
+then renamed. If there is no room, the least recently used shards that no process claims are evicted.
 
-The files are the account: a temporary file has the size of its shard from the beginning, so the bytes of all files are
-those that are used or promised. `.used` has the sum, so that the files are looked at only if there seems to be no room.
+The size of the cache is the sum of its file sizes. A temporary file has the size of its shard from the beginning, so
+this sum includes reserved space. `.used` contains the sum, so that files are listed only if there seems to be no room.
 """
 
 import errno
@@ -38,7 +38,7 @@ CACHE = "EPOCHBANK_CACHE"
 _USED = ".used"
 _LOCK = ".lock"
 _SPARE = 50
-"""When shards are evicted, one part in this number of the cache is freed at a time, if that many are not in use."""
+"""An eviction frees up to 1/N of the cache, but not more than four shards need, in advance; this is N."""
 _SECONDS_BETWEEN_TRIES = 0.1
 
 
@@ -85,7 +85,7 @@ class ShardCache:
             self._claims.add(self._names(directory, entries))
 
     def release(self, directory: Path, entries: Iterable[Entry]) -> None:
-        """Give up what was claimed."""
+        """Release shards that were claimed."""
         with self._exclusive():
             self._claims.remove(self._names(directory, entries))
 
@@ -224,7 +224,7 @@ class ShardCache:
                     f"of {in_words(self.size)} are in use. Use a larger --cache-size, another --cache for each "
                     "training, or --shuffle shards."
                 )
-            self._write_used(used + entry.bytes)  # First: if this process dies, too much is counted, not too little.
+            self._write_used(used + entry.bytes)  # Before the file grows: after a crash the sum may only be too large.
             os.ftruncate(descriptor, entry.bytes)
 
     def _give_back(self, temporary: Path) -> None:

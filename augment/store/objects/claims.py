@@ -1,7 +1,7 @@
 """Claims: which shards of a cache the processes of a machine use, so that none of them is evicted.
 
-Each process has a file with the paths that it uses, which it keeps locked as long as it lives. A file that is not
-locked is that of a process that has died.
+Each process has a file with the paths that it uses, which it keeps locked until it ends. A file that is not locked
+belongs to a process that has ended.
 """
 
 import fcntl
@@ -66,7 +66,7 @@ def _remove(path: Path, descriptor: int, process: int) -> None:
 
 
 def claimed(root: Path) -> set[str]:
-    """Return what all living processes claim in the cache `root`, and remove the files of dead ones.
+    """Return what all running processes claim in the cache `root`, and remove the files of those that have ended.
 
     The caller holds the lock of the cache.
     """

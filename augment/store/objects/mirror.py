@@ -55,7 +55,7 @@ def remote_url(directory: Path) -> str | None:
 
 
 def shown(directory: Path) -> str:
-    """Return how a set is named to people: by its URL if `directory` is a mirror, else by its path."""
+    """Return the name of a set in messages: its URL if `directory` is a mirror, otherwise its path."""
     return remote_url(directory) or str(directory)
 
 
@@ -113,7 +113,7 @@ class Mirror:
         """
         self.mark()
         self.bucket.put(_SPLIT, (self.directory / _SPLIT).read_bytes())
-        # Last: as soon as it exists, there is a set. If somebody else begins the same set, one of the two ends here.
+        # Last: as soon as it exists, there is a set. If two runs begin the same set, one of them ends here.
         if not self.bucket.create(DESCRIPTION, (self.directory / DESCRIPTION).read_bytes()):
             raise EpochbankError(
                 f"{self.bucket.url} is being written by another run, which has begun it at the same time. Wait until "
@@ -187,7 +187,7 @@ class Mirror:
             self._write_manifest()
 
     def _read_copies(self) -> bool:
-        """Read the copies of segments; return whether they are those of the store, as far as the last one shows."""
+        """Read the copies of segments; return whether the last one is that of the store."""
         self._number, self._before = 0, beginning(self._fingerprint)
         data = b""
         try:

@@ -1,4 +1,4 @@
-"""Check that an object store honors conditional writes, on which everything depends that writes there.
+"""Check that an object store supports conditional writes, which all writers depend on.
 
 The number of a segment of the manifest excludes a second writer only if an object that exists is not overwritten. Some
 servers with the interface of S3 ignore `If-None-Match`, and overwrite silently.
@@ -22,8 +22,8 @@ def check_conditional_writes(bucket: Bucket) -> None:
     overwritten = bucket.create(name, second) or bucket.get(name) != first
     try:
         bucket.delete(name)
-    except EpochbankError as error:  # Whoever may write need not be allowed to delete.
-        notify(f"the object of a check is left: {error}")
+    except EpochbankError as error:  # The credentials may permit writing, but not deleting.
+        notify(f"the test object of the check for conditional writes was not deleted: {error}")
     if not written or overwritten:
         raise EpochbankError(
             f"the store of {bucket.url} ignores conditional writes (If-None-Match): it overwrote an object that "

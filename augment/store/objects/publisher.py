@@ -21,13 +21,13 @@ from .layout import shard_object
 from .mirror import Mirror
 
 _UPLOADS = 4
-"""Shards that are uploaded at a time."""
+"""Number of simultaneous uploads."""
 PENDING = 16
-"""Most shards that wait to be listed: a run that makes them faster waits."""
+"""Maximum number of shards that are not listed yet. A run that makes them faster waits."""
 _LINES = 4096
-"""Most lines of a segment."""
+"""Maximum number of lines in a segment."""
 _SECONDS_BETWEEN_SEGMENTS = 1.0
-"""Within this time, shards are listed together in one segment."""
+"""Seconds within which uploaded shards are collected into one segment."""
 _TRUSTED = timedelta(hours=12)
 """Age up to which an object with the name and size of a shard is not uploaded again. `gc` deletes much older ones."""
 
@@ -75,7 +75,7 @@ class Publisher:
             raise self._fault
 
     def abandon(self) -> None:
-        """Upload nothing more, and list the shards whose upload has succeeded or is under way."""
+        """Start no more uploads, and list the shards whose upload has succeeded or is in progress."""
         self._uploads.shutdown(wait=False, cancel_futures=True)
         self._end()
 
@@ -108,7 +108,7 @@ class Publisher:
             self._changed.wait_for(lambda: self._ends or bool(self._queue))
             if not self._queue:
                 return []
-        first = self._queue[0][1]  # Only this thread removes something.
+        first = self._queue[0][1]  # Only this thread removes pending shards.
         if first is not None and not _succeeds(first):
             return []
         with self._changed:
@@ -190,7 +190,7 @@ class LocalRun:
         self._mirror.upload_small_files()
 
     def abandon(self) -> None:
-        """Upload nothing more; what is uploaded is listed."""
+        """Start no more uploads, and list the shards that are uploaded."""
         self._publisher.abandon()
 
     def _add(self, line: bytes) -> None:

@@ -1,9 +1,9 @@
 """Segments: the manifest of a set in an object store, as numbered objects that are written once.
 
-A segment is a line with a header, and then lines of the manifest. It is written only if no object has its number, so
-the number is the fence between two writers: the second one finds the number taken. Readers fetch 1, 2, 3, and so on
-until one does not exist, and trust no listing. Each header has a checksum of all segments before it, so a segment that
-was changed, or replaced after another one followed, is found.
+A segment is a header line, followed by lines of the manifest. It is written only if no object has its number, so of two
+writers, the second one finds the number taken and stops. Readers fetch 1, 2, 3, and so on until one does not exist, and
+do not depend on a listing. Each header has a checksum of all segments before it, which detects a segment that was
+changed, or replaced after another one followed.
 """
 
 import json

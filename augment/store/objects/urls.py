@@ -1,6 +1,6 @@
 """URLs of sets and of directories of sets in object stores.
 
-This module loads no library, because every command asks whether a name is a URL.
+This module imports no other library, because every command checks whether a name is a URL.
 """
 
 import re
