@@ -73,6 +73,7 @@ test-backends: ## Run the tests of streaming and of exact resuming on JAX and to
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest $$file || exit 1; done; \
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest tests/test_resume.py -k 'kills_gives or augmentation' \
 	  || exit 1; done
+	.venv-backends/bin/python -m pytest tests/test_object_training.py -k torch
 
 faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'

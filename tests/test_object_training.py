@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from epochbank.augment.store.objects.bucket import Bucket
 from epochbank.augment.store.objects.cache import CacheFull, ShardCache, open_mirror
 from epochbank.train.cli import main
 from epochbank.train.streaming import order
-from epochbank.train.streaming.shard_groups import bytes_needed
+from epochbank.train.streaming.batches import TrainingBatches
+from epochbank.train.streaming.shard_groups import bytes_needed, check_cache
 from object_server import ObjectServer, object_server
 
 pytest.importorskip("obstore")
@@ -97,6 +99,24 @@ def test_batches_are_those_of_a_local_set(sound: Path, stored: str, tmp_path: Pa
     for split in ("validation", "test"):
         ours, theirs = local.split(split, 16), remote.split(split, 16)
         assert all(np.array_equal(ours[at][0], theirs[at][0]) for at in range(len(ours)))
+
+
+def test_torch_reads_from_a_store(sound: Path, stored: str, tmp_path: Path) -> None:
+    """`to_torch` gives the batches of the local set."""
+    pytest.importorskip("torch")
+    local, remote = (
+        [images.numpy() for images, _ in data.to_torch(64)]
+        for data in (epochbank.open_set(sound), epochbank.open_set(stored, cache=tmp_path / "shards"))
+    )
+    assert equal(remote, local)
+
+
+def test_the_cache_is_checked_for_the_part_of_a_worker(stored: str, tmp_path: Path) -> None:
+    """Workers of a `DataLoader` read parts of the batches; the size of the cache is checked for the whole."""
+    data = epochbank.open_set(stored, cache=tmp_path / "shards", cache_size=20_000)
+    whole = TrainingBatches(data.num_images["train"], data.epochs, 64, 0.5)
+    with pytest.raises(EpochbankError, match="a smaller cache would fetch"):
+        check_cache(data, cast(Any, SimpleNamespace(whole=whole, batch_size=64)), "images", 8)
 
 
 def needed(stored: str, shuffle: Any = "images", originals: float = 0.5) -> int:

@@ -366,3 +366,56 @@ def test_two_runs_at_once(sound: Path, tmp_path: Path, server: ObjectServer, mon
         assert code == 0 or "is being written by another run" in output
         assert "Traceback" not in output
     assert digests(f"s3://bucket/sets/{sound.name}") == digests(sound)
+
+
+@pytest.fixture
+def stored(sound: Path, tmp_path: Path) -> str:
+    """URL of a copy of the set in a `file://` store."""
+    assert call("copy", sound, f"file://{tmp_path}/store/").exit_code == 0
+    return f"file://{tmp_path}/store/{sound.name}"
+
+
+def test_a_mirror_is_completed_after_an_interrupted_update(stored: str) -> None:
+    """Copies of segments without their lines in the manifest: the next update writes the lines."""
+    directory = open_mirror(stored)
+    whole = read_manifest(directory)
+    for name in ("manifest.jsonl", "manifest.check"):
+        path = directory / name
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+    assert len(read_manifest(directory)) == 3
+    assert read_manifest(open_mirror(stored)) == whole
+
+
+def test_a_copy_that_no_reader_would_accept_is_refused(sound: Path, stored: str, tmp_path: Path) -> None:
+    """The same set in shards of another size would list positions twice, for ever."""
+    source = sound.parents[1] / "a.npz"
+    other = epochbank.generate(source, epochs=2, sets=tmp_path / "other", **{**SMALL, "shard_size": 15})
+    result = call("copy", other.path, stored)
+    assert result.exit_code == 1, result.output
+    assert "in shards of another size" in result.stderr
+    assert "Copy the set to another URL" in result.stderr
+    assert digests(stored) == digests(sound)
+
+
+def test_a_set_that_was_deleted_in_the_store_is_written_again(sound: Path, tmp_path: Path) -> None:
+    """What this machine remembers of the deleted set is not taken for what is in the store."""
+    url = f"file://{tmp_path}/store"
+    source = sound.parents[1] / "a.npz"
+    epochbank.generate(source, epochs=2, sets=url, **SMALL)
+    shutil.rmtree(tmp_path / "store")
+    epochbank.generate(source, epochs=2, sets=url, **SMALL)
+    assert epochbank.verify(f"{url}/{sound.name}", jobs=1) == []
+    assert digests(f"{url}/{sound.name}") == digests(sound)
+
+
+def test_lines_that_a_power_failure_damaged_do_not_end_a_run(sound: Path, tmp_path: Path) -> None:
+    """Zeros in the last lines of the local manifest, which have no checksums yet: their shards are made again."""
+    url = f"file://{tmp_path}/store"
+    source = sound.parents[1] / "a.npz"
+    epochbank.generate(source, epochs=1, sets=url, **SMALL)
+    (path,) = default_cache().glob("writing/*/*/manifest.jsonl")
+    with open(path, "ab") as file:
+        file.write(b"\0" * 300 + b"\n")
+    epochbank.generate(source, epochs=2, sets=url, **SMALL)
+    assert epochbank.verify(f"{url}/{sound.name}", jobs=1) == []
+    assert digests(f"{url}/{sound.name}") == digests(sound)

@@ -179,8 +179,9 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
         check_follow(fit_options.follow, fit_options.world_size or 1)
         if run is not None and processes is None:  # With several, rank 0 checks it once they are connected.
             check_new(run)
-        place = wait_for_epoch(name, sets) if wait else url_of(name) or choose_set(name, sets)
-        stored_set = open_set(place, cache=cache, cache_size=cache_size)
+        url = url_of(name)
+        place = url or (wait_for_epoch(name, sets) if wait else choose_set(name, sets))
+        stored_set = open_set(place, wait=wait and url is not None, cache=cache, cache_size=cache_size)
         check_options(fit_options, stored_set)
 
         def train(ranks: "Ranks") -> "FitResult | None":

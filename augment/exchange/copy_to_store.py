@@ -15,7 +15,7 @@ from ..shared.reading_lock import ReadingLock
 from ..shared.signals import interrupted
 from ..store.description import Description, read_description
 from ..store.digest import file_checksum
-from ..store.manifest import Entry, entry_of_line, line_of_entry, retirement
+from ..store.manifest import Entry, entry_of_line, last_lines, line_of_entry, retirement
 from ..store.objects.bucket import Bucket
 from ..store.objects.cache import default_cache
 from ..store.objects.layout import DESCRIPTION, shard_object
@@ -74,6 +74,7 @@ def copy_to_store(directory: Path, dest: str, url: str, *, epochs: Epochs = None
             lines = [line for line in map(line_of_entry, entries) if line not in listed]
             if numbers[0]:
                 lines += {line_of_entry(retirement(numbers[0] - 1))} - listed
+            _check_readable(mirror, lines)
             missing = [entry for entry in entries if line_of_entry(entry) in listed and not _is_there(bucket, entry)]
             _upload(mirror, directory, missing, lines, quiet)
             mirror.upload_small_files()
@@ -96,6 +97,17 @@ def _begin(mirror: Mirror, directory: Path, description: Description) -> set[byt
             f"fingerprint {description.fingerprint[:8]}. Choose another URL."
         )
     return set(mirror.lines())
+
+
+def _check_readable(mirror: Mirror, lines: list[bytes]) -> None:
+    """Raise `EpochbankError` if no reader would accept the manifest with these lines, which nothing can remove."""
+    try:
+        last_lines(mirror.directory, [entry_of_line(line) for line in [*mirror.lines(), *lines]])
+    except EpochbankError as error:
+        raise EpochbankError(
+            f"{mirror.bucket.url} has the same set in shards of another size; expected none, or the shards of this "
+            "copy. Copy the set to another URL."
+        ) from error
 
 
 def _is_there(bucket: Bucket, entry: Entry) -> bool:

@@ -115,7 +115,16 @@ def bytes_on_disk(plan: GenerationPlan) -> int:
     assert plan.location is not None
     if plan.estimate is None or remote_url(plan.location.directory) is None:
         return plan.bytes
-    return round(min(plan.bytes, (PENDING + 2 * plan.jobs) * max(plan.estimate.shard_bytes, default=0.0)))
+    return round(min(plan.bytes, (PENDING + _shards_together(plan)) * max(plan.estimate.shard_bytes, default=0.0)))
+
+
+def _shards_together(plan: GenerationPlan) -> int:
+    """Return how many shards are made before all of them must be published.
+
+    For a set in an object store these are few, so that slow uploads do not fill the local disk; otherwise all.
+    """
+    assert plan.location is not None
+    return max(1, len(plan.shards)) if remote_url(plan.location.directory) is None else PENDING + 4 * plan.jobs
 
 
 def execute(
@@ -170,7 +179,6 @@ def _write(
         refuse_links([folder])
         folder.mkdir(exist_ok=True)
     reference = reference_to(directory, description, spec)
-    jobs = (ShardJob(reference, task, plan.engine) for task in plan.shards)
     handshake = SetHandshake(reference, plan.engine)
     lost = {entry.file: entry for entry in plan.lost}
     virtual = VirtualEpochs(directory, description, plan.published, limits)
@@ -188,15 +196,21 @@ def _write(
     ):
         publisher = Publisher(directory, manifest, lost, budget, log, note)
         pending: deque[Future[int]] = deque()
-        # Close it before unpublished files are removed, so that no worker still writes.
-        with closing(pool.run(make_shard, budget.admitted(jobs), len(plan.shards), handshake)) as results:
-            for _, made in results:
-                publisher.add(made)
-                pending.append(thread.submit(publisher.publish_ready))
-                while pending and (len(pending) > GROUP or pending[0].done()):
-                    progress.advance(pending.popleft().result())
-        while pending:
-            progress.advance(pending.popleft().result())
+        together = _shards_together(plan)
+        for first in range(0, len(plan.shards), together):
+            tasks = plan.shards[first : first + together]
+            jobs = budget.admitted(ShardJob(reference, task, plan.engine) for task in tasks)
+            # Close it before unpublished files are removed, so that no worker still writes.
+            with closing(pool.run(make_shard, jobs, len(tasks), handshake)) as results:
+                for _, made in results:
+                    publisher.add(made)
+                    pending.append(thread.submit(publisher.publish_ready))
+                    while pending and (len(pending) > GROUP or pending[0].done()):
+                        progress.advance(pending.popleft().result())
+            while pending:
+                progress.advance(pending.popleft().result())
+            if budget.fault:
+                break
     if budget.fault:
         raise EpochbankError(budget.fault)
 

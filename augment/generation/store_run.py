@@ -5,6 +5,7 @@ run that was killed is continued there, or from the store on another machine.
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,11 @@ from pathlib import Path
 from ..shared.atomic import make_directory
 from ..shared.lock import writing
 from ..store.description import read_description
+from ..store.manifest import NAME, ManifestWriter
 from ..store.objects.bucket import Bucket
 from ..store.objects.cache import default_cache
 from ..store.objects.layout import DESCRIPTION
-from ..store.objects.mirror import Mirror, no_set
+from ..store.objects.mirror import COPIES, Mirror, no_set
 from ..store.objects.probe import check_conditional_writes
 from ..store.objects.publisher import LocalRun
 
@@ -92,13 +94,17 @@ def store_run(url: str, names: Sequence[str], *, exists: bool = False, wait: boo
         mirror = Mirror(directory, bucket)
         run = StoreRun(mirror)
         if found is not None:
+            if (directory / NAME).exists():
+                ManifestWriter(directory).close()  # Removes incomplete last lines, which a power failure leaves.
             mirror.pull()
             run.resume()
         else:
+            if (directory / COPIES).exists():  # Those of a set that was deleted in the store.
+                shutil.rmtree(directory / COPIES)
             mirror.mark()
         try:
             yield run
+            run.finish()
         except BaseException:
             run.abandon()
             raise
-        run.finish()

@@ -68,12 +68,18 @@ def collect_store_garbage(garbage: Iterable[StoreGarbage]) -> tuple[list[StoreGa
             mirror.publish(secrets.token_hex(16), [])
             still = {one.name for one in _garbage(owner)}
             for one in garbage:
-                if one.owner == owner and one.name in still:
+                if one.owner == owner and one.name in still and _is_old(bucket, one.name):
                     bucket.delete(one.name)
                     removed.append(one)
         except EpochbankError as error:
             kept.append(str(error))
     return removed, kept
+
+
+def _is_old(bucket: Bucket, name: str) -> bool:
+    """Return whether an object exists, and no run has uploaded it again since it was listed."""
+    found = bucket.head(name)
+    return found is not None and datetime.now(UTC) - found.modified > _YOUNG
 
 
 def _garbage(url: str) -> list[StoreGarbage]:

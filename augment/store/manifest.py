@@ -99,10 +99,10 @@ def read_listed(directory: Path, length: int | None = None) -> tuple[list[Entry]
     entries = _entries(found)
     whole = len(entries) == found.data.count(b"\n")
     length = len(found.data) if whole else sum(map(len, islice(io.BytesIO(found.data), len(entries))))
-    return _last_lines(directory, entries), length
+    return last_lines(directory, entries), length
 
 
-def _last_lines(directory: Path, entries: list[Entry]) -> list[Entry]:
+def last_lines(directory: Path, entries: list[Entry]) -> list[Entry]:
     """Return the entries that count: of several on one file the last, and none of a retired epoch."""
     last: dict[str, Entry] = {}
     for entry in without_retired(entries):

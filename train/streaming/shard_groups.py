@@ -59,9 +59,10 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
     remote = stored_set.remote
     if remote is None or isinstance(batches, EvaluationBatches):
         return
-    assert isinstance(batches, TrainingBatches | ScheduledBatches)
-    base = batches.base if isinstance(batches, ScheduledBatches) else batches
-    originals = 0.5 if isinstance(batches, ScheduledBatches) else base.originals
+    whole = getattr(batches, "whole", batches)  # `batches` may be the part of a `DataLoader` worker.
+    assert isinstance(whole, TrainingBatches | ScheduledBatches)
+    base = whole.base if isinstance(whole, ScheduledBatches) else whole
+    originals = 0.5 if isinstance(whole, ScheduledBatches) else base.originals
     ahead = (prefetch + 1) * batches.batch_size
     needed, less = (bytes_needed(stored_set.entries, base.epochs, originals, one, ahead) for one in (shuffle, "shards"))
     if needed <= remote.cache.size:

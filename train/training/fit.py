@@ -104,6 +104,12 @@ def fit(
     ranks = ranks or Ranks()
     options = replace(options, batch_size=options.batch_size_for(stored_set.num_images["train"]))
     options = replace(options, rank=0, world_size=ranks.world_size) if ranks.several else options
+    opened = [stored_set.description.fingerprint, list(stored_set.epochs)]
+    if any(other != opened for other in ranks.gather(opened)):
+        raise EpochbankError(
+            "the processes opened different sets or stored epochs, because a run writes them; expected the same. "
+            "Start the processes again."
+        )
     model, data = _prepare(stored_set, options, ranks)
     _let_go(stored_set, options)
     if not ranks.leads:

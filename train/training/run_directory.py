@@ -234,4 +234,5 @@ def with_epochs(stored_set: AugmentedSet, epochs: list[int], run: Path) -> Augme
     return replace(
         stored_set,
         entries=tuple(entry for entry in stored_set.entries if entry.split != "epoch" or entry.epoch in epochs),
+        length=None,
     )

@@ -335,7 +335,7 @@ def open_mirror(url: str, cache: ShardCache | None = None) -> Path:
         raise no_set(bucket.url)
     root = (cache or ShardCache(default_cache())).root
     directory = root / mirror_name(bucket.url, _fingerprint(document))
-    Mirror(directory, bucket).pull()
+    Mirror(directory, bucket).pull(keep=False)
     return directory
 
 

@@ -8,6 +8,7 @@ A run that writes a set in an object store writes to a mirror. Its manifest then
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from ...console import notify
 from ...errors import EpochbankError
 from ...shared.atomic import make_directory, new_file, write_text
 from ..description import Description, is_digest, read_description
 from ..digest import file_checksum
-from ..manifest import NAME, entry_of_line
+from ..manifest import NAME, entry_of_line, last_lines
 from ..manifest_check import CHECK, Records, records_of
 from .bucket import Bucket
 from .layout import DESCRIPTION, segment_object
@@ -31,7 +33,8 @@ MARKER = "remote.json"
 _SPLIT = "split.h5"
 _COPIED = ("log.jsonl", "tags.json")
 """Small files that may change, and need not exist."""
-_COPIES = "segments"
+COPIES = "segments"
+_COPY = re.compile(r"[0-9]{10,}[.]jsonl")
 _FIRST_GUESS, _LARGEST_GUESS = 4, 64
 """Segments that are requested at a time: at first, and at most."""
 
@@ -64,10 +67,10 @@ def stored_remotely(directory: Path) -> set[tuple[str, str]]:
 
     For a set that is no mirror, nothing. No request is made.
     """
-    with suppress(FileNotFoundError, NotADirectoryError):
-        lines = [line for data in _copies(directory) for line in data.splitlines()[1:]]
-        return {(entry.file, entry.checksum) for entry in map(entry_of_line, lines)}
-    return set()
+    if not (directory / COPIES).is_dir():
+        return set()
+    lines = [line for data in _copies(directory) for line in data.splitlines()[1:]]
+    return {(entry.file, entry.checksum) for entry in map(entry_of_line, lines)}
 
 
 class Mirror:
@@ -81,11 +84,11 @@ class Mirror:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.directory)!r}, {self.bucket.url!r})"
 
-    def pull(self) -> Description:
+    def pull(self, *, keep: bool = True) -> Description:
         """Bring the mirror up to date: small files, and the segments that it has no copy of yet.
 
-        Lines of the manifest that no segment has are kept after the others. Raises `EpochbankError` if there is no set
-        at the URL, it is damaged, or the store cannot be read.
+        With `keep`, lines of the local manifest that no segment has are kept after the others: those of a run. Raises
+        `EpochbankError` if there is no set at the URL, it is damaged, or the store cannot be read.
         """
         document = self.bucket.get(DESCRIPTION)
         if document is None:
@@ -98,7 +101,7 @@ class Mirror:
             self._pull_split(description)
             for name in _COPIED:
                 _replace(self.directory / name, self.bucket.get(name))
-            self._pull_segments(description.fingerprint)
+            self._pull_segments(description.fingerprint, keep)
         return description
 
     def mark(self) -> None:
@@ -121,7 +124,7 @@ class Mirror:
             )
         self._fingerprint, self._number = description.fingerprint, 0
         self._before = beginning(description.fingerprint)
-        (self.directory / _COPIES).mkdir(exist_ok=True)
+        (self.directory / COPIES).mkdir(exist_ok=True)
 
     def publish(self, writer: str, lines: list[bytes]) -> None:
         """Publish lines of the manifest, whose shards are in the store, as the next segment.
@@ -170,8 +173,8 @@ class Mirror:
                 "another URL."
             )
 
-    def _pull_segments(self, fingerprint: str) -> None:
-        folder = self.directory / _COPIES
+    def _pull_segments(self, fingerprint: str, keep: bool) -> None:
+        folder = self.directory / COPIES
         folder.mkdir(exist_ok=True)
         self._fingerprint = fingerprint
         if not self._read_copies():
@@ -179,12 +182,13 @@ class Mirror:
             folder.mkdir()
             (self.directory / CHECK).unlink(missing_ok=True)
             self._read_copies()
-        known = self._number
         for data in self._following():
             decode(data, self._number + 1, fingerprint, self._before, self._url(self._number + 1))
             self._add(data)
-        if self._number != known or not (self.directory / NAME).exists():
-            self._write_manifest()
+        # The last pull may have ended between the copies and the manifest.
+        lines, there = set(self.lines()), set(_lines(self.directory / NAME))
+        if not (self.directory / NAME).exists() or (not lines <= there if keep else lines != there):
+            self._write_manifest(keep)
 
     def _read_copies(self) -> bool:
         """Read the copies of segments; return whether the last one is that of the store."""
@@ -211,24 +215,34 @@ class Mirror:
 
     def _add(self, data: bytes) -> None:
         """Add a copy of the next segment."""
-        copy = self.directory / _COPIES / Path(segment_object(self._number + 1)).name
+        copy = self.directory / COPIES / Path(segment_object(self._number + 1)).name
         # Not a temporary file as others have them: a run removes those of the whole directory meanwhile.
         partial = copy.with_name(f"{secrets.token_hex(6)}.partial")
         partial.write_bytes(data)
         partial.replace(copy)
         self._number, self._before = self._number + 1, after(self._before, data)
 
-    def _write_manifest(self) -> None:
-        """Write the manifest from the segments, and keep the lines that none has."""
-        own = self.unpublished()
-        data = b"".join([*self.lines(), *own])
-        # The manifest first: a reader accepts lines without checksums, but not checksums without lines.
+    def _write_manifest(self, keep: bool) -> None:
+        """Write the manifest from the segments; with `keep`, keep the lines that none has after them."""
+        data = b"".join([*self.lines(), *(self._own_lines() if keep else [])])
+        # A reader accepts lines without checksums, but not the checksums of other lines.
+        (self.directory / CHECK).unlink(missing_ok=True)
         for path, contents in ((self.directory / NAME, data), (self.directory / CHECK, records_of(data, Records()))):
             with new_file(path) as temporary:
                 temporary.write_bytes(contents)
         last = self.bucket.head(segment_object(self._number)) if self._number else None
         if last is not None:  # The time of the manifest says when the set was last written.
             os.utime(self.directory / NAME, (last.modified.timestamp(), last.modified.timestamp()))
+
+    def _own_lines(self) -> list[bytes]:
+        """Return the lines that no segment has, unless another run has published these images in other shards."""
+        own = self.unpublished()
+        try:
+            last_lines(self.directory, [entry_of_line(line) for line in [*self.lines(), *own]])
+        except EpochbankError:
+            notify(f"{len(own):,} shards that {self.directory} has not published yet are in the store in other sizes")
+            return []
+        return own
 
     def _url(self, number: int) -> str:
         return f"{self.bucket.url}/{segment_object(number)}"
@@ -252,7 +266,7 @@ def mirror_name(url: str, fingerprint: str) -> str:
 
 def _copies(directory: Path) -> list[bytes]:
     """Return the copies of the segments, in order. Raises `FileNotFoundError` if there are none."""
-    return [path.read_bytes() for path in sorted((directory / _COPIES).iterdir()) if path.suffix == ".jsonl"]
+    return [path.read_bytes() for path in sorted((directory / COPIES).iterdir()) if _COPY.fullmatch(path.name)]
 
 
 def _lines(path: Path) -> Iterable[bytes]:
