@@ -25,6 +25,7 @@ from epochbank.augment.store.manifest import read_manifest
 from epochbank.augment.store.objects import cache as cache_module
 from epochbank.augment.store.objects.bucket import Bucket
 from epochbank.augment.store.objects.cache import CacheFull, ShardCache, open_mirror
+from epochbank.augment.store.objects.locking import exclusive
 from epochbank.train.cli import main
 from epochbank.train.streaming import order
 from epochbank.train.streaming.batches import TrainingBatches
@@ -77,11 +78,16 @@ def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 
 
 def bytes_in(cache: Path) -> int:
-    total = 0
-    for path in cache.rglob("*.h5"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size if path.name[:10].isdigit() else 0
-    return total
+    """Return the bytes of all shards, finished or not, while nothing is evicted or begun."""
+    if not (cache / ".lock").exists():
+        return 0
+    found = {}
+    with exclusive(cache / ".lock"):
+        for path in cache.rglob("*.h5"):
+            with suppress(FileNotFoundError):
+                if path.name != "split.h5":
+                    found[path.stat().st_ino] = path.stat().st_size
+    return sum(found.values())
 
 
 @pytest.fixture
