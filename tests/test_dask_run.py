@@ -50,6 +50,7 @@ def test_verify_and_repair(dask: Cluster, monkeypatch: pytest.MonkeyPatch) -> No
     assert not list(path.parent.glob(".tmp-*"))
 
 
+@pytest.mark.long
 def test_a_killed_worker_and_one_of_another_version(dask: Cluster) -> None:
     """The tasks of the killed process are done again; the one that joins late with another version gets none."""
     folder = dask.folder / "other-version"

@@ -306,6 +306,7 @@ def test_a_transfer_that_was_cut_off_leaves_nothing_visible(
         cache.fetch(directory, Bucket(url), entry)
 
 
+@pytest.mark.long
 def test_the_first_batch_needs_few_shards(sound: Path, server: ObjectServer, tmp_path: Path) -> None:
     """Training begins before an epoch is fetched; a store that dies then ends in one sentence."""
     url = f"s3://bucket/{sound.name}"
