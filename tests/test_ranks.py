@@ -405,7 +405,8 @@ def test_another_number_of_processes_is_refused(numbered_set: Path, together: Pa
     assert refused.exit_code == 2
     assert "is trained by 2 processes, but 1 would continue it" in refused.stderr
     codes, outputs = fit_together(numbered_set, tmp_path, numbered_set, *OPTIONS, "--run", run)
-    assert codes == [2, 1], outputs
+    assert codes == [1, 1], outputs
+    assert "rank 0 on" in outputs[1]
     assert "Choose another --run directory" in outputs[0]
 
 
