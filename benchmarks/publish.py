@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+import checkout  # noqa: F401
 from epochbank.augment.generation.budget import Budget
 from epochbank.augment.generation.calibration import Estimate
 from epochbank.augment.generation.publisher import Publisher
