@@ -5,11 +5,14 @@ import fcntl
 import os
 import signal
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+
+from object_server import ObjectServer, object_server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -113,3 +116,12 @@ def between_machines(monkeypatch: pytest.MonkeyPatch) -> None:
         flock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", on_nfs)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """An S3 server for the test, and the environment variables with which it is found."""
+    with object_server() as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        yield running

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +29,7 @@ from epochbank.train.cli import main
 from epochbank.train.streaming import order
 from epochbank.train.streaming.batches import TrainingBatches
 from epochbank.train.streaming.shard_groups import bytes_needed, check_cache
-from object_server import ObjectServer, object_server
+from object_server import ObjectServer
 
 pytest.importorskip("obstore")
 pytestmark = pytest.mark.timeout(240)
@@ -59,14 +58,6 @@ def stored(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def default_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EPOCHBANK_CACHE", str(tmp_path / "default"))
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
-    with object_server() as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 def batches(data: epochbank.AugmentedSet, epochs: int = 3, batch_size: int = 64, **options: Any) -> list[np.ndarray]:

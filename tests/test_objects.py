@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from epochbank.augment.store.objects.layout import shard_object
 from epochbank.augment.store.objects.mirror import Mirror
 from epochbank.augment.store.objects.probe import check_conditional_writes
 from epochbank.augment.store.objects.urls import url_of
-from object_server import ObjectServer, object_server
+from object_server import ObjectServer
 
 pytest.importorskip("obstore")
 pytestmark = pytest.mark.timeout(240)
@@ -48,14 +47,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EPOCHBANK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(publisher, "_SECONDS_BETWEEN_SEGMENTS", 0.05)
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
-    with object_server() as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 def digests(name: str | Path) -> dict[int, str]:

@@ -24,7 +24,7 @@ def groups_of(windows: Windows, chunks_per_shard: np.ndarray, together: int | No
     chunks_per_shard
         int64 (shards,): number of chunks of each shard.
     together
-        Number of shards in a group, after all of which the order goes on to the next ones; None for one group.
+        Number of shards in a group; the order shows all of a group before the next one. None for one group.
     """
     shard_of = np.repeat(np.arange(len(chunks_per_shard)), chunks_per_shard)
     in_order = shard_of[windows.chunks]

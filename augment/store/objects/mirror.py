@@ -216,7 +216,7 @@ class Mirror:
     def _add(self, data: bytes) -> None:
         """Add a copy of the next segment."""
         copy = self.directory / COPIES / Path(segment_object(self._number + 1)).name
-        # Not a temporary file as others have them: a run removes those of the whole directory meanwhile.
+        # The name differs from that of other temporary files, which a run may remove at the same time.
         partial = copy.with_name(f"{secrets.token_hex(6)}.partial")
         partial.write_bytes(data)
         partial.replace(copy)

@@ -181,11 +181,7 @@ class LocalRun:
 
     def finish(self) -> None:
         """Wait until everything is published, and write the small files that have changed."""
-        try:
-            self.published()
-        except BaseException:
-            self._publisher.abandon()
-            raise
+        self.published()
         self._publisher.finish()
         self._mirror.upload_small_files()
 
