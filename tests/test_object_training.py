@@ -213,6 +213,7 @@ def _stream(url: str, cache: Path, size: int, results: Any) -> None:
     results.put((count, data.remote.cache.fetched_bytes))
 
 
+@pytest.mark.long  # On a busy machine the processes drift apart by an epoch, and then need more than the cache holds.
 def test_processes_share_a_cache(stored: str, tmp_path: Path) -> None:
     """Three processes fetch little more than one, and keep the bound together."""
     size = needed(stored) * 5 // 4
