@@ -23,7 +23,7 @@ from conftest import glyphs
 from epochbank.augment.errors import EpochbankError
 from epochbank.train.cli import main
 from epochbank.train.training import fit as fit_module
-from epochbank.train.training.checkpoint_state import STATEFUL, check_state, stateful
+from epochbank.train.training.checkpoint_state import check_state
 from epochbank.train.training.evaluate import load_best
 from epochbank.train.training.loop import read_history
 from epochbank.train.training.run_list import list_runs
@@ -32,7 +32,6 @@ from epochbank.train.training.snapshot import Snapshot, build_state, read_snapsh
 STATE: dict[str, Any] = {
     "epoch": 2, "batch": 3, "ended": False, "seconds": 1.5,
     "rows": [{"epoch": epoch, "loss": 0.5, "accuracy": 0.9, "val_loss": 0.6, "val_accuracy": 0.8} for epoch in (0, 1)],
-    "kept": {name: dict.fromkeys(attributes, 1.0) for name, attributes in STATEFUL.items()},
     "random": ["00ff"], "stored_epochs": [0, 1, 0],
 }  # fmt: skip
 """The state of a run of four epochs with ten steps each."""
@@ -70,7 +69,7 @@ def restored(path: Path, model: keras.Model) -> Snapshot:
 
 
 def check(path: Path, state: dict[str, Any]) -> None:
-    check_state(path, state, epochs=4, steps=lambda epoch: 10, patience=5)
+    check_state(path, state, epochs=4, steps=lambda epoch: 10)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -132,7 +131,6 @@ def test_crafted_state_of_a_checkpoint(where: tuple[Any, ...], value: Any) -> No
     else:
         assert 0 <= state["epoch"] == len(state["rows"]) <= 4
         assert 0 <= state["batch"] < 10
-        assert set(state["kept"] or stateful(5)) == set(stateful(5))
         assert all(isinstance(one, str) for one in state.get("random", []))
 
 
@@ -140,9 +138,9 @@ def test_crafted_state_of_a_checkpoint(where: tuple[Any, ...], value: Any) -> No
 def test_states_at_the_ends_are_accepted(epoch: int) -> None:
     rows = [dict(STATE["rows"][0], epoch=at) for at in range(epoch)]
     state = STATE | {"epoch": epoch, "batch": 0, "rows": rows, "stored_epochs": [0] * epoch}
-    check(Path("c"), state | {"kept": STATE["kept"] if epoch else None, "ended": epoch == 4})
+    check(Path("c"), state | {"ended": epoch == 4})
     del state["stored_epochs"]
-    check(Path("c"), state | {"kept": STATE["kept"] if epoch else None})
+    check(Path("c"), state)
 
 
 @pytest.fixture(scope="module")

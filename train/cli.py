@@ -88,8 +88,8 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the weights, dropout and shuffling.")
 @learning_rate_option
 @click.option("--patience", type=click.IntRange(0), default=10,
-              help="Epochs without a lower validation loss before training stops; 0 disables early "
-              "stopping.")  # fmt: skip
+              help="Epochs without a higher validation accuracy before training stops; 0 disables "
+              "early stopping.")  # fmt: skip
 @precision_option
 @threads_option
 @click.option("--rank", type=click.IntRange(0),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,6 @@ from .snapshot import Snapshot, write_snapshot
 
 _STEPS_TO_AGREE = 10
 """Number of steps between agreements of all ranks on whether to write a checkpoint, or to stop."""
-
-StatefulObjects = Mapping[str, tuple[Any, tuple[str, ...]]]
-"""Objects whose state changes at the end of an epoch, by name, with the names of their attributes (JSON) to save."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,6 @@ class Checkpoint(keras.callbacks.Callback):
         self,
         path: Path,
         data: AugmentedSequence,
-        stateful: StatefulObjects,
         *,
         interval: CheckpointInterval,
         interruption: Interruption,
@@ -56,12 +52,11 @@ class Checkpoint(keras.callbacks.Callback):
         resume_from: Snapshot | None = None,
         ranks: Ranks | None = None,
     ):
-        """Save the state of `stateful` along with the model.
+        """With `resume_from`, training resumes in epoch `self.epoch` at batch `self.batch`.
 
-        With `resume_from`, training resumes in epoch `self.epoch` at batch `self.batch`. A checkpoint also follows each
-        epoch for which `best_changed(epoch)` is true, so that the best model is not newer than the checkpoint for long.
-        Rank 0 of `ranks` writes the file; all of them agree on the steps at which it is written, and at which they stop
-        after a signal to one of them.
+        A checkpoint also follows each epoch for which `best_changed(epoch)` is true, so that the best model is not
+        newer than the checkpoint for long. Rank 0 of `ranks` writes the file; all of them agree on the steps at which
+        it is written, and at which they stop after a signal to one of them.
         """
         super().__init__()
         state = resume_from.state if resume_from is not None else {}
@@ -73,10 +68,9 @@ class Checkpoint(keras.callbacks.Callback):
         """Whether training stopped before the last epoch."""
         self.rows: list[dict[str, Any]] = list(state.get("rows", ()))
         """The logs of each completed epoch."""
-        self._path, self._data, self._stateful, self._resume_from = path, data, stateful, resume_from
+        self._path, self._data, self._resume_from = path, data, resume_from
         self._interval, self._interruption, self._best_changed = interval, interruption, best_changed
         self._ranks = ranks or Ranks()
-        self._values: dict[str, dict[str, Any]] | None = state.get("kept")
         self._earlier_seconds: float = state.get("seconds", 0.0)
         self._started = self._written = time.monotonic()
         self._steps = 0
@@ -87,12 +81,6 @@ class Checkpoint(keras.callbacks.Callback):
     def seconds(self) -> float:
         """Training time of all sessions; work that a kill discarded does not count."""
         return self._earlier_seconds + time.monotonic() - self._started
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Restore the state of the callbacks, which they reset when Keras' `fit` begins."""
-        for name, values in (self._values or {}).items():
-            for attribute, value in values.items():
-                setattr(self._stateful[name][0], attribute, value)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Restore the metrics of an interrupted epoch, which Keras has just reset, or the random state of a whole one.
@@ -124,10 +112,6 @@ class Checkpoint(keras.callbacks.Callback):
         """Keep the logs of the epoch; write a checkpoint if it is due; stop after a signal."""
         self._steps += 1
         self.rows.append({"epoch": epoch, **(logs or {})})
-        self._values = {
-            name: {attribute: getattr(owner, attribute) for attribute in attributes}
-            for name, (owner, attributes) in self._stateful.items()
-        }
         self.ended = bool(self.model.stop_training)
         self._between_epochs, self._own = True, self._own_states()
         if self._is_due() or self._best_changed(epoch):
@@ -198,7 +182,6 @@ class Checkpoint(keras.callbacks.Callback):
                 "ended": self.ended,
                 "seconds": self.seconds,
                 "rows": self.rows,
-                "kept": self._values,
                 "random": own[0]["random"],
             }
             if own[1:]:

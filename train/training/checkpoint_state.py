@@ -6,18 +6,8 @@ from typing import Any
 
 from ...augment.errors import EpochbankError
 
-STATEFUL = {"best": ("best", "best_epoch"), "patience": ("wait", "best", "best_epoch", "stopped_epoch")}
-"""Callbacks whose state changes at the end of an epoch, with the names of their attributes (numbers) to save."""
 
-
-def stateful(patience: int) -> dict[str, tuple[str, ...]]:
-    """Return those of `STATEFUL` that a run has; there is no early stopping with `patience` 0."""
-    return {name: attributes for name, attributes in STATEFUL.items() if name != "patience" or patience}
-
-
-def check_state(
-    path: Path, state: Mapping[str, Any], *, epochs: int, steps: Callable[[int], int], patience: int
-) -> None:
+def check_state(path: Path, state: Mapping[str, Any], *, epochs: int, steps: Callable[[int], int]) -> None:
     """Raise `EpochbankError` if a run cannot have the state that the checkpoint `path` holds.
 
     Parameters
@@ -30,10 +20,8 @@ def check_state(
         Number of training epochs of the run.
     steps
         Returns the number of steps in an epoch.
-    patience
-        The run's patience.
     """
-    wrong = [name for name, right in _checks(state, epochs, steps, patience) if not right]
+    wrong = [name for name, right in _checks(state, epochs, steps) if not right]
     if wrong:
         raise EpochbankError(
             f"{path} is damaged: the value of {wrong[0]!r} is impossible. Remove it to restart the run from its first "
@@ -41,9 +29,7 @@ def check_state(
         )
 
 
-def _checks(
-    state: Mapping[str, Any], epochs: int, steps: Callable[[int], int], patience: int
-) -> Iterable[tuple[str, bool]]:
+def _checks(state: Mapping[str, Any], epochs: int, steps: Callable[[int], int]) -> Iterable[tuple[str, bool]]:
     """Yield the name of each value, and whether it is possible. Each check relies on the earlier ones."""
     epoch: Any = state.get("epoch")
     batch: Any = state.get("batch")
@@ -54,7 +40,6 @@ def _checks(
     yield "ended", type(state.get("ended")) is bool and (epoch > 0 or not state.get("ended"))
     yield "seconds", _number(state.get("seconds")) and 0 <= state["seconds"] < 1e12
     yield "rows", isinstance(rows, list) and len(rows) == epoch and all(map(_row, rows, range(epoch)))
-    yield "kept", _kept(state.get("kept"), patience) if epoch else state.get("kept") is None
     random = state.get("random", [])
     yield "random", _texts(random)
     others = state.get("others", [])
@@ -82,18 +67,6 @@ def _row(row: Any, epoch: int) -> bool:
         return False
     complete = {"loss", "accuracy"} <= set(row) and ("val_loss" in row) == ("val_accuracy" in row)
     return complete and row.get("epoch") == epoch
-
-
-def _kept(kept: Any, patience: int) -> bool:
-    expected = stateful(patience)
-    if not isinstance(kept, dict) or set(kept) != set(expected):
-        return False
-    return all(
-        isinstance(kept[name], dict)
-        and set(kept[name]) == set(attributes)
-        and all(_number(value) or (attribute == "best" and value is None) for attribute, value in kept[name].items())
-        for name, attributes in expected.items()
-    )
 
 
 def _number(value: Any) -> bool:

@@ -190,7 +190,7 @@ def resume(
             )
         if snapshot is not None:
             steps = data.stream.batches.steps
-            check_state(checkpoint, snapshot.state, epochs=options.epochs, steps=steps, patience=options.patience)
+            check_state(checkpoint, snapshot.state, epochs=options.epochs, steps=steps)
         if options.follow:
             _let_go(stored_set, options)
             _restore_shown(data, snapshot, config["stored_epochs"])

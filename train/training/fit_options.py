@@ -38,7 +38,7 @@ class FitOptions:
     learning_rate: float = 0.002
     """Peak learning rate."""
     patience: int = 10
-    """Epochs without a lower validation loss before training stops; 0 disables early stopping."""
+    """Epochs without a higher validation accuracy before training stops; 0 disables early stopping."""
     precision: str = "float32"
     """Keras' dtype policy: `float32`, `mixed_float16`, `mixed_bfloat16`."""
     shuffle: Shuffle = "images"

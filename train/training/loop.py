@@ -12,7 +12,6 @@ from ...augment.shared.atomic import naming, new_file
 from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from .best_model import BestModel, StopAtNaN
 from .checkpoint import Checkpoint, CheckpointInterval
-from .checkpoint_state import stateful
 from .epoch_lines import EpochLines
 from .interrupt import Interruption
 from .ranks import Ranks
@@ -67,29 +66,23 @@ def train(
     only rank 0 writes and prints. Raises `Stopped`
     after a signal, and `EpochbankError` if a chunk is damaged or `resume_from` belongs to another model.
     """
-    monitor = "val_loss" if validation is not None else "loss"
-    best = BestModel(directory / "model.keras", monitor, ranks)
-    early_stopping = keras.callbacks.EarlyStopping(monitor, mode="min", patience=patience, verbose=int(ranks.leads))
     logger = MetricsFile(directory / _METRICS_FILE, append=resume_from is not None)
     with Interruption() as interruption:
         checkpoint = Checkpoint(
             directory / CHECKPOINT_FILE,
             data,
-            {
-                name: ({"best": best, "patience": early_stopping}[name], saved)
-                for name, saved in stateful(patience).items()
-            },
             interval=interval,
             interruption=interruption,
-            best_changed=lambda epoch: best.best_epoch == epoch,
+            best_changed=lambda epoch: best.epoch == epoch,
             resume_from=resume_from,
             ranks=ranks,
         )
+        best = BestModel(directory / "model.keras", patience, checkpoint.rows, ranks)
         lines = EpochLines(epochs, data.stream.batches.steps)
         together = [TorchRanks(ranks, data, validation)] if ranks.on_torch else []
-        callbacks = [*together, data.callback(report=False), best, StopAtNaN(ranks)]
+        callbacks = [*together, data.callback(report=False), StopAtNaN(ranks)]
         callbacks += [logger, lines] if ranks.leads else []
-        callbacks += [early_stopping, checkpoint] if patience else [checkpoint]
+        callbacks += [best, checkpoint]
         try:
             if resume_from is not None:
                 build_state(model, model.output_shape[-1])

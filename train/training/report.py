@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from ...augment.shared.atomic import new_file
+from .best_model import best_epoch
 from .evaluate import Evaluation
 from .mistakes import Origins, mistakes_sheet, write_mistakes
 from .plot_text import BLACK, BLUE, GRAY, ORANGE, class_text
@@ -53,7 +54,8 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, len(history["loss"]) + 1)
     validated = "val_loss" in history
-    best = int(np.argmin(history["val_loss" if validated else "loss"]))
+    rows = [dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)]
+    best = best_epoch(rows)
     # One epoch is a point, not a line.
     style = {"marker": "o" if len(epochs) < 30 else None, "ms": 8 if len(epochs) == 1 else 3}
     for axes, key, title in ((left, "loss", "Loss (cross-entropy, nats)"), (right, "accuracy", "Accuracy (%)")):
@@ -63,7 +65,8 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
         )
         if validated:
             axes.plot(epochs, unit * np.asarray(history[f"val_{key}"]), color=ORANGE, label="validation", **style)
-        axes.axvline(best + 1, color=GRAY, lw=1, ls=":", label=f"best epoch: {best + 1}", zorder=0)
+        if best is not None:
+            axes.axvline(best + 1, color=GRAY, lw=1, ls=":", label=f"best epoch: {best + 1}", zorder=0)
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.set_xlim(1 - max(0.5, 0.03 * len(epochs)), len(epochs) + max(0.5, 0.03 * len(epochs)))
