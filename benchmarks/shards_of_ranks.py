@@ -23,7 +23,8 @@ def share(num_images: int, shape: tuple[int, int, int], world_size: int, seed: i
         for at in range(start, min(start + shard, num_images), chunk):
             sizes.append(min(chunk, min(start + shard, num_images) - at))
             shard_of.append(number)
-    order = windows(np.array(sizes), chunk * int(np.prod(shape)), key_of(seed, "shards of ranks"))
+    key = key_of(seed, "shards of ranks")
+    order = windows(np.array(sizes), chunk * int(np.prod(shape)), key, np.bincount(shard_of), world_size=world_size)
     opened = []
     for rank in range(world_size):
         first, last = rank * num_images // world_size, (rank + 1) * num_images // world_size

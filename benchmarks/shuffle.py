@@ -14,22 +14,21 @@ import itertools
 import click
 import numpy as np
 
-from epochbank.train.streaming.order import key_of, windows, within
+from epochbank.train.streaming.order import Shuffle, key_of, windows, within
 
-SHUFFLES = ("images", "chunks", "shards")
+SHUFFLES: tuple[Shuffle, ...] = ("images", "chunks", "shards")
 SHARD_IMAGES = 16384
 """Images of 64 x 64 in a shard of the default size."""
 
 
 def batch_of_each(
-    num_images: int, chunk: int, image_bytes: int, batch: int, seed: int, pass_number: int, shuffle: str
+    num_images: int, chunk: int, image_bytes: int, batch: int, seed: int, pass_number: int, shuffle: Shuffle
 ) -> np.ndarray:
     """Return the batch of each position of a stored epoch in pass `pass_number`, int64 (num_images,)."""
     starts = np.arange(0, num_images, chunk)
     counts = np.minimum(chunk, num_images - starts)
     key = key_of("order", seed, "epoch", 0, pass_number)
-    per_shard = np.bincount(starts // SHARD_IMAGES) if shuffle == "shards" else None
-    divided = windows(counts, chunk * image_bytes, key, per_shard)
+    divided = windows(counts, chunk * image_bytes, key, np.bincount(starts // SHARD_IMAGES), shuffle=shuffle)
     place = np.empty(num_images, np.int64)
     for number, first in enumerate(divided.starts[:-1]):
         chunks = divided.chunks_of(number)
@@ -53,7 +52,7 @@ def classes_in_a_batch(batches: np.ndarray, labels: np.ndarray) -> float:
 
 
 def quality(
-    num_images: int, chunk: int, image_bytes: int, batch: int, classes: int, shuffle: str = "images"
+    num_images: int, chunk: int, image_bytes: int, batch: int, classes: int, shuffle: Shuffle = "images"
 ) -> dict[str, tuple[float, float]]:
     """Return each figure as (ours, of a perfect shuffle), averaged over several passes."""
     rng = np.random.default_rng(0)

@@ -369,6 +369,39 @@ def test_windows_contain_every_chunk_once(chunks: list[int], chunk_bytes: int, k
     assert list(divided.covering(total - 1, total)) == [count - 1]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    shards=st.lists(st.lists(st.integers(1, 300), min_size=1, max_size=12), min_size=1, max_size=40),
+    world_size=st.integers(2, 9),
+    key=st.integers(0, 2**128 - 1),
+)
+def test_each_rank_needs_its_share_of_the_shards(shards: list[list[int]], world_size: int, key: int) -> None:
+    """The chunks that a rank reads are those of its images, and come from no more shards than those must."""
+    sizes = np.array([size for shard in shards for size in shard])
+    shard_of = np.repeat(np.arange(len(shards)), [len(shard) for shard in shards])
+    divided = windows(sizes, 1, key, np.bincount(shard_of), world_size=world_size)
+    assert sorted(divided.chunks.tolist()) == list(range(len(sizes)))
+    assert np.diff(divided.starts).tolist() == np.add.reduceat(sizes[divided.chunks], divided.firsts[:-1]).tolist()
+    total, images_of = int(sizes.sum()), np.bincount(shard_of, sizes)
+    for rank in range(world_size):
+        first, last = rank * total // world_size, (rank + 1) * total // world_size
+        read = [chunk for window in divided.covering(first, last) for chunk in divided.chunks_of(window)]
+        assert sizes[read].sum() < last - first + 2 * sizes.max()
+        # Without the two shards at its borders, all images of the others belong to the rank.
+        opened = np.sort(images_of[np.unique(shard_of[read])])
+        assert opened[: len(opened) - 2].sum() <= last - first
+
+
+def test_ranks_see_other_images_of_one_shard_in_each_pass() -> None:
+    sizes = np.full(64, 10)
+    parts = [
+        {chunk for window in divided.covering(0, 320) for chunk in divided.chunks_of(window)}
+        for divided in (windows(sizes, 1, key, world_size=2) for key in range(8))
+    ]
+    assert all(len(part) == 32 for part in parts)
+    assert all(len(one | other) > 40 for one, other in pairwise(parts))
+
+
 def test_dropping_a_stream_stops_its_threads(stored_set: AugmentedSet) -> None:
     """Without `close`, the threads end when the stream is dropped."""
     before = set(threading.enumerate())

@@ -44,6 +44,10 @@ class _WorkerBatches:
     def batch_size(self) -> int:
         return self.whole.batch_size
 
+    @property
+    def world_size(self) -> int:
+        return self.whole.world_size
+
     def steps(self, epoch: int) -> int:
         return self._first(epoch, self.worker + 1) - self._first(epoch, self.worker)
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from ...augment.errors import EpochbankError
 from ...augment.shared.progress import counted
@@ -46,6 +46,11 @@ class Batches(Protocol):
     @property
     def batch_size(self) -> int:
         """Number of images in a full batch."""
+        ...
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks among which each pass is divided."""
         ...
 
     def steps(self, epoch: int) -> int:
@@ -259,6 +264,8 @@ class EvaluationBatches:
     batch_size: int
     first: int = 0
     """Position of the first image."""
+    world_size: ClassVar[int] = 1
+    """The order is that of position, for any number of ranks."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -54,8 +54,8 @@ class Windows:
 
     chunks: np.ndarray
     """int64 (chunks,): chunk numbers in the order in which they are read."""
-    per_window: int
-    """Number of chunks in a window; the last may have fewer."""
+    firsts: list[int]
+    """Window w consists of chunks[firsts[w]] to chunks[firsts[w + 1] - 1]."""
     starts: list[int]
     """Window w consists of images starts[w] to starts[w + 1] - 1 of the pass."""
 
@@ -71,7 +71,7 @@ class Windows:
 
     def chunks_of(self, window: int) -> np.ndarray:
         """Return the chunk numbers of a window, int64."""
-        return self.chunks[window * self.per_window : (window + 1) * self.per_window]
+        return self.chunks[self.firsts[window] : self.firsts[window + 1]]
 
     def covering(self, start: int, stop: int) -> range:
         """Return the windows that contain images `start` to `stop` - 1 of the pass."""
@@ -81,9 +81,17 @@ class Windows:
 
 
 def windows(
-    chunk_sizes: np.ndarray, chunk_bytes: int, key: int | None, chunks_per_shard: np.ndarray | None = None
+    chunk_sizes: np.ndarray,
+    chunk_bytes: int,
+    key: int | None,
+    chunks_per_shard: np.ndarray | None = None,
+    *,
+    shuffle: Shuffle = "images",
+    world_size: int = 1,
 ) -> Windows:
-    """Divide the chunks of a pass into windows.
+    """Shuffle the chunks of a pass, and divide them into windows.
+
+    If several ranks divide the pass, each needs its share of the shards, and at most two more.
 
     Parameters
     ----------
@@ -94,21 +102,29 @@ def windows(
     key
         Key of the order of chunks; None for the order of position.
     chunks_per_shard
-        int64 (shards,): number of chunks of each shard, to shuffle within several shards; None to shuffle all chunks.
+        int64 (shards,): number of chunks of each shard; None for one shard.
+    shuffle
+        Unit of shuffling.
+    world_size
+        Number of ranks. Of a pass of n images, rank r shows those from r n // world_size.
     """
+    if chunks_per_shard is None:
+        chunks_per_shard = np.array([len(chunk_sizes)])
+    cuts = [0, len(chunk_sizes)]
     if key is None:
         order = np.arange(len(chunk_sizes))
-    elif chunks_per_shard is None:
+    elif shuffle == "shards":
+        shard_starts = np.cumsum(chunks_per_shard) - chunks_per_shard
+        together = shards_together(int(np.add.reduceat(chunk_sizes, shard_starts).max(initial=1)))
+        order = _through_shards(chunks_per_shard, key, together)
+    elif world_size == 1:
         order = shuffled(len(chunk_sizes), key)
     else:
-        firsts = np.cumsum(chunks_per_shard) - chunks_per_shard
-        together = shards_together(int(np.add.reduceat(chunk_sizes, firsts).max(initial=1)))
-        order = _through_shards(chunks_per_shard, key, together)
+        order, cuts = _by_rank(chunk_sizes, chunks_per_shard, key, world_size)
     per_window = min(WINDOW_IMAGES // max(1, int(chunk_sizes.max(initial=1))), _WINDOW_BYTES // max(1, chunk_bytes))
-    per_window = max(1, per_window)
-    ends = np.cumsum(chunk_sizes[order])
-    last = np.arange(per_window - 1, len(order) + per_window - 1, per_window).clip(max=len(order) - 1)
-    return Windows(order, per_window, [0, *ends[last].tolist()])
+    firsts = [first for start, stop in pairwise(cuts) for first in range(start, stop, max(1, per_window))]
+    bounds = np.append(0, np.cumsum(chunk_sizes[order]))
+    return Windows(order, [*firsts, len(order)], bounds[[*firsts, len(order)]].tolist())
 
 
 def shards_together(shard_images: int) -> int:
@@ -125,6 +141,29 @@ def _through_shards(chunks_per_shard: np.ndarray, key: int, together: int) -> np
         chunks = np.concatenate([np.arange(firsts[one], firsts[one] + chunks_per_shard[one]) for one in group])
         parts.append(chunks[shuffled(len(chunks), key_of(key, "shards", number))])
     return np.concatenate(parts or [np.empty(0, np.int64)])
+
+
+def _by_rank(
+    chunk_sizes: np.ndarray, chunks_per_shard: np.ndarray, key: int, world_size: int
+) -> tuple[np.ndarray, list[int]]:
+    """Return the chunks in an order in which each rank needs few shards, int64 (chunks,), and where windows must begin.
+
+    Shards are shuffled, and divided among the ranks; each rank's chunks are shuffled among themselves. Where the border
+    between two ranks is within a chunk, this chunk is a window of its own, so that no rank reads others of the next.
+    """
+    place = np.empty(len(chunks_per_shard), np.int64)
+    place[shuffled(len(place), key_of(key, "shards"))] = np.arange(len(place))
+    shard_of = np.repeat(np.arange(len(chunks_per_shard)), chunks_per_shard)
+    order = shuffled(len(chunk_sizes), key)
+    order = order[np.argsort(place[shard_of[order]], kind="stable")]
+    ends = np.cumsum(chunk_sizes[order])
+    borders = np.arange(world_size + 1) * int(ends[-1]) // world_size
+    # The first chunk that ends after a border, and the first that begins at the border or after it.
+    cuts = [np.searchsorted(ends, borders, "right"), np.searchsorted(ends, borders, "left") + (borders > 0)]
+    found = np.unique(np.minimum(np.concatenate(cuts), len(order))).tolist()
+    for number, (start, stop) in enumerate(pairwise(found)):
+        order[start:stop] = order[start:stop][shuffled(stop - start, key_of(key, "rank", number))]
+    return order, found
 
 
 def within(window: int, num_images: int, key: int) -> np.ndarray:

@@ -14,7 +14,9 @@ from .order import Shuffle, Windows, shards_together
 from .schedule import ScheduledBatches
 
 
-def groups_of(windows: Windows, chunks_per_shard: np.ndarray, together: int | None) -> list[list[int]]:
+def groups_of(
+    windows: Windows, chunks_per_shard: np.ndarray, together: int | None, shown: tuple[int, int]
+) -> list[list[int]]:
     """Return the shards of each group of a pass, in the order in which they are needed first.
 
     Parameters
@@ -25,9 +27,12 @@ def groups_of(windows: Windows, chunks_per_shard: np.ndarray, together: int | No
         int64 (shards,): number of chunks of each shard.
     together
         Number of shards in a group; the order shows all of a group before the next one. None for one group.
+    shown
+        (start, stop) of the images of the pass that are shown: one group has only the shards of these.
     """
     shard_of = np.repeat(np.arange(len(chunks_per_shard)), chunks_per_shard)
-    in_order = shard_of[windows.chunks]
+    needed = windows.covering(*shown if together is None else (0, windows.num_images))
+    in_order = shard_of[windows.chunks[windows.firsts[needed.start] : windows.firsts[needed.stop]]]
     firsts = np.sort(np.unique(in_order, return_index=True)[1])
     shards = in_order[firsts].tolist()
     step = together or max(1, len(shards))
@@ -47,7 +52,9 @@ def last_windows(windows: Windows, chunks_per_shard: np.ndarray, groups: list[li
     """Return the number of the last window that needs each group."""
     shard_of = np.repeat(np.arange(len(chunks_per_shard)), chunks_per_shard)
     last = np.zeros(len(chunks_per_shard), np.int64)
-    np.maximum.at(last, shard_of[windows.chunks], np.arange(len(windows.chunks)) // windows.per_window)
+    np.maximum.at(
+        last, shard_of[windows.chunks], np.repeat(np.arange(len(windows.firsts) - 1), np.diff(windows.firsts))
+    )
     return [int(last[group].max(initial=0)) for group in groups]
 
 

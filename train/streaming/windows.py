@@ -224,13 +224,16 @@ class Decoder:
             self._tables[split, stored] = images if self._teacher is None else self._teacher.table(images)
         table = self._tables[split, stored]
         order_key = None if self._seed is None else key_of("order", self._seed, split, stored, pass_number)
-        per_shard = table.chunks_per_shard if self._shuffle == "shards" else None
-        divided = windows(table.chunk_sizes, table.chunk_bytes, order_key, per_shard)
+        per_shard = table.chunks_per_shard
+        divided = windows(
+            table.chunk_sizes, table.chunk_bytes, order_key, per_shard, shuffle=self._shuffle,
+            world_size=self._batches.world_size,
+        )  # fmt: skip
         # The order of position goes through the shards, too.
         one_by_one = self._shuffle == "shards" or order_key is None
         together = shards_together(max(one.num_images for one in table.shards)) if one_by_one else None
-        groups = [] if self._feed is None else groups_of(divided, table.chunks_per_shard, together)
-        last = last_windows(divided, table.chunks_per_shard, groups)
+        groups = [] if self._feed is None else groups_of(divided, per_shard, together, self._batches.shown_range(key))
+        last = last_windows(divided, per_shard, groups)
         return _Pass(table, divided, order_key, groups, last)
 
     def _fetch(self, key: PassKey, pass_: _Pass, number: int) -> list[tuple[PassKey, int]]:
