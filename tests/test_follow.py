@@ -1,10 +1,13 @@
 """Training that follows its set (`--follow`), and that waits for its first epoch (`--wait`)."""
 
 import csv
+import fcntl
+import gc
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -251,12 +254,39 @@ def test_a_set_that_was_replaced_is_not_read(here: Path, stored: Path, capsys: p
     assert sorted(shown(data)) == stored_images(stored, data.stored_epochs[-1])
 
 
-def test_a_followed_set_is_not_removed(stored: Path) -> None:
+@pytest.fixture(params=["local", "between machines"])
+def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks of a local disk, and of a network file system that two machines mount: none on directories."""
+    flock = fcntl.flock
+
+    def on_files(descriptor: int, operation: int) -> None:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            flock(descriptor, operation)
+
+    if request.param != "local":
+        monkeypatch.setattr(fcntl, "flock", on_files)
+
+
+def test_a_followed_set_is_not_removed(stored: Path, locks: None) -> None:
     data = following(stored)
     with pytest.raises(EpochbankError, match="is being read by a training"):
         api.remove(stored)
     del data
     assert api.remove(stored) > 0
+    assert not list(stored.parent.glob(".tmp-*"))
+
+
+def test_a_followed_epoch_is_not_deleted(stored: Path, locks: None) -> None:
+    data = following(stored)
+    shown(data)
+    api.refresh(stored, 2, jobs=1)
+    assert not remove_retired(stored)
+    assert 0 in folders(stored)
+    del data
+    gc.collect()
+    assert remove_retired(stored)
+    assert 0 not in folders(stored)
+    assert not list(stored.glob(".tmp-*"))
 
 
 @pytest.mark.parametrize("options", [{"rank": 1, "world_size": 2}, {"world_size": 3}])

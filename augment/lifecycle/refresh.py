@@ -19,7 +19,7 @@ from ..generation.run import bytes_on_disk, execute
 from ..generation.run_log import RunLog
 from ..generation.stored_spec import locate_stored
 from ..ingest.source_file import DamagedSource
-from ..shared.atomic import naming, sweep
+from ..shared.atomic import naming, remove, sweep, temporary_beside
 from ..shared.backend import open_pool
 from ..shared.disk_space import check_disk_space
 from ..shared.lock import LOCK, writing
@@ -233,9 +233,11 @@ def _removed(folder: Path) -> bool:
             for labels in folder.parent.glob(f"{FOLDER}/*/{folder.name}"):
                 if not labels.is_symlink() and not labels.parent.is_symlink() and not labels.parent.parent.is_symlink():
                     shutil.rmtree(labels)
-            shutil.rmtree(folder)
+            renamed = temporary_beside(folder)
+            folder.rename(renamed)
     except EpochbankError:
         return False
+    remove(renamed)
     return True
 
 

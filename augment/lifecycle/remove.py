@@ -32,14 +32,16 @@ def remove_set(directory: Path) -> int:
         occupied = bytes_below(directory)
         renamed = temporary_beside(directory.absolute().parent / _REMOVED)
         directory.absolute().rename(renamed)
-        try:
-            sync_directory(renamed.parent)
-            shutil.rmtree(renamed)
-        except OSError as error:
-            raise EpochbankError(
-                f"{directory} is removed, but some of its files are left in {renamed}: {error.strerror or error}. "
-                "`augment gc` removes them."
-            ) from error
+    try:
+        sync_directory(renamed.parent)
+        shutil.rmtree(renamed)
+    except FileNotFoundError:  # Another process removes it, too.
+        pass
+    except OSError as error:
+        raise EpochbankError(
+            f"{directory} is removed, but some of its files are left in {renamed}: {error.strerror or error}. "
+            "`augment gc` removes them."
+        ) from error
     return occupied
 
 

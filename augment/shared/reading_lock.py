@@ -4,8 +4,9 @@ They are advisory locks (`flock`) on the path itself, and end with the process. 
 leave no file. If the file system has no such locks, reading still works, and deletions are refused.
 
 Network file systems lock files between machines, but directories only within one machine. A lock on the directory of a
-set therefore also locks its `set.json`, which is never replaced. On these file systems, an exclusive lock needs a file
-that is open for writing.
+set therefore also locks its `set.json`, which is never replaced, and a lock on a folder of shards also its first shard.
+On these file systems, an exclusive lock needs a file that is open for writing, and a file that is open cannot be
+deleted completely: rename what is locked, and delete it once the lock is released.
 
 An open set locks its directory, which keeps all of its files. A training that follows a set locks only the folder of
 the training split and those of the stored epochs that it reads, so that other epochs can be retired and deleted.
@@ -21,7 +22,8 @@ from pathlib import Path
 
 from ..errors import EpochbankError
 
-_IN_DIRECTORY = "set.json"
+_IN_DIRECTORY = ("set.json", f"{0:010}.h5")
+"""The file to lock in the directory of a set, and in a folder of shards."""
 
 
 class ReadingLock:
@@ -59,9 +61,8 @@ class ReadingLock:
 
 
 def _file_in(path: Path) -> list[Path]:
-    """Return the file to lock beside a directory; none in other directories than that of a set."""
-    file = path / _IN_DIRECTORY
-    return [file] if file.is_file() else []
+    """Return the file to lock beside a directory; none in a directory of another kind."""
+    return [path / name for name in _IN_DIRECTORY if (path / name).is_file()][:1]
 
 
 def _share(descriptor: int, path: Path) -> None:
