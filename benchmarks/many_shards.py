@@ -3,7 +3,7 @@
 The set is that of `digits` with four images a shard; all epochs but the first are sparse files of the right size with
 lines in the manifest. A plan is timed after another one, of a small set, has loaded the modules and compiled code, and
 without the calibration run: these do not depend on the number of shards. The memory is the growth of the process by a
-step, and its peak with all modules.
+step, and its peak with all modules that the step needs.
 """
 
 import json
@@ -83,11 +83,6 @@ def _epochs(shards: int, each: int) -> int:
 
 def _measured(step: str, sets: Path, shards: int) -> list[dict[str, Any]]:
     """Return what each part of a step takes: seconds, growth and peak of the memory in MB."""
-    from epochbank.augment.generation import calibration
-    from epochbank.augment.generation.calibration import Cost
-
-    cost = Cost(seconds=1e-5, bytes=1000.0, shard_seconds=1e-3, shard_bytes=5000.0)
-    vars(calibration)["on_all_cores"] = lambda work, tasks, count, jobs: enumerate([(cost, cost)] * count)
     parts: list[dict[str, Any]] = []
 
     def timed(what: str, call: Callable[[], Any]) -> Any:
@@ -163,7 +158,11 @@ def _publish(sets: Path, shards: int, timed: Callable[..., Any]) -> None:
 
 def _plan(sets: Path, epochs: int) -> Any:
     from epochbank import api
+    from epochbank.augment.generation import calibration
+    from epochbank.augment.generation.calibration import Cost
 
+    cost = Cost(seconds=1e-5, bytes=1000.0, shard_seconds=1e-3, shard_bytes=5000.0)
+    vars(calibration)["on_all_cores"] = lambda work, tasks, count, jobs: enumerate([(cost, cost)] * count)
     return api.plan("digits", jobs=2, **_options(sets, epochs))
 
 
