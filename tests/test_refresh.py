@@ -12,6 +12,7 @@ import epochbank
 from conftest import small_set
 from epochbank import EpochbankError, api
 from epochbank.augment.cli import main
+from epochbank.augment.generation import budget
 from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.options import Bytes
 from epochbank.augment.shared.disk_space import Limits, bytes_below
@@ -222,12 +223,15 @@ def test_max_bytes_is_never_exceeded(here: Path, monkeypatch: pytest.MonkeyPatch
     assert len(read_manifest(set_in(here))) == shards + len(used)
     assert not list(sets.rglob(".tmp-*"))
     assert all("is unfinished" in fault for fault in api.verify(set_in(here), jobs=1))
+    counted = []
+    monkeypatch.setattr(budget, "bytes_below", lambda path: counted.append(path) or bytes_below(path))
     assert call(*words, "--max-bytes", "1GB").exit_code == 0
+    assert len(counted) == 1  # Far from the limit, not once for each shard.
     assert api.verify(set_in(here), jobs=1) == []
 
 
 def test_what_others_write_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another run fills the directory after the first shard."""
+    """Another run fills the directory after the first shard, and the bytes on disk are due to be counted again."""
     sets = here / "sets"
     file = next((sets / "sources").glob("*.h5"))
     limit = bytes_below(sets) + 1_000_000
@@ -239,6 +243,8 @@ def test_what_others_write_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -
         return result
 
     monkeypatch.setattr(Publisher, "_publish", then_another)
+    monkeypatch.setattr(budget, "_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "_FACTOR", 0)
     monkeypatch.setattr(manifest, "GROUP", 1)
     with pytest.raises(EpochbankError, match="1 of 5 shards of this run are kept"):
         api.run(file, epochs=4, sets=sets, max_bytes=limit, **SMALL)

@@ -44,10 +44,11 @@ class Limits:
         """Return whether there is a limit."""
         return self.keep_free is not None or self.max_bytes is not None
 
-    def exceeded(self, sets: Path, more: float = 0, what: str = "next shard") -> str:
+    def exceeded(self, sets: Path, more: float = 0, what: str = "next shard", used: int | None = None) -> str:
         """Return which limit `more` bytes in addition to those on disk would exceed, as a sentence; '' if none.
 
-        `sets` is the directory of the sets, which need not exist yet; `what` names what needs the bytes.
+        `sets` is the directory of the sets, which need not exist yet; `what` names what needs the bytes; `used` is the
+        number of bytes that everything in `sets` occupies, None to count them.
         """
         if self.keep_free is not None:
             free = shutil.disk_usage(_existing(sets)).free
@@ -57,7 +58,7 @@ class Limits:
                     f"free{_needed(what, more)}. Free space, or lower the limit."
                 )
         if self.max_bytes is not None:
-            used = bytes_below(sets)
+            used = bytes_below(sets) if used is None else used
             if used + more > self.max_bytes:
                 return (
                     f"{sets} may occupy at most {size(self.max_bytes)} (--max-bytes), and it occupies {size(used)}"
