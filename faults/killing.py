@@ -74,7 +74,7 @@ class Driver:
             "rich.progress",
             "sklearn.datasets",
         ]
-        for name in [*names, *(["keras", "epochbank.train.training.fit"] if self._role == "train" else [])]:
+        for name in [*names, *(["keras", "epochbank.train.training.resume"] if self._role == "train" else [])]:
             importlib.import_module(name)
 
     def run(self, missing: Callable[[], dict[str, int]]) -> None:

@@ -26,8 +26,8 @@ def linear(shape: tuple[int, ...], classes: int) -> "keras.Model":
 def _prepare_training(directory: Path) -> None:
     """Make a set; import what a training imports, so that forks need not. TensorFlow must not compute before a fork."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # As `start_backend` does, which would compute.
-    import epochbank.train.training.fit
-    import epochbank.train.training.report  # noqa: F401
+    import epochbank.train.training.report
+    import epochbank.train.training.resume  # noqa: F401
 
     next(stage for stage in STAGES if stage.name == "verify").prepare(directory)
 

@@ -23,6 +23,7 @@ from conftest import glyphs
 from epochbank.augment.errors import EpochbankError
 from epochbank.train.cli import main
 from epochbank.train.training import fit as fit_module
+from epochbank.train.training import resume as resume_module
 from epochbank.train.training.checkpoint_state import check_state
 from epochbank.train.training.evaluate import load_best
 from epochbank.train.training.loop import read_history
@@ -194,7 +195,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = epochbank.generate(directory / "a.npz", epochs=2, sets=directory / "sets", jobs=1)
     options = fit_module.FitOptions(epochs=4, batch_size=16)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fit_module, "_run", lambda model, data, options, run, *_: data.stream.close())
+        patched.setattr(fit_module, "run_training", lambda model, data, options, run, *_: data.stream.close())
         fit_module.fit(made, options, directory / "r")
     return directory / "r"
 
@@ -206,8 +207,8 @@ def resume(run: Path) -> None:
         raise Reached
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fit_module, "_prepare", prepare)
-        fit_module.resume(run)
+        patched.setattr(resume_module, "prepare", prepare)
+        resume_module.resume(run)
 
 
 def test_the_sound_run_is_resumed(run: Path) -> None:

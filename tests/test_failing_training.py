@@ -15,9 +15,10 @@ from epochbank.augment.shared.atomic import new_file
 from epochbank.train.feeding.augmented_set import AugmentedSet, open_set
 from epochbank.train.reading.disk import Disk
 from epochbank.train.training import fit as training
-from epochbank.train.training.fit import fit, resume
+from epochbank.train.training.fit import fit
 from epochbank.train.training.fit_options import FitOptions
 from epochbank.train.training.loop import MetricsFile
+from epochbank.train.training.resume import resume
 from epochbank.train.training.run_directory import CHECKPOINT_FILE
 
 

@@ -33,9 +33,10 @@ from epochbank.train.feeding.wait import wait_for_epoch
 from epochbank.train.reading.stored_set import read_stored_set
 from epochbank.train.streaming.choices import Choices, choose
 from epochbank.train.training.checkpoint import Checkpoint
-from epochbank.train.training.fit import fit, resume
+from epochbank.train.training.fit import fit
 from epochbank.train.training.fit_options import FitOptions
 from epochbank.train.training.interrupt import Stopped
+from epochbank.train.training.resume import resume
 from epochbank.train.training.snapshot import read_snapshot
 
 SMALL: dict[str, Any] = {"jobs": 1, "shard_size": 20, "chunk_size": 5}
@@ -342,7 +343,7 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int],
     """What to do before a step: by training epoch and number of the step. The model is quick, and draws no report."""
     (tmp_path / "follow_model.py").write_text(MODEL)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("epochbank.train.training.fit._report", lambda *_: [])
+    monkeypatch.setattr("epochbank.train.training.finish._report", lambda *_: [])
     actions: dict[tuple[int, int], Callable[[], object]] = {}
     original = Checkpoint.on_train_batch_begin
 

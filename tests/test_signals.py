@@ -116,8 +116,8 @@ def test_a_training_that_has_not_begun_leaves_no_run(digits: Path) -> None:
         pytest.param("train.training.fit._config", signal.SIGINT, marks=pytest.mark.long),
         pytest.param("train.training.fit.train", signal.SIGTERM, marks=pytest.mark.long),
         ("train.training.report.write_report", signal.SIGHUP),
-        pytest.param("train.training.fit.FitResult", signal.SIGTERM, marks=pytest.mark.long),
-        pytest.param("train.training.fit.FitResult", signal.SIGKILL, marks=pytest.mark.long),
+        pytest.param("train.training.finish.FitResult", signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param("train.training.finish.FitResult", signal.SIGKILL, marks=pytest.mark.long),
     ],
 )
 def test_a_training_is_resumed(digits: Path, tmp_path: Path, where: str, number: int) -> None:

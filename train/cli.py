@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .streaming.order import Shuffle
-    from .training.fit import FitResult
+    from .training.finish import FitResult
     from .training.processes import Processes
     from .training.ranks import Ranks
 
@@ -156,7 +156,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
 
         def train(ranks: "Ranks") -> "FitResult | None":
             from .. import api
-            from .training.fit import resume as resume_fit
+            from .training.resume import resume as resume_fit
 
             return resume_fit(run, trust=trust, model_name=given, origins=api.origins, ranks=ranks, **changes)
     else:

@@ -10,10 +10,11 @@ from ...augment.console import notify
 from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import make_directory, write_text
 from ..feeding.augmented_set import AugmentedSet
-from ..training.fit import fit, resume
+from ..training.fit import fit
 from ..training.fit_options import FitOptions
 from ..training.interrupt import Stopped
 from ..training.models import build_model
+from ..training.resume import resume
 from ..training.run_directory import SUMMARY, is_finished, with_epochs
 from .plan import Training
 from .plot import write_plot

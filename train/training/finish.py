@@ -1,0 +1,159 @@
+"""The end of a training run: evaluation of its best model, report and summary."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+
+from ...augment.console import notify
+from ...augment.shared.workers import core_count
+from ..feeding.sequence import AugmentedSequence
+from ..reading.stored_set import StoredSet
+from ..streaming.batches import TrainingBatches
+from ..streaming.data_wait import advice
+from ..streaming.schedule import ScheduledBatches
+from .evaluate import Evaluation, evaluate_split, load_best
+from .exposure import exposure
+from .fit_options import FitOptions
+from .loop import read_history
+from .models import build_model
+from .run_directory import CHECKPOINT_FILE, SUMMARY, write_json
+
+_SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The result of a training run."""
+
+    run: Path
+    """The run directory."""
+    summary: dict[str, Any]
+    """The contents of summary.json."""
+    history: dict[str, list[float]]
+    """The logs of each epoch, by name."""
+    evaluations: dict[str, Evaluation]
+    """The best model's evaluation on `test` and `validation`, if the set has them."""
+    advice: str
+    """One sentence: how long steps waited for data, and what to do about it."""
+    stored_set: StoredSet
+    """The training set."""
+    files: list[Path]
+    """The plots and tables of the report."""
+
+
+Origins = Callable[[Path, str, np.ndarray], list[str]]
+"""Returns where the images at these positions (int64 (n,)) of a split of the set at a path come from; '' if unknown."""
+
+
+def unknown(path: Path, split: str, positions: np.ndarray) -> list[str]:
+    """Return that the origins are unknown."""
+    return [""] * len(positions)
+
+
+def finish(
+    model: keras.Model,
+    data: AugmentedSequence,
+    options: FitOptions,
+    run: Path,
+    history: dict[str, list[float]],
+    seconds: float,
+    world_size: int,
+    origins: Origins,
+) -> FitResult:
+    """Evaluate the best model, write the report and `summary.json`, and delete the checkpoint.
+
+    Parameters
+    ----------
+    model
+        The trained model, or one like it; it gets the weights of the best epoch.
+    data
+        What it was trained on.
+    options
+        Options of the run.
+    run
+        The run directory.
+    history
+        The logs of each epoch, by name.
+    seconds
+        Duration of the training.
+    world_size
+        Number of processes that trained it.
+    origins
+        Finds the origins of misclassified images for the report.
+    """
+    stored_set, size = data.stream.stored_set, data.stream.batches.batch_size
+    data_wait, thread_times = data.meter.total(), data.stream.thread_times()
+    sentence = advice(data_wait, thread_times, stored_set.codec, core_count())
+    evaluations = _evaluations(model, stored_set, run, size)
+    files = _report(run, history, evaluations, stored_set, origins)
+    num_epochs = len(history["loss"])
+    batches = cast(TrainingBatches | ScheduledBatches, data.stream.batches)
+    shown = world_size * options.views * sum(map(batches.shown, range(num_epochs)))
+    summary = {
+        "set": named(stored_set),
+        **{split: evaluations[split].summary() if split in evaluations else None for split in _SPLITS},
+        "epochs": num_epochs,
+        "seconds": round(seconds, 1),
+        "model": options.model,
+        "parameters": model.count_params(),
+        "images_per_second": round(shown / seconds),
+        "data": {
+            **data_wait.columns(),
+            "disk_bytes": thread_times.disk_bytes,
+            **({"fetched_bytes": stored_set.remote.cache.fetched_bytes} if stored_set.remote is not None else {}),
+            "advice": sentence,
+            "exposure": exposure(data, num_epochs),
+        },
+    }
+    write_json(run / SUMMARY, summary)  # After the report: it says that the run is finished.
+    (run / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
+
+
+def complete_report(stored_set: StoredSet, options: FitOptions, run: Path, origins: Origins) -> FitResult:
+    """Write the report of a trained run again."""
+    notify(f"{run} is trained; only its report is written again")
+    summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
+    history = read_history(run)
+    keras.config.set_dtype_policy(options.precision)
+    model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
+    size = options.batch_size_for(stored_set.num_images["train"])
+    evaluations = _evaluations(model, stored_set, run, size)
+    files = _report(run, history, evaluations, stored_set, origins)
+    sentence = str(summary.get("data", {}).get("advice", ""))
+    return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
+
+
+def _evaluations(model: keras.Model, stored_set: StoredSet, run: Path, size: int) -> dict[str, Evaluation]:
+    """Evaluate the model of the best epoch on the splits that the set has."""
+    load_best(model, run)
+    return {split: evaluate_split(model, stored_set, split, size) for split in _SPLITS if stored_set.num_images[split]}
+
+
+def _report(
+    run: Path,
+    history: dict[str, list[float]],
+    evaluations: dict[str, Evaluation],
+    stored_set: StoredSet,
+    origins: Origins,
+) -> list[Path]:
+    from .report import write_report  # Matplotlib takes a second to import.
+
+    shown = next(iter(evaluations), "")
+    find = partial(origins, stored_set.path, shown)
+    return write_report(run, history, evaluations.get(shown), shown, stored_set.class_names, find)
+
+
+def named(stored_set: StoredSet) -> dict[str, Any]:
+    """Return how a run names its set; one in an object store with the cache that its shards are fetched into."""
+    named = {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint}
+    if stored_set.remote is None:
+        return named
+    cache = stored_set.remote.cache
+    return {**named, "url": stored_set.name, "cache": str(cache.root), "cache_size": cache.size}
