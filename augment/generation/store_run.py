@@ -52,9 +52,10 @@ class StoreRun:
         self._uploads = LocalRun(self._mirror)
 
     def finish(self) -> None:
-        """Wait until everything is published."""
+        """Wait until everything is published. A second call does nothing."""
         if self._uploads is not None:
             self._uploads.finish()
+            self._uploads = None
 
     def abandon(self) -> None:
         """Start no more uploads, and list the shards that are uploaded."""

@@ -27,6 +27,7 @@ from ..shared.progress import counted
 from ..shared.reading_lock import unread
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, ManifestWriter, first_epoch, published_epochs, read_manifest, retirement
+from ..store.objects.mirror import remote_url
 from ..store.refresh_goal import NAME, RefreshGoal, read_goal, write_goal
 from ..store.teachers import FOLDER
 from ..store.virtual_epoch import epoch_of, virtual_files
@@ -62,13 +63,15 @@ def refresh(
     trust: bool = False,
     quiet: bool = False,
     published: Callable[[Entry, ManifestWriter], object] = lambda *_: None,
+    finish: Callable[[], object] = lambda: None,
 ) -> RefreshResult:
     """Generate `options.epochs` new epochs of the set in `directory`, and retire as many of the oldest.
 
     An interrupted refresh is continued first, and its number of epochs counts. A source file in `sets/sources/` that is
-    missing or damaged is imported again if possible. `published` is called after each shard. Raises `EpochbankError` if
-    the set has no published epoch, or fewer than `options.epochs`, its source is missing or damaged, its recipe names
-    code and `trust` is False, another run writes it, or a limit would be exceeded.
+    missing or damaged is imported again if possible. `published` is called after each shard, `finish` before the
+    refresh counts as done. Raises `EpochbankError` if the set has no published epoch, or fewer than `options.epochs`,
+    its source is missing or damaged, its recipe names code and `trust` is False, another run writes it, or a limit
+    would be exceeded.
     """
     description = read_description(directory)
     _goal(directory, description, options.epochs)  # Before the source is imported again, which may take long.
@@ -76,11 +79,11 @@ def refresh(
     if not path.exists():
         restore_source(directory, description, options.jobs, f"the source file {path} does not exist")
     try:
-        return _refresh(directory, options, published, trust=trust, quiet=quiet)
+        return _refresh(directory, options, published, finish, trust=trust, quiet=quiet)
     except DamagedSource as damage:
         if not restore_source(directory, description, options.jobs, f"the source file {path} is damaged"):
             raise damage from None
-        return _refresh(directory, options, published, trust=trust, quiet=quiet)
+        return _refresh(directory, options, published, finish, trust=trust, quiet=quiet)
 
 
 def cancel_refresh(directory: Path, *, wait: bool = False) -> RefreshResult:
@@ -106,6 +109,7 @@ def _refresh(
     directory: Path,
     options: GenerationOptions,
     published: Callable[[Entry, ManifestWriter], object],
+    finish: Callable[[], object],
     *,
     trust: bool,
     quiet: bool,
@@ -145,6 +149,7 @@ def _refresh(
         VirtualEpochs(directory, location.description, read_manifest(directory), options.limits).update()
         left = not remove_retired(directory)
         retired = list(range(before, first_epoch(directory)))
+        finish()
         # Last: if anything before it fails, the same command continues this refresh and does not begin another.
         (directory / NAME).unlink(missing_ok=True)
     return RefreshResult(
@@ -209,12 +214,17 @@ class _Retiring:
 
 
 def remove_retired(directory: Path) -> bool:
-    """Delete the files of retired epochs of the set in `directory`; return False if something may read them."""
+    """Delete the files of retired epochs of the set in `directory`; return False if something may read them.
+
+    Shards of a mirror are not deleted: they may wait for their upload, and are deleted after it.
+    """
     first = first_epoch(directory)
     for name in virtual_files(directory):  # Programs that have them open can still read them.
         epoch = epoch_of(name)
         if epoch is not None and epoch < first:
             remove_virtual(directory, name)
+    if remote_url(directory) is not None:
+        return True
     folders = [folder for folder in directory.glob("epoch-*") if not folder.is_symlink() and _number(folder) < first]
     if not folders:
         return True
@@ -253,7 +263,13 @@ def _goal(directory: Path, description: Description, epochs: int) -> tuple[Refre
     Raises `EpochbankError` if the recorded goal is damaged, or the set has fewer than `epochs` stored epochs.
     """
     stored, first = _stored_epochs(directory, description), first_epoch(directory)
-    recorded = read_goal(directory, stored, first)
+    try:
+        recorded = read_goal(directory, stored, first)
+    except EpochbankError:
+        if remote_url(directory) is None:
+            raise
+        (directory / NAME).unlink()  # Another machine has refreshed the set in the object store since.
+        recorded = None
     if recorded is not None:
         return recorded, True
     if epochs > len(stored):

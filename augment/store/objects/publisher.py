@@ -15,7 +15,8 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from ...errors import EpochbankError
-from ..manifest import NAME, Entry, entry_of_line
+from ..digest import file_checksum
+from ..manifest import NAME, Entry, entry_of_line, first_epoch
 from .bucket import Bucket
 from .layout import shard_object
 from .mirror import Mirror
@@ -158,13 +159,11 @@ class LocalRun:
         self._publisher = Publisher(mirror, uploaded=lambda path: path.unlink(missing_ok=True))
         self._seen = 0
         self._missing: list[bytes] = []
-        """Lines that no segment has, and whose files are missing."""
+        """Lines that no segment has: of shards whose files are missing, and of what must be listed after these."""
         try:
             own = set(mirror.unpublished())
             lines, self._seen = self._new_lines()
-            for line in lines:
-                if line in own:
-                    self._add(line)
+            self._add_all(self._left([line for line in lines if line in own]))
         except BaseException:
             self._publisher.abandon()
             raise
@@ -176,26 +175,51 @@ class LocalRun:
         """
         lines, self._seen = self._new_lines()
         again, self._missing = self._missing, []  # A file that is made again with the same bytes gets no new line.
-        for line in [*again, *lines]:
-            self._add(line)
+        self._add_all(_last_of_each_file([*again, *lines]))
 
     def finish(self) -> None:
-        """Wait until everything is published, and write the small files that have changed."""
+        """Wait until everything is published, and write the small files that have changed.
+
+        Raises `EpochbankError` if a shard could not be uploaded or listed, or the run has not made a lost one again.
+        """
         self.published()
         self._publisher.finish()
+        if self._missing:
+            raise EpochbankError(
+                f"{len(self._missing):,} lines of the manifest of {self._mirror.directory} were not published, because "
+                f"files such as {entry_of_line(self._missing[0]).file} are missing. Run the same command again."
+            )
         self._mirror.upload_small_files()
 
     def abandon(self) -> None:
         """Start no more uploads, and list the shards that are uploaded."""
         self._publisher.abandon()
 
-    def _add(self, line: bytes) -> None:
-        entry = entry_of_line(line)
-        path = self._mirror.directory / entry.file
-        if entry.num_images and not path.exists():
-            self._missing.append(line)  # It will be made again; or its epoch was retired before it was uploaded.
-        else:
-            self._publisher.add(line, path)
+    def _left(self, lines: list[bytes]) -> list[bytes]:
+        """Return which lines of an earlier run are still to be published.
+
+        Files of retired epochs are removed, and damaged ones, so that this run makes them again.
+        """
+        first, kept = first_epoch(self._mirror.directory), []
+        for line in _last_of_each_file(lines):
+            entry = entry_of_line(line)
+            path = self._mirror.directory / entry.file
+            retired = entry.split == "epoch" and entry.epoch < first
+            if entry.num_images and path.exists() and (retired or file_checksum(path) != entry.checksum):
+                path.unlink()
+            if not retired:
+                kept.append(line)
+        return kept
+
+    def _add_all(self, lines: list[bytes]) -> None:
+        for line in lines:
+            entry = entry_of_line(line)
+            path = self._mirror.directory / entry.file
+            # An epoch is retired after the shards that replace it are listed, also if one of them is made again.
+            if not path.exists() if entry.num_images else self._missing:
+                self._missing.append(line)
+            else:
+                self._publisher.add(line, path)
 
     def _new_lines(self) -> tuple[list[bytes], int]:
         """Return the lines of the local manifest that were not seen before, and how many bytes are seen then."""
@@ -205,3 +229,9 @@ class LocalRun:
             data = data[: data.rfind(b"\n") + 1]
             return data.splitlines(keepends=True), self._seen + len(data)
         return [], 0
+
+
+def _last_of_each_file(lines: list[bytes]) -> list[bytes]:
+    """Return the lines without those that a later one of the same file replaces: the file has other bytes since."""
+    last = {entry_of_line(line).file: line for line in lines}
+    return [line for line in lines if last[entry_of_line(line).file] is line]
