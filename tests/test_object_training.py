@@ -28,7 +28,7 @@ from epochbank.augment.store.objects.locking import exclusive
 from epochbank.train.cli import main
 from epochbank.train.streaming import order
 from epochbank.train.streaming.batches import TrainingBatches
-from epochbank.train.streaming.shard_groups import bytes_needed, check_cache
+from epochbank.train.streaming.shard_groups import bytes_needed, check_cache, processes_here
 from object_server import ObjectServer
 
 pytest.importorskip("obstore")
@@ -166,6 +166,38 @@ def test_a_cache_that_is_too_small_is_refused_with_the_fix(stored: str, tmp_path
     data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=less - 1)
     with pytest.raises(EpochbankError, match="a few shards at a time"):
         batches(data, batch_size=16, shuffle="shards")
+
+
+@pytest.mark.parametrize(
+    ("environment", "world_size", "processes"),
+    [
+        ({}, 8, 1), ({"LOCAL_WORLD_SIZE": "4"}, 8, 4), ({"LOCAL_WORLD_SIZE": "4"}, 1, 1),
+        ({"SLURM_STEP_TASKS_PER_NODE": "3(x2),2"}, 8, 3), ({"SLURM_STEP_TASKS_PER_NODE": "2"}, 2, 2),
+        ({"LOCAL_WORLD_SIZE": "2", "SLURM_STEP_TASKS_PER_NODE": "1"}, 8, 2),
+    ],
+)  # fmt: skip
+def test_the_launcher_says_how_many_ranks_a_machine_has(
+    environment: dict[str, str], world_size: int, processes: int
+) -> None:
+    assert processes_here(environment, world_size) == processes
+
+
+def test_the_cache_is_checked_for_all_ranks_of_the_machine(
+    stored: str, tmp_path: Path, small_windows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rank is in another part of an epoch, and needs a few shards of its own; never more than the whole set."""
+    entries = read_manifest(open_mirror(stored))
+    one, two, many = (bytes_needed(entries, range(3), 0.5, "shards", 16, count) for count in (1, 2, 100))
+    assert one < two < many == needed(stored)
+    distorted = [entry for entry in entries if entry.split == "epoch"]
+    one_rank, two_ranks = (bytes_needed(distorted, range(3), 0, "shards", 16, count) for count in (1, 2))
+    assert two_ranks == 2 * one_rank
+    data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=one + 1000)
+    ranks = TrainingBatches(data.num_images["train"], data.epochs, 4, 0.5, rank=0, world_size=2)
+    check_cache(data, ranks, "shards", 3)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(EpochbankError, match="a few shards at a time for each of the 2 processes of this machine"):
+        check_cache(data, ranks, "shards", 3)
 
 
 def test_shards_shuffles_images_and_shows_each_once(stored: str, tmp_path: Path) -> None:

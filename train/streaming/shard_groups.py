@@ -1,6 +1,8 @@
 """Which shards a pass needs at a time, and how large a cache must be for it. Pure functions."""
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -61,7 +63,8 @@ def last_windows(windows: Windows, chunks_per_shard: np.ndarray, groups: list[li
 def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefetch: int) -> None:
     """Raise `EpochbankError` if the cache of a set in an object store is smaller than training on it needs.
 
-    `prefetch` is the number of batches that are decoded ahead.
+    `prefetch` is the number of batches that are decoded ahead. The cache must be large enough for all ranks of this
+    machine, as far as the launcher says how many there are.
     """
     remote = stored_set.remote
     if remote is None or isinstance(batches, EvaluationBatches):
@@ -71,13 +74,19 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
     base = whole.base if isinstance(whole, ScheduledBatches) else whole
     originals = 0.5 if isinstance(whole, ScheduledBatches) else base.originals
     ahead = (prefetch + 1) * batches.batch_size
-    needed, less = (bytes_needed(stored_set.entries, base.epochs, originals, one, ahead) for one in (shuffle, "shards"))
+    processes = processes_here(os.environ, base.world_size)
+    needed, less = (
+        bytes_needed(stored_set.entries, base.epochs, originals, one, ahead, processes) for one in (shuffle, "shards")
+    )
     if needed <= remote.cache.size:
         return
     fix = f"Use --cache-size {_rounded_up(needed)} or more"
     if shuffle != "shards" and less < needed:
         fix += f", or --shuffle shards, which needs {size(less)}"
-    what = "a few shards at a time" if shuffle == "shards" else "a stored epoch, the next one and the originals"
+    several = f" for each of the {processes} processes of this machine" if processes > 1 else ""
+    what = f"a few shards at a time{several}"
+    if shuffle != "shards":
+        what = "a stored epoch, the next one and the originals"
     raise EpochbankError(
         f"the cache {remote.cache.root} is limited to {size(remote.cache.size)}, but {what} of {remote.bucket.url} "
         f"need {size(needed)}; a smaller cache would fetch shards repeatedly. {fix}."
@@ -85,12 +94,13 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
 
 
 def bytes_needed(
-    entries: Sequence[Entry], epochs: Sequence[int], originals: float, shuffle: Shuffle, ahead: int
+    entries: Sequence[Entry], epochs: Sequence[int], originals: float, shuffle: Shuffle, ahead: int, processes: int = 1
 ) -> int:
     """Return the bytes of the shards that must be in the cache at the same time.
 
     These are this stored epoch, the next one and the originals, or with `shuffle="shards"` a few groups of each; and
     those of validation or test that are read at a time. `ahead` is the number of images that are decoded ahead.
+    `processes` share the cache: each is in another part of the epoch, and needs a few groups of its own.
     """
     shards: dict[tuple[str, int], list[Entry]] = {}
     for entry in entries:
@@ -104,9 +114,15 @@ def bytes_needed(
     undistorted = whole.get(("train", 0), 0)
     if shuffle == "shards":
         # Where an epoch ends and the next one begins, there are groups of both.
-        distorted = min(distorted, max((few.get(("epoch", epoch), 0) for epoch in epochs), default=0))
-        undistorted = min(undistorted, few.get(("train", 0), 0))
+        distorted = min(distorted, processes * max((few.get(("epoch", epoch), 0) for epoch in epochs), default=0))
+        undistorted = min(undistorted, processes * few.get(("train", 0), 0))
     return held_out + (distorted if originals < 1 else 0) + (undistorted if originals > 0 else 0)
+
+
+def processes_here(environment: Mapping[str, str], world_size: int) -> int:
+    """Return how many of the ranks run on this machine, as torchrun or SLURM's `srun` says; 1 if neither does."""
+    local = environment.get("LOCAL_WORLD_SIZE") or environment.get("SLURM_STEP_TASKS_PER_NODE", "")  # 4(x2),3
+    return min(world_size, max((int(count) for count in re.findall(r"(?:^|,)(\d+)", local)), default=1))
 
 
 def _few(shards: list[Entry], ahead: int) -> int:
