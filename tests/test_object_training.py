@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from epochbank.augment.store.objects.bucket import Bucket
 from epochbank.augment.store.objects.cache import CacheFull, ShardCache, open_mirror
 from epochbank.augment.store.objects.locking import exclusive
 from epochbank.train.cli import main
+from epochbank.train.reading.chunk_table import ChunkTable
 from epochbank.train.streaming import order
 from epochbank.train.streaming.batches import TrainingBatches
 from epochbank.train.streaming.shard_groups import bytes_needed, check_cache, processes_here
@@ -245,6 +247,56 @@ def _stream(url: str, cache: Path, size: int, results: Any) -> None:
     results.put((count, data.remote.cache.fetched_bytes))
 
 
+@pytest.mark.parametrize("damage", ["removed", "changed"])
+def test_two_threads_that_meet_a_damaged_file_fetch_it_once(
+    stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """Both have failed before the first one fetches it; the second one uses what the first one has fetched."""
+    data = epochbank.open_set(stored, cache=tmp_path / "cache")
+    table, remote = data.table("train", 0), data.remote
+    assert remote is not None
+    entry = table.shards[0]
+    chunks = [(np.empty((5, 8, 8, 1), np.uint8), np.empty(5, np.int32)) for _ in range(2)]
+    table.read(0, *chunks[0])
+    path = data.path / entry.file
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(bytes(entry.bytes))
+    read, both, failed = ChunkTable._read_chunk, threading.Barrier(2), []
+
+    def fail_together(self: ChunkTable, *given: Any) -> None:
+        try:
+            read(self, *given)
+        except EpochbankError as error:
+            failed.append(error)
+            both.wait(30)
+            raise
+
+    monkeypatch.setattr(ChunkTable, "_read_chunk", fail_together)
+    before = remote.cache.fetched_bytes
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(table.read, number, *chunks[number]) for number in (0, 1)]:
+            done.result(60)
+    assert len(failed) == 2
+    assert remote.cache.fetched_bytes - before == entry.bytes
+
+
+def test_only_a_damaged_file_is_dropped(stored: str, tmp_path: Path) -> None:
+    """Another process may have fetched it again in the meantime."""
+    cache = ShardCache(tmp_path / "cache")
+    directory, bucket = open_mirror(stored, cache), Bucket(stored)
+    entry = read_manifest(directory)[0]
+    path = directory / entry.file
+    cache.drop(directory, entry)
+    cache.fetch(directory, bucket, entry)
+    cache.drop(directory, entry)
+    assert path.exists()
+    path.write_bytes(bytes(entry.bytes))
+    cache.drop(directory, entry)
+    assert not path.exists()
+
+
 @pytest.mark.long  # On a busy machine the processes drift apart by an epoch, and then need more than the cache holds.
 def test_processes_share_a_cache(stored: str, tmp_path: Path) -> None:
     """Three processes fetch little more than one, and keep the bound together."""
@@ -319,7 +371,7 @@ def test_a_transfer_that_was_cut_off_leaves_nothing_visible(
     server.cut_off = 2
     cache.fetch(directory, Bucket(url), entry)
     assert (directory / entry.file).read_bytes() == (sound / entry.file).read_bytes()
-    cache.drop(directory, entry)
+    (directory / entry.file).unlink()
     (name,) = server.names(entry.checksum)
     server.objects[name] = b"x" * entry.bytes
     with pytest.raises(EpochbankError, match="was changed: its checksum or size is wrong"):

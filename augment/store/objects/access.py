@@ -55,7 +55,7 @@ class RemoteShards:
         self.cache.fetch_needed(self.directory, self.bucket, entry)
 
     def drop(self, entry: Entry) -> None:
-        """Remove a shard from the cache."""
+        """Remove a shard from the cache if its file is damaged."""
         self.cache.drop(self.directory, entry)
 
 

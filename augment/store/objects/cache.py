@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import xxhash
 
@@ -175,8 +175,11 @@ class ShardCache:
             self.release(directory, [entry])
 
     def drop(self, directory: Path, entry: Entry) -> None:
-        """Remove a shard, whose file is damaged, from the cache."""
-        (directory / entry.file).unlink(missing_ok=True)
+        """Remove a shard from the cache if its file is damaged: another thread or process may have fetched it again."""
+        path = directory / entry.file
+        with suppress(FileNotFoundError), open(path, "rb") as file:
+            if not _is_sound(file, entry) and _is(file.fileno(), path):
+                path.unlink(missing_ok=True)
 
     def _names(self, directory: Path, entries: Iterable[Entry]) -> list[str]:
         return [f"{directory.name}/{entry.file}" for entry in entries]
@@ -365,6 +368,16 @@ def _is(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
+
+
+def _is_sound(file: BinaryIO, entry: Entry) -> bool:
+    state = xxhash.xxh3_128()
+    try:
+        while block := file.read(1 << 20):
+            state.update(block)
+    except OSError:
+        return False
+    return state.hexdigest() == entry.checksum
 
 
 def _remove_if(descriptor: int, temporary: Path) -> None:
