@@ -107,7 +107,8 @@ def opened(directory: Path, entry: Entry, *, is_there: bool = False) -> Iterator
             _check_old_format(path, entry)
             # Low-level calls are faster: the first batches of an epoch wait for this, once per shard.
             access = h5p.create(h5p.FILE_ACCESS)
-            access.set_file_locking(True, True)  # What h5py.File calls "best-effort".
+            # No lock: shards do not change, and a process that fetches one holds its own lock for a moment longer.
+            access.set_file_locking(False, True)
             with h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDONLY, access)) as file:
                 check_identity(file, entry)
                 yield file
