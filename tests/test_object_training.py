@@ -1,5 +1,6 @@
 """Training on sets in object stores: the same batches as from a local set, through a cache with a bound."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +23,12 @@ from click.testing import CliRunner
 import epochbank
 from conftest import glyphs
 from epochbank import EpochbankError, api
-from epochbank.augment.store.manifest import read_manifest
+from epochbank.augment.store.manifest import Entry, read_manifest
 from epochbank.augment.store.objects import cache as cache_module
 from epochbank.augment.store.objects.bucket import Bucket
-from epochbank.augment.store.objects.cache import CacheFull, ShardCache, open_mirror
+from epochbank.augment.store.objects.cache import ShardCache, open_mirror
+from epochbank.augment.store.objects.faults import CacheFull, DamagedObject
+from epochbank.augment.store.objects.layout import shard_object
 from epochbank.augment.store.objects.locking import exclusive
 from epochbank.train.cli import main
 from epochbank.train.reading.chunk_table import ChunkTable
@@ -35,6 +39,9 @@ from object_server import ObjectServer
 
 pytest.importorskip("obstore")
 pytestmark = pytest.mark.timeout(240)
+
+SHARD = 6722
+"""Bytes of the largest shard."""
 
 
 @pytest.fixture(scope="module")
@@ -240,9 +247,10 @@ def test_damaged_files_in_the_cache_are_fetched_again(sound: Path, stored: str, 
     assert equal(batches(again, epochs=1), batches(epochbank.open_set(sound), epochs=1))
 
 
-def _stream(url: str, cache: Path, size: int, results: Any) -> None:
+def _stream(url: str, cache: Path, size: int, first_epoch: int, results: Any) -> None:
     data = epochbank.open_set(url, cache=cache, cache_size=size)
-    count = sum(len(images) for images, _ in data.batches(64, seed=1, epochs=3, threads=1))
+    stream = data.batches(64, seed=1, epochs=3, first_epoch=first_epoch, threads=1)
+    count = sum(len(images) for images, _ in stream)
     assert data.remote is not None
     results.put((count, data.remote.cache.fetched_bytes))
 
@@ -282,6 +290,16 @@ def test_two_threads_that_meet_a_damaged_file_fetch_it_once(
     assert remote.cache.fetched_bytes - before == entry.bytes
 
 
+def test_a_shard_is_read_while_the_process_that_fetched_it_still_locks_it(stored: str, tmp_path: Path) -> None:
+    """The lock is released after the file has its name."""
+    data = epochbank.open_set(stored, cache=tmp_path / "cache")
+    entry = data.table("train", 0).shards[0]
+    assert data.remote is not None
+    data.remote.fetch(entry)
+    with exclusive(data.path / entry.file):
+        data.table("train", 0).read(0, np.empty((5, 8, 8, 1), np.uint8), np.empty(5, np.int32))
+
+
 def test_only_a_damaged_file_is_dropped(stored: str, tmp_path: Path) -> None:
     """Another process may have fetched it again in the meantime."""
     cache = ShardCache(tmp_path / "cache")
@@ -297,13 +315,20 @@ def test_only_a_damaged_file_is_dropped(stored: str, tmp_path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.long  # On a busy machine the processes drift apart by an epoch, and then need more than the cache holds.
-def test_processes_share_a_cache(stored: str, tmp_path: Path) -> None:
-    """Three processes fetch little more than one, and keep the bound together."""
+@pytest.mark.long
+@pytest.mark.parametrize("apart", [0, 1])
+def test_processes_share_a_cache(stored: str, tmp_path: Path, apart: int) -> None:
+    """Three processes keep the bound together, and fetch little more than one.
+
+    If they are an epoch apart, all their epochs do not fit into the cache, so that one waits for the others.
+    """
     size = needed(stored) * 5 // 4
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    processes = [context.Process(target=_stream, args=(stored, tmp_path / "cache", size, results)) for _ in range(3)]
+    processes = [
+        context.Process(target=_stream, args=(stored, tmp_path / "cache", size, apart * number, results))
+        for number in range(3)
+    ]
     for process in processes:
         process.start()
     most = 0
@@ -316,7 +341,7 @@ def test_processes_share_a_cache(stored: str, tmp_path: Path) -> None:
     assert 0 < most <= size
     assert not list((tmp_path / "cache/claims").iterdir())
     shown = [entry.bytes for entry in read_manifest(open_mirror(stored)) if entry.split in ("epoch", "train")]
-    assert sum(fetched for _, fetched in found) <= 2 * sum(shown)
+    assert apart or sum(fetched for _, fetched in found) <= 2 * sum(shown)
 
 
 def test_a_forked_process_reads_through_another_one(stored: str, tmp_path: Path) -> None:
@@ -358,6 +383,153 @@ def test_shards_in_use_are_not_evicted(stored: str, tmp_path: Path) -> None:
         cache.fetch(directory, bucket, entries[1])
     del other
     cache.fetch(directory, bucket, entries[1])
+
+
+def claimed_pair(stored: str, tmp_path: Path) -> tuple[list[ShardCache], Path, list[list[Entry]]]:
+    """Two processes' views of a cache of three shards, of which each needs two others at the same time."""
+    caches = [ShardCache(tmp_path / "cache", 3 * SHARD) for _ in range(2)]
+    directory = open_mirror(stored, caches[0])
+    entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:4]
+    groups = [entries[:2], entries[2:]]
+    assert max(entry.bytes for entry in entries) <= SHARD
+    for cache, group in zip(caches, groups, strict=True):
+        cache.claim(directory, group)
+    return caches, directory, groups
+
+
+def test_two_processes_do_not_wait_for_each_other_forever(stored: str, tmp_path: Path) -> None:
+    """If each had a part of what it needs, none could go on: the second one begins when there is room for all of it."""
+    (one, other), directory, (first, second) = claimed_pair(stored, tmp_path)
+    bucket = Bucket(stored)
+    one.fetch(directory, bucket, first[0])
+    with pytest.raises(CacheFull, match=r"that are needed together with train.* 13\.4 kB of 20\.2 kB are in use"):
+        other.fetch(directory, bucket, second[0])
+    one.fetch(directory, bucket, first[1])
+    one.release(directory, first)
+    for entry in second:
+        other.fetch(directory, bucket, entry)
+    assert all((directory / entry.file).exists() for entry in second)
+    other.release(directory, second)
+    other.claim(directory, first)
+    one.claim(directory, first)  # What another process uses, too, needs no more room.
+    for cache in (one, other):
+        cache.fetch(directory, bucket, first[1])
+
+
+def test_a_process_that_waits_for_room_says_so(
+    stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cache_module, "_SECONDS_OF_SILENCE", 0.2)
+    (one, other), directory, (first, second) = claimed_pair(stored, tmp_path)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(other.fetch_needed, directory, Bucket(stored), second[0])
+        time.sleep(0.6)
+        assert not waiting.done()
+        one.release(directory, first)
+        waiting.result(30)
+    assert capfd.readouterr().err.count("waits until other shards are not in use any more: the cache") == 1
+
+
+def test_what_is_fetched_again_before_it_was_used_is_reported_once(
+    stored: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two trainings that evict each other's shards; the next pass over the same shards is no repetition."""
+    caches = [ShardCache(tmp_path / "cache", 3 * SHARD) for _ in range(2)]
+    directory, bucket = open_mirror(stored, caches[0]), Bucket(stored)
+    entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:6]
+    for cache, group in ((caches[0], entries[:3]), (caches[1], entries[3:]), (caches[0], entries[:3])):
+        for entry in group:  # In advance, so it is not claimed.
+            cache.fetch(directory, bucket, entry)
+    twice = sum(entry.bytes for entry in entries[:3])
+    assert [cache.refetched_bytes for cache in caches] == [twice, 0]
+    for _ in range(2):
+        for cache in caches:
+            cache.claim(directory, entries[:3])
+            for entry in entries[:3]:
+                cache.fetch(directory, bucket, entry)
+            cache.release(directory, entries[:3])
+    errors = capfd.readouterr().err
+    assert errors.count("were fetched again, because they were evicted from the cache") == 1
+    assert "20.2 kB of shards" in errors
+    assert "Use a larger --cache-size than 20.2 kB, or another --cache directory for each training" in errors
+    for group in (entries[3:], entries[:3]):
+        for entry in group:
+            caches[0].fetch(directory, bucket, entry)
+    assert caches[0].refetched_bytes == twice
+
+
+def in_fork(call: Callable[[], None]) -> str:
+    """Return class and text of what `call` raises in a forked process; '' if nothing."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if not process:
+        with suppress(BaseException):
+            try:
+                call()
+            except BaseException as error:
+                os.write(writer, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader) as found:
+        text = found.read()
+    os.waitpid(process, 0)
+    return text
+
+
+def test_errors_in_a_forked_process_are_those_of_a_single_one(
+    stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full cache, and a shard that is damaged in the store: the same class and the same text."""
+    monkeypatch.setenv("EPOCHBANK_OBJECTS_TIMEOUT", "1")
+    cache = ShardCache(tmp_path / "cache", 2 * SHARD)
+    directory, bucket = open_mirror(stored, cache), Bucket(stored)
+    entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:3]
+    damaged = dataclasses.replace(entries[0], checksum="0" * 32)
+    with pytest.raises(DamagedObject) as missing:
+        cache.fetch(directory, bucket, damaged)
+    cache.claim(directory, entries[:2])
+    for entry in entries[:2]:
+        cache.fetch(directory, bucket, entry)
+    with pytest.raises(CacheFull) as full:
+        cache.fetch_needed(directory, bucket, entries[2])
+    assert in_fork(lambda: cache.fetch_needed(directory, bucket, entries[2])) == f"CacheFull: {full.value}"
+    cache.release(directory, entries[:2])
+    assert in_fork(lambda: cache.fetch(directory, bucket, entries[2])) == ""
+    assert (directory / entries[2].file).exists()
+    lost = Path(bucket.url.removeprefix("file://"), shard_object(entries[0]))
+    content = lost.read_bytes()
+    (directory / entries[0].file).unlink(missing_ok=True)
+    try:
+        lost.unlink()
+        assert in_fork(lambda: cache.fetch(directory, bucket, entries[0])) == str(
+            f"DamagedObject: {missing.value}".replace(shard_object(damaged), shard_object(entries[0]))
+        )
+    finally:
+        lost.write_bytes(content)
+
+
+def test_a_forked_process_can_release_shards_while_it_waits_for_room(
+    stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of it waits in the helper process, and another thread makes the room."""
+    monkeypatch.setenv("EPOCHBANK_OBJECTS_TIMEOUT", "20")
+    cache = ShardCache(tmp_path / "cache", 2 * SHARD)
+    directory, bucket = open_mirror(stored, cache), Bucket(stored)
+    entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:3]
+
+    def wait_and_release() -> None:
+        cache.claim(directory, entries[:2])
+        for entry in entries[:2]:
+            cache.fetch(directory, bucket, entry)
+        begun = time.monotonic()
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(cache.fetch_needed, directory, bucket, entries[2])
+            time.sleep(1)
+            cache.release(directory, entries[:2])
+            waiting.result()
+        assert time.monotonic() - begun < 10
+
+    assert in_fork(wait_and_release) == ""
 
 
 def test_a_transfer_that_was_cut_off_leaves_nothing_visible(

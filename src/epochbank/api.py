@@ -502,9 +502,7 @@ def refresh(
         if url is None:
             return refresh_set(directory, options, trust=trust)
         with store_run(parent_of(url), [name_of(url)], exists=True, wait=options.wait) as store:
-            return refresh_set(
-                store.directory, options, trust=trust, published=store.published, finish=store.finish
-            )
+            return refresh_set(store.directory, options, trust=trust, published=store.published, finish=store.finish)
 
 
 def repair(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ...augment.errors import EpochbankError
 from ...augment.store.manifest import Entry
 from ...augment.store.objects.access import RemoteShards
-from ...augment.store.objects.cache import CacheFull, Stopped
+from ...augment.store.objects.faults import CacheFull, Stopped
 
 _FETCHES = 4
 """Shards that are fetched at a time, besides those for which a decoding thread waits."""
@@ -39,6 +39,8 @@ class ShardFeed:
         self._now: deque[Entry] = deque()
         self._later: dict[str, deque[Entry]] = {}
         """Shards of the following groups, by split: the epoch and the originals each have one."""
+        self._following: dict[str, Sequence[Entry]] = {}
+        """The shards of these groups, also those that are fetched already."""
         self._full = self._closed = False
         self._running = 0
         self._threads = ThreadPoolExecutor(_FETCHES, "fetch")
@@ -56,7 +58,8 @@ class ShardFeed:
             # Groups of the epoch and of the originals are needed at the same time.
             waiting, new = list(self._now), list(group.entries)
             self._now = deque(_alternating(waiting, new))
-            self._later[group.key[0][0]] = deque(following.entries if following is not None else ())
+            self._following[group.key[0][0]] = following.entries if following is not None else ()
+            self._later[group.key[0][0]] = deque(self._following[group.key[0][0]])
             self._full = False
         self._wake()
 
@@ -80,6 +83,8 @@ class ShardFeed:
             self._now.clear()
             self._later.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for entries in self._following.values():
+            self._remote.cache.forget(self._remote.directory, entries)
         self.keep(())
 
     def _wake(self) -> None:

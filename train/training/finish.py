@@ -106,7 +106,7 @@ def finish(
         "data": {
             **data_wait.columns(),
             "disk_bytes": thread_times.disk_bytes,
-            **({"fetched_bytes": stored_set.remote.cache.fetched_bytes} if stored_set.remote is not None else {}),
+            **_fetched(stored_set),
             "advice": sentence,
             "exposure": exposure(data, num_epochs),
         },
@@ -157,3 +157,11 @@ def named(stored_set: StoredSet) -> dict[str, Any]:
         return named
     cache = stored_set.remote.cache
     return {**named, "url": stored_set.name, "cache": str(cache.root), "cache_size": cache.size}
+
+
+def _fetched(stored_set: StoredSet) -> dict[str, int]:
+    """Return the bytes that were fetched of a set in an object store, and how many of them more than once."""
+    if stored_set.remote is None:
+        return {}
+    cache = stored_set.remote.cache
+    return {"fetched_bytes": cache.fetched_bytes, "refetched_bytes": cache.refetched_bytes}

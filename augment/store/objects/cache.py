@@ -12,8 +12,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,15 +21,19 @@ from typing import Any, BinaryIO
 
 import xxhash
 
+from ...console import notify
 from ...errors import EpochbankError
 from ...shared.atomic import TEMPORARY, make_directory
 from ...shared.progress import size as in_words
 from ..manifest import Entry
 from .bucket import Bucket, forked, seconds_of_patience
 from .claims import Claims, claimed
+from .faults import CacheFull, DamagedObject, Stopped
+from .fetch_helper import FetchHelper
 from .layout import DESCRIPTION, shard_object
 from .locking import exclusive
-from .mirror import Mirror, mirror_name, no_set, remote_url
+from .mirror import Mirror, mirror_name, no_set
+from .refetches import Refetches
 
 CACHE = "EPOCHBANK_CACHE"
 """Environment variable: default directory of the cache."""
@@ -40,18 +42,8 @@ _LOCK = ".lock"
 _SPARE = 50
 """An eviction frees up to 1/N of the cache, but not more than four shards need, in advance; this is N."""
 _SECONDS_BETWEEN_TRIES = 0.1
-
-
-class CacheFull(EpochbankError):
-    """A cache has no room for a shard, because everything in it is in use."""
-
-
-class DamagedObject(EpochbankError):
-    """A shard in an object store is missing or has other bytes than the manifest lists."""
-
-
-class Stopped(Exception):
-    """A fetch was stopped by its caller."""
+_SECONDS_OF_SILENCE = 10.0
+"""Seconds after which a process that waits for room says so."""
 
 
 def default_cache() -> Path:
@@ -69,8 +61,10 @@ class ShardCache:
         self.root, self._given = root.absolute(), size
         self.fetched_bytes = 0
         """Bytes that this object has fetched."""
+        self._refetches = Refetches()
+        self._says_that_it_waits = False
         self._lock, self._process = threading.Lock(), os.getpid()
-        self._helper: tuple[int, subprocess.Popen[str]] | None = None
+        self._helper: FetchHelper | None = None
         self._claims = Claims(self.root)
         make_directory(self.root)
         self.size = size if size is not None else (shutil.disk_usage(self.root).free + self._used()) // 2
@@ -79,15 +73,37 @@ class ShardCache:
         """Open the cache again in the process that unpickles the object."""
         return ShardCache, (self.root, self._given)
 
+    @property
+    def refetched_bytes(self) -> int:
+        """Bytes that this object has fetched more than once, because shards were evicted before they were used."""
+        return self._refetches.bytes
+
     def claim(self, directory: Path, entries: Iterable[Entry]) -> None:
-        """Keep shards of the mirror `directory` from being evicted until `release`; they need not be there yet."""
+        """Keep shards of the mirror `directory` from being evicted until `release`; they need not be there yet.
+
+        If the cache has no room for all of them and for what else is claimed, they are fetched only once it has.
+        """
         with self._exclusive():
-            self._claims.add(self._names(directory, entries))
+            self._claims.add(self._names(directory, entries), self.size)
 
     def release(self, directory: Path, entries: Iterable[Entry]) -> None:
-        """Release shards that were claimed."""
+        """Release shards that were claimed together. Warns, once, if any shard had to be fetched again before."""
+        names = self._names(directory, entries)
         with self._exclusive():
-            self._claims.remove(self._names(directory, entries))
+            self._claims.remove(names)
+            self._refetches.forget(names)
+            report = self._refetches.to_report()
+        if report:
+            notify(
+                f"{in_words(self.refetched_bytes)} of shards were fetched again, because they were evicted from the "
+                f"cache {self.root} before they were used: it is too small for all that use it. Use a larger "
+                f"--cache-size than {in_words(self.size)}, or another --cache directory for each training"
+            )
+
+    def forget(self, directory: Path, entries: Iterable[Entry]) -> None:
+        """Note that shards that were fetched in advance are not needed any more."""
+        with self._lock_here():
+            self._refetches.forget(self._names(directory, entries))
 
     def has(self, directory: Path, entry: Entry) -> bool:
         """Return whether a shard is in the cache, and note that it was used now."""
@@ -114,16 +130,19 @@ class ShardCache:
         Raises
         ------
         CacheFull
-            If there is no room, because all shards in the cache are in use.
+            If there is no room, because all shards in the cache are in use; or for the shards that are claimed together
+            with this one.
         Stopped
             If `stopped` returned True.
         EpochbankError
             If the shard does not exist in the store, is damaged there, or cannot be read or written.
         """
+        self._check_admitted(directory, entry)
         if self.has(directory, entry):
             return
         if forked():
             self._fetch_by_helper(directory, entry)
+            self._count(directory, entry, entry.bytes)
             return
         path = directory / entry.file
         temporary = path.parent / f"{TEMPORARY}fetch-{path.name}"
@@ -137,8 +156,7 @@ class ShardCache:
                     try:
                         self._reserve(descriptor, entry)
                         fetched = _download(descriptor, bucket, entry, stopped or (lambda: False))
-                        with self._lock_here():
-                            self.fetched_bytes += fetched
+                        self._count(directory, entry, fetched)
                         temporary.replace(path)
                     except BaseException:
                         self._give_back(temporary)
@@ -155,13 +173,17 @@ class ShardCache:
 
     def fetch_needed(self, directory: Path, bucket: Bucket, entry: Entry) -> None:
         """Fetch a shard like `fetch`, and wait for a while if there is no room, until something is not in use."""
-        until = time.monotonic() + seconds_of_patience()
+        begun, patience = time.monotonic(), seconds_of_patience()
         while True:
             try:
                 return self.fetch(directory, bucket, entry)
-            except CacheFull:
-                if time.monotonic() > until:
+            except CacheFull as error:
+                waited = time.monotonic() - begun
+                if waited > patience:
                     raise
+                if waited > _SECONDS_OF_SILENCE and not self._says_that_it_waits:
+                    self._says_that_it_waits = True
+                    notify(f"waits until other shards are not in use any more: {error}")
                 time.sleep(_SECONDS_BETWEEN_TRIES)
 
     @contextmanager
@@ -180,9 +202,35 @@ class ShardCache:
         with suppress(FileNotFoundError), open(path, "rb") as file:
             if not _is_sound(file, entry) and _is(file.fileno(), path):
                 path.unlink(missing_ok=True)
+                self.forget(directory, [entry])
 
-    def _names(self, directory: Path, entries: Iterable[Entry]) -> list[str]:
-        return [f"{directory.name}/{entry.file}" for entry in entries]
+    def _names(self, directory: Path, entries: Iterable[Entry]) -> dict[str, int]:
+        """Return the bytes of shards by their path relative to the cache."""
+        return {f"{directory.name}/{entry.file}": entry.bytes for entry in entries}
+
+    def _check_admitted(self, directory: Path, entry: Entry) -> None:
+        """Raise `CacheFull` if there is no room yet for the shards that are claimed together with this one."""
+        (name,) = self._names(directory, [entry])
+        if not self._claims.waiting(name):
+            return
+        with self._exclusive():
+            lacking = self._claims.lacking(name, self.size)
+        if lacking is not None:
+            needed, used = map(in_words, lacking)
+            raise self._full(f"the shards that are needed together with {entry.file} ({needed})", used)
+
+    def _full(self, what: str, used: str) -> CacheFull:
+        return CacheFull(
+            f"the cache {self.root} has no room for {what}: {used} of {in_words(self.size)} are in use. Use a larger "
+            "--cache-size, another --cache for each training, or --shuffle shards."
+        )
+
+    def _count(self, directory: Path, entry: Entry, fetched: int) -> None:
+        """Count a shard that was fetched, and the bytes that this took."""
+        with self._lock_here():
+            self.fetched_bytes += fetched
+            for name in self._names(directory, [entry]):
+                self._refetches.fetched(name, fetched)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -196,24 +244,11 @@ class ShardCache:
         return self._lock
 
     def _fetch_by_helper(self, directory: Path, entry: Entry) -> None:
-        """Fetch a shard by another process, because obstore cannot be used in a forked one."""
         with self._lock_here():
-            if self._helper is None or self._helper[0] != os.getpid():
-                words = [sys.executable, "-m", __name__, str(self.root), str(self.size)]
-                pipe = subprocess.PIPE
-                self._helper = os.getpid(), subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
-            helper = self._helper[1]
-            assert helper.stdin is not None
-            assert helper.stdout is not None
-            try:
-                helper.stdin.write(json.dumps([str(directory), entry.file]) + "\n")
-                helper.stdin.flush()
-                answer = json.loads(helper.stdout.readline() or '"the process that fetches shards has died"')
-            except BrokenPipeError:
-                answer = "the process that fetches shards has died"
-            if answer:
-                raise EpochbankError(answer)
-            self.fetched_bytes += entry.bytes
+            if self._helper is None or self._helper.process != os.getpid():
+                self._helper = FetchHelper(self.root, self.size)
+            helper = self._helper
+        helper.fetch(directory, entry)
 
     def _reserve(self, descriptor: int, entry: Entry) -> None:
         """Make room for a shard, and give its file its size."""
@@ -222,11 +257,7 @@ class ShardCache:
             if used is None or used + entry.bytes > self.size:
                 used = self._evict(entry.bytes)
             if used + entry.bytes > self.size:
-                raise CacheFull(
-                    f"the cache {self.root} has no room for {entry.file} ({in_words(entry.bytes)}): {in_words(used)} "
-                    f"of {in_words(self.size)} are in use. Use a larger --cache-size, another --cache for each "
-                    "training, or --shuffle shards."
-                )
+                raise self._full(f"{entry.file} ({in_words(entry.bytes)})", in_words(used))
             self._write_used(used + entry.bytes)  # Before the file grows: after a crash the sum may only be too large.
             os.ftruncate(descriptor, entry.bytes)
 
@@ -399,25 +430,3 @@ def _write(descriptor: int, block: bytes) -> None:
     view = memoryview(block)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _fetch_for(root: Path, size: int) -> None:
-    """Fetch the shards that standard input names; answer each line with what is wrong, or an empty text."""
-    from ..manifest import read_manifest
-
-    cache, entries = ShardCache(root, size), {}
-    for line in sys.stdin:
-        directory, file = json.loads(line)
-        try:
-            if (directory, file) not in entries:
-                entries.update({(directory, one.file): one for one in read_manifest(Path(directory))})
-            bucket = Bucket(str(remote_url(Path(directory))))
-            cache.fetch_needed(Path(directory), bucket, entries[directory, file])
-            answer = ""
-        except EpochbankError as error:
-            answer = str(error)
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    _fetch_for(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,5 +1,8 @@
 """Claims: which shards of a cache the processes of a machine use, so that none of them is evicted.
 
+Shards are claimed in groups, all of which a process needs before it can go on. A group is admitted when there is room
+for all claimed shards together, so that processes do not wait for each other forever, each with a part of its group.
+
 Each process has a file with the paths that it uses, which it keeps locked until it ends. A file that is not locked
 belongs to a process that has ended.
 """
@@ -10,7 +13,7 @@ import os
 import secrets
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,44 +21,81 @@ from ...shared.atomic import no_follow
 
 _FOLDER = "claims"
 
+Group = Mapping[str, int]
+"""Bytes of the shards of a group, by their path relative to the cache."""
+
 
 class Claims:
-    """The paths that this process uses. The caller holds the lock of the cache."""
+    """The shards that this process uses. The caller holds the lock of the cache."""
 
     def __init__(self, root: Path):
         self._root = root
         self._counts: Counter[str] = Counter()
-        self._file: tuple[int, int, Path] | None = None
-        """Process, descriptor and path of the file."""
+        self._bytes: dict[str, int] = {}
+        self._waiting: list[Group] = []
+        self._process = os.getpid()
+        self._file: tuple[int, Path] | None = None
+        """Descriptor and path of the file."""
 
-    def add(self, names: Iterable[str]) -> None:
-        """Claim paths relative to the cache, each as often as it is added."""
-        if self._file is not None and self._file[0] != os.getpid():  # A forked process begins without claims.
-            self._file = None
+    def add(self, group: Group, size: int) -> None:
+        """Claim a group in a cache of `size` bytes; a group that is added again must be removed as often."""
+        if self._process != os.getpid():  # A forked process begins without claims.
             self._counts.clear()
-        self._counts.update(names)
-        self._write()
+            self._bytes.clear()
+            self._waiting.clear()
+            self._process, self._file = os.getpid(), None
+        if self._in_use_instead(group, size) is not None:
+            self._waiting.append(group)
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Give up claims."""
-        self._counts.subtract(names)
+    def remove(self, group: Group) -> None:
+        """Give up a claim."""
+        if self._process != os.getpid():
+            return
+        if group in self._waiting:
+            self._waiting.remove(group)
+            return
+        self._counts.subtract(list(group))
         self._counts = +self._counts
         self._write()
 
-    def _write(self) -> None:
-        if self._file is None or self._file[0] != os.getpid():
-            self._file = self._create()
-        data = json.dumps(sorted(self._counts)).encode()
-        os.ftruncate(self._file[1], 0)
-        os.pwrite(self._file[1], data, 0)
+    def waiting(self, name: str) -> bool:
+        """Return whether a shard is in a group that is not admitted yet. The lock is not needed."""
+        return self._process == os.getpid() and any(name in group for group in list(self._waiting))
 
-    def _create(self) -> tuple[int, int, Path]:
+    def lacking(self, name: str, size: int) -> tuple[int, int] | None:
+        """Admit the groups with a shard if there is room; else return the bytes of one, and of all claimed shards."""
+        for group in [group for group in self._waiting if name in group]:
+            used = self._in_use_instead(group, size)
+            if used is not None:
+                return sum(group.values()), used
+            self._waiting.remove(group)
+        return None
+
+    def _in_use_instead(self, group: Group, size: int) -> int | None:
+        """Admit a group and return None; if there is no room for it, return the bytes of all claimed shards."""
+        others = claimed(self._root)
+        if sum({**others, **group}.values()) > size:
+            return sum(others.values())
+        self._counts.update(list(group))
+        self._bytes.update(group)
+        self._write()
+        return None
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = self._create()
+        self._bytes = {name: self._bytes[name] for name in self._counts}
+        data = json.dumps(self._bytes).encode()
+        os.ftruncate(self._file[0], 0)
+        os.pwrite(self._file[0], data, 0)
+
+    def _create(self) -> tuple[int, Path]:
         path = self._root / _FOLDER / f"{os.getpid()}-{secrets.token_hex(6)}"
         path.parent.mkdir(exist_ok=True)
         descriptor = no_follow(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         weakref.finalize(self, _remove, path, descriptor, os.getpid())
-        return os.getpid(), descriptor, path
+        return descriptor, path
 
 
 def _remove(path: Path, descriptor: int, process: int) -> None:
@@ -65,19 +105,19 @@ def _remove(path: Path, descriptor: int, process: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def claimed(root: Path) -> set[str]:
+def claimed(root: Path) -> dict[str, int]:
     """Return what all running processes claim in the cache `root`, and remove the files of those that have ended.
 
-    The caller holds the lock of the cache.
+    The values are bytes. The caller holds the lock of the cache.
     """
-    names: set[str] = set()
+    names: dict[str, int] = {}
     with suppress(FileNotFoundError):
         for path in (root / _FOLDER).iterdir():
             with suppress(FileNotFoundError), open(path, "rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    names |= set(json.loads(file.read() or b"[]"))
+                    names.update(json.loads(file.read() or b"{}"))
                 else:
                     path.unlink(missing_ok=True)
     return names
