@@ -476,6 +476,7 @@ def in_fork(call: Callable[[], None]) -> str:
     return text
 
 
+@pytest.mark.long
 def test_errors_in_a_forked_process_are_those_of_a_single_one(
     stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -508,6 +509,7 @@ def test_errors_in_a_forked_process_are_those_of_a_single_one(
         lost.write_bytes(content)
 
 
+@pytest.mark.long
 def test_a_forked_process_can_release_shards_while_it_waits_for_room(
     stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
