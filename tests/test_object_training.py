@@ -159,6 +159,23 @@ def test_a_cache_of_the_needed_size_fetches_each_shard_once_a_pass(
     assert sum(shown) <= data.remote.cache.fetched_bytes <= sum(shown) + max(shown) * 33
 
 
+def test_nodes_fetch_an_epoch_once_among_them(sound: Path, stored: str, tmp_path: Path, small_windows: None) -> None:
+    """Each of two nodes has a cache for half an epoch and half of the next one."""
+    entries = read_manifest(sound)
+    distorted = [entry.bytes for entry in entries if entry.split == "epoch"]
+    size, whole = (bytes_needed(entries, range(3), 0, "images", 9 * 16, 1, world_size) for world_size in (2, 1))
+    assert size < whole
+    fetched = 0
+    for rank in range(2):
+        data = epochbank.open_set(stored, cache=tmp_path / f"node-{rank}", cache_size=size)
+        options = {"batch_size": 16, "originals": 0, "rank": rank, "world_size": 2}
+        assert equal(batches(data, **options), batches(epochbank.open_set(sound), **options))
+        assert data.remote is not None
+        fetched += data.remote.cache.fetched_bytes
+    # Beside all epochs once: the one that follows the last one, and the shards at the border of each pass.
+    assert fetched <= sum(distorted) * 4 / 3 + 2 * 4 * 2 * max(distorted) < 2 * sum(distorted)
+
+
 def test_a_cache_that_is_too_small_is_refused_with_the_fix(stored: str, tmp_path: Path, small_windows: None) -> None:
     """The message has the bytes that are needed; `shuffle="shards"` needs fewer, and is refused below these."""
     size = needed(stored) - 1

@@ -76,7 +76,8 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
     ahead = (prefetch + 1) * batches.batch_size
     processes = processes_here(os.environ, base.world_size)
     needed, less = (
-        bytes_needed(stored_set.entries, base.epochs, originals, one, ahead, processes) for one in (shuffle, "shards")
+        bytes_needed(stored_set.entries, base.epochs, originals, one, ahead, processes, base.world_size)
+        for one in (shuffle, "shards")
     )
     if needed <= remote.cache.size:
         return
@@ -86,7 +87,8 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
     several = f" for each of the {processes} processes of this machine" if processes > 1 else ""
     what = f"a few shards at a time{several}"
     if shuffle != "shards":
-        what = "a stored epoch, the next one and the originals"
+        part = f"the part of {'this process' if processes == 1 else 'these processes'} of " * (base.world_size > 1)
+        what = f"{part}a stored epoch, the next one and the originals"
     raise EpochbankError(
         f"the cache {remote.cache.root} is limited to {size(remote.cache.size)}, but {what} of {remote.bucket.url} "
         f"need {size(needed)}; a smaller cache would fetch shards repeatedly. {fix}."
@@ -94,13 +96,20 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
 
 
 def bytes_needed(
-    entries: Sequence[Entry], epochs: Sequence[int], originals: float, shuffle: Shuffle, ahead: int, processes: int = 1
+    entries: Sequence[Entry],
+    epochs: Sequence[int],
+    originals: float,
+    shuffle: Shuffle,
+    ahead: int,
+    processes: int = 1,
+    world_size: int = 1,
 ) -> int:
     """Return the bytes of the shards that must be in the cache at the same time.
 
     These are this stored epoch, the next one and the originals, or with `shuffle="shards"` a few groups of each; and
     those of validation or test that are read at a time. `ahead` is the number of images that are decoded ahead.
-    `processes` share the cache: each is in another part of the epoch, and needs a few groups of its own.
+    `processes` of the `world_size` ranks share the cache: each is in another part of the epoch, which is another one in
+    each pass, and with `shuffle="shards"` needs a few groups of its own.
     """
     shards: dict[tuple[str, int], list[Entry]] = {}
     for entry in entries:
@@ -108,10 +117,12 @@ def bytes_needed(
     whole = {key: sum(entry.bytes for entry in found) for key, found in shards.items()}
     few = {key: _few(found, ahead) for key, found in shards.items()}
     held_out = max((min(few[key], whole[key]) for key in (("validation", 0), ("test", 0)) if key in whole), default=0)
-    shown = [whole.get(("epoch", epoch), 0) for epoch in epochs]
-    following = shown[1:] + shown[:1] if len(shown) > 1 else [0]
-    distorted = max((one + other for one, other in zip(shown, following, strict=True)), default=0)
-    undistorted = whole.get(("train", 0), 0)
+    shown = [("epoch", epoch) for epoch in epochs]
+    part = {key: _part(found, processes, world_size) for key, found in shards.items()}
+    following = shown[1:] + shown[:1]
+    both = (part.get(one, 0) + part.get(other, 0) for one, other in zip(shown, following, strict=True))
+    distorted = min(max(both, default=0), sum(whole.get(one, 0) for one in set(shown)))
+    undistorted = min(2 * part.get(("train", 0), 0), whole.get(("train", 0), 0))
     if shuffle == "shards":
         # Where an epoch ends and the next one begins, there are groups of both.
         distorted = min(distorted, processes * max((few.get(("epoch", epoch), 0) for epoch in epochs), default=0))
@@ -123,6 +134,13 @@ def processes_here(environment: Mapping[str, str], world_size: int) -> int:
     """Return how many of the ranks run on this machine, as torchrun or SLURM's `srun` says; 1 if neither does."""
     local = environment.get("LOCAL_WORLD_SIZE") or environment.get("SLURM_STEP_TASKS_PER_NODE", "")  # 4(x2),3
     return min(world_size, max((int(count) for count in re.findall(r"(?:^|,)(\d+)", local)), default=1))
+
+
+def _part(shards: list[Entry], processes: int, world_size: int) -> int:
+    """Return the bytes of the shards that `processes` of `world_size` ranks read in a pass."""
+    whole = sum(entry.bytes for entry in shards)
+    borders = 2 * processes * max(entry.bytes for entry in shards)
+    return whole if world_size == 1 else min(whole, whole * processes // world_size + borders)
 
 
 def _few(shards: list[Entry], ahead: int) -> int:
