@@ -64,17 +64,16 @@ class Cluster:
         """Start `dask WORDS`, in the new working directory `name`."""
         place = self.folder / name
         place.mkdir(exist_ok=True)
-        path = os.pathsep.join(str(one) for one in (python_path, self.folder) if one)
         with open(place / "log", "ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "dask", *words], cwd=place, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | environment, start_new_session=True,
+                env=self._environment(python_path) | environment, start_new_session=True,
             )  # fmt: skip
 
-    def start_scheduler(self) -> None:
+    def start_scheduler(self, *words: str, **environment: str) -> None:
         """Start the scheduler, and wait until it can be reached."""
         self.start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-                   "--scheduler-file", str(self.file))  # fmt: skip
+                   "--scheduler-file", str(self.file), *words, **environment)  # fmt: skip
         wait_for(self.file.exists, "the scheduler")
 
     def start_worker(self, name: str, threads: int = 1, **keywords: Any) -> None:
@@ -138,8 +137,10 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return done.stderr
 
-    def _environment(self) -> dict[str, str]:
-        return os.environ | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+    def _environment(self, python_path: Path | None = None) -> dict[str, str]:
+        paths = (python_path, self.folder, os.environ.get("PYTHONPATH"))
+        path = os.pathsep.join(str(one) for one in paths if one)
+        return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
     def digests(self, sets: str = "sets") -> list[str]:
         """Return the digests of all published shards of the one set in `sets`, in order."""
@@ -176,11 +177,11 @@ def finish(process: subprocess.Popen, seconds: float = SECONDS) -> str:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Yield a cluster with a scheduler and no workers."""
+def cluster(folder: Path, *words: str, **environment: str) -> Iterator[Cluster]:
+    """Yield a cluster with a scheduler, started with further words and environment, and no workers."""
     made = Cluster(folder)
     try:
-        made.start_scheduler()
+        made.start_scheduler(*words, **environment)
         yield made
     finally:
         made.stop_all()

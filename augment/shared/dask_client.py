@@ -14,6 +14,7 @@ from typing import Any
 
 from ..console import notify
 from ..errors import EpochbankError
+from .dask_tls import tls_security
 
 _SECONDS_TO_CONNECT = 30.0
 """How long to wait for the scheduler, and for its file, which a batch job may be about to write."""
@@ -145,19 +146,23 @@ class SchedulerLink:
 def linked(scheduler: str) -> Iterator[SchedulerLink]:
     """Connect to a scheduler, given by its address or by the path of its file.
 
-    Raises `EpochbankError` if the file does not appear, or the scheduler does not answer, within half a minute.
+    Raises `EpochbankError` if the file does not appear, the scheduler does not answer within half a minute, or the
+    certificates for `tls://` are missing or wrong.
     """
     from distributed import Client
 
     address = scheduler if "://" in scheduler else _address_in(Path(scheduler))
+    security = tls_security(address)
     with _quiet_dask():
         try:
-            client: Any = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False, name="epochbank")
+            client: Any = Client(
+                address, timeout=_SECONDS_TO_CONNECT, set_as_default=False, name="epochbank", security=security
+            )
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
             raise EpochbankError(
-                f"the Dask scheduler at {address} cannot be reached: {reason}. Check that it runs, that its address is "
-                "the one it printed, and that tls:// has its certificates in Dask's configuration."
+                f"the Dask scheduler at {address} cannot be reached: {reason}. Check that it runs, and that its "
+                "address is the one it printed."
             ) from error
         loop = client.loop.asyncio_loop
         loop.call_soon_threadsafe(loop.set_exception_handler, _handle_in_loop)
