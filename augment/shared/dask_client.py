@@ -28,7 +28,7 @@ _LOGGERS = ("distributed", "tornado", "asyncio")
 
 
 @dataclass(frozen=True)
-class WorkerFacts:
+class WorkerInfo:
     """What the scheduler knows of a worker process."""
 
     address: str
@@ -87,7 +87,7 @@ class SchedulerLink:
         self._client, self.address = client, address
         self._connecting_since: float | None = None
 
-    def workers(self) -> dict[str, WorkerFacts] | None:
+    def workers(self) -> dict[str, WorkerInfo] | None:
         """Return the worker processes by address; None if the scheduler does not answer."""
         try:
             identity = self._client.sync(
@@ -96,8 +96,8 @@ class SchedulerLink:
         except OSError:  # TimeoutError, and Dask's CommClosedError, are.
             return None
         return {
-            address: WorkerFacts(address, facts["host"], facts["nthreads"], facts["last_seen"])
-            for address, facts in identity["workers"].items()
+            address: WorkerInfo(address, found["host"], found["nthreads"], found["last_seen"])
+            for address, found in identity["workers"].items()
         }
 
     def check(self) -> None:

@@ -30,7 +30,13 @@ class DaskPool:
         return max(1, sum(worker.threads for worker in (self._link.workers() or {}).values()))
 
     def run(
-        self, work: Callable[[Task], Result], tasks: Iterable[Task], count: int, handshake: Handshake | None = None
+        self,
+        work: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        count: int,
+        handshake: Handshake | None = None,
+        *,
+        bytes_read: int | None = None,
     ) -> Generator[tuple[int, Result]]:
         """Yield (index of the task, `work(task)`) for each task, in the order in which the tasks end.
 
@@ -44,6 +50,8 @@ class DaskPool:
             Number of tasks.
         handshake
             Check of each worker process before it gets a task; None for none.
+        bytes_read
+            Not used: tasks that mostly read run in the same way as others.
 
         Raises
         ------
@@ -55,17 +63,6 @@ class DaskPool:
             return
         with handshake or nullcontext():
             yield from Run(self._link, work, tasks, handshake, self._patience).results()
-
-    def read(
-        self,
-        work: Callable[[Task], Result],
-        tasks: Iterable[Task],
-        count: int,
-        size: int,
-        handshake: Handshake | None = None,
-    ) -> Generator[tuple[int, Result]]:
-        """Run tasks that mostly read and decompress, in the same way as others."""
-        return self.run(work, tasks, count, handshake)
 
 
 @contextmanager

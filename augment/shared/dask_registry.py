@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ..console import notify
 from ..errors import EpochbankError
-from .dask_client import Call, CallLost, SchedulerLink, WorkerFacts
-from .dask_worker import answer
+from .dask_client import Call, CallLost, SchedulerLink, WorkerInfo
+from .dask_worker import run_handshake
 from .pool import Handshake
 from .progress import counted
 
@@ -29,19 +29,19 @@ class Attempt:
     """A task that was sent to a worker process."""
 
     number: int
-    member: "Member"
+    worker: "Worker"
     call: Call
     since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False)
-class Member:
+class Worker:
     """A worker process."""
 
-    facts: WorkerFacts
-    state: str = "asked"
-    """`asked`, `admitted` or `refused`."""
-    question: Call | None = None
+    info: WorkerInfo
+    state: str = "checking"
+    """`checking`, `admitted` or `refused`."""
+    handshake: Call | None = None
     """The call of its handshake, until it is answered."""
     since: float = field(default_factory=time.monotonic)
     heartbeat: float = field(default_factory=time.monotonic)
@@ -60,10 +60,10 @@ class Member:
         return self.state == "admitted" and not self.silent
 
     def __str__(self) -> str:
-        return f"{self.facts.address} on {self.facts.host}"
+        return f"{self.info.address} on {self.info.host}"
 
 
-class Members:
+class WorkerRegistry:
     """Check every worker process once with the handshake, and keep track of those that may get tasks."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Members:
         """`when_done` is called in another thread with each handshake call that ends."""
         self._link, self._token, self._handshake, self._patience = link, token, handshake, patience
         self._when_done = when_done
-        self._members: dict[str, Member] = {}
+        self._workers: dict[str, Worker] = {}
         self._refusal = ""
         self._deaths = 0
         self._none_since: float | None = time.monotonic()
@@ -86,11 +86,11 @@ class Members:
         self._reported: tuple[int, int] | None = None
         self._report_at = 0.0
 
-    def usable(self) -> list[Member]:
+    def usable(self) -> list[Worker]:
         """Return the processes that may get tasks."""
-        return [member for member in self._members.values() if member.usable]
+        return [worker for worker in self._workers.values() if worker.usable]
 
-    def look(self) -> list[Member]:
+    def update(self) -> list[Worker]:
         """Update the list of processes, and send new ones the handshake; return those that ended or are silent.
 
         Raises `EpochbankError` if no worker remains, or the scheduler does not answer, for too long.
@@ -102,51 +102,51 @@ class Members:
             self._check_patience(self._no_answer_since, "has not answered")
             return []
         self._no_answer_since = None
-        gone = [member for address, member in self._members.items() if address not in found]
-        for member in gone:
-            self.drop(member)
-        self._count_death([member for member in gone if member.state == "asked"])
-        for address, facts in found.items():
-            if address in self._members:
-                self._hear(self._members[address], facts)
+        gone = [worker for address, worker in self._workers.items() if address not in found]
+        for worker in gone:
+            self.drop(worker)
+        self._count_death([worker for worker in gone if worker.state == "checking"])
+        for address, info in found.items():
+            if address in self._workers:
+                self._note_heartbeat(self._workers[address], info)
             else:
-                self._members[address] = self._asked(facts)
+                self._workers[address] = self._start_handshake(info)
         self._check_answers()
         self._check_any()
-        return [*gone, *(member for member in self._members.values() if member.silent and member.attempts)]
+        return [*gone, *(worker for worker in self._workers.values() if worker.silent and worker.attempts)]
 
-    def drop(self, member: Member) -> None:
+    def drop(self, worker: Worker) -> None:
         """Remove a process that ended. Another one at its address gets a new handshake."""
-        self._members.pop(member.facts.address, None)
-        if member.question is not None:
-            member.question.release()
+        self._workers.pop(worker.info.address, None)
+        if worker.handshake is not None:
+            worker.handshake.release()
 
-    def _count_death(self, members: list[Member]) -> None:
+    def _count_death(self, workers: list[Worker]) -> None:
         """Count processes that ended during their handshake; several that end at the same time count as one."""
-        self._deaths += bool(members)
+        self._deaths += bool(workers)
         if self._deaths >= _MOST_DEATHS:
             raise EpochbankError(
                 f"{_MOST_DEATHS} Dask worker processes ended one after the other while they were checked, the last one "
-                f"was {members[-1]}. Check its log: possible causes are a custom operation that crashes, and too "
+                f"was {workers[-1]}. Check its log: possible causes are a custom operation that crashes, and too "
                 "little memory."
             )
 
-    def take_answer(self, call: Call) -> bool:
-        """Admit or refuse the process whose handshake `call` is; return False if it is not a handshake."""
-        member = next((one for one in self._members.values() if one.question is call), None)
-        if member is None:
+    def end_handshake(self, call: Call) -> bool:
+        """Admit or refuse the process whose handshake `call` is; return False if it is the call of a task."""
+        worker = next((one for one in self._workers.values() if one.handshake is call), None)
+        if worker is None:
             return False
         try:
             fault = self._fault(call)
         except CallLost as lost:  # It is checked again if it still exists.
-            self.drop(member)
-            self._count_death([member] if lost.killed else [])
+            self.drop(worker)
+            self._count_death([worker] if lost.killed else [])
             return True
         call.release()
-        member.question, self._deaths = None, 0
-        member.state = "refused" if fault else "admitted"
+        worker.handshake, self._deaths = None, 0
+        worker.state = "refused" if fault else "admitted"
         if fault:
-            self._refusal = f"the Dask worker {member} cannot be used: {fault}"
+            self._refusal = f"the Dask worker {worker} cannot be used: {fault}"
             notify(self._refusal)
         return True
 
@@ -162,24 +162,24 @@ class Members:
             return f"it could not be checked ({type(error).__name__}: {error})"
         return "" if self._handshake is None else self._handshake.fault(result)
 
-    def _asked(self, facts: WorkerFacts) -> Member:
+    def _start_handshake(self, info: WorkerInfo) -> Worker:
         ask, question = (self._handshake.ask, self._handshake.question) if self._handshake else (None, None)
-        asked = self._link.call(self._when_done, facts.address, answer, self._token, ask, question, priority=1)
-        return Member(facts, question=asked)
+        call = self._link.call(self._when_done, info.address, run_handshake, self._token, ask, question, priority=1)
+        return Worker(info, handshake=call)
 
-    def _hear(self, member: Member, facts: WorkerFacts) -> None:
-        if facts.last_seen != member.facts.last_seen:
-            member.facts, member.heartbeat = facts, time.monotonic()
+    def _note_heartbeat(self, worker: Worker, info: WorkerInfo) -> None:
+        if info.last_seen != worker.info.last_seen:
+            worker.info, worker.heartbeat = info, time.monotonic()
 
     def _check_answers(self) -> None:
         """Refuse the processes that do not answer."""
-        for member in self._members.values():
-            if member.state == "asked" and time.monotonic() - member.since > self._patience:
-                member.state = "refused"
-                if member.question is not None:
-                    member.question.release()
-                    member.question = None
-                self._refusal = f"the Dask worker {member} cannot be used: no answer within {self._patience:.0f} s"
+        for worker in self._workers.values():
+            if worker.state == "checking" and time.monotonic() - worker.since > self._patience:
+                worker.state = "refused"
+                if worker.handshake is not None:
+                    worker.handshake.release()
+                    worker.handshake = None
+                self._refusal = f"the Dask worker {worker} cannot be used: no answer within {self._patience:.0f} s"
                 notify(self._refusal)
 
     def _check_any(self) -> None:
@@ -187,18 +187,18 @@ class Members:
         usable = self.usable()
         if usable:
             self._none_since, self._reported_none = None, False
-            self._report(len(usable), sum(member.facts.threads for member in usable))
+            self._report(len(usable), sum(worker.info.threads for worker in usable))
             return
         self._none_since = self._none_since or time.monotonic()
-        asked = sum(member.state == "asked" and not member.silent for member in self._members.values())
-        if self._refusal and not asked and time.monotonic() - self._none_since > _SECONDS_FOR_OTHERS:
+        checking = sum(worker.state == "checking" and not worker.silent for worker in self._workers.values())
+        if self._refusal and not checking and time.monotonic() - self._none_since > _SECONDS_FOR_OTHERS:
             raise EpochbankError(f"{self._refusal}. No other worker is available.")
-        self._check_patience(self._none_since, "has had no usable worker", asked)
+        self._check_patience(self._none_since, "has had no usable worker", checking)
 
-    def _check_patience(self, since: float, what: str, asked: int = 0) -> None:
+    def _check_patience(self, since: float, what: str, checking: int = 0) -> None:
         seconds = time.monotonic() - since
         text = f"the Dask scheduler at {self._link.address} {what} for {seconds:.0f} s"
-        text += f" ({counted(asked, 'worker')} being checked)" if asked else ""
+        text += f" ({counted(checking, 'worker')} being checked)" if checking else ""
         if seconds > self._patience:
             raise EpochbankError(
                 f"{text}; the limit is --patience {self._patience:g}. Start workers, or check their logs."
@@ -212,5 +212,5 @@ class Members:
             self._reported, self._report_at = (workers, threads), time.monotonic() + _SECONDS_BETWEEN_REPORTS
             notify(f"{counted(workers, 'Dask worker')} with {counted(threads, 'thread')}")
 
-    def __iter__(self) -> Iterator[Member]:
-        return iter(self._members.values())
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self._workers.values())

@@ -13,20 +13,20 @@ _answered: set[str] = set()
 """Tokens of the runs whose handshake this process has answered."""
 
 
-class NotAsked(Exception):
+class HandshakeMissing(Exception):
     """This process has answered no handshake: it replaced the one that did, at the same address."""
 
 
-def answer(token: str, ask: Callable[[Question], Answer] | None, question: Question) -> Answer | None:
+def run_handshake(token: str, ask: Callable[[Question], Answer] | None, question: Question) -> Answer | None:
     """Return `ask(question)`, and record that this process answered the handshake of the run `token`."""
     result = None if ask is None else ask(question)
     _answered.add(token)
     return result
 
 
-def perform(token: str, lease: Path | None, work: Callable[[Question], Answer], task: Question) -> Answer:
-    """Return `work(task)`. Raises `NotAsked` if this process did not answer the handshake of the run `token`."""
+def run_task(token: str, lease: Path | None, work: Callable[[Question], Answer], task: Question) -> Answer:
+    """Return `work(task)`. Raises `HandshakeMissing` if this process did not answer that of the run `token`."""
     if token not in _answered:
-        raise NotAsked(token)
+        raise HandshakeMissing(token)
     with leased(lease):
         return work(task)

@@ -30,7 +30,7 @@ class Handshake(AbstractContextManager, Protocol):
 
 
 class Pool(Protocol):
-    """Worker processes. `run` and `read` have the contract of `on_all_cores`."""
+    """Worker processes. `run` has the contract of `on_all_cores`."""
 
     @property
     def size(self) -> int:
@@ -45,19 +45,18 @@ class Pool(Protocol):
         """Where the tasks run, for messages: `on this machine`."""
 
     def run(
-        self, work: Callable[[Task], Result], tasks: Iterable[Task], count: int, handshake: Handshake | None = None
-    ) -> Generator[tuple[int, Result]]:
-        """Yield (index of the task, `work(task)`) for each task, in the order in which the tasks end."""
-
-    def read(
         self,
         work: Callable[[Task], Result],
         tasks: Iterable[Task],
         count: int,
-        size: int,
         handshake: Handshake | None = None,
+        *,
+        bytes_read: int | None = None,
     ) -> Generator[tuple[int, Result]]:
-        """Run tasks that mostly read and decompress `size` bytes."""
+        """Yield (index of the task, `work(task)`) for each of `count` tasks, in the order in which the tasks end.
+
+        `bytes_read` is the number of bytes that the tasks read and decompress, if that is most of their work.
+        """
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,18 @@ class LocalPool:
         return self.size
 
     def run(
-        self, work: Callable[[Task], Result], tasks: Iterable[Task], count: int, handshake: Handshake | None = None
-    ) -> Generator[tuple[int, Result]]:
-        """Run the tasks by `on_all_cores`; there is no handshake, because the processes are like this one."""
-        return on_all_cores(work, tasks, count, self.size)
-
-    def read(
         self,
         work: Callable[[Task], Result],
         tasks: Iterable[Task],
         count: int,
-        size: int,
         handshake: Handshake | None = None,
+        *,
+        bytes_read: int | None = None,
     ) -> Generator[tuple[int, Result]]:
-        """Run the tasks by `read_on_all_cores`, in threads if the work is short."""
-        return read_on_all_cores(work, tasks, count, self.size, size)
+        """Run the tasks in processes, or in threads if they mostly read, and that is short.
+
+        There is no handshake, because the processes are like this one.
+        """
+        if bytes_read is None:
+            return on_all_cores(work, tasks, count, self.size)
+        return read_on_all_cores(work, tasks, count, self.size, bytes_read)

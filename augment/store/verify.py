@@ -120,7 +120,7 @@ def shard_faults(
     total, each = sum(entry.num_images for entry in entries), math.prod(description.shape)
     found: dict[int, str] = {}
     with Progress("verify", total, item_bytes=each) as progress:
-        for number, fault in pool.read(check_shard, checks, len(entries), total * each, handshake):
+        for number, fault in pool.run(check_shard, checks, len(entries), handshake, bytes_read=total * each):
             progress.advance(entries[number].num_images)
             if fault:
                 found[number] = fault
