@@ -21,9 +21,8 @@ from pathlib import Path
 import click
 
 import checkout  # noqa: F401
-from glyphs import write_npz
+from scripts import import_glyphs, run
 
-_HERE = Path(__file__).resolve().parent
 _SECONDS_TO_START = 120.0
 
 
@@ -35,9 +34,7 @@ _SECONDS_TO_START = 120.0
 @click.option("--threads", default=1, help="Threads of a Dask worker process.")
 def main(num_images: int, epochs: int, rounds: int, workers: int, threads: int) -> None:
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
-        source = Path(folder) / "glyphs.h5"
-        write_npz(Path(folder) / "glyphs.npz", num_images)
-        _run("-m", "epochbank.augment", "import", str(Path(folder) / "glyphs.npz"), str(source))
+        source = import_glyphs(Path(folder), num_images)
         with _cluster(Path(folder), workers, threads) as scheduler:
             words = {
                 "local": ["--jobs", str(workers * threads)],
@@ -46,7 +43,7 @@ def main(num_images: int, epochs: int, rounds: int, workers: int, threads: int) 
             rates: dict[str, list[float]] = {name: [] for name in words}
             for number in range(1, rounds + 1):
                 for name, options in words.items():
-                    output = _run("whole.py", str(source), "--epochs", str(epochs), *options)
+                    output = run("whole.py", str(source), "--epochs", str(epochs), *options)
                     rates[name].append(json.loads(output.splitlines()[-1])["images_per_second"])
                 click.echo(f"round {number}: " + ", ".join(f"{name} {each[-1]:,.0f}/s" for name, each in rates.items()))
     ratio = statistics.median(dask / local for dask, local in zip(rates["dask"], rates["local"], strict=True))
@@ -96,14 +93,6 @@ def _wait_for_workers(file: Path, workers: int) -> None:
 
     with Client(json.loads(file.read_text())["address"], set_as_default=False) as client:
         client.wait_for_workers(workers, timeout=_SECONDS_TO_START)
-
-
-def _run(*words: str) -> str:
-    command = [sys.executable, *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_HERE)
-    if done.returncode:
-        raise click.ClickException(f"{' '.join(command)} failed:\n{done.stderr}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -31,9 +31,8 @@ import click
 
 import checkout  # noqa: F401
 from distorters import PEERS, missing
-from glyphs import write_npz
+from scripts import HERE, import_glyphs, run
 
-_HERE = Path(__file__).resolve().parent
 _OURS = {"glyphs": "epochbank, whole generation", "photos": "epochbank_photos"}
 _PHOTOS = ("epochbank_photos", "pillow_photos", "albumentations_photos")
 
@@ -50,9 +49,7 @@ def main(num_images: int, rounds: int, only: tuple[str, ...], out: Path | None) 
     peers = [peer for peer in PEERS if (not only or peer in only) and not _skipped(peer)]
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-") as folder:
-        source = Path(folder) / "glyphs.h5"
-        write_npz(Path(folder) / "glyphs.npz", num_images)
-        _run("-m", "epochbank.augment", "import", str(Path(folder) / "glyphs.npz"), str(source))
+        source = import_glyphs(Path(folder), num_images)
         core = str(max(os.sched_getaffinity(0)))
         contenders = {_OURS["glyphs"]: ["whole.py", str(source), "--core", core]}
         contenders |= {
@@ -63,7 +60,7 @@ def main(num_images: int, rounds: int, only: tuple[str, ...], out: Path | None) 
         results: Rounds = {name: [] for name in contenders}
         for number in range(1, rounds + 1):
             for name, words in contenders.items():
-                results[name].append(json.loads(_run(*words).splitlines()[-1]))
+                results[name].append(json.loads(run(*words).splitlines()[-1]))
             rates = ", ".join(f"{name} {measured[-1]['images_per_second']:,.0f}" for name, measured in results.items())
             click.echo(f"round {number}: {rates}")
         starts = [_seconds_to_first_shard(source, Path(folder) / f"start-{number}") for number in range(rounds)]
@@ -91,14 +88,6 @@ def _jobs(cores: int) -> list[int]:
     return [jobs for jobs in (2, 4, 8, 16, 32) if jobs <= cores]
 
 
-def _run(*words: str) -> str:
-    command = [sys.executable, *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_HERE)
-    if done.returncode:
-        raise click.ClickException(f"{' '.join(command)} failed:\n{done.stderr}")
-    return done.stdout
-
-
 def _ratio(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> float:
     """Return the median of the ratios within a round."""
     pairs = zip(ours, theirs, strict=True)
@@ -119,7 +108,7 @@ def _seconds_to_first_shard(source: Path, sets: Path) -> float:
     """Return the seconds from the start of `augment run` until a shard is published; the compile cache is warm."""
     command = [sys.executable, "-m", "epochbank.augment", "run", str(source), "--epochs", "1", "--sets", str(sets)]
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=_HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not any(path.stat().st_size for path in sets.glob("*/manifest.jsonl")):
         time.sleep(0.005)
     seconds = time.perf_counter() - start
