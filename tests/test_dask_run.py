@@ -5,9 +5,12 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
 import epochbank
 from dask_cluster import Cluster, cluster, finish, wait_for
+from epochbank.augment.cli import main
+from epochbank.augment.store.manifest import read_manifest
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -48,6 +51,35 @@ def test_verify_and_repair(dask: Cluster, monkeypatch: pytest.MonkeyPatch) -> No
     assert damaged.read_bytes() == before
     assert epochbank.verify(path.parent, deep=True, share=1.0, **words) == []
     assert not list(path.parent.glob(".tmp-*"))
+
+
+@pytest.mark.long
+def test_refresh(dask: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new epochs are those that a longer local run generates, and the oldest ones are retired."""
+    monkeypatch.syspath_prepend(dask.folder)
+    run = dask.begin(sets="sets-refresh", epochs=2)
+    output = finish(run)
+    assert run.returncode == 0, output
+    (path,) = (dask.folder / "sets-refresh").glob("*/set.json")
+    words = [
+        "refresh",
+        str(path.parent),
+        "--epochs",
+        "2",
+        "--backend",
+        "dask",
+        "--scheduler",
+        str(dask.file),
+        "--trust",
+    ]
+    result = CliRunner().invoke(main, [*words, "--shard-size", "32", "--chunk-size", "16"])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"\d Dask workers? with \d threads?", result.output), result.output
+    found = {entry.file: entry.digest for entry in read_manifest(path.parent) if entry.split == "epoch"}
+    assert {file.split("/")[0] for file in found} == {"epoch-0002", "epoch-0003"}
+    (local,) = (dask.folder / "local").glob("*/set.json")
+    assert found == {entry.file: entry.digest for entry in read_manifest(local.parent) if entry.file in found}
+    assert not list(path.parent.rglob(".tmp-*"))
 
 
 @pytest.mark.long
