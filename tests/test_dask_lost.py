@@ -33,13 +33,14 @@ if "spawn_main" in " ".join(sys.orig_argv):  # The worker process, not its nanny
     shard_job.make_shard = make_and_end
 """
 ENDS_BEFORE_SENDING = """
-import os, signal, sys
+import functools, os, signal, sys
 
 if "spawn_main" in " ".join(sys.orig_argv):
     from distributed.worker import Worker
 
     get_data, calls = Worker.get_data, []
 
+    @functools.wraps(get_data)
     async def get_data_or_end(self, *arguments, **keywords):
         calls.append(arguments)
         if len(calls) == 4:  # Results of shards: the first call is for the handshake.
