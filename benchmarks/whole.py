@@ -2,12 +2,14 @@
 
     python benchmarks/whole.py glyphs.h5 --jobs 1 --core 1
 
-Prints JSON with `images_per_second` of distorted epochs. The undistorted splits and a first epoch are made before the
-clock starts. `generate.py` runs this script.
+Prints JSON with `images_per_second` of distorted epochs, and `cpu_microseconds` per image, the CPU time of all
+processes. The undistorted splits and a first epoch are made before the clock starts. `generate.py` and `cluster.py` run
+this script.
 """
 
 import json
 import os
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -25,8 +27,16 @@ import checkout  # noqa: F401
 @click.option("--recipe", default="kanji", help="Recipe.")
 @click.option("--epochs", default=3, help="Stored epochs to time.")
 @click.option("--scheduler", help="Use the workers of this Dask scheduler instead (its address or its file).")
+@click.option("--process", "processes", multiple=True, type=int, help="Also count the CPU time of this process.")
 def main(
-    source: Path, jobs: int, core: int | None, engine: str, recipe: str, epochs: int, scheduler: str | None
+    source: Path,
+    jobs: int,
+    core: int | None,
+    engine: str,
+    recipe: str,
+    epochs: int,
+    scheduler: str | None,
+    processes: tuple[int, ...],
 ) -> None:
     if core is not None:
         os.sched_setaffinity(0, {core})
@@ -44,9 +54,9 @@ def main(
     timed = GenerationOptions(1 + epochs, jobs=jobs, backend=backend, engine=engine)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory(prefix="epochbank-bench-", dir=source.parent) as sets:
         generate(spec, Path(sets), first, "glyphs", quiet=True)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), _cpu_seconds(processes)
         log = generate(spec, Path(sets), timed, "glyphs", quiet=True).log
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, _cpu_seconds(processes) - cpu_start
     assert log is not None
     click.echo(
         json.dumps(
@@ -55,10 +65,22 @@ def main(
                 "images_per_second": log.num_images / seconds,
                 "estimated_seconds": log.estimate.seconds,
                 "seconds": seconds,
+                "cpu_microseconds": 1e6 * cpu_seconds / log.num_images,
                 "microseconds": {name: 1e6 * spent / log.num_images for name, spent in log.profile.seconds.items()},
             }
         )
     )
+
+
+def _cpu_seconds(processes: tuple[int, ...]) -> float:
+    """Return the CPU time, user and system, of this process, its ended children, and `processes`."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    if processes:
+        import psutil  # type: ignore[import-untyped]
+
+        seconds += sum(sum(psutil.Process(process).cpu_times()[:2]) for process in processes)
+    return seconds
 
 
 if __name__ == "__main__":
