@@ -56,12 +56,19 @@ if "spawn_main" in " ".join(sys.orig_argv):
 
 
 @pytest.fixture(scope="module")
-def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A scheduler that drops workers after some seconds without a heartbeat, and the set of a local run."""
     folder = tmp_path_factory.mktemp("dask")
     with cluster(folder, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="8s") as made:
         made.local(sets="local", epochs=4)
         yield made
+
+
+@pytest.fixture
+def dask(scheduler: Cluster) -> Iterator[Cluster]:
+    """The cluster without workers, before each test."""
+    yield scheduler
+    scheduler.stop_workers()
 
 
 @pytest.mark.parametrize("code", [ENDS_AFTER_WRITING, ENDS_BEFORE_SENDING])
@@ -73,7 +80,6 @@ def test_a_worker_ends_after_its_shard_is_written(dask: Cluster, tmp_path: Path,
     sets = f"sets-{tmp_path.name}"
     run = dask.begin(sets=sets, epochs=4)
     output = finish(run)
-    dask.stop("ends")
     assert run.returncode == 0, output
     assert once.exists()
     assert dask.digests(sets) == dask.digests("local")
@@ -90,7 +96,6 @@ def test_a_worker_that_the_scheduler_gave_up_is_replaced(dask: Cluster) -> None:
     with suppress(ProcessLookupError):
         dask.signal("stops", signal.SIGCONT)
     output = finish(run)
-    dask.stop("stops")
     assert run.returncode == 0, output
     assert dask.digests("sets-given-up") == dask.digests("local")
     assert not dask.temporary()
