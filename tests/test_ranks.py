@@ -26,6 +26,7 @@ import epochbank
 from conftest import NOTHING, numbered, numbers
 from epochbank import AugmentedSequence, EpochbankError, open_set
 from epochbank.train.cli import main as train
+from epochbank.train.training import ranks as ranks_module
 from epochbank.train.training.best_model import best_epoch
 from epochbank.train.training.processes import (
     Processes,
@@ -89,6 +90,23 @@ def test_processes_are_found(environment: dict[str, str], given: dict[str, Any],
 def test_incomplete_processes_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(EpochbankError, match=message):
         check_processes(find_processes({}, **given) or Processes(None, None, None))
+
+
+def test_an_unknown_host_of_rank_0_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """Its name may become known later, as that of a pod does."""
+    known = [False, False, True]
+    lookup = socket.getaddrinfo
+
+    def later(host: str, port: str) -> Any:
+        return lookup("127.0.0.1", port) if known.pop(0) else lookup("no-such-host.invalid", port)
+
+    monkeypatch.setattr(ranks_module, "_SECONDS_BETWEEN_LOOKUPS", 0.0)
+    monkeypatch.setattr(socket, "getaddrinfo", later)
+    ranks_module.wait_for_name("node1:29500", 60)
+    assert capsys.readouterr().err.count("node1:29500, is known here") == 1
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with pytest.raises(socket.gaierror):
+        ranks_module.wait_for_name("no-such-host.invalid:29500", 0)
 
 
 def test_first_host_and_workers_of_tensorflow() -> None:

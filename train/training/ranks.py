@@ -21,6 +21,7 @@ from .rank_channel import Channel, Loss, connect
 
 _JOIN_SECONDS = 300
 """Seconds in which all processes must have been started."""
+_SECONDS_BETWEEN_LOOKUPS = 1.0
 _SECONDS_TO_END = 5.0
 """Seconds after the loss of another process in which this one may end normally; then it is ended."""
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
@@ -196,6 +197,7 @@ def start_ranks(processes: Processes | None, *, join_seconds: int = _JOIN_SECOND
     assert processes.world_size is not None
     ranks = Ranks(processes.rank, processes.world_size)
     try:
+        wait_for_name(processes.address or "", join_seconds)
         share = (_start_jax if backend == "jax" else _start_torch)(processes, join_seconds)
     except (RuntimeError, ValueError, OSError) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
@@ -207,6 +209,26 @@ def start_ranks(processes: Processes | None, *, join_seconds: int = _JOIN_SECOND
     ranks.connect(connect(ranks.rank, ranks.world_size, share, ranks.lost, seconds=float(join_seconds)))
     ranks.say(f"{ranks.world_size} processes train one model")
     return ranks
+
+
+def wait_for_name(address: str, seconds: float) -> None:
+    """Wait until the host in `address` (`host:port`) has an address; JAX would wait without a message.
+
+    Raises `socket.gaierror`, an `OSError`, if it has none after `seconds`.
+    """
+    until, said = time.monotonic() + seconds, False
+    while True:
+        try:
+            host, _, port = address.rpartition(":")
+            socket.getaddrinfo(host, port)
+            return
+        except socket.gaierror as error:
+            if time.monotonic() > until:
+                raise
+            if not said:
+                notify(f"waits until the name of the host of rank 0, {address}, is known here: {error.strerror}")
+            said = True
+            time.sleep(_SECONDS_BETWEEN_LOOKUPS)
 
 
 def _start_jax(processes: Processes, seconds: int) -> Callable[[str], str]:
