@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import islice, pairwise
 from operator import attrgetter
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
 from ..errors import EpochbankError
@@ -99,6 +100,7 @@ def read_listed(directory: Path, length: int | None = None) -> tuple[list[Entry]
     entries = _entries(found)
     whole = len(entries) == found.data.count(b"\n")
     length = len(found.data) if whole else sum(map(len, islice(io.BytesIO(found.data), len(entries))))
+    del found  # 20 MB of a set of 100,000 shards.
     return last_lines(directory, entries), length
 
 
@@ -204,6 +206,9 @@ def _contents(path: Path) -> bytes:
 def entry_of_line(line: bytes) -> Entry:
     """Return the entry of a line of a manifest. Raises `ValueError` or `TypeError` if it is none."""
     values = json.loads(line.decode())
+    for name in ("split", "codec"):
+        if type(values.get(name)) is str:
+            values[name] = intern(values[name])  # One string for all lines: a set may have 100,000.
     # Usually the keys are in the order of the fields, which is faster than by name.
     entry = Entry(*values.values()) if (*values,) == _KEYS else Entry(**rename_keys(values, _FIELDS))
     if not all(_checks(entry)):
