@@ -206,7 +206,7 @@ def _contents(path: Path) -> bytes:
 def entry_of_line(line: bytes) -> Entry:
     """Return the entry of a line of a manifest. Raises `ValueError` or `TypeError` if it is none."""
     values = json.loads(line.decode())
-    for name in ("split", "codec"):
+    for name in (_STORED_NAMES["split"], "codec"):
         if type(values.get(name)) is str:
             values[name] = intern(values[name])  # One string for all lines: a set may have 100,000.
     # Usually the keys are in the order of the fields, which is faster than by name.
