@@ -91,7 +91,8 @@ def windows(
 ) -> Windows:
     """Shuffle the chunks of a pass, and divide them into windows.
 
-    If several ranks divide the pass, each needs its share of the shards, and at most two more.
+    If several ranks divide the pass, each needs its share of the shards, and at most two more; with `shuffle="shards"`,
+    it needs all groups of shards (`shards_together`) that its images are in.
 
     Parameters
     ----------
