@@ -45,8 +45,8 @@ def best_epoch(rows: Sequence[Mapping[str, float]]) -> int | None:
     """Return the best of the epochs with the logs `rows`, counted from 0; None if there is none with a finite loss.
 
     It has the highest validation accuracy; of equal ones, the lowest validation loss; of equal ones, the first. The
-    loss of a network that is too sure of itself grows when its accuracy still does (C. Guo et al., "On Calibration of
-    Modern Neural Networks", ICML 2017). Without validation, it is the epoch with the lowest training loss.
+    loss of an overconfident network grows while its accuracy still improves (C. Guo et al., "On Calibration of Modern
+    Neural Networks", ICML 2017). Without validation, it is the epoch with the lowest training loss.
     """
     qualities = [_quality(row) for row in rows]
     best = max(qualities, default=_WORST)
