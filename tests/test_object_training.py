@@ -444,7 +444,7 @@ def test_a_process_that_waits_for_room_says_so(
         assert not waiting.done()
         one.release(directory, first)
         waiting.result(30)
-    assert capfd.readouterr().err.count("waits until other shards are not in use any more: the cache") == 1
+    assert capfd.readouterr().err.count("waiting until other shards are released: the cache") == 1
 
 
 def test_what_is_fetched_again_before_it_was_used_is_reported_once(

@@ -226,7 +226,7 @@ def wait_for_name(address: str, seconds: float) -> None:
             if time.monotonic() > until:
                 raise
             if not said:
-                notify(f"waits until the name of the host of rank 0, {address}, is known here: {error.strerror}")
+                notify(f"waiting until the host of rank 0 can be resolved, {address}: {error.strerror}")
             said = True
             time.sleep(_SECONDS_BETWEEN_LOOKUPS)
 

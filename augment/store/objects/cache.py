@@ -183,7 +183,7 @@ class ShardCache:
                     raise
                 if waited > _SECONDS_OF_SILENCE and not self._says_that_it_waits:
                     self._says_that_it_waits = True
-                    notify(f"waits until other shards are not in use any more: {error}")
+                    notify(f"waiting until other shards are released: {error}")
                 time.sleep(_SECONDS_BETWEEN_TRIES)
 
     @contextmanager
