@@ -51,7 +51,7 @@ Origins = Callable[[Path, str, np.ndarray], list[str]]
 """Returns where the images at these positions (int64 (n,)) of a split of the set at a path come from; '' if unknown."""
 
 
-def unknown(path: Path, split: str, positions: np.ndarray) -> list[str]:
+def unknown_origins(path: Path, split: str, positions: np.ndarray) -> list[str]:
     """Return that the origins are unknown."""
     return [""] * len(positions)
 

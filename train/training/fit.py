@@ -13,11 +13,11 @@ from ...augment.store.usage import record_use
 from ..feeding.sequence import AugmentedSequence
 from ..reading.stored_set import StoredSet
 from .checkpoint import Checkpoint, CheckpointInterval
-from .finish import FitResult, Origins, finish, named, unknown
+from .finish import FitResult, Origins, finish, named, unknown_origins
 from .fit_options import FitOptions
 from .loop import train
 from .models import build_model
-from .prepare import let_go, prepare, teacher_model, validation_of
+from .prepare import prepare, release_lock, teacher_model, validation_of
 from .ranks import Ranks
 from .resumable import describe_best_model, locked, resumable
 from .run_directory import check_new, new_run, write_json
@@ -29,7 +29,7 @@ def fit(
     options: FitOptions,
     run: Path | None = None,
     *,
-    origins: Origins = unknown,
+    origins: Origins = unknown_origins,
     ranks: Ranks | None = None,
 ) -> FitResult | None:
     """Train a model on `stored_set` and evaluate the model of the best epoch on the validation and test splits.
@@ -56,7 +56,7 @@ def fit(
             "Start the processes again."
         )
     model, data = prepare(stored_set, options, ranks)
-    let_go(stored_set, options)
+    release_lock(stored_set, options)
     if not ranks.leads:
         ranks.run = Path(ranks.gather("")[0])
         follow_rank_0(model, data, options, ranks, None)

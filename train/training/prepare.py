@@ -89,7 +89,7 @@ def validation_of(data: AugmentedSequence, ranks: Ranks) -> EvaluationSequence |
     return EvaluationSequence(stored_set, "validation", size, positions=range(start, stop))
 
 
-def let_go(stored_set: StoredSet, options: FitOptions) -> None:
+def release_lock(stored_set: StoredSet, options: FitOptions) -> None:
     """Release the lock of a set that is followed: the training locks what it reads."""
     if options.follow and stored_set.lock is not None:
         stored_set.lock.close()

@@ -13,11 +13,11 @@ from ...augment.shared.progress import counted
 from ...augment.store.usage import record_use
 from ..feeding.sequence import AugmentedSequence
 from .checkpoint_state import check_state
-from .finish import FitResult, Origins, complete_report, unknown
+from .finish import FitResult, Origins, complete_report, unknown_origins
 from .fit import follow_rank_0, run_training
 from .fit_options import check_options, read_options
 from .models import check_parameters
-from .prepare import let_go, prepare, teacher_model
+from .prepare import prepare, release_lock, teacher_model
 from .ranks import Ranks
 from .resumable import locked, resumable
 from .run_directory import CHECKPOINT_FILE, SUMMARY, check_trust, find_unfinished, open_set_of, with_epochs
@@ -29,7 +29,7 @@ def resume(
     *,
     trust: bool = False,
     model_name: str | None = None,
-    origins: Origins = unknown,
+    origins: Origins = unknown_origins,
     ranks: Ranks | None = None,
     **changes: Any,
 ) -> FitResult | None:
@@ -89,7 +89,7 @@ def resume(
             steps = data.stream.batches.steps
             check_state(checkpoint, snapshot.state, epochs=options.epochs, steps=steps)
         if options.follow:
-            let_go(stored_set, options)
+            release_lock(stored_set, options)
             _restore_shown(data, snapshot, config["stored_epochs"])
         _check_same_step(run, snapshot, ranks)
         if not ranks.leads:
