@@ -112,7 +112,7 @@ class ChunkTable:
             try:
                 self._read_chunk(number, shard, images, labels, disk, slots, distort)
                 return
-            except EpochbankError:  # The file in the cache was removed or is damaged: fetch it again, unless it was.
+            except EpochbankError:  # The file was removed or is damaged: fetch it again, unless another thread has.
                 with disk.waiting(), self._index_lock:
                     self._remote.drop(self.shards[shard])
                     disk.forget(self._paths[shard])

@@ -63,8 +63,8 @@ def train(
     """Train the compiled `model` for up to `epochs` epochs, and return the checkpoint callback, which has the history.
 
     Writes `metrics.csv`, `model.keras` and checkpoints into `directory`, and closes both streams. Of several `ranks`,
-    only rank 0 writes and prints. Raises `Stopped`
-    after a signal, and `EpochbankError` if a chunk is damaged or `resume_from` belongs to another model.
+    only rank 0 writes and prints. Raises `Stopped` after a signal, and `EpochbankError` if a chunk is damaged or
+    `resume_from` belongs to another model.
     """
     logger = MetricsFile(directory / _METRICS_FILE, append=resume_from is not None)
     with Interruption() as interruption:

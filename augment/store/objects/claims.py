@@ -44,7 +44,7 @@ class Claims:
             self._bytes.clear()
             self._waiting.clear()
             self._process, self._file = os.getpid(), None
-        if self._in_use_instead(group, size) is not None:
+        if self._admit(group, size) is not None:
             self._waiting.append(group)
 
     def remove(self, group: Group) -> None:
@@ -65,14 +65,14 @@ class Claims:
     def lacking(self, name: str, size: int) -> tuple[int, int] | None:
         """Admit the groups with a shard if there is room; else return the bytes of one, and of all claimed shards."""
         for group in [group for group in self._waiting if name in group]:
-            used = self._in_use_instead(group, size)
+            used = self._admit(group, size)
             if used is not None:
                 return sum(group.values()), used
             self._waiting.remove(group)
         return None
 
-    def _in_use_instead(self, group: Group, size: int) -> int | None:
-        """Admit a group and return None; if there is no room for it, return the bytes of all claimed shards."""
+    def _admit(self, group: Group, size: int) -> int | None:
+        """Admit a group and return None if there is room for it; else return the bytes of all claimed shards."""
         others = claimed(self._root)
         if sum({**others, **group}.values()) > size:
             return sum(others.values())

@@ -1,4 +1,4 @@
-"""Notice shards that are fetched again before they were used, because they were evicted in the meantime."""
+"""Count the bytes of shards that are fetched again because they were evicted before they were used."""
 
 from collections.abc import Iterable
 
