@@ -84,11 +84,12 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
     fix = f"Use --cache-size {_rounded_up(needed)} or more"
     if shuffle != "shards" and less < needed:
         fix += f", or --shuffle shards, which needs {size(less)}"
-    several = f" for each of the {processes} processes of this machine" if processes > 1 else ""
-    what = f"a few shards at a time{several}"
-    if shuffle != "shards":
-        part = f"the part of {'this process' if processes == 1 else 'these processes'} of " * (base.world_size > 1)
-        what = f"{part}a stored epoch, the next one and the originals"
+    here = "this process" if processes == 1 else f"the {processes} processes of this machine"
+    if shuffle == "shards":
+        what = "a few shards at a time" + (f" for each of {here}" if processes > 1 else "")
+    else:
+        what = "a stored epoch, the next one and the originals"
+        what += f", as far as {here} {'shows' if processes == 1 else 'show'} them," if base.world_size > 1 else ""
     raise EpochbankError(
         f"the cache {remote.cache.root} is limited to {size(remote.cache.size)}, but {what} of {remote.bucket.url} "
         f"need {size(needed)}; a smaller cache would fetch shards repeatedly. {fix}."
