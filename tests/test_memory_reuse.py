@@ -14,10 +14,10 @@ from epochbank.augment.shared.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
-np.ones(8 << 20, np.uint8)
+np.ones(1 << 20, np.uint8)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    np.ones(8 << 20, np.uint8)
+for _ in range(160):
+    np.ones(1 << 20, np.uint8)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -25,7 +25,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.timeout(60)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these thresholds")
 def test_freed_arrays_are_used_again() -> None:
-    """An array of 8 MB is in 2,048 pages: the second to the last of them need no new page from the kernel."""
+    """An array of 1 MB is in 256 pages: the second to the last array need no new page from the kernel."""
     faults = {}
     for word in ("keep", "default"):
         done = subprocess.run(

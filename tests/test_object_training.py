@@ -23,8 +23,10 @@ from click.testing import CliRunner
 import epochbank
 from conftest import glyphs
 from epochbank import EpochbankError, api
+from epochbank.augment.shared.progress import size
 from epochbank.augment.store.manifest import Entry, read_manifest
 from epochbank.augment.store.objects import cache as cache_module
+from epochbank.augment.store.objects.access import RemoteShards
 from epochbank.augment.store.objects.bucket import Bucket
 from epochbank.augment.store.objects.cache import ShardCache, open_mirror
 from epochbank.augment.store.objects.faults import CacheFull, DamagedObject
@@ -32,6 +34,7 @@ from epochbank.augment.store.objects.layout import shard_object
 from epochbank.augment.store.objects.locking import exclusive
 from epochbank.train.cli import main
 from epochbank.train.reading.chunk_table import ChunkTable
+from epochbank.train.reading.shard_feed import Group, ShardFeed
 from epochbank.train.streaming import order
 from epochbank.train.streaming.batches import TrainingBatches
 from epochbank.train.streaming.shard_groups import bytes_needed, check_cache, processes_here
@@ -40,8 +43,10 @@ from object_server import ObjectServer
 pytest.importorskip("obstore")
 pytestmark = pytest.mark.timeout(240)
 
-SHARD = 6722
-"""Bytes of the largest shard."""
+
+def shard_bytes(stored: str) -> int:
+    """Return the bytes of the largest shard of the originals."""
+    return max(entry.bytes for entry in read_manifest(open_mirror(stored)) if entry.split == "train")
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +223,9 @@ def test_the_cache_is_checked_for_all_ranks_of_the_machine(
     distorted = [entry for entry in entries if entry.split == "epoch"]
     one_rank, two_ranks = (bytes_needed(distorted, range(3), 0, "shards", 16, count) for count in (1, 2))
     assert two_ranks == 2 * one_rank
+    # Two groups of shards are more than the sixteenth part of an epoch, and are needed as a whole.
+    assert bytes_needed(entries, range(3), 0.5, "shards", 16, 1, 16) == one
+    assert bytes_needed(entries, range(3), 0.5, "shards", 16, 1, 1, 2) > one
     data = epochbank.open_set(stored, cache=tmp_path / "cache", cache_size=one + 1000)
     ranks = TrainingBatches(data.num_images["train"], data.epochs, 4, 0.5, rank=0, world_size=2)
     check_cache(data, ranks, "shards", 3)
@@ -404,11 +412,10 @@ def test_shards_in_use_are_not_evicted(stored: str, tmp_path: Path) -> None:
 
 def claimed_pair(stored: str, tmp_path: Path) -> tuple[list[ShardCache], Path, list[list[Entry]]]:
     """Two processes' views of a cache of three shards, of which each needs two others at the same time."""
-    caches = [ShardCache(tmp_path / "cache", 3 * SHARD) for _ in range(2)]
+    caches = [ShardCache(tmp_path / "cache", 3 * shard_bytes(stored)) for _ in range(2)]
     directory = open_mirror(stored, caches[0])
     entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:4]
     groups = [entries[:2], entries[2:]]
-    assert max(entry.bytes for entry in entries) <= SHARD
     for cache, group in zip(caches, groups, strict=True):
         cache.claim(directory, group)
     return caches, directory, groups
@@ -419,7 +426,8 @@ def test_two_processes_do_not_wait_for_each_other_forever(stored: str, tmp_path:
     (one, other), directory, (first, second) = claimed_pair(stored, tmp_path)
     bucket = Bucket(stored)
     one.fetch(directory, bucket, first[0])
-    with pytest.raises(CacheFull, match=r"that are needed together with train.* 13\.4 kB of 20\.2 kB are in use"):
+    used, all_bytes = size(sum(entry.bytes for entry in first)), size(one.size)
+    with pytest.raises(CacheFull, match=rf"that are needed together with train.* {used} of {all_bytes} are in use"):
         other.fetch(directory, bucket, second[0])
     one.fetch(directory, bucket, first[1])
     one.release(directory, first)
@@ -440,18 +448,50 @@ def test_a_process_that_waits_for_room_says_so(
     (one, other), directory, (first, second) = claimed_pair(stored, tmp_path)
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(other.fetch_needed, directory, Bucket(stored), second[0])
-        time.sleep(0.6)
+        errors = ""
+        while "waiting until other shards are released: the cache" not in errors:  # The test has a time limit.
+            time.sleep(0.05)
+            errors += capfd.readouterr().err
+        time.sleep(0.3)
         assert not waiting.done()
         one.release(directory, first)
         waiting.result(30)
-    assert capfd.readouterr().err.count("waiting until other shards are released: the cache") == 1
+    assert (errors + capfd.readouterr().err).count("waiting until") == 1
+
+
+def test_a_shard_that_another_group_has_already_does_not_wait(stored: str, tmp_path: Path) -> None:
+    """Two passes overlap: the second one needs a shard of the first one, and others, for which there is no room yet."""
+    cache = ShardCache(tmp_path / "cache", 2 * shard_bytes(stored))
+    directory, bucket = open_mirror(stored, cache), Bucket(stored)
+    entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:3]
+    cache.claim(directory, entries[:2])
+    cache.claim(directory, entries[1:])
+    cache.fetch(directory, bucket, entries[1])
+    with pytest.raises(CacheFull):
+        cache.fetch(directory, bucket, entries[2])
+
+
+def test_a_group_that_waits_for_room_is_fetched_in_advance_afterwards(stored: str, tmp_path: Path) -> None:
+    """Nothing asks for its shards in the meantime."""
+    (one, other), directory, (first, second) = claimed_pair(stored, tmp_path)
+    other.release(directory, second)
+    feed = ShardFeed(RemoteShards(directory, Bucket(stored), other), lambda: None)
+    try:
+        feed.use(Group((("train", 0, 0, 0), 0), second), None)
+        time.sleep(0.5)
+        assert not any((directory / entry.file).exists() for entry in second)
+        one.release(directory, first)
+        while not all((directory / entry.file).exists() for entry in second):  # The test has a time limit.
+            time.sleep(0.05)
+    finally:
+        feed.close()
 
 
 def test_what_is_fetched_again_before_it_was_used_is_reported_once(
     stored: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Two trainings that evict each other's shards; the next pass over the same shards is no repetition."""
-    caches = [ShardCache(tmp_path / "cache", 3 * SHARD) for _ in range(2)]
+    caches = [ShardCache(tmp_path / "cache", 3 * shard_bytes(stored)) for _ in range(2)]
     directory, bucket = open_mirror(stored, caches[0]), Bucket(stored)
     entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:6]
     for cache, group in ((caches[0], entries[:3]), (caches[1], entries[3:]), (caches[0], entries[:3])):
@@ -467,8 +507,9 @@ def test_what_is_fetched_again_before_it_was_used_is_reported_once(
             cache.release(directory, entries[:3])
     errors = capfd.readouterr().err
     assert errors.count("were fetched again, because they were evicted from the cache") == 1
-    assert "20.2 kB of shards" in errors
-    assert "Use a larger --cache-size than 20.2 kB, or another --cache directory for each training" in errors
+    assert f"{size(twice)} of shards" in errors
+    larger = f"Use a larger --cache-size than {size(caches[0].size)}, or another --cache directory for each training"
+    assert larger in errors
     for group in (entries[3:], entries[:3]):
         for entry in group:
             caches[0].fetch(directory, bucket, entry)
@@ -499,7 +540,7 @@ def test_errors_in_a_forked_process_are_those_of_a_single_one(
 ) -> None:
     """A full cache, and a shard that is damaged in the store: the same class and the same text."""
     monkeypatch.setenv("EPOCHBANK_OBJECTS_TIMEOUT", "1")
-    cache = ShardCache(tmp_path / "cache", 2 * SHARD)
+    cache = ShardCache(tmp_path / "cache", 2 * shard_bytes(stored))
     directory, bucket = open_mirror(stored, cache), Bucket(stored)
     entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:3]
     damaged = dataclasses.replace(entries[0], checksum="0" * 32)
@@ -532,7 +573,7 @@ def test_a_forked_process_can_release_shards_while_it_waits_for_room(
 ) -> None:
     """A thread of it waits in the helper process, and another thread makes the room."""
     monkeypatch.setenv("EPOCHBANK_OBJECTS_TIMEOUT", "20")
-    cache = ShardCache(tmp_path / "cache", 2 * SHARD)
+    cache = ShardCache(tmp_path / "cache", 2 * shard_bytes(stored))
     directory, bucket = open_mirror(stored, cache), Bucket(stored)
     entries = [entry for entry in read_manifest(directory) if entry.split == "train"][:3]
 

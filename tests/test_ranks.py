@@ -94,19 +94,19 @@ def test_incomplete_processes_are_refused(given: dict[str, Any], message: str) -
 
 def test_an_unknown_host_of_rank_0_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """Its name may become known later, as that of a pod does."""
-    known = [False, False, True]
-    lookup = socket.getaddrinfo
+    known = [False, False, True, False]
 
-    def later(host: str, port: str) -> Any:
-        return lookup("127.0.0.1", port) if known.pop(0) else lookup("no-such-host.invalid", port)
+    def later(host: str, port: str) -> None:
+        assert (host, port) == ("node1", "29500")
+        if not known.pop(0):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(ranks_module, "_SECONDS_BETWEEN_LOOKUPS", 0.0)
     monkeypatch.setattr(socket, "getaddrinfo", later)
     ranks_module.wait_for_name("node1:29500", 60)
     assert capsys.readouterr().err.count("waiting until the host of rank 0 can be resolved, node1:29500: ") == 1
-    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     with pytest.raises(socket.gaierror):
-        ranks_module.wait_for_name("no-such-host.invalid:29500", 0)
+        ranks_module.wait_for_name("node1:29500", -1)
 
 
 def test_first_host_and_workers_of_tensorflow() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.options import Bytes
 from epochbank.augment.shared.disk_space import Limits, bytes_below
 from epochbank.augment.store import manifest
-from epochbank.augment.store.manifest import ManifestWriter, first_epoch, read_manifest, retirement
+from epochbank.augment.store.manifest import Entry, ManifestWriter, first_epoch, read_manifest, retirement
 
 SMALL: dict[str, Any] = {"jobs": 1, "shard_size": 20, "chunk_size": 5}
 
@@ -248,6 +249,20 @@ def test_what_others_write_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(manifest, "GROUP", 1)
     with pytest.raises(EpochbankError, match="1 of 5 shards of this run are kept"):
         api.run(file, epochs=4, sets=sets, max_bytes=limit, **SMALL)
+
+
+def test_what_is_published_counts_at_once(tmp_path: Path) -> None:
+    """Also if the shards are larger than they were estimated, and the bytes on disk are not due to be counted again."""
+    directory, published = tmp_path / "sets/a", 0
+    directory.mkdir(parents=True)
+    limited = budget.Budget(Limits(max_bytes=100_000), directory, {})
+    entry = Entry("epoch", 0, 0, 1, 1, "none", "epoch-0000/0000000000.h5", 9_000, "0" * 32, "0" * 32)
+    with suppress(EpochbankError):
+        while published < 20:
+            (directory / str(published)).write_bytes(bytes(entry.bytes))
+            with limited.publishing([entry]):
+                published += 1
+    assert published == 11
 
 
 def test_a_run_that_fits_exactly_is_not_refused(sound: Path, tmp_path: Path) -> None:

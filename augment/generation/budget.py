@@ -15,6 +15,8 @@ from .shard_job import ShardJob
 
 _CERTAIN = 0.9
 """Share of the estimated bytes of a shard that count before it is made: a shard that would fit must not be refused."""
+_LINE_BYTES = 1024
+"""Upper bound of what a shard adds to manifest, checksums and log."""
 _SECONDS, _FACTOR = 10.0, 20
 """The bytes on disk are counted again after this time, or this many times what counting took, if that is longer."""
 
@@ -26,7 +28,7 @@ class Budget:
         """`directory` is the set's, `estimated` the bytes of each shard that the run writes."""
         self._limits, self._directory, self._estimated = limits, directory, estimated
         self._begun: dict[str, float] = {}
-        self._used, self._since, self._count_again = 0, 0.0, 0.0
+        self._used, self._published, self._count_again = 0, 0, 0.0
         self._lock = threading.Lock()
         self.fault = ""
         """Why no further shard was begun, as a sentence; '' if all were."""
@@ -51,6 +53,7 @@ class Budget:
             yield
             for entry in entries:
                 self._begun.pop(entry.file, None)
+                self._published += entry.bytes + _LINE_BYTES
 
     def _admit(self, task: ShardTask) -> bool:
         with self._lock:
@@ -59,23 +62,22 @@ class Budget:
             self.fault = self._exceeded(max(0.0, begun) + coming)
             if not self.fault:
                 self._begun[task.file] = coming
-                self._since += coming
             return not self.fault
 
     def _exceeded(self, more: float) -> str:
         """Return which limit `more` bytes would exceed, as a sentence; '' if none.
 
         The bytes on disk are counted for each shard only close to the limit, because that takes a second in a set of
-        100,000 shards. Otherwise they are at most those of the last count, what was unfinished, and twice what was
-        begun since.
+        100,000 shards. Otherwise they are at most those of the last count, what was published since, and what is
+        unfinished now.
         """
         sets = self._directory.parent
         if time.monotonic() < self._count_again:
-            at_most = self._used + round(sum(self._begun.values()) + 2 * self._since)
+            at_most = self._used + self._published + self._temporary_bytes()
             if not self._limits.exceeded(sets, more, used=at_most):
                 return ""
         started = time.monotonic()
-        self._used, self._since = bytes_below(sets) if self._limits.max_bytes is not None else 0, 0.0
+        self._used, self._published = bytes_below(sets) if self._limits.max_bytes is not None else 0, 0
         stopped = time.monotonic()
         self._count_again = stopped + max(_SECONDS, _FACTOR * (stopped - started))
         return self._limits.exceeded(sets, more, used=self._used)

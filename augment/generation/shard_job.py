@@ -14,7 +14,6 @@ from ..distortion.recipe import LabelCheck
 from ..errors import EpochbankError
 from ..shared.atomic import sync, temporary_beside
 from ..shared.lease import check_lease
-from ..shared.memory import keep_freed_memory
 from ..shared.profile import Profile
 from ..store.manifest import Entry
 from ..store.shard import Run, ShardTask, in_chunks, write_shard
@@ -43,7 +42,6 @@ def make_shard(job: ShardJob) -> tuple[Path, Entry, Profile]:
     target = job.reference.directory / job.task.file
     temporary = temporary_beside(target)
     check_lease()
-    keep_freed_memory()
     inputs = load_inputs(job.reference)
     description = inputs.description
     if inputs.recipe.settings() != description.identity["recipe"]:

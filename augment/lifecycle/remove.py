@@ -17,8 +17,8 @@ _REMOVED = "removed"
 def finish_removals(sets: Path) -> None:
     """Remove what a removal in `sets` that was killed has left. What cannot be removed now stays for `augment gc`."""
     for left in sets.glob(f"{TEMPORARY}*-{_REMOVED}"):
-        with suppress(EpochbankError, OSError), unread(left):  # Another process may be removing it.
-            shutil.rmtree(left)
+        with suppress(OSError):
+            _delete(left)
 
 
 def remove_set(directory: Path) -> int:
@@ -34,15 +34,20 @@ def remove_set(directory: Path) -> int:
         directory.absolute().rename(renamed)
     try:
         sync_directory(renamed.parent)
-        shutil.rmtree(renamed)
-    except FileNotFoundError:  # Another process removes it, too.
-        pass
+        _delete(renamed)
     except OSError as error:
         raise EpochbankError(
             f"{directory} is removed, but some of its files are left in {renamed}: {error.strerror or error}. "
             "`augment gc` removes them."
         ) from error
     return occupied
+
+
+def _delete(directory: Path) -> None:
+    """Delete a directory that has been renamed, which another process may delete at the same time."""
+    while directory.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(directory)
 
 
 def _not_followed(directory: Path) -> AbstractContextManager[None]:

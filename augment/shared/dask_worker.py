@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .lease import leased
+from .memory import keep_freed_memory
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -28,5 +29,6 @@ def run_task(token: str, lease: Path | None, work: Callable[[Question], Answer],
     """Return `work(task)`. Raises `HandshakeMissing` if this process did not answer that of the run `token`."""
     if token not in _answered:
         raise HandshakeMissing(token)
+    keep_freed_memory()
     with leased(lease):
         return work(task)

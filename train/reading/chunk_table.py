@@ -113,11 +113,12 @@ class ChunkTable:
                 self._read_chunk(number, shard, images, labels, disk, slots, distort)
                 return
             except EpochbankError:  # The file was removed or is damaged: fetch it again, unless another thread has.
-                with disk.waiting(), self._index_lock:
-                    self._remote.drop(self.shards[shard])
-                    disk.forget(self._paths[shard])
-                    self._indexes.pop(shard, None)
-                    self._remote.fetch_needed(self.shards[shard])
+                with disk.waiting():
+                    with self._index_lock:
+                        self._remote.drop(self.shards[shard])
+                        disk.forget(self._paths[shard])
+                        self._indexes.pop(shard, None)
+                    self._remote.fetch_needed(self.shards[shard])  # It may wait for room, which others must make.
         self._read_chunk(number, shard, images, labels, disk, slots, distort)
 
     def _read_chunk(

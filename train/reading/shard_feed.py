@@ -5,6 +5,7 @@ together. The groups that are in use are claimed. The next group is fetched afte
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from ...augment.store.objects.faults import CacheFull, Stopped
 
 _FETCHES = 4
 """Shards that are fetched at a time, besides those for which a decoding thread waits."""
+_SECONDS_BETWEEN_TRIES = 0.2
+"""Between tries to fetch a shard of a group for which the cache has no room yet."""
 
 
 class Group(NamedTuple):
@@ -114,12 +117,14 @@ class ShardFeed:
         try:
             if entry is not None:
                 self._remote.fetch(entry, stopped=lambda: self._closed)
-        except CacheFull:
-            if not now:  # There is room when a group is released.
-                with self._lock:
-                    self._full = True
-                    if waiting is not None and entry is not None:
-                        waiting.appendleft(entry)
+        except CacheFull:  # There is room when a group is released, by this process or by another one.
+            with self._lock:
+                self._full = self._full or not now
+                queue = self._now if now else waiting
+                if queue is not None and entry is not None and not self._closed:
+                    queue.appendleft(entry)
+            if now:
+                time.sleep(_SECONDS_BETWEEN_TRIES)
         except (Stopped, EpochbankError):
             # The decoding thread that needs the shard fetches it itself, and raises the error.
             return

@@ -74,9 +74,9 @@ def check_cache(stored_set: StoredSet, batches: Batches, shuffle: Shuffle, prefe
     base = whole.base if isinstance(whole, ScheduledBatches) else whole
     originals = 0.5 if isinstance(whole, ScheduledBatches) else base.originals
     ahead = (prefetch + 1) * batches.batch_size
-    processes = processes_here(os.environ, base.world_size)
+    processes, workers = processes_here(os.environ, base.world_size), getattr(batches, "workers", 1)
     needed, less = (
-        bytes_needed(stored_set.entries, base.epochs, originals, one, ahead, processes, base.world_size)
+        bytes_needed(stored_set.entries, base.epochs, originals, one, ahead, processes, base.world_size, workers)
         for one in (shuffle, "shards")
     )
     if needed <= remote.cache.size:
@@ -104,30 +104,35 @@ def bytes_needed(
     ahead: int,
     processes: int = 1,
     world_size: int = 1,
+    workers: int = 1,
 ) -> int:
     """Return the bytes of the shards that must be in the cache at the same time.
 
     These are this stored epoch, the next one and the originals, or with `shuffle="shards"` a few groups of each; and
     those of validation or test that are read at a time. `ahead` is the number of images that are decoded ahead.
     `processes` of the `world_size` ranks share the cache: each is in another part of the epoch, which is another one in
-    each pass, and with `shuffle="shards"` needs a few groups of its own.
+    each pass, and with `shuffle="shards"` needs a few groups of its own, as do its `workers` of a `DataLoader`.
     """
     shards: dict[tuple[str, int], list[Entry]] = {}
     for entry in entries:
         shards.setdefault((entry.split, entry.epoch), []).append(entry)
     whole = {key: sum(entry.bytes for entry in found) for key, found in shards.items()}
     few = {key: _few(found, ahead) for key, found in shards.items()}
-    held_out = max((min(few[key], whole[key]) for key in (("validation", 0), ("test", 0)) if key in whole), default=0)
-    shown = [("epoch", epoch) for epoch in epochs]
-    part = {key: _part(found, processes, world_size) for key, found in shards.items()}
-    following = shown[1:] + shown[:1]
-    both = (part.get(one, 0) + part.get(other, 0) for one, other in zip(shown, following, strict=True))
-    distorted = min(max(both, default=0), sum(whole.get(one, 0) for one in set(shown)))
-    undistorted = min(2 * part.get(("train", 0), 0), whole.get(("train", 0), 0))
+    splits = [(split, 0) for split in ("validation", "test") if (split, 0) in whole]
+    held_out = max((min(processes * few[key], whole[key]) for key in splits), default=0)
+    shown, train = [("epoch", epoch) for epoch in epochs], ("train", 0)
     if shuffle == "shards":
         # Where an epoch ends and the next one begins, there are groups of both.
-        distorted = min(distorted, processes * max((few.get(("epoch", epoch), 0) for epoch in epochs), default=0))
-        undistorted = min(undistorted, processes * few.get(("train", 0), 0))
+        part = {key: processes * workers * count for key, count in few.items()}
+        distorted = max((part.get(one, 0) for one in shown), default=0)
+        undistorted = part.get(train, 0)
+    else:
+        part = {key: _part(found, processes, world_size, workers) for key, found in shards.items()}
+        following = zip(shown, shown[1:] + shown[:1], strict=True)
+        distorted = max((part.get(one, 0) + part.get(other, 0) for one, other in following), default=0)
+        undistorted = 2 * part.get(train, 0)
+    distorted = min(distorted, _most_of_two([whole.get(one, 0) for one in set(shown)]))
+    undistorted = min(undistorted, whole.get(train, 0))
     return held_out + (distorted if originals < 1 else 0) + (undistorted if originals > 0 else 0)
 
 
@@ -137,10 +142,15 @@ def processes_here(environment: Mapping[str, str], world_size: int) -> int:
     return min(world_size, max((int(count) for count in re.findall(r"(?:^|,)(\d+)", local)), default=1))
 
 
-def _part(shards: list[Entry], processes: int, world_size: int) -> int:
+def _most_of_two(counts: list[int]) -> int:
+    """Return the sum of the two largest numbers, or of fewer."""
+    return sum(sorted(counts)[-2:])
+
+
+def _part(shards: list[Entry], processes: int, world_size: int, workers: int) -> int:
     """Return the bytes of the shards that `processes` of `world_size` ranks read in a pass."""
     whole = sum(entry.bytes for entry in shards)
-    borders = 2 * processes * max(entry.bytes for entry in shards)
+    borders = 2 * processes * workers * max(entry.bytes for entry in shards)
     return whole if world_size == 1 else min(whole, whole * processes // world_size + borders)
 
 

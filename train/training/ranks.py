@@ -220,7 +220,7 @@ def wait_for_name(address: str, seconds: float) -> None:
     while True:
         try:
             host, _, port = address.rpartition(":")
-            socket.getaddrinfo(host, port)
+            socket.getaddrinfo(host.strip("[]"), port)  # Brackets: an address of IPv6.
             return
         except socket.gaierror as error:
             if time.monotonic() > until:

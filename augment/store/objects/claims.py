@@ -60,7 +60,9 @@ class Claims:
 
     def waiting(self, name: str) -> bool:
         """Return whether a shard is in a group that is not admitted yet. The lock is not needed."""
-        return self._process == os.getpid() and any(name in group for group in list(self._waiting))
+        if self._process != os.getpid() or self._counts[name]:
+            return False
+        return any(name in group for group in list(self._waiting))
 
     def lacking(self, name: str, size: int) -> tuple[int, int] | None:
         """Admit the groups with a shard if there is room; else return the bytes of one, and of all claimed shards."""

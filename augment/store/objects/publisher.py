@@ -232,6 +232,9 @@ class LocalRun:
 
 
 def _last_of_each_file(lines: list[bytes]) -> list[bytes]:
-    """Return the lines without those that a later one of the same file replaces: the file has other bytes since."""
+    """Return the lines without those that a later one of the same file replaces: the file has other bytes since.
+
+    Lines that retire epochs come last: an epoch is retired after the shards that replace it are listed.
+    """
     last = {entry_of_line(line).file: line for line in lines}
-    return [line for line in lines if last[entry_of_line(line).file] is line]
+    return sorted(last.values(), key=lambda line: entry_of_line(line).num_images == 0)
