@@ -118,7 +118,7 @@ class Node:
             time.sleep(5)
             return self.states(job) == ["RUNNING"]
 
-        wait_for(begun, f"job {job} to begin again")
+        wait_for(begun, f"job {job} to begin again", 300)
 
     def end(self, job: str, seconds: float = SECONDS) -> list[str]:
         """Wait until a job has ended; return its states."""
