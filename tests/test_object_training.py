@@ -28,10 +28,11 @@ from epochbank.augment.store.manifest import Entry, read_manifest
 from epochbank.augment.store.objects import cache as cache_module
 from epochbank.augment.store.objects.access import RemoteShards
 from epochbank.augment.store.objects.bucket import Bucket
-from epochbank.augment.store.objects.cache import ShardCache, open_mirror
+from epochbank.augment.store.objects.cache import ShardCache
 from epochbank.augment.store.objects.faults import CacheFull, DamagedObject
 from epochbank.augment.store.objects.layout import shard_object
 from epochbank.augment.store.objects.locking import exclusive
+from epochbank.augment.store.objects.remote_sets import open_mirror
 from epochbank.train.cli import main
 from epochbank.train.reading.chunk_table import ChunkTable
 from epochbank.train.reading.shard_feed import Group, ShardFeed

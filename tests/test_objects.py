@@ -23,11 +23,12 @@ from epochbank.augment.lifecycle import refresh as refreshing
 from epochbank.augment.store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
 from epochbank.augment.store.objects import publisher
 from epochbank.augment.store.objects.bucket import Bucket
-from epochbank.augment.store.objects.cache import ShardCache, default_cache, open_mirror
+from epochbank.augment.store.objects.cache import ShardCache, default_cache
 from epochbank.augment.store.objects.layout import shard_object
 from epochbank.augment.store.objects.mirror import Mirror
 from epochbank.augment.store.objects.probe import check_conditional_writes
 from epochbank.augment.store.objects.publisher import LocalRun
+from epochbank.augment.store.objects.remote_sets import open_mirror
 from epochbank.augment.store.objects.urls import url_of
 from object_server import ObjectServer
 

@@ -16,7 +16,7 @@ from ..store.description import Description, write_description
 from ..store.digest import file_checksum
 from ..store.manifest import Entry, write_manifest
 from ..store.objects.access import bucket_of
-from ..store.objects.cache import download
+from ..store.objects.download import download
 from ..store.presence import fault_of
 from ..store.split_file import NAME as SPLIT
 from ..store.virtual_writer import VirtualEpochs

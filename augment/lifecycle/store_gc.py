@@ -14,9 +14,9 @@ from typing import Any
 from ..errors import EpochbankError
 from ..store.manifest import read_manifest
 from ..store.objects.bucket import Bucket
-from ..store.objects.cache import open_mirror, sets_below
 from ..store.objects.layout import SHARDS, shard_object
 from ..store.objects.mirror import Mirror
+from ..store.objects.remote_sets import open_mirror, sets_below
 
 _YOUNG = timedelta(days=1)
 

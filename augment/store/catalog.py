@@ -13,8 +13,8 @@ from ..shared.closest import did_you_mean
 from ..shared.progress import age
 from .description import read_description
 from .manifest import NAME
-from .objects.cache import open_mirror, sets_below
 from .objects.mirror import remote_url, shown
+from .objects.remote_sets import open_mirror, sets_below
 from .objects.urls import name_of, url_of
 from .tags import read_tags
 

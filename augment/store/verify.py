@@ -16,7 +16,7 @@ from .manifest import Entry, first_epoch, gaps, read_manifest, shard_folder, unl
 from .manifest_check import CHECK, GROUP
 from .objects.access import bucket_of
 from .objects.bucket import Bucket
-from .objects.cache import download
+from .objects.download import download
 from .objects.faults import DamagedObject
 from .objects.mirror import shown
 from .presence import fault_of

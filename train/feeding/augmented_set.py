@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Unpack
 from ...augment.errors import EpochbankError
 from ...augment.shared.renamed import accepts_old_names
 from ...augment.store.catalog import find_set, sets_path
-from ...augment.store.objects.cache import ShardCache, default_cache, open_mirror
+from ...augment.store.objects.cache import ShardCache, default_cache
 from ...augment.store.objects.mirror import remote_url
+from ...augment.store.objects.remote_sets import open_mirror
 from ...augment.store.objects.urls import url_of
 from ..reading.stored_set import StoredSet, read_stored_set
 from ..streaming.order import Shuffle

@@ -8,7 +8,6 @@ this sum includes reserved space. `.used` contains the sum, so that files are li
 """
 
 import errno
-import json
 import os
 import shutil
 import stat
@@ -28,11 +27,10 @@ from ...shared.progress import size as in_words
 from ..manifest import Entry
 from .bucket import Bucket, forked, seconds_of_patience
 from .claims import Claims, claimed
-from .faults import CacheFull, DamagedObject, Stopped
+from .download import download_into
+from .faults import CacheFull
 from .fetch_helper import FetchHelper
-from .layout import DESCRIPTION, shard_object
 from .locking import exclusive
-from .mirror import Mirror, mirror_name, no_set
 from .refetches import Refetches
 
 CACHE = "EPOCHBANK_CACHE"
@@ -155,7 +153,7 @@ class ShardCache:
                         continue
                     try:
                         self._reserve(descriptor, entry)
-                        fetched = _download(descriptor, bucket, entry, stopped or (lambda: False))
+                        fetched = download_into(descriptor, bucket, entry, stopped or (lambda: False))
                         self._count(directory, entry, fetched)
                         temporary.replace(path)
                     except BaseException:
@@ -313,81 +311,6 @@ class ShardCache:
         (self.root / _USED).write_bytes(b"%d" % used)
 
 
-def download(bucket: Bucket, entry: Entry, path: Path) -> None:
-    """Write a shard of the set in `bucket` to the new file `path`, after comparing it with the manifest.
-
-    Raises `DamagedObject` if the object is missing or damaged, and `EpochbankError` if the store cannot be read.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        _download(descriptor, bucket, entry, lambda: False)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def _download(descriptor: int, bucket: Bucket, entry: Entry, stopped: Callable[[], bool]) -> int:
-    """Write a shard into a file, and return the bytes that were fetched: twice if the first ones were wrong."""
-    name, fetched = shard_object(entry), 0
-    for _ in range(2):
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        state, count = xxhash.xxh3_128(), 0
-        try:
-            for block in bucket.blocks(name):
-                if stopped():
-                    raise Stopped
-                state.update(block)
-                count += len(block)
-                if count > entry.bytes:
-                    break
-                _write(descriptor, block)
-        except FileNotFoundError as error:
-            raise DamagedObject(
-                f"{bucket.url}/{name} does not exist, but the manifest lists it. `augment verify {bucket.url}` lists "
-                "all damaged and missing shards."
-            ) from error
-        fetched += count
-        if count == entry.bytes and state.hexdigest() == entry.checksum:
-            return fetched
-    raise DamagedObject(
-        f"{bucket.url}/{name} was changed: its checksum or size is wrong. `augment verify {bucket.url}` lists all "
-        "damaged and missing shards."
-    )
-
-
-def open_mirror(url: str, cache: ShardCache | None = None) -> Path:
-    """Bring the mirror of the set at `url` in a cache up to date, and return its directory.
-
-    `cache` is by default that of the user. Raises `EpochbankError` if there is no set at the URL, it is damaged, or the
-    store cannot be read.
-    """
-    bucket = Bucket(url)
-    document = bucket.get(DESCRIPTION)
-    if document is None:
-        raise no_set(bucket.url)
-    root = (cache or ShardCache(default_cache())).root
-    directory = root / mirror_name(bucket.url, _fingerprint(document))
-    Mirror(directory, bucket).pull(keep=False)
-    return directory
-
-
-def sets_below(url: str) -> list[str]:
-    """Return the URLs of the sets below `url`, sorted. Raises `EpochbankError` if the store cannot be read."""
-    bucket = Bucket(url)
-    found = [f"{bucket.url}/{name}" for name in bucket.folders()]
-    return [one for one in found if Bucket(one).head(DESCRIPTION) is not None]
-
-
-def _fingerprint(document: bytes) -> str:
-    """Return the fingerprint in a description, which is checked when the mirror is read; '' if there is none."""
-    try:
-        return str(json.loads(document)["fingerprint"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-
-
 def _folders(directory: Any) -> list[os.DirEntry]:
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as found:
         return [one for one in found if one.is_dir(follow_symlinks=False)]
@@ -424,9 +347,3 @@ def _abandoned(temporary: Path) -> bool:
             return True
     except (EpochbankError, FileNotFoundError):
         return False
-
-
-def _write(descriptor: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(descriptor, view) :]

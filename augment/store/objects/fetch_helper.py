@@ -1,6 +1,7 @@
 """Fetch shards by another process, because obstore cannot be used in one that was forked from one that has used it.
 
-Each line that the helper gets names a shard. It answers with a line: the class of the error and its text, or null.
+It runs `fetch_server`. Each line that it gets names a shard. It answers with a line: the class of the error and its
+text, or null.
 """
 
 import json
@@ -12,9 +13,7 @@ from pathlib import Path
 
 from ...errors import EpochbankError
 from ..manifest import Entry
-from .bucket import Bucket
 from .faults import CacheFull, DamagedObject
-from .mirror import remote_url
 
 _FAULTS: dict[str, type[EpochbankError]] = {one.__name__: one for one in (CacheFull, DamagedObject)}
 
@@ -26,7 +25,7 @@ class FetchHelper:
         self.process = os.getpid()
         """The process that has started it, and may use it."""
         self._root, self._lock = root, threading.Lock()
-        words = [sys.executable, "-m", __name__, str(root), str(size)]
+        words = [sys.executable, "-m", f"{__package__}.fetch_server", str(root), str(size)]
         self._helper = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def fetch(self, directory: Path, entry: Entry) -> None:
@@ -47,26 +46,3 @@ class FetchHelper:
         fault = json.loads(answer)
         if fault is not None:
             raise _FAULTS.get(fault[0], EpochbankError)(fault[1])
-
-
-def _serve(root: Path, size: int) -> None:
-    """Fetch the shards that standard input names."""
-    from ..manifest import read_manifest
-    from .cache import ShardCache
-
-    cache, entries = ShardCache(root, size), {}
-    for line in sys.stdin:
-        directory, file = json.loads(line)
-        try:
-            if (directory, file) not in entries:
-                entries.update({(directory, one.file): one for one in read_manifest(Path(directory))})
-            bucket = Bucket(str(remote_url(Path(directory))))
-            cache.fetch(Path(directory), bucket, entries[directory, file])
-            fault = None
-        except EpochbankError as error:
-            fault = type(error).__name__, str(error)
-        print(json.dumps(fault), flush=True)
-
-
-if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), int(sys.argv[2]))
