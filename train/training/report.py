@@ -60,9 +60,7 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     style = {"marker": "o" if len(epochs) < 30 else None, "ms": 8 if len(epochs) == 1 else 3}
     for axes, key, title in ((left, "loss", "Loss (cross-entropy, nats)"), (right, "accuracy", "Accuracy (%)")):
         unit = 100 if key == "accuracy" else 1
-        axes.plot(
-            epochs, unit * np.asarray(history[key]), color=BLUE, label="training, distorted and originals", **style
-        )
+        axes.plot(epochs, unit * np.asarray(history[key]), color=BLUE, label="training", **style)
         if validated:
             axes.plot(epochs, unit * np.asarray(history[f"val_{key}"]), color=ORANGE, label="validation", **style)
         if best is not None:
