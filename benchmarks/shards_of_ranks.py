@@ -1,4 +1,6 @@
-"""Which share of the shards of a stored epoch each of several processes opens, computed from the order of training.
+"""Which share of the shards of a stored epoch each of several processes opens, if the set is in an object store.
+
+It is computed from the order of training.
 
 python benchmarks/shards_of_ranks.py
 """

@@ -225,10 +225,11 @@ class Decoder:
         table = self._tables[split, stored]
         order_key = None if self._seed is None else key_of("order", self._seed, split, stored, pass_number)
         per_shard = table.chunks_per_shard
+        # Only where it saves downloads: otherwise the order is the same for any number of ranks.
+        world_size = self._batches.world_size if self._feed is not None else 1
         divided = windows(
-            table.chunk_sizes, table.chunk_bytes, order_key, per_shard, shuffle=self._shuffle,
-            world_size=self._batches.world_size,
-        )  # fmt: skip
+            table.chunk_sizes, table.chunk_bytes, order_key, per_shard, shuffle=self._shuffle, world_size=world_size
+        )
         # The order of position goes through the shards, too.
         one_by_one = self._shuffle == "shards" or order_key is None
         together = shards_together(max(one.num_images for one in table.shards)) if one_by_one else None
