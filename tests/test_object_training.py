@@ -425,7 +425,7 @@ def claimed_pair(stored: str, tmp_path: Path) -> tuple[list[ShardCache], Path, l
 
 
 def test_two_processes_do_not_wait_for_each_other_forever(stored: str, tmp_path: Path) -> None:
-    """If each had a part of what it needs, none could go on: the second one begins when there is room for all of it."""
+    """If each had a part of what it needs, none could continue: the second one begins once there is room for all."""
     (one, other), directory, (first, second) = claimed_pair(stored, tmp_path)
     bucket = Bucket(stored)
     one.fetch(directory, bucket, first[0])

@@ -1,6 +1,6 @@
 """Claims: which shards of a cache the processes of a machine use, so that none of them is evicted.
 
-Shards are claimed in groups, all of which a process needs before it can go on. A group is admitted when there is room
+Shards are claimed in groups, all of which a process needs to continue. A group is admitted when there is room
 for all claimed shards together, so that processes do not wait for each other forever, each with a part of its group.
 
 Each process has a file with the paths that it uses, which it keeps locked until it ends. A file that is not locked
