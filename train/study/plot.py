@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from ...augment.shared.atomic import new_file
-from ..training.plot_text import BLUE, GRAY, ORANGE
+from ...augment.shared.html.charts import BLUE, GRAY, ORANGE
 from .results import POINTS, Row
 
 

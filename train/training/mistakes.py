@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...augment.shared.atomic import new_file
+from ...augment.shared.html.charts import BLACK
 from ...augment.shared.progress import counted
 from .evaluate import Evaluation, Mistake
-from .plot_text import BLACK, fitted, percent, text_of
+from .plot_text import fitted, percent, text_of
 
 Origins = Callable[[np.ndarray], list[str]]
 """Returns where the images at these positions of the split (int64 (n,)) come from; '' where that is unknown."""

@@ -8,9 +8,6 @@ from matplotlib.textpath import text_to_path
 from ...augment.shared.fonts import drawable
 from ...augment.shared.shortened import shortened
 
-BLUE, ORANGE, GRAY, BLACK = "#2a6f97", "#d1603d", "#777777", "#222222"
-"""Colors of the plots."""
-
 
 def class_text(name: str, size: float) -> tuple[str, FontProperties]:
     """Return the end of a class name as it can be drawn, and a font of `size` points that has its characters."""

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from ...augment.shared.atomic import new_file
+from ...augment.shared.html.charts import BLACK, BLUE, GRAY, ORANGE
 from .best_model import best_epoch
 from .evaluate import Evaluation
 from .mistakes import Origins, mistakes_sheet, write_mistakes
-from .plot_text import BLACK, BLUE, GRAY, ORANGE, class_text
+from .plot_text import class_text
 
 _CONFUSED_CLASSES = 20
 _DECADE = 8

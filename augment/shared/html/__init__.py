@@ -1,1 +1,1 @@
-"""What reports and displays in notebooks have in common: small images inside HTML."""
+"""Self-contained HTML pages: template, style and script, charts as SVG, images as WebP."""

@@ -1,0 +1,104 @@
+"""Render a page from a Jinja2 template: one HTML file that needs no network, no server and no other file."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .... import __version__
+from ...errors import EpochbankError
+from ..atomic import make_directory, write_text
+
+if TYPE_CHECKING:
+    import jinja2
+
+_SHARED = Path(__file__).parent
+
+
+def write_page(
+    path: Path, directory: Path, template: str, context: Mapping[str, Any], scripts: Sequence[str] = ()
+) -> None:
+    """Render a template and write the page as `path`, replacing an earlier page.
+
+    Parameters
+    ----------
+    path
+        The HTML file.
+    directory
+        Directory of the template and the scripts. The template extends `base.html.j2`, which is found beside this
+        module.
+    template
+        File name of the template.
+    context
+        Variables of the template. Text is escaped unless it is `markupsafe.Markup`.
+    scripts
+        File names of JavaScript files that follow `page.js`.
+
+    Raises
+    ------
+    EpochbankError
+        If Jinja2 is not installed, or if the path is that of a directory.
+    """
+    check_page(path)
+    page = render_page(directory, template, context, scripts)
+    make_directory(path.parent)
+    write_text(path, page)
+
+
+def check_page(path: Path) -> None:
+    """Raise `EpochbankError` if no page can be written as `path`, before anything is computed for it."""
+    _import_jinja2()
+    if path.is_dir():
+        raise EpochbankError(f"{path} is a directory; expected the path of an HTML file to write.", usage=True)
+
+
+def render_page(directory: Path, template: str, context: Mapping[str, Any], scripts: Sequence[str] = ()) -> str:
+    """Return the page as HTML; the parameters are those of `write_page`.
+
+    The browser executes only these scripts, and loads nothing from anywhere: the page has a content security policy
+    with the digest of its script. So a class name with HTML in it does no harm even if a template does not escape it.
+    """
+    script = "\n".join(_read(path) for path in (_SHARED / "page.js", *(directory / name for name in scripts)))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    _import_jinja2()
+    from markupsafe import Markup
+
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    shared = {
+        "policy": policy,
+        "style": Markup(_read(_SHARED / "page.css")),
+        "script": Markup(script),
+        "version": __version__,
+    }
+    return _environment(directory).get_template(template).render(**shared, **context)
+
+
+def _import_jinja2() -> Any:
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        raise EpochbankError(
+            "HTML reports need Jinja2, which is not installed. Install it: pip install 'epochbank[report]'"
+        ) from error
+    return jinja2
+
+
+@cache
+def _environment(directory: Path) -> "jinja2.Environment":
+    jinja = _import_jinja2()
+    environment = jinja.Environment(
+        loader=jinja.FileSystemLoader([directory, _SHARED]),
+        autoescape=True,
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
+    return environment
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
