@@ -3,13 +3,15 @@
     python benchmarks/omniglot.py                   # 406 classes at 32 x 32: each part alone, three seeds
     python benchmarks/omniglot.py --classes 1623    # all classes at 64 x 64: without augmentation, and with what helped
     python benchmarks/omniglot.py --only MixUp --seeds 1 --out /tmp/mine --json /tmp/mine.json
+    python benchmarks/omniglot.py --precision float32    # on a processor without instructions for bfloat16
 
 Of 16 writers, twelve are in the training set, two in the validation split and two in the test split. All trainings
 have nearly equal numbers of steps of 128 images: about 930 for every fourth class, about 11,000 for all. They are
-computed in mixed_bfloat16, each on one core. Each part is added to `handwriting`, which shows a new stored epoch in
-each training epoch, and half originals; with all classes, each of 17 stored epochs is shown two or three times. The
-model that `train fit` keeps is that of the epoch with the highest validation accuracy. Finished trainings in --out are
-not repeated, and an interrupted one is continued.
+computed in mixed_bfloat16, each on one core. A processor without instructions for bfloat16 emulates it, which takes
+several times as long as float32. Each part is added to `handwriting`, which shows a new stored epoch in each training
+epoch, and half originals; with all classes, each of 17 stored epochs is shown two or three times. The model that `train
+fit` keeps is that of the epoch with the highest validation accuracy. Finished trainings in --out are not repeated, and
+an interrupted one is continued.
 """
 
 import json
@@ -96,11 +98,11 @@ class Training:
         return f"{self.part.replace(', ', '-').replace(' ', '-')}-{self.seed}"
 
 
-def train(one: Training, options: list[str], stored_set: str, out: Path) -> dict[str, Any]:
+def train(one: Training, options: list[str], stored_set: str, precision: str, out: Path) -> dict[str, Any]:
     """Train with `options`, unless it is done; return the error rates in percent, and minutes of training."""
     run = out / one.run
     if not (run / "summary.json").exists():
-        common = ["--model", "cnn", "--batch-size", str(BATCH), "--precision", "mixed_bfloat16", "--patience", "0"]
+        common = ["--model", "cnn", "--batch-size", str(BATCH), "--precision", precision, "--patience", "0"]
         words = [stored_set, *common, *options, "--threads", "1", "--seed", str(one.seed), "--run", one.run]
         if (run / "config.json").exists():
             words = ["--resume", one.run, "--trust"]
@@ -132,12 +134,18 @@ def _mean_and_error(values: list[float]) -> str:
 @click.option("--only", multiple=True, type=click.Choice(list(PARTS["406"])), help="Train only these parts.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Number of trainings of each part.")
 @click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the first of them.")
+@click.option(
+    "--precision", type=click.Choice(["mixed_bfloat16", "float32"]), default="mixed_bfloat16", show_default=True,
+    help="Precision of the trainings; results of both are comparable only approximately.",
+)  # fmt: skip
 @click.option("--out", default="omniglot", show_default=True, type=click.Path(path_type=Path), help="Sets and runs.")
 @click.option(
     "--json", "json_path", default=RESULTS, show_default=True, type=click.Path(path_type=Path),
     help="JSON file for the results; other parts and seeds are kept.",
 )  # fmt: skip
-def main(classes: str, only: tuple[str, ...], seeds: int, first_seed: int, out: Path, json_path: Path) -> None:
+def main(
+    classes: str, only: tuple[str, ...], seeds: int, first_seed: int, precision: str, out: Path, json_path: Path
+) -> None:
     """Train on Omniglot with each part, and write the error rates."""
     if not OMNIGLOT.exists():
         raise click.ClickException(f"there is no {OMNIGLOT}; expected the archive of Omniglot.")
@@ -162,7 +170,7 @@ def main(classes: str, only: tuple[str, ...], seeds: int, first_seed: int, out: 
 
     def train_each(trainings: list[Training]) -> dict[Training, dict[str, Any]]:
         def trained(one: Training) -> dict[str, Any]:
-            return train(one, options_of[one.part], sets[RECIPES.get(one.part, HANDWRITING)], out)
+            return train(one, options_of[one.part], sets[RECIPES.get(one.part, HANDWRITING)], precision, out)
 
         found = on_each_core(trained, trainings)
         return dict(zip(trainings, found, strict=True))
