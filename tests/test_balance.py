@@ -18,7 +18,7 @@ from epochbank.augment.ingest.importer import ImportOptions
 from epochbank.augment.ingest.resolve import prepare_source
 from epochbank.augment.shared.permutation import order_key, permute_within
 from epochbank.augment.shared.pool import LocalPool
-from epochbank.augment.split.balance import ClassSampler, PerClass
+from epochbank.augment.store.balance import ClassSampler, PerClass
 from epochbank.augment.store.verify import verify
 from epochbank.augment.views.explain import explain
 from epochbank.augment.views.info import info

@@ -8,9 +8,9 @@ from ..distortion.choose_engine import choose_engine
 from ..shared.pool import Pool
 from ..shared.progress import counted, duration, size
 from ..shared.types import Shape
-from ..split.balance import PerClass
 from ..split.few_classes import label_problem
 from ..split.report import SplitFacts, balance_lines, split_facts, split_table, splits_of_set
+from ..store.balance import PerClass
 from ..store.manifest import Entry, first_epoch, read_manifest
 from ..store.presence import lost_shards
 from ..store.shard import ShardTask

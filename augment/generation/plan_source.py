@@ -18,10 +18,10 @@ from ..shared.pool import Pool
 from ..shared.spacing import limited
 from ..shared.types import SPLITS
 from ..sources import Scan, Source
-from ..split.balance import PerClass
 from ..split.few_classes import check_labels, label_problem
 from ..split.holdout import HeldOut, SplitInput, split_rows
 from ..split.report import split_facts
+from ..store.balance import PerClass
 from .advice import recipe_notes, sampled, suggested_recipe
 from .calibration import calibrate
 from .missing import missing_shards

@@ -7,8 +7,8 @@ from ..distortion.earlier_recipes import first_photo
 from ..distortion.recipe import LabelCheck, Recipe, UntrustedCode, check_shape, recipe_from_settings
 from ..errors import EpochbankError
 from ..ingest.source_file import SourceFile
-from ..split.balance import PerClass
 from ..split.holdout import HeldOut
+from ..store.balance import PerClass
 from ..store.description import FORMAT, Description, fingerprint_of
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from ..errors import EpochbankError
 from ..ingest.check_source import WITHOUT_SOURCE
 from ..ingest.source_file import SourceFile, open_source_file
-from ..split.balance import PerClass
+from ..store.balance import PerClass
 from ..store.description import Description, read_description
 from ..store.split_file import check_split
 from .location import SetLocation

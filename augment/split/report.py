@@ -10,9 +10,9 @@ from ..ingest.source_file import SourceFile
 from ..shared.progress import counted
 from ..shared.renamed import rename_keys
 from ..shared.types import SPLITS
+from ..store.balance import PerClass
 from ..store.description import Description
 from ..store.split_file import read_split
-from .balance import PerClass
 from .holdout import HeldOut, SplitInput
 
 _NAMED, _NAME_LENGTH = 3, 24

@@ -12,8 +12,8 @@ from ..ingest.check_source import WITHOUT_SOURCE
 from ..shared.lock import LOCK, holder_of
 from ..shared.progress import counted, size
 from ..shared.renamed import rename_keys
-from ..split.balance import PerClass
 from ..split.report import SplitFacts, balance_lines, split_table, splits_of_set
+from ..store.balance import PerClass
 from ..store.catalog import written_ns
 from ..store.description import Description, read_description
 from ..store.manifest import Entry, first_epoch, published_epochs, read_manifest

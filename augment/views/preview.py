@@ -13,7 +13,6 @@ from ..distortion.label_check import applied_at, distort_checked
 from ..distortion.recipe import Recipe, check_shape
 from ..errors import EpochbankError
 from ..generation.advice import recipe_notes
-from ..generation.epoch_content import order_at, position_of, rows_of_split
 from ..generation.spec import recipe_of
 from ..ingest.block import usable_images
 from ..ingest.importer import ImportOptions, decide
@@ -26,6 +25,7 @@ from ..sources.decode import BadImage
 from ..sources.value_range import in_bytes
 from ..store.description import read_description
 from ..store.manifest import published_epochs, read_manifest
+from ..store.order import order_at, position_of, rows_of_split
 from ..store.presence import check_presence
 from ..store.shard_read import read_run
 from ..store.split_file import check_split

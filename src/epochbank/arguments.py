@@ -21,8 +21,8 @@ from .augment.shared.closest import did_you_mean
 from .augment.shared.command_words import option_words
 from .augment.shared.workers import core_count
 from .augment.sources import SourceOptions
-from .augment.split.balance import PerClass
 from .augment.split.holdout import HeldOut
+from .augment.store.balance import PerClass
 
 DEFAULT_RECIPE = "kanji"
 DEFAULT_SETS = "sets"
