@@ -137,7 +137,7 @@ def preview(source: str, out: Path, **keywords: Any) -> None:
       augment preview sets/digits-kanji-1f2e3d4c --out stored.png
     """
     from .. import api
-    from .views.contact_sheet import save
+    from .views.png_file import save
 
     save(api.preview(source, **keywords), out)
 
@@ -619,8 +619,8 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
       augment explain sets/digits-kanji-1f2e3d4c 0 17 --out explained.png
     """
     from .. import api
-    from .views.contact_sheet import save
     from .views.explain import explain_lines
+    from .views.png_file import save
 
     facts = api.explain(name, epoch, position, sets=sets, trust=trust)
     if not facts["stored"]:

@@ -20,10 +20,10 @@ from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.preprocess import Preprocessing, examine
 from epochbank.augment.ingest.source_file import open_source_file
 from epochbank.augment.shared import fonts
+from epochbank.augment.shared.contact_sheet import ACCENT
 from epochbank.augment.shared.fonts import pillow_text
 from epochbank.augment.sources import open_source
 from epochbank.augment.views import preview
-from epochbank.augment.views.contact_sheet import ACCENT
 from epochbank.augment.views.inspection import findings
 from epochbank.augment.views.inspection.class_sheet import Row, class_sheet
 from epochbank.augment.views.inspection.facts import BLANK, COLOR, CONSTANT, LIGHT, ImageLoader, facts_of

@@ -16,8 +16,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 import epochbank
 from epochbank.augment.shared import fonts
+from epochbank.augment.shared.contact_sheet import Cell, contact_sheet
 from epochbank.augment.shared.shortened import shortened
-from epochbank.augment.views.contact_sheet import Cell, contact_sheet
 from epochbank.augment.views.explain import stage_text
 from epochbank.augment.views.inspection.class_sheet import Row, class_sheet
 from epochbank.augment.views.inspection.histogram import histogram

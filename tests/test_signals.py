@@ -81,7 +81,7 @@ def test_an_import_leaves_nothing(tmp_path: Path, number: int, whom: str) -> Non
     [
         (("inspect", "digits", "--limit", 50), "augment.views.inspection.open_source"),
         (("verify",), "augment.store.verify.verify"),
-        (("preview", "digits"), "augment.views.contact_sheet.save"),
+        (("preview", "digits"), "augment.views.png_file.save"),
     ],
 )
 def test_other_commands_leave_nothing(tmp_path: Path, words: tuple[object, ...], where: str) -> None:

@@ -16,12 +16,12 @@ from ..errors import EpochbankError
 from ..generation.epoch_content import distorted_at, draw_at
 from ..generation.spec import recipe_of
 from ..ingest.source_file import open_source_file
+from ..shared.contact_sheet import Cell, contact_sheet
 from ..store.description import Description, read_description
 from ..store.manifest import read_manifest
 from ..store.order import order_at, position_of, rows_of_split
 from ..store.shard_read import read_run
 from ..store.split_file import check_split, group_name
-from .contact_sheet import Cell, contact_sheet
 
 
 def explain(directory: Path, epoch: int, position: int, trust: bool = False) -> dict[str, Any]:

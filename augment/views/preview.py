@@ -19,6 +19,7 @@ from ..ingest.importer import ImportOptions, decide
 from ..ingest.preprocess import fit
 from ..ingest.resolve import ResolvedSource
 from ..ingest.source_file import SourceFile
+from ..shared.contact_sheet import Cell, contact_sheet
 from ..shared.progress import quiet_progress
 from ..shared.spacing import evenly_spaced, limited
 from ..sources.decode import BadImage
@@ -29,7 +30,6 @@ from ..store.order import order_at, position_of, rows_of_split
 from ..store.presence import check_presence
 from ..store.shard_read import read_run
 from ..store.split_file import check_split
-from .contact_sheet import Cell, contact_sheet
 from .explain import explain_position, original, stage_facts, stage_text
 from .sample import spread
 

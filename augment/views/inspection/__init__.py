@@ -16,7 +16,7 @@ from ...shared.command_words import option_words
 from ...shared.fonts import check_font
 from ...sources import Source, SourceOptions, kind_of, open_source
 from ...split.few_classes import label_problem
-from ..contact_sheet import save
+from ..png_file import save
 from .class_sheet import class_rows, class_sheet
 from .files import HISTOGRAM, SHEET, check_directory, check_outside, write_report, write_tables
 from .findings import Findings, inspect_images

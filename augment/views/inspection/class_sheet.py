@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...shared.contact_sheet import ACCENT, CAPTION, FAINT, INK, MARGIN, PAPER, TITLE
 from ...shared.fonts import pillow_text
 from ...shared.progress import counted
 from ...shared.shortened import shortened
-from ..contact_sheet import ACCENT, CAPTION, FAINT, INK, MARGIN, PAPER, TITLE
 from ..sample import some_classes, some_of_class
 from .findings import Findings, images_at
 

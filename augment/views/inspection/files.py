@@ -11,7 +11,7 @@ from ...console import notify
 from ...errors import EpochbankError
 from ...shared.atomic import make_directory, new_file, write_text
 from ...store.digest import file_checksum
-from ..contact_sheet import check_replaceable
+from ..png_file import check_replaceable
 from .findings import Findings
 
 REPORT, CLASSES, SUSPECTS = "report.json", "classes.csv", "suspects.csv"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...shared.contact_sheet import ACCENT, PAPER
 from ...shared.fonts import drawable
 from ...shared.progress import counted
-from ..contact_sheet import ACCENT, PAPER
 
 _MOST_BARS, _ROWS = 300, 50
 """Largest number of classes with a bar each, and of bars in one column."""

@@ -2,17 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from PIL.PngImagePlugin import PngInfo
 
-from ..console import notify
-from ..distortion.operations.base import to_image
-from ..errors import EpochbankError
-from ..shared.atomic import make_directory, new_file
-from ..shared.fonts import Font, pillow_text
+from .fonts import Font, pillow_text
 
 PAPER, INK, FAINT, ACCENT = (250, 250, 248), (30, 30, 30), (110, 110, 110), (196, 78, 30)
 """Colors of all sheets and charts, RGB."""
@@ -52,7 +46,7 @@ def contact_sheet(title: str, rows: Sequence[Sequence[Cell]]) -> Image.Image:
     for y, row in enumerate(rows):
         for x, cell in enumerate(row):
             left, top = MARGIN + x * step_x, MARGIN + 28 + sum(heights[:y])
-            image = to_image(np.ascontiguousarray(cell.image)).convert("RGB")
+            image = _image(cell.image)
             sheet.paste(image.resize((cell_width, cell_height), Image.Resampling.NEAREST), (left, top))
             if cell.marked:
                 pen.rectangle(
@@ -97,32 +91,6 @@ def _shortened(text: str, font: Font, pixels: int) -> str:
     return "..." + text
 
 
-def save(sheet: Image.Image, out: Path) -> None:
-    """Write a PNG. A PNG that epochbank wrote is replaced; any other existing file raises `EpochbankError`."""
-    if out.suffix.lower() != ".png":
-        raise EpochbankError(f"--out {out} is not a PNG; expected a name that ends in .png.", usage=True)
-    check_replaceable(out)
-    mark = PngInfo()
-    mark.add_text("Software", "epochbank")
-    make_directory(out.parent)
-    with new_file(out) as temporary:
-        sheet.save(temporary, format="PNG", pnginfo=mark)
-    notify(f"{out} written: {sheet.width} x {sheet.height} pixels")
-
-
-def check_replaceable(out: Path) -> None:
-    """Raise `EpochbankError` if `out` exists and is not a PNG that `save` wrote."""
-    if out.exists() and not _written_by_epochbank(out):
-        raise EpochbankError(
-            f"{out} exists and was not written by epochbank; expected a new file. Choose another --out, or remove it."
-        )
-
-
-def _written_by_epochbank(image: Path) -> bool:
-    if not image.is_file():
-        return False
-    try:
-        with Image.open(image) as old:
-            return old.info.get("Software") == "epochbank"
-    except OSError:
-        return False
+def _image(image: np.ndarray) -> Image.Image:
+    """Return an image, uint8 (H, W, 1) or (H, W, 3), as RGB."""
+    return Image.fromarray(np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)).convert("RGB")
