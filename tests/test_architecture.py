@@ -13,7 +13,7 @@ TOP = "epochbank"
 LAYERS = (
     # What both stages share.
     ("augment.errors",),
-    ("augment.shared.closest", "augment.shared.signals", "augment.shared.streams"),
+    ("augment.shared.closest", "augment.shared.notebook", "augment.shared.signals", "augment.shared.streams"),
     ("augment.console",),
     ("augment.shared",),
     ("augment.store",),

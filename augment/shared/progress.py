@@ -1,20 +1,15 @@
-"""Progress of long work: a bar on a terminal, otherwise a line every ten seconds; and texts for counts and times."""
+"""Progress of long work: a bar on a terminal or in a notebook, otherwise lines; and texts for counts and times."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from .notebook import NotebookLine, in_notebook
+from .progress_bars import SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_UPDATES, bar_for
 from .status_file import current_status
 from .streams import is_terminal, write_message
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-
-_SECONDS_BETWEEN_LINES = 10.0
-_SECONDS_BETWEEN_UPDATES = 0.25
 
 _QUIET = ContextVar("quiet", default=False)
 
@@ -30,7 +25,7 @@ def quiet_progress(quiet: bool) -> Iterator[None]:
 
 
 class Progress:
-    """Show progress on standard error; a context manager.
+    """Show progress on standard error, or in the output of a notebook's cell; a context manager.
 
     Parameters
     ----------
@@ -52,30 +47,26 @@ class Progress:
         self, label: str, total: int | None, unit: str = "images", *, quiet: bool = False, item_bytes: int = 0,
         waiting: bool = False,
     ):  # fmt: skip
-        self._label, self._total, self._unit, self._done, self._item_bytes = label, total, unit, 0, item_bytes
+        self._label, self._unit, self._done, self._item_bytes = label, unit, 0, item_bytes
         self._waiting = waiting
-        self._quiet = quiet or _QUIET.get()
-        self._start = self._last = time.monotonic()
+        self._start = time.monotonic()
         self._status = current_status()
         if self._status is not None:
             self._status.begin(label, total, unit)
-        self._bar = None
-        if is_terminal() and not self._quiet:
-            self._bar = _bar(unit, item_bytes, waiting)
-            self._task = self._bar.add_task(label, total=total)
 
-    def advance(self, count: int) -> None:
-        """Add `count` to the items that are done."""
+        def state(done: int, seconds: float) -> str:
+            return progress_text(done, total, unit, seconds, item_bytes, waiting)
+
+        self._bar = None if quiet or _QUIET.get() else bar_for(label, total, state)
+
+    def advance(self, count: int, label: str | None = None) -> None:
+        """Add `count` to the items that are done; `label` says what is done from now on."""
         self._done += count
         if self._status is not None:
             self._status.advance(self._label, count)
         if self._bar is not None:
-            self._bar.update(self._task, advance=count)
-        elif not self._quiet and time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
-            self._last = time.monotonic()
-            seconds = self._last - self._start
-            state = progress_text(self._done, self._total, self._unit, seconds, self._item_bytes, self._waiting)
-            write_message(f"{self._label}: {state}")
+            self._bar.label = label or self._bar.label
+            self._bar.update(self._done)
 
     def __enter__(self) -> "Progress":
         if self._bar is not None:
@@ -85,13 +76,12 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        elif error is None and not self._quiet:
-            seconds = time.monotonic() - self._start
-            done, took = f"{self._done:,} {self._unit}", duration(seconds)
-            rate = f" ({_rate(self._done / max(seconds, 1e-9), self._item_bytes)})" if self._done else ""
-            write_message(f"{self._label}: {done} " + (f"after {took}" if self._waiting else f"in {took}{rate}"))
+        if self._bar is None:
+            return
+        seconds = time.monotonic() - self._start
+        rate = f" ({_rate(self._done / max(seconds, 1e-9), self._item_bytes)})" if self._done else ""
+        took = f"after {duration(seconds)}" if self._waiting else f"in {duration(seconds)}{rate}"
+        self._bar.stop(None if error is not None else f"{self._label}: {self._done:,} {self._unit} {took}")
 
 
 def progress_text(
@@ -119,33 +109,19 @@ def _rate(rate: float, item_bytes: int) -> str:
     return text + (f", {size(rate * item_bytes)}/s" if item_bytes else "")
 
 
-def _bar(unit: str, item_bytes: int, waiting: bool) -> "RichProgress":
-    """Return a bar whose text is `progress_text`. Rich is imported only for a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
-    from rich.progress import Progress as RichProgress
-    from rich.text import Text
-
-    class State(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            total = None if task.total is None else int(task.total)
-            return Text(progress_text(int(task.completed), total, unit, task.elapsed or 0.0, item_bytes, waiting))
-
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=16), State()
-    return RichProgress(*columns, console=Console(stderr=True))
-
-
 class Count:
-    """Show a running count on standard error, for work that is usually short; a context manager.
+    """Show a running count, for work that is usually short; a context manager.
 
-    The first count appears after one second on a terminal, and after ten seconds otherwise. `label` names the work and
-    `unit` what is counted.
+    The first count appears after one second on a terminal or in a notebook, and after ten seconds otherwise. `label`
+    names the work and `unit` what is counted.
     """
 
     def __init__(self, label: str, unit: str = "files"):
         self._label, self._unit, self._done = label, unit, 0
-        self._terminal = is_terminal()
-        self._next = time.monotonic() + (1.0 if self._terminal else _SECONDS_BETWEEN_LINES)
+        self._line = NotebookLine() if in_notebook() else None
+        self._terminal = self._line is None and is_terminal()
+        self._often = self._terminal or self._line is not None
+        self._next = time.monotonic() + (1.0 if self._often else SECONDS_BETWEEN_LINES)
         self._shown = False
 
     def advance(self, count: int) -> None:
@@ -157,10 +133,14 @@ class Count:
         """Show the count plus `more`, which will be counted later, if enough time has passed since the last update."""
         if time.monotonic() < self._next or _QUIET.get():
             return
-        self._next = time.monotonic() + (_SECONDS_BETWEEN_UPDATES if self._terminal else _SECONDS_BETWEEN_LINES)
+        self._next = time.monotonic() + (SECONDS_BETWEEN_UPDATES if self._often else SECONDS_BETWEEN_LINES)
         self._shown = True
-        start, end = ("\r", "\x1b[K") if self._terminal else ("", "\n")
-        write_message(f"{start}{self._label}: {self._done + more:,} {self._unit}", end)
+        text = f"{self._label}: {self._done + more:,} {self._unit}"
+        if self._line is not None:
+            self._line.show(text)
+        else:
+            start, end = ("\r", "\x1b[K") if self._terminal else ("", "\n")
+            write_message(f"{start}{text}", end)
 
     def __enter__(self) -> "Count":
         return self

@@ -6,6 +6,8 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
+from .notebook import in_notebook
+
 
 def open_closed_streams() -> None:
     """Connect closed standard streams to the null device.
@@ -46,13 +48,17 @@ def is_terminal() -> bool:
 
 
 def write_message(text: str, end: str = "\n") -> None:
-    """Write a message to standard error. If that is impossible, discard it and all later ones: results go elsewhere."""
-    if sys.stderr is None:
+    """Write a message to standard error. If that is impossible, discard it and all later ones: results go elsewhere.
+
+    In a notebook it is written to standard output: Jupyter shows standard error in red.
+    """
+    stream = sys.stdout if in_notebook() else sys.stderr
+    if stream is None:
         return
     try:
-        print(text, end=end, file=sys.stderr, flush=True)
+        print(text, end=end, file=stream, flush=True)
     except OSError:
-        discard(sys.stderr)
+        discard(stream)
 
 
 def discard(stream: TextIO | None) -> None:
