@@ -79,9 +79,11 @@ class Progress:
         if self._bar is None:
             return
         seconds = time.monotonic() - self._start
+        done = f"{self._done:,} {self._unit}"
         rate = f" ({_rate(self._done / max(seconds, 1e-9), self._item_bytes)})" if self._done else ""
         took = f"after {duration(seconds)}" if self._waiting else f"in {duration(seconds)}{rate}"
-        self._bar.stop(None if error is not None else f"{self._label}: {self._done:,} {self._unit} {took}")
+        summary = f"{self._label}: {done} {took}" if error is None else f"{self._label}: stopped after {done}"
+        self._bar.stop(summary, failed=error is not None)
 
 
 def progress_text(

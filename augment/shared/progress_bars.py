@@ -26,8 +26,8 @@ class Bar(Protocol):
     def update(self, done: int) -> None:
         """Show that `done` items are done."""
 
-    def stop(self, summary: str | None) -> None:
-        """Show the end: `summary`, or None if the work failed."""
+    def stop(self, summary: str, failed: bool) -> None:
+        """Show the end, in one sentence."""
 
 
 def bar_for(label: str, total: int | None, state: State) -> Bar:
@@ -62,7 +62,7 @@ class TerminalBar:
         """Move the bar."""
         self._progress.update(self._task, completed=done, description=self.label)
 
-    def stop(self, summary: str | None) -> None:
+    def stop(self, summary: str, failed: bool) -> None:
         """Leave the bar as it is."""
         self._progress.stop()
 
@@ -74,7 +74,6 @@ class NotebookBar:
         self.label, self._total, self._state = label, total, state
         self._line = NotebookLine()
         self._start = self._last = time.monotonic()
-        self._done = 0
 
     def start(self) -> None:
         """Start the clock."""
@@ -82,21 +81,18 @@ class NotebookBar:
 
     def update(self, done: int) -> None:
         """Move the bar, a few times per second."""
-        self._done = done
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_UPDATES:
             self._last = now
-            self._line.show(self._text(), done / self._total if self._total else None)
+            text = f"{self.label}: {self._state(done, now - self._start)}"
+            self._line.show(text, done / self._total if self._total else None)
 
-    def stop(self, summary: str | None) -> None:
-        """Replace the bar with text."""
+    def stop(self, summary: str, failed: bool) -> None:
+        """Replace the bar with the summary."""
         if self._line.shown:
-            self._line.show(f"{self._text()}, stopped" if summary is None else summary)
-        elif summary is not None:
+            self._line.show(summary)
+        elif not failed:
             write_message(summary)
-
-    def _text(self) -> str:
-        return f"{self.label}: {self._state(self._done, time.monotonic() - self._start)}"
 
 
 class Lines:
@@ -116,7 +112,7 @@ class Lines:
             self._last = now
             write_message(f"{self.label}: {self._state(done, now - self._start)}")
 
-    def stop(self, summary: str | None) -> None:
-        """Print the summary."""
-        if summary is not None:
+    def stop(self, summary: str, failed: bool) -> None:
+        """Print the summary, unless an error is printed."""
+        if not failed:
             write_message(summary)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from ..errors import short_traceback
+
 ENDING: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -28,6 +30,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(text)
         self.number = number
         self.exit_code = 128 + number
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython and Jupyter show instead of a traceback."""
+        return short_traceback(self)
 
 
 def interrupted(error: KeyboardInterrupt, text: str) -> Interrupted:
