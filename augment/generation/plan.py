@@ -6,10 +6,9 @@ from typing import Any
 
 from ..distortion.choose_engine import choose_engine
 from ..shared.pool import Pool
-from ..shared.progress import counted, duration, size
 from ..shared.types import Shape
 from ..split.few_classes import label_problem
-from ..split.report import SplitFacts, balance_lines, split_facts, split_table, splits_of_set
+from ..split.report import SplitFacts, split_facts, splits_of_set
 from ..store.balance import PerClass
 from ..store.manifest import Entry, first_epoch, read_manifest
 from ..store.presence import lost_shards
@@ -20,10 +19,9 @@ from .location import SetLocation
 from .missing import missing_shards
 from .new_set import ComputedSplit, compute_split
 from .options import GenerationOptions
+from .plan_text import plan_card, plan_line, plan_lines
 
 _CORES = (1, 2, 4, 8, 16, 32)
-_LONG = 1800
-"""Seconds from which a time is also given in hours."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,12 @@ class GenerationPlan:
     published: tuple[Entry, ...] = field(default=(), repr=False)
     """All published shards, in the order of the manifest."""
 
+    def __repr__(self) -> str:
+        return plan_line(self)
+
+    def _repr_html_(self) -> str:
+        return plan_card(self).to_html()
+
     @property
     def images_to_write(self) -> int:
         """Number of images in `shards`."""
@@ -91,9 +95,10 @@ class GenerationPlan:
     def seconds_on(self, cores: int) -> float:
         """Return the estimated seconds of import and generation on `cores` cores."""
         generation = self.estimate.seconds_on(cores) if self.estimate else 0.0
-        return self._import_seconds(cores) + generation
+        return self.import_seconds(cores) + generation
 
-    def _import_seconds(self, cores: int) -> float:
+    def import_seconds(self, cores: int) -> float:
+        """Return the estimated seconds of the import on `cores` cores."""
         return self.import_estimate.core_seconds / cores if self.import_estimate else 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -113,7 +118,7 @@ class GenerationPlan:
             "engine": self.engine,
             "jobs": self.jobs,
             "seconds": self.seconds_on(self.jobs),
-            "seconds_by_cores": {str(cores): self.seconds_on(cores) for cores in self._cores()},
+            "seconds_by_cores": {str(cores): self.seconds_on(cores) for cores in self.cores},
             "preprocessing": self.preprocessing,
             "notes": self.notes,
             "next": self.next,
@@ -121,45 +126,12 @@ class GenerationPlan:
 
     def lines(self) -> list[str]:
         """Return the plan as lines of text."""
-        height, width, channels = self.shape
-        total = sum(split.num_images for split in self.splits.values())
-        lines = [
-            f"set       {self.location.directory if self.location else 'named after its content, after the import'}",
-            f"images    {total:,} of {height} x {width} {'gray' if channels == 1 else 'RGB'}, "
-            f"{counted(self.num_classes, 'class')}",
-            *split_table(self.splits, self.num_classes),
-            *balance_lines("balance   ", self.per_class, self.num_images["train"], self.splits["train"]),
-            f"import    {self.preprocessing}",
-            *(f"          {note}" for note in self.notes),
-        ]
-        if self.estimate is None:
-            return [*lines, "to write  nothing: the set is complete", *self._next_lines()]
-        seconds, imported = self.seconds_on(self.jobs), self._import_seconds(self.jobs)
-        return [
-            *lines,
-            f"to write  {counted(self.images_to_write, 'image')} in {counted(len(self.shards), 'shard')}, "
-            f"{self.engine} engine",
-            *([f"          {len(self.lost):,} of them replace missing or incomplete shards"] if self.lost else []),
-            f"bytes     {size(self.estimate.bytes)} for the set"
-            + (f", {size(self.import_estimate.bytes)} for the source file" if self.import_estimate else ""),
-            f"time      {_hours(seconds)} with {counted(self.jobs, 'job')} {self.place}: "
-            f"import {duration(imported)}, generation {duration(seconds - imported)}",
-            "cores     " + ", ".join(f"{cores}: {duration(self.seconds_on(cores))}" for cores in self._cores()),
-            *self._next_lines(),
-        ]
+        return plan_lines(self)
 
-    def _next_lines(self) -> list[str]:
-        if self.refused:
-            return ["", "Next: fix the labels; `augment run` refuses them as they are"]
-        return ["", f"Next: {self.next}"] if self.next else []
-
-    def _cores(self) -> list[int]:
+    @property
+    def cores(self) -> list[int]:
+        """Numbers of cores to estimate the time for, ascending."""
         return sorted({*_CORES, self.jobs})
-
-
-def _hours(seconds: float) -> str:
-    """Format a time in hours too, if it is long."""
-    return f"{seconds / 3600:.1f} hours ({duration(seconds)})" if seconds >= _LONG else duration(seconds)
 
 
 def plan_set(

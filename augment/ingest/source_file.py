@@ -36,6 +36,7 @@ from ..shared.hdf5_output import hdf5_input
 from ..shared.types import NO_PAIRS, SPLITS, Shape
 from ..shared.unreadable import unreadable
 from ..store.digest import image_digests
+from .source_card import source_card, source_text
 from .source_digest import damage_digest, text_digest
 from .source_seal import check_seal, has_seal, sealed_facts
 
@@ -100,6 +101,17 @@ class SourceFile:
     """Digest of everything but pixels, origins and hashes, hexadecimal; None in a file from before it was stored."""
     origins: str | None = None
     """Digest of the origins, hexadecimal; None in a file from before it was stored."""
+
+    def __repr__(self) -> str:
+        return source_text(self)
+
+    def _repr_html_(self) -> str:
+        return source_card(self).to_html()
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of an image."""
+        return math.prod(self.shape)
 
     def column(self, name: str) -> np.ndarray:
         """Return the column `label`, `group`, `split`, `duplicates` or `near_duplicates`.

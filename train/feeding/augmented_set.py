@@ -20,6 +20,7 @@ from .wait import wait_for_epoch
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    from PIL import Image
 
     from ..streaming.stream import Stream
     from .iterators import BatchIterator
@@ -36,6 +37,51 @@ class AugmentedSet(StoredSet):
     It contains what was published when it was opened. Epochs that are published later appear in the next `open_set`,
     and in an `AugmentedSequence` with `follow=True`.
     """
+
+    def _repr_html_(self) -> str:
+        from .set_card import set_card
+
+        return set_card(self).to_html()
+
+    def show(self, epoch: int | None = None, n: int = 16, *, split: str | None = None) -> "Image.Image":
+        """Draw images with their classes: a contact sheet, which notebooks display.
+
+        Parameters
+        ----------
+        epoch
+            Number of a stored epoch; None for the first one.
+        n
+            Number of images, 1 to 1,000: the first of the epoch, whose order is random.
+        split
+            `train`, `validation` or `test`, to draw undistorted images of a split instead.
+
+        Raises
+        ------
+        EpochbankError
+            If the epoch is not stored, the split is unknown or empty, or a shard is damaged.
+        """
+        from .set_sheets import images_sheet
+
+        return images_sheet(self, epoch, n, split)
+
+    def show_class(self, name: str, n: int = 4) -> "Image.Image":
+        """Draw training images of the class `name`, each beside its distortions in up to eight stored epochs.
+
+        Parameters
+        ----------
+        name
+            Name of the class, one of `class_names`.
+        n
+            Number of training images, 1 to 111, evenly spaced among those of the class.
+
+        Raises
+        ------
+        EpochbankError
+            If there is no such class, it has no training images, or a shard or the file of splits is damaged.
+        """
+        from .set_sheets import class_sheet
+
+        return class_sheet(self, name, n)
 
     def validation(self, batch_size: int = 256, *, transform: Transform | None = None) -> "EvaluationSequence":
         """Return the validation split for Keras: undistorted, in its stored order.

@@ -1,4 +1,7 @@
-"""One line for each epoch of training, in at most 100 columns, and a bar within an epoch on a terminal."""
+"""One line for each epoch of training, in at most 100 columns, and a bar.
+
+On a terminal the bar is that of the epoch; in a notebook, where each bar would stay in the output, that of the run.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,6 +9,7 @@ from typing import Any
 
 import keras
 
+from ...augment.shared.notebook import in_notebook
 from ...augment.shared.progress import Progress, duration
 from ...augment.shared.streams import is_terminal
 
@@ -21,7 +25,9 @@ class EpochLines(keras.callbacks.Callback):
         self.first_step = 0
         """Steps of the first epoch that an earlier session has made."""
         self._epochs, self._steps = epochs, steps
+        self._of_run = in_notebook()
         self._bar: Progress | None = None
+        self._label = ""
         self._started = self._shown_at = 0.0
         self._shown = 0
 
@@ -29,26 +35,31 @@ class EpochLines(keras.callbacks.Callback):
         """Start the clock, and the bar."""
         self._started = self._shown_at = time.monotonic()
         self._shown = 0
-        if is_terminal():
-            self._bar = Progress(f"epoch {epoch + 1}/{self._epochs}", self._steps(epoch) - self.first_step, "steps")
-            self._bar.__enter__()
+        label = f"epoch {epoch + 1}/{self._epochs}"
+        if self._of_run and self._bar is None:
+            steps = sum(map(self._steps, range(epoch, self._epochs))) - self.first_step
+            self._bar = Progress("training", steps, "steps").__enter__()
+        elif is_terminal() and not self._of_run:
+            self._bar = Progress(label, self._steps(epoch) - self.first_step, "steps").__enter__()
+        self._label = label
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the bar, a few times per second."""
         if self._bar is not None and time.monotonic() - self._shown_at > _SECONDS_BETWEEN_UPDATES:
-            self._bar.advance(batch - self._shown)
+            self._bar.advance(batch - self._shown, self._label)
             self._shown, self._shown_at = batch, time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Print the line."""
         if self._bar is not None:
-            self._bar.advance(self._steps(epoch) - self.first_step - self._shown)
-        self.close()
+            self._bar.advance(self._steps(epoch) - self.first_step - self._shown, self._label)
+        if not self._of_run:
+            self.close()
         self.first_step = 0
         print(epoch_line(epoch, self._epochs, logs or {}, time.monotonic() - self._started), flush=True)
 
     def close(self) -> None:
-        """Remove the bar; also after an exception, in the middle of an epoch."""
+        """End the bar; also after an exception, in the middle of an epoch."""
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
             self._bar = None
