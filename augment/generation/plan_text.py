@@ -18,7 +18,7 @@ _NEW = "named after its content, after the import"
 def plan_line(plan: "GenerationPlan") -> str:
     """Return a plan in one line: the set, and what is left to write."""
     name = repr(str(plan.location.directory)) if plan.location else "a new set"
-    return f"GenerationPlan({name}: {_to_write(plan)})"
+    return f"GenerationPlan({name}: to write: {_to_write(plan)})"
 
 
 def plan_lines(plan: "GenerationPlan") -> list[str]:
@@ -80,10 +80,10 @@ def plan_card(plan: "GenerationPlan") -> Card:
 
 def _to_write(plan: "GenerationPlan") -> str:
     if plan.estimate is None:
-        return "nothing to write, the set is complete"
+        return "nothing, the set is complete"
     imported = ", and the import of the source" if plan.import_estimate else ""
     return (
-        f"{counted(plan.images_to_write, 'image')} to write in {counted(len(plan.shards), 'shard')}{imported}, "
+        f"{counted(plan.images_to_write, 'image')} in {counted(len(plan.shards), 'shard')}{imported}, "
         f"{size(plan.bytes)}, {_hours(plan.seconds_on(plan.jobs))} with {counted(plan.jobs, 'job')}"
     )
 

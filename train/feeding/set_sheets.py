@@ -122,7 +122,7 @@ def _label_of(stored_set: StoredSet, name: str) -> int:
         return names.index(name)
     text = unicodedata.normalize("NFKC", str(name))
     similar = closest(text, names)
-    shown = ", ".join(map(repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+    shown = ", ".join(map(repr, names[:_NAMED])) + (" and so on" if len(names) > _NAMED else "")
     raise EpochbankError(
         f"class {reprlib.repr(name)} is not one of the {counted(len(names), 'class')} of {stored_set.name}; expected a "
         f"name such as {shown}.{f' Did you mean {similar!r}?' if similar else ''}",
