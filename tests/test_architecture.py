@@ -36,7 +36,7 @@ LAYERS = (
     # What people call.
     ("arguments",),
     ("api",),
-    ("studies", "teaching"),
+    ("fitting", "studies", "teaching"),
     ("augment.options", "train.options"),
     ("augment.cli", "train.cli"),
     ("augment.__main__", "train.__main__"),
@@ -49,7 +49,10 @@ COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store"
 
 def modules() -> dict[str, Path]:
     """Return the file of every module below `epochbank`, by its full name."""
-    files = {f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py" for name in ("api", "arguments", "studies", "teaching")}
+    files = {
+        f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py"
+        for name in ("api", "arguments", "fitting", "studies", "teaching")
+    }
     for package in ("augment", "train"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts

@@ -26,7 +26,7 @@ from epochbank.train.training import fit as fit_module
 from epochbank.train.training import resume as resume_module
 from epochbank.train.training.checkpoint_state import check_state
 from epochbank.train.training.evaluate import load_best
-from epochbank.train.training.loop import read_history
+from epochbank.train.training.history import read_history
 from epochbank.train.training.run_list import list_runs
 from epochbank.train.training.snapshot import Snapshot, build_state, read_snapshot, write_snapshot
 

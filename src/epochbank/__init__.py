@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         inspect,
         list_runs,
         list_sets,
+        open_source_file,
         plan,
         predict,
         preview,
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
     from .augment.distortion.recipe import Recipe, load_recipe
     from .augment.errors import EpochbankError
     from .augment.generation.plan import GenerationPlan
+    from .augment.ingest.source_file import SourceFile
+    from .fitting import fit, resume
     from .studies import study
     from .teaching import teach
     from .train.feeding.augmented_set import AugmentedSet, open_set
     from .train.feeding.sequence import AugmentedSequence
     from .train.streaming.schedule import OriginalsSchedule
+    from .train.training.run import Run, open_run
     from .train.training.soft_loss import SparseSoftAccuracy, SparseSoftCrossentropy
 
 __version__ = "0.1.0"
@@ -54,6 +58,8 @@ _MODULES = {
     "GenerationPlan": ".augment.generation.plan",
     "OriginalsSchedule": ".train.streaming.schedule",
     "Recipe": ".augment.distortion.recipe",
+    "Run": ".train.training.run",
+    "SourceFile": ".augment.ingest.source_file",
     "SparseSoftAccuracy": ".train.training.soft_loss",
     "SparseSoftCrossentropy": ".train.training.soft_loss",
     "copy_set": ".api",
@@ -61,6 +67,7 @@ _MODULES = {
     "explain": ".api",
     "export": ".api",
     "export_set": ".api",
+    "fit": ".fitting",
     "gc": ".api",
     "generate": ".api",
     "import_source": ".api",
@@ -69,13 +76,16 @@ _MODULES = {
     "list_runs": ".api",
     "list_sets": ".api",
     "load_recipe": ".augment.distortion.recipe",
+    "open_run": ".train.training.run",
     "open_set": ".train.feeding.augmented_set",
+    "open_source_file": ".api",
     "plan": ".api",
     "predict": ".api",
     "preview": ".api",
     "refresh": ".api",
     "remove": ".api",
     "repair": ".api",
+    "resume": ".fitting",
     "study": ".studies",
     "tag": ".api",
     "teach": ".teaching",
@@ -90,6 +100,8 @@ __all__ = [
     "GenerationPlan",
     "OriginalsSchedule",
     "Recipe",
+    "Run",
+    "SourceFile",
     "SparseSoftAccuracy",
     "SparseSoftCrossentropy",
     "copy_set",
@@ -97,6 +109,7 @@ __all__ = [
     "explain",
     "export",
     "export_set",
+    "fit",
     "gc",
     "generate",
     "import_source",
@@ -105,13 +118,16 @@ __all__ = [
     "list_runs",
     "list_sets",
     "load_recipe",
+    "open_run",
     "open_set",
+    "open_source_file",
     "plan",
     "predict",
     "preview",
     "refresh",
     "remove",
     "repair",
+    "resume",
     "study",
     "tag",
     "teach",

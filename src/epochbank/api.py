@@ -4,6 +4,7 @@ Paths may be strings. A set is named as on the command line: by its path, by its
 All functions raise `EpochbankError` for a foreseeable problem with the arguments, the data or the machine.
 """
 
+import os
 import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -52,7 +53,8 @@ from .augment.generation.store_run import StoreRun, store_run, work_directory
 from .augment.ingest import importer
 from .augment.ingest.preprocess import Preprocessing
 from .augment.ingest.resolve import prepare_source, resolve_source, restore_source
-from .augment.ingest.source_file import DamagedSource, SourceFile, open_source_file
+from .augment.ingest.source_file import DamagedSource, SourceFile, is_source_file
+from .augment.ingest.source_file import open_source_file as read_source_file
 from .augment.ingest.stored_preprocessing import image_files, prepared, stored_preprocessing
 from .augment.ingest.workspace import sweep_workspaces_of
 from .augment.lifecycle import diff as diffs
@@ -241,7 +243,21 @@ def import_source(
         )
     options = import_options(keywords)
     importer.import_source(open_source(str(source), options.source), path, options, jobs or core_count(), wait=wait)
-    return open_source_file(path)
+    return read_source_file(path)
+
+
+def open_source_file(file: str | Path) -> SourceFile:
+    """Open a source file that `import_source` or `augment import` wrote, to look at it.
+
+    Raises `EpochbankError` if there is no such file, it is not a source file, or it is damaged.
+    """
+    path = Path(file)
+    if path.is_file() and not is_source_file(path):
+        raise EpochbankError(
+            f"{path} is not a source file; expected an HDF5 file that `import_source` wrote. Import it first: "
+            f"epochbank.import_source({str(path)!r}, {str(path.with_name(path.stem + '-source.h5'))!r})"
+        )
+    return read_source_file(path)
 
 
 @kept_workers()
@@ -622,7 +638,7 @@ def gc(
 
 
 def predict(
-    run: str | Path | None,
+    run: str | os.PathLike[str] | None,
     images: Iterable[str | Path | Image.Image],
     *,
     top: int = 5,
@@ -636,7 +652,7 @@ def predict(
     Parameters
     ----------
     run
-        The run directory; None for the newest one in `runs/`.
+        The run directory, or an open run; None for the newest one in `runs/`.
     images
         Files, folders of images, or Pillow images.
     top
@@ -680,7 +696,9 @@ def _each(images: Iterable[str | Path | Image.Image]) -> Iterator[tuple[str | in
             yield from ((str(file), file) for file in image_files([Path(image)]))
 
 
-def export(run: str | Path | None, out: str | Path, format: str = "savedmodel", *, trust: bool = False) -> list[Path]:
+def export(
+    run: str | os.PathLike[str] | None, out: str | Path, format: str = "savedmodel", *, trust: bool = False
+) -> list[Path]:
     """Export the best model of a run by Keras' `export`, and write `classes.json` beside it; return both paths.
 
     `format` is "savedmodel" (a directory), "onnx" or "tflite". `trust` imports the module of the run's model, if that
@@ -722,5 +740,5 @@ def _local(directory: Path, cannot: str) -> Path:
     return directory
 
 
-def _path(path: str | Path | None) -> Path | None:
+def _path(path: str | os.PathLike[str] | None) -> Path | None:
     return None if path is None else Path(path)

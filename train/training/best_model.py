@@ -9,11 +9,12 @@ import click
 import keras
 
 from ...augment.shared.atomic import new_file
+from .history import WORST, best_epoch, quality
 from .ranks import Ranks, without_distribution
 
 
 class BestModel(keras.callbacks.Callback):
-    """Save the model to `path` after each epoch that is better than all before; see `best_epoch`.
+    """Save the model to `path` after each epoch that is better than all before; see `history.best_epoch`.
 
     Training stops after `patience` epochs that are not better, if it is not 0. The file is replaced atomically. Rank 0
     of `ranks` saves it.
@@ -25,41 +26,20 @@ class BestModel(keras.callbacks.Callback):
         self._path, self._patience, self._ranks = path, patience, ranks
         self.epoch = best_epoch(rows)
         """The best epoch so far; None before the first."""
-        self._best = _WORST if self.epoch is None else _quality(rows[self.epoch])
+        self._best = WORST if self.epoch is None else quality(rows[self.epoch])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save the model if this epoch is the best; stop training if the best one is too long ago."""
-        quality = _quality(logs or {})
-        if quality > self._best:
+        found = quality(logs or {})
+        if found > self._best:
             if self._ranks.leads:
                 with new_file(self._path) as temporary, without_distribution():
                     self.model.save(temporary)
-            self._best, self.epoch = quality, epoch
+            self._best, self.epoch = found, epoch
         elif self._patience and epoch - (-1 if self.epoch is None else self.epoch) >= self._patience:
             self.model.stop_training = True
             if self._ranks.leads and self.epoch is not None:
                 click.echo(f"Stopped after {self._patience} epochs without a better one than epoch {self.epoch + 1}.")
-
-
-def best_epoch(rows: Sequence[Mapping[str, float]]) -> int | None:
-    """Return the best of the epochs with the logs `rows`, counted from 0; None if there is none with a finite loss.
-
-    It has the highest validation accuracy; of equal ones, the lowest validation loss; of equal ones, the first. The
-    loss of an overconfident network grows while its accuracy still improves (C. Guo et al., "On Calibration of Modern
-    Neural Networks", ICML 2017). Without validation, it is the epoch with the lowest training loss.
-    """
-    qualities = [_quality(row) for row in rows]
-    best = max(qualities, default=_WORST)
-    return qualities.index(best) if best > _WORST else None
-
-
-_WORST = (-math.inf,)
-
-
-def _quality(logs: Mapping[str, float]) -> tuple[float, ...]:
-    """Return a sort key of an epoch: the best has the greatest."""
-    values = (logs["val_accuracy"], -logs["val_loss"]) if "val_loss" in logs else (-logs.get("loss", math.nan),)
-    return values if all(map(math.isfinite, values)) else _WORST
 
 
 class StopAtNaN(keras.callbacks.Callback):

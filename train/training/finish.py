@@ -20,7 +20,7 @@ from ..streaming.schedule import ScheduledBatches
 from .evaluate import Evaluation, evaluate_split, load_best
 from .exposure import exposure
 from .fit_options import FitOptions
-from .loop import read_history
+from .history import read_history
 from .models import build_model
 from .run_directory import CHECKPOINT_FILE, SUMMARY, write_json
 

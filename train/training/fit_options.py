@@ -1,11 +1,12 @@
 """The options of a training run, and how to read them back from the config.json of a run."""
 
 import reprlib
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
 from ...augment.errors import EpochbankError
+from ...augment.shared.closest import did_you_mean
 from ...augment.shared.renamed import rename_keys
 from ...augment.store.teachers import teacher_path
 from ..feeding.batch_options import BatchOptions, training_batches
@@ -118,15 +119,47 @@ def check_options(options: FitOptions, stored_set: StoredSet) -> None:
     batches.stream_options(stored_set, options.seed)
 
 
+def checked_options(values: dict[str, Any]) -> FitOptions:
+    """Return options with these values; `EpochbankError` if a name is unknown, or a value is not in its range."""
+    known = {field.name: field for field in fields(FitOptions)}
+    for name, value in values.items():
+        if name not in known:
+            raise EpochbankError(
+                f"{name}={reprlib.repr(value)} is not an option of a training; expected one of {', '.join(known)}."
+                f"{did_you_mean(name, known)}",
+                usage=True,
+            )
+        if not _has_type(known[name], value) or not _is_allowed(name, value):
+            raise EpochbankError(
+                f"{name}={reprlib.repr(value)} is invalid; expected {_expected(known[name])}.", usage=True
+            )
+    return FitOptions(**values)
+
+
+def _expected(field: Field[Any]) -> str:
+    if field.name in _CHOICES:
+        return f"one of {', '.join(_CHOICES[field.name])}"
+    kind = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+    least, most = _RANGES.get(field.name, (None, None))
+    if least is None or most is None:
+        return kind
+    if most <= 100:
+        return f"{kind}, a number from {least:g} to {most:g}"
+    return f"{kind}, a number {f'of {least:g} or more' if least in (0, 1) else 'above 0'}"
+
+
+def _has_type(field: Field[Any], value: Any) -> bool:
+    kind = _KINDS.get(field.name, field.type)
+    return isinstance(value, float | int if kind is float else kind)
+
+
 def read_options(run: Path, config: dict[str, Any]) -> FitOptions:
     """Return the options in `config`, the config.json of a run; `EpochbankError` if one has the wrong type."""
     config = _with_new_names(config)
     values = {field.name: config[field.name] for field in fields(FitOptions) if field.name in config}
     for field in fields(FitOptions):
-        kind = _KINDS.get(field.name, field.type)
-        kind = float | int if kind is float else kind
         value = values.get(field.name, field.default)
-        if not isinstance(value, kind) or not _is_allowed(field.name, value):
+        if not _has_type(field, value) or not _is_allowed(field.name, value):
             raise EpochbankError(
                 f"{run / 'config.json'} is damaged: {field.name} is {reprlib.repr(value)}; expected {field.type} in "
                 "its range. Restore the file, or start a new run in another --run directory."

@@ -1,6 +1,5 @@
 """The training loop: Keras' `fit` with its callbacks, from the beginning or from a checkpoint."""
 
-import csv
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from ..feeding.sequence import AugmentedSequence, EvaluationSequence
 from .best_model import BestModel, StopAtNaN
 from .checkpoint import Checkpoint, CheckpointInterval
 from .epoch_lines import EpochLines
+from .history import METRICS_FILE
 from .interrupt import Interruption
 from .ranks import Ranks
 from .run_directory import CHECKPOINT_FILE
 from .snapshot import Snapshot, build_state
 from .torch_ranks import TorchRanks, average_gradients, share_variables
-
-_METRICS_FILE = "metrics.csv"
 
 
 class MetricsFile(keras.callbacks.CSVLogger):
@@ -66,7 +64,7 @@ def train(
     only rank 0 writes and prints. Raises `Stopped` after a signal, and `EpochbankError` if a chunk is damaged or
     `resume_from` belongs to another model.
     """
-    logger = MetricsFile(directory / _METRICS_FILE, append=resume_from is not None)
+    logger = MetricsFile(directory / METRICS_FILE, append=resume_from is not None)
     with Interruption() as interruption:
         checkpoint = Checkpoint(
             directory / CHECKPOINT_FILE,
@@ -88,7 +86,7 @@ def train(
                 build_state(model, model.output_shape[-1])
                 resume_from.restore(model)
                 if ranks.leads:
-                    _rewrite_metrics(directory / _METRICS_FILE, checkpoint)
+                    _rewrite_metrics(directory / METRICS_FILE, checkpoint)
             if ranks.on_torch:
                 average_gradients(model)
                 share_variables(model)
@@ -139,20 +137,6 @@ def _fit(
             callbacks=callbacks,
             verbose=0,
         )
-
-
-def read_history(directory: Path) -> dict[str, list[float]]:
-    """Return the logs of each epoch by name, from `metrics.csv` of a run; `EpochbankError` if it is damaged."""
-    path = directory / _METRICS_FILE
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
-        if not {"loss", "accuracy"} <= set(history) or ("val_loss" in history) != ("val_accuracy" in history):
-            raise ValueError(f"it has the columns {', '.join(map(str, history))}")
-        return history
-    except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
-        raise EpochbankError(f"{path} is damaged: {error}. Restore the file, or train again.") from error
 
 
 def _rewrite_metrics(path: Path, checkpoint: Checkpoint) -> None:

@@ -11,8 +11,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from ...augment.shared.atomic import new_file
 from ...augment.shared.html.charts import BLACK, BLUE, GRAY, ORANGE
-from .best_model import best_epoch
 from .evaluate import Evaluation
+from .history import best_epoch
 from .mistakes import Origins, mistakes_sheet, write_mistakes
 from .plot_text import class_text
 
