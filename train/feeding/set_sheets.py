@@ -11,6 +11,7 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.closest import closest
 from ...augment.shared.contact_sheet import Cell, contact_sheet
 from ...augment.shared.progress import counted
+from ...augment.shared.shortened import shortened
 from ...augment.shared.spacing import evenly_spaced
 from ...augment.store.order import position_of, rows_of_split
 from ...augment.store.split_file import group_name
@@ -26,7 +27,7 @@ _MOST = 1000
 _NAMED = 5
 """Number of classes that a message names."""
 _LONGEST = 40
-"""Most characters of a class name in a title."""
+"""Most characters of a name on a sheet; those of other people may be long."""
 
 
 def images_sheet(stored_set: StoredSet, epoch: int | None, n: int, split: str | None) -> Image.Image:
@@ -49,7 +50,8 @@ def images_sheet(stored_set: StoredSet, epoch: int | None, n: int, split: str | 
         stored_set.check_split(split)
         table, where, count = stored_set.table(split), f"{split} split, undistorted", stored_set.num_images[split]
     images, labels = images_at(table, np.arange(min(n, count)))
-    cells = [Cell(image, [stored_set.class_names[label]]) for image, label in zip(images, labels.tolist(), strict=True)]
+    names = [_short(stored_set.class_names[label]) for label in labels.tolist()]
+    cells = [Cell(image, [name]) for image, name in zip(images, names, strict=True)]
     title = f"{stored_set.description.name}, {where}: {len(cells):,} of {counted(count, 'image')}"
     return contact_sheet(title, [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)])
 
@@ -70,7 +72,7 @@ def class_sheet(stored_set: StoredSet, name: str, n: int) -> Image.Image:
     columns = [_column(stored_set, "train", 0, originals, "original")]
     columns += [_column(stored_set, "epoch", epoch, originals, f"epoch {epoch}") for epoch in epochs]
     if rows.group is not None:
-        groups = [group_name(stored_set.path, int(rows.group[image])) for image in originals]
+        groups = [_short(group_name(stored_set.path, int(rows.group[image]))) for image in originals]
         columns[0] = [
             Cell(cell.image, [*cell.caption, group], marked=True)
             for cell, group in zip(columns[0], groups, strict=True)
@@ -92,6 +94,10 @@ def _column(stored_set: StoredSet, split: str, epoch: int, originals: Sequence[i
         Cell(images.get(at, black), [caption] if at in images else [caption, "not sampled"], marked=split == "train")
         for at in range(len(originals))
     ]
+
+
+def _short(name: str) -> str:
+    return shortened(name, lambda text: len(text) <= _LONGEST)
 
 
 def _check_count(n: int, most: int) -> None:
@@ -122,7 +128,7 @@ def _label_of(stored_set: StoredSet, name: str) -> int:
         return names.index(name)
     text = unicodedata.normalize("NFKC", str(name))
     similar = closest(text, names)
-    shown = ", ".join(map(repr, names[:_NAMED])) + (" and so on" if len(names) > _NAMED else "")
+    shown = ", ".join(map(reprlib.repr, names[:_NAMED])) + (" and so on" if len(names) > _NAMED else "")
     raise EpochbankError(
         f"class {reprlib.repr(name)} is not one of the {counted(len(names), 'class')} of {stored_set.name}; expected a "
         f"name such as {shown}.{f' Did you mean {similar!r}?' if similar else ''}",

@@ -15,7 +15,7 @@ from ..feeding.augmented_set import AugmentedSet
 from .fit_options import FitOptions, read_options
 from .history import METRICS_FILE, best_epoch, read_history
 from .run_card import run_card, run_text
-from .run_directory import CURVES, SUMMARY, find_run, open_set_of, read_config
+from .run_directory import CURVES, SUMMARY, check_model, check_trust, find_run, open_set_of, read_config
 
 if TYPE_CHECKING:
     import keras
@@ -89,6 +89,8 @@ class Run:
         """
         from .backend import start_backend
 
+        check_trust(self.path, self.config, trust)
+        check_model(self.path, self.config)  # Before Keras starts, which takes seconds.
         start_backend()
         from .predict import load_run
 
