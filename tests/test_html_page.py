@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from epochbank import EpochbankError
 from epochbank.augment.shared.html.charts import BLUE, svg
-from epochbank.augment.shared.html.page import check_page, render_page
+from epochbank.augment.shared.html.page import check_page, render_page, write_page
 
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 TEMPLATE = """{% extends "base.html.j2" %}{% import "macros.html.j2" as ui %}
@@ -102,3 +102,22 @@ def test_without_jinja2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 def test_a_directory_is_no_page(tmp_path: Path) -> None:
     with pytest.raises(EpochbankError, match=r"is a directory; expected the path of an HTML file"):
         check_page(tmp_path)
+
+
+def test_files_of_others_are_not_overwritten(tmp_path: Path) -> None:
+    """A page of ours is replaced; a file that a user wrote is not."""
+    (tmp_path / "mine.html.j2").write_text(TEMPLATE)
+    out = tmp_path / "report.html"
+    for _ in range(2):
+        write_page(out, tmp_path, "mine.html.j2", {"name": "a", "chart": ""})
+    out.write_text("<!DOCTYPE html><title>mine</title>")
+    with pytest.raises(EpochbankError, match="is not a page that epochbank wrote"):
+        write_page(out, tmp_path, "mine.html.j2", {"name": "a", "chart": ""})
+    assert "mine" in out.read_text()
+
+
+def test_the_browser_draws_the_text_of_a_chart() -> None:
+    """Matplotlib's font has no kanji; the text is in the page nevertheless, without a warning."""
+    figure = Figure()
+    figure.subplots().set_title("亜")
+    assert ">亜</text>" in svg(figure, "kanji", "Kanji")

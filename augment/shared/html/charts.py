@@ -4,6 +4,7 @@ Matplotlib is installed anyway, and its SVG is static and small: some kilobytes 
 """
 
 import re
+import warnings
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,9 @@ def svg(figure: "Figure", name: str, label: str, *, interactive: bool = False) -
     for axes in figure.axes:
         axes.patch.set_visible(False)
     file = StringIO()
-    # Without text as paths, a class name is drawn by a font of the browser.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
+        # A font of the browser draws the text, so it does not matter which characters Matplotlib's font has.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg ") :]

@@ -18,15 +18,21 @@ const page = {
     return made;
   },
 
-  /** Return an image with a caption and, on hover or focus, a longer text. */
+  /** Return an image with a caption and, on hover or focus, a longer text, which screen readers read, too. */
   thumbnail({ src, alt, width, height, caption, detail, original }) {
-    const image = page.element("img", { src, alt, width, height, class: original ? "original" : null });
-    const holder = detail ? page.element("span", { class: "tip", tabindex: "0" }, image,
-      page.element("span", { role: "tooltip" }, detail)) : image;
+    const image = page.element("img", { src, alt: detail ? "" : alt, width, height, class: original ? "original" : null });
+    let holder = image;
+    if (detail) {
+      const id = `detail-${++page.details}`;
+      holder = page.element("span", { class: "tip", tabindex: "0", role: "img", "aria-label": alt, "aria-describedby": id },
+        image, page.element("span", { role: "tooltip", id }, detail));
+    }
     const figure = page.element("figure", {}, holder);
     if (caption) figure.append(page.element("figcaption", {}, caption));
     return page.element("li", {}, figure);
   },
+
+  details: 0,
 
   /** Show `items` in the list `list`, `step` at a time, with a button for more after it. */
   gallery(list, items, step = 60) {
@@ -104,6 +110,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
       rows.sort((a, b) => numeric ? Number(value(a)) - Number(value(b)) : value(a).localeCompare(value(b)));
       table.tBodies[0].append(...(ascending ? rows : rows.reverse()));
     });
+  });
+}
+
+// A tooltip stays within the window, so that it can be read, and the page does not scroll sideways.
+for (const event of ["pointerover", "focusin"]) {
+  document.addEventListener(event, ({ target }) => {
+    const holder = target.closest?.(".tip");
+    const tooltip = holder?.querySelector("[role=tooltip]");
+    if (!tooltip) return;
+    tooltip.style.left = "0";
+    const over = tooltip.getBoundingClientRect().right - (document.documentElement.clientWidth - 8);
+    if (over > 0) tooltip.style.left = `${-Math.min(over, holder.getBoundingClientRect().left - 8)}px`;
   });
 }
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from .... import __version__
 from ...errors import EpochbankError
-from ..atomic import make_directory, write_text
+from ..atomic import check_name, make_directory, write_text
 
 if TYPE_CHECKING:
     import jinja2
 
 _SHARED = Path(__file__).parent
+_MARK, _HEAD = b'<meta name="generator" content="epochbank ', 2048
+"""What every page has in this number of its first bytes."""
 
 
 def write_page(
@@ -28,18 +30,18 @@ def write_page(
         The HTML file.
     directory
         Directory of the template and the scripts. The template extends `base.html.j2`, which is found beside this
-        module.
+        module; it may include templates of a directory beside its own as `NAME/FILE`.
     template
         File name of the template.
     context
         Variables of the template. Text is escaped unless it is `markupsafe.Markup`.
     scripts
-        File names of JavaScript files that follow `page.js`.
+        Paths, relative to `directory`, of JavaScript files that follow `page.js`.
 
     Raises
     ------
     EpochbankError
-        If Jinja2 is not installed, or if the path is that of a directory.
+        See `check_page`.
     """
     check_page(path)
     page = render_page(directory, template, context, scripts)
@@ -48,10 +50,27 @@ def write_page(
 
 
 def check_page(path: Path) -> None:
-    """Raise `EpochbankError` if no page can be written as `path`, before anything is computed for it."""
+    """Raise `EpochbankError` if no page can be written as `path`, before anything is computed for it.
+
+    That is so if Jinja2 is not installed, or if `path` is a directory, or a file that epochbank did not write.
+    """
     _import_jinja2()
     if path.is_dir():
         raise EpochbankError(f"{path} is a directory; expected the path of an HTML file to write.", usage=True)
+    check_name(path)
+    if path.exists() and not _is_page(path):
+        raise EpochbankError(
+            f"{path} exists and is not a page that epochbank wrote; expected a new file. Choose another one, or remove "
+            "it."
+        )
+
+
+def _is_page(path: Path) -> bool:
+    """Return whether a file begins like `base.html.j2`."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return _MARK in file.read(_HEAD)
 
 
 def render_page(directory: Path, template: str, context: Mapping[str, Any], scripts: Sequence[str] = ()) -> str:
@@ -89,7 +108,7 @@ def _import_jinja2() -> Any:
 def _environment(directory: Path) -> "jinja2.Environment":
     jinja = _import_jinja2()
     environment = jinja.Environment(
-        loader=jinja.FileSystemLoader([directory, _SHARED]),
+        loader=jinja.FileSystemLoader([directory, directory.parent, _SHARED]),
         autoescape=True,
         undefined=jinja.StrictUndefined,
         trim_blocks=True,

@@ -6,6 +6,9 @@ import io
 import numpy as np
 from PIL import Image
 
+PREFIX = "data:image/webp;base64,"
+"""The beginning of every such URI, which data for a script need not repeat."""
+
 
 def webp_data_uri(image: np.ndarray, *, side: int | None = None, quality: int = 70) -> str:
     """Return an image as a data URI, for the attribute `src` of an `<img>`.
@@ -32,4 +35,4 @@ def webp_data_uri(image: np.ndarray, *, side: int | None = None, quality: int = 
         picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, "WEBP", quality=quality, lossless=quality == 100, method=4)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return PREFIX + base64.b64encode(stream.getvalue()).decode("ascii")
