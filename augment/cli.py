@@ -267,6 +267,34 @@ def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
+@click.option("--out", type=click.Path(path_type=Path),
+              help="HTML file to write.  [default: reports/ and the set's name]")  # fmt: skip
+@sets_option
+def report(name: str | None, out: Path | None, sets: Path) -> None:
+    """Write a report on a set: one HTML file to look at and to pass on.
+
+    It shows the recipe with stored images, samples of every class, splits and groups, near-duplicates, the label check,
+    sizes, and where the set comes from. The file needs no other file and no network. Without SET, the set that was
+    written last. If shards cannot be read, the report says so, and the exit code is 1.
+
+    \b
+    Examples:
+      augment report
+      augment report sets/digits-kanji-1f2e3d4c --out digits.html
+    """
+    from .. import api
+    from .errors import EpochbankError
+    from .shared.progress import size
+    from .store.catalog import choose_set
+
+    written = api.report(choose_set(name, sets), out)
+    click.echo(f"{written.path}: {size(written.bytes)}")
+    if written.faults:
+        raise EpochbankError("\n".join(["the report is incomplete:", *written.faults]))
+
+
+@main.command()
+@click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @click.option("--source/--no-source", default=True, help="Also check the source file.")
 @click.option("--deep", is_flag=True, help="Recompute a sample of the images, and compare them with the stored ones.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True),

@@ -1,6 +1,6 @@
 """Read a shard: its chunks, each compared with its checksum, and its rejected attempts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,12 +37,30 @@ def read_chunks(directory: Path, entry: Entry, first: int, last: int) -> Iterato
 
     Memory: one chunk. Raises `EpochbankError` if the file is missing, damaged or another shard.
     """
+    stop = -(-(last - entry.start) // entry.chunk)
+    return _chunks(directory, entry, range((first - entry.start) // entry.chunk, stop))
+
+
+def read_positions(directory: Path, entry: Entry, positions: np.ndarray) -> Iterator[tuple[np.ndarray, Content]]:
+    """Yield some of `positions` (int64 (n,), ascending) of a shard with their contents, until all were yielded.
+
+    The shard is opened once, and each of its chunks that has some of them is read once. Memory: one chunk. Raises
+    `EpochbankError` like `read_chunks`.
+    """
+    numbers = np.unique((positions - entry.start) // entry.chunk)
+    for start, content in _chunks(directory, entry, numbers.tolist()):
+        some = positions[(positions >= start) & (positions < start + len(content[1]))]
+        images, labels, rows = (column[some - start] for column in content)
+        yield some, (images, labels, rows)
+
+
+def _chunks(directory: Path, entry: Entry, numbers: Iterable[int]) -> Iterator[tuple[int, Content]]:
+    """Yield the position of the first image, and the contents, of the chunks with these `numbers`."""
     index = read_index(directory, entry)
     path = directory / entry.file
     try:
         with shard_at_hand(directory, entry), open(path, "rb") as file:
-            stop = -(-(last - entry.start) // entry.chunk)
-            for number in range((first - entry.start) // entry.chunk, stop):
+            for number in numbers:
                 start = number * entry.chunk
                 count = min(entry.chunk, entry.num_images - start)
                 labels = np.frombuffer(_bytes(file, index.labels + 4 * start, 4 * count), np.int32)

@@ -1,4 +1,4 @@
-"""Where images of a split come from: their origins, as the source file has them."""
+"""Where images come from: their origins, as the source file has them."""
 
 from pathlib import Path
 
@@ -19,7 +19,11 @@ def origins_of(directory: Path, split: str, positions: np.ndarray) -> list[str]:
     source = read_description(directory).source_path(directory)
     if not source.exists():
         return [""] * len(positions)
-    rows = np.asarray(read_split(directory, split).row[positions])
+    return origins_at(source, np.asarray(read_split(directory, split).row[positions]))
+
+
+def origins_at(source: Path, rows: np.ndarray) -> list[str]:
+    """Return the origin of each of `rows` (int64 (n,), any order) of a source file, read in blocks."""
     found: dict[int, str] = {}
     for chunk in np.unique(rows // _CHUNK).tolist():
         start = chunk * _CHUNK

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         refresh,
         remove,
         repair,
+        report,
         tag,
         verify,
     )
@@ -85,6 +86,7 @@ _MODULES = {
     "refresh": ".api",
     "remove": ".api",
     "repair": ".api",
+    "report": ".api",
     "resume": ".fitting",
     "study": ".studies",
     "tag": ".api",
@@ -127,6 +129,7 @@ __all__ = [
     "refresh",
     "remove",
     "repair",
+    "report",
     "resume",
     "study",
     "tag",

@@ -31,6 +31,7 @@ from .arguments import (
     refresh_options,
     run_command,
     source_options,
+    stored_run_command,
 )
 from .augment.console import notify
 from .augment.distortion.choose_engine import EngineName
@@ -87,6 +88,8 @@ from .augment.views import info as set_info
 from .augment.views import inspection
 from .augment.views import preview as previews
 from .augment.views.origins import origins_of
+from .augment.views.set_report import WrittenReport
+from .augment.views.set_report import report as report_set
 from .train.feeding.augmented_set import AugmentedSet, open_set
 from .train.training import run_list
 from .train.training.backend import start_backend
@@ -426,6 +429,20 @@ def info(
     if facts["resampled"] and facts["resampled"]["images"] and not facts["lost_shards"] and not remote:
         facts["resampled"] |= set_info.rejections(directory)
     return facts
+
+
+def report(
+    name: str | Path | AugmentedSet | None = None,
+    out: str | Path | None = None,
+    *,
+    sets: str | Path = DEFAULT_SETS,
+) -> WrittenReport:
+    """Write the report on a set, one HTML file that needs no other file and no network, and return its path and faults.
+
+    `out` None stands for `reports/` and the set's name. A page that epochbank wrote is replaced; any other file is not.
+    Shards that cannot be read are faults, and the report says what it lacks.
+    """
+    return report_set(_directory(name, sets), _path(out), stored_run_command)
 
 
 def list_sets(

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, get_args, get_origin
 
 from .augment.console import american
 from .augment.distortion.choose_engine import EngineName
-from .augment.distortion.recipe import Recipe, load_recipe
+from .augment.distortion.recipe import Recipe, built_in_names, load_recipe
 from .augment.errors import EpochbankError
 from .augment.generation.options import GenerationOptions
 from .augment.generation.spec import SetSpec
@@ -307,6 +307,30 @@ def run_command(
         if values.get(name, defaults[name]) == defaults[name]:
             values[name] = value
     return shlex.join(["augment", "run", str(source), *option_words(values, defaults)])
+
+
+def stored_run_command(facts: Mapping[str, Any]) -> str:
+    """Return the `augment run` command for a set that exists, from the result of `info`, to be pasted into a shell.
+
+    Options that select images, groups and splits of the source are not stored in a set.
+    """
+    given = {
+        name: value for name, value in facts["split"].items() if name in ("validation", "test") and value != "source"
+    }
+    given |= {"seed": facts["seed"], "per_class": tuple(facts["per_class"]) if facts["per_class"] else None}
+    if facts["source"]["path"].startswith("../"):  # Otherwise SOURCE is a source file, which is imported already.
+        preprocessing = facts["source"].get("preprocessing") or {}
+        height, width, channels = facts["shape"]
+        given |= {"size": (height, width), "color": "gray" if channels == 1 else "rgb"}
+        given |= {"invert": "yes" if preprocessing["invert"] else "no"} if "invert" in preprocessing else {}
+        given |= {"fit": preprocessing.get("fit", ImportOptions.fit)}
+        if preprocessing.get("pad_color"):
+            color = preprocessing["pad_color"] * (3 if channels == 1 else 1)
+            given["pad_color"] = "#" + "".join(f"{value:02x}" for value in color)
+    built_in = facts["recipe"] in built_in_names()
+    epochs = max((epoch["epoch"] + 1 for epoch in facts["epochs"]), default=GenerationOptions.epochs)
+    recipe = facts["recipe"] if built_in else f"{facts['recipe']}.toml"
+    return run_command(facts["source"]["spec"], recipe, epochs, given, {})
 
 
 def load_any_recipe(recipe: str | Path | Recipe) -> Recipe:

@@ -8,6 +8,7 @@ from ...shared.fonts import code_point
 from ...shared.progress import counted
 from ...shared.types import SPLITS
 from ...split.report import SplitFacts, split_table
+from ..bins import bins_of
 from .facts import LEAST_CONTRAST
 from .report import FEW
 
@@ -21,7 +22,6 @@ FORMATS = {
 
 _LISTED = 20
 """Largest number of classes with a bar each."""
-_BINS = 10
 _BAR = 40
 """Characters of the longest bar."""
 _NAME = 24
@@ -78,22 +78,6 @@ def _class_lines(classes: dict[str, Any]) -> list[str]:
         f"  {f'{sizes} images':{_NAME}} {_bar(count, heights)} {'class' if count == 1 else 'classes'}"
         for sizes, count in zip(ranges, heights.tolist(), strict=True)
     ]
-
-
-def bins_of(counts: np.ndarray) -> list[tuple[int, int, int]]:
-    """Return the bins (least, most, number of counts) of a histogram of `counts` (int (n,), n > 0).
-
-    There are up to 10 bins of equal width; or, if the largest count is at least 16 times the smallest, one bin for each
-    power of two.
-    """
-    least, most = int(counts.min()), int(counts.max())
-    if most >= 16 * max(1, least):
-        edges = [0] * (least == 0) + [1 << power for power in range(max(1, least).bit_length() - 1, most.bit_length())]
-    else:
-        edges = list(range(least, most + 1, -(-(most - least + 1) // _BINS)))
-    ends = [edge - 1 for edge in edges[1:]] + [most]
-    heights = np.histogram(counts, [*edges, most + 1])[0].tolist()
-    return [(max(low, least), high, count) for low, high, count in zip(edges, ends, heights, strict=True)]
 
 
 def _bar(count: int, counts: np.ndarray) -> str:
