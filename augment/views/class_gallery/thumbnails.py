@@ -1,4 +1,4 @@
-"""Thumbnails of images by class: their number, size and quality follow from the bytes that they may have in the page."""
+"""Thumbnails of images by class; their number, size and quality follow from the bytes that they may have in a page."""
 
 import json
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ def numbers(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("images", f"{images:,}"),
         ("classes", f"{facts['classes']:,}"),
-        ("image", f"{height} × {width} {'gray' if channels == 1 else 'RGB'}"),
+        ("image", f"{height} x {width} {'gray' if channels == 1 else 'RGB'}"),
         ("stored epochs", f"{len(facts['epochs']):,}"),
         ("distorted images", f"{sum(epoch['images'] for epoch in facts['epochs']):,}"),
         ("on disk", size(facts["bytes"])),
