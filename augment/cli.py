@@ -176,6 +176,8 @@ def import_(source: str, file: Path, **keywords: Any) -> None:
 @click.argument("source", type=click.Path())
 @click.option("--out", type=click.Path(path_type=Path),
               help="Directory for the results.  [default: inspect/ and the source's name]")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path),
+              help="HTML file to write, too, with the images that look wrong and samples by class.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1),
               help="Inspect only this many images, the same share of every class. All images are counted.")  # fmt: skip
 @source_options
@@ -194,7 +196,7 @@ def inspect(source: str, out: Path | None, as_json: bool, **keywords: Any) -> No
 
     \b
     Examples:
-      augment inspect digits
+      augment inspect digits --html digits.html
       augment inspect omniglot.zip --group-pattern '_(\\d+)\\.png$' --limit 5000
     """
     from .. import api

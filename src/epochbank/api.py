@@ -268,6 +268,7 @@ def inspect(
     source: str | Path,
     out: str | Path | None = None,
     *,
+    html: str | Path | None = None,
     limit: int | None = None,
     font: str | Path | None = None,
     jobs: int | None = None,
@@ -276,11 +277,12 @@ def inspect(
     """Return what is in a source and what looks wrong, as JSON values; write tables and images of it to `out`.
 
     `limit` is the number of images to inspect, the same share of every class; `font` a font file for class names in the
-    images. `out` None stands for `inspect/` and the source's name.
+    images. `out` None stands for `inspect/` and the source's name. `html` is an HTML file to write, too, which needs no
+    other file and no network.
     """
     check_numbers(jobs=jobs, limit=limit)
     return inspection.inspect(
-        str(source), _path(out), source_options(keywords), limit, _path(font), jobs or core_count()
+        str(source), _path(out), source_options(keywords), limit, _path(font), jobs or core_count(), _path(html)
     )
 
 

@@ -1,7 +1,7 @@
 // The classes of a page: bars and a search field filter them, and their images are made when they are shown.
 {
   const PREFIX = "data:image/webp;base64,";
-  const STEP = 48;
+  const STEP = 60;
   const SMALLEST = 72;
   const WIDE = 5;
   const data = page.data("classes-data");

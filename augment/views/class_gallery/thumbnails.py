@@ -14,6 +14,8 @@ _MOST_IMAGES = 7000
 """Largest number of thumbnails, which bounds the time that they take."""
 _ENTRY = 24
 """Bytes of a thumbnail in the page besides its data and text."""
+_TINY, _LOSSLESS = 256, 100
+"""Pixels of an image that is stored without loss, and the quality that means it."""
 _MARGIN = 0.9
 """Share of the bytes for which the number of images is estimated, from few of them."""
 
@@ -76,8 +78,9 @@ def scope_of(classes: np.ndarray, kinds: int, probes: Sequence[np.ndarray], text
 
 
 def encoded(image: np.ndarray, level: Level) -> str:
-    """Return an image, uint8 (H, W, C), as base64 of WebP."""
-    return webp_data_uri(image, side=level.side, quality=level.quality).removeprefix(PREFIX)
+    """Return an image, uint8 (H, W, C), as base64 of WebP; tiny images are smallest without loss."""
+    quality = _LOSSLESS if image.shape[0] * image.shape[1] <= _TINY else level.quality
+    return webp_data_uri(image, side=level.side, quality=quality).removeprefix(PREFIX)
 
 
 @dataclass

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ...console import notify
 from ...errors import EpochbankError
 from ...generation.advice import suggested_recipe
 from ...ingest.source_file import is_source_file
 from ...shared.atomic import TEMPORARY
 from ...shared.command_words import option_words
 from ...shared.fonts import check_font
+from ...shared.html.page import check_page
+from ...shared.progress import size
 from ...sources import Source, SourceOptions, kind_of, open_source
 from ...split.few_classes import label_problem
 from ..png_file import save
@@ -21,6 +24,7 @@ from .class_sheet import class_rows, class_sheet
 from .files import HISTOGRAM, SHEET, check_directory, check_outside, write_report, write_tables
 from .findings import Findings, inspect_images
 from .histogram import histogram
+from .page import write_inspection_page
 from .report import report
 from .source_file_source import SourceFileSource
 
@@ -29,7 +33,13 @@ DIRECTORY = Path("inspect")
 
 
 def inspect(
-    spec: str, out: Path | None, options: SourceOptions, limit: int | None, font: Path | None, jobs: int
+    spec: str,
+    out: Path | None,
+    options: SourceOptions,
+    limit: int | None,
+    font: Path | None,
+    jobs: int,
+    html: Path | None = None,
 ) -> dict[str, Any]:
     """Inspect a source, write tables, charts and a report to `out`, and return the report as JSON values.
 
@@ -47,6 +57,8 @@ def inspect(
         Font file that is searched first for the characters of class names.
     jobs
         Number of worker processes.
+    html
+        HTML file to write, too, with the images that look wrong and samples by class; None for none.
 
     Returns
     -------
@@ -59,6 +71,9 @@ def inspect(
     """
     if font is not None:
         check_font(font)
+    if html is not None:
+        check_page(html)
+        check_outside(html, spec, "--html")
     source = _source(spec, options)
     out = out or DIRECTORY / source.name
     check_outside(out, spec)
@@ -79,6 +94,9 @@ def inspect(
         save(histogram(source.name, findings.scan.class_names, counts, font), out / HISTOGRAM)
         save(class_sheet(f"{source.name}, original images", class_rows(findings), font), out / SHEET)
         write_report(out, facts)
+        if html is not None:
+            write_inspection_page(html, findings, facts)
+            notify(f"{html} written: {size(html.stat().st_size)}")
     return facts
 
 

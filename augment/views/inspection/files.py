@@ -45,14 +45,14 @@ def check_directory(out: Path, source: str) -> None:
             )
 
 
-def check_outside(out: Path, source: str) -> None:
+def check_outside(out: Path, source: str, option: str = "--out") -> None:
     """Raise `EpochbankError` if `out` is in the folder of the source, where it would become part of the source."""
     _, colon, path = source.partition(":")
     for folder in (Path(os.path.expanduser(name)) for name in ([source, path] if colon else [source])):  # noqa: PTH111
         if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
             raise EpochbankError(
-                f"--out {out} is in the source {source}, where its files would become part of the source; expected a "
-                "directory outside. Choose another --out."
+                f"{option} {out} is in the source {source}, and would become part of it; expected a path outside. "
+                f"Choose another {option}."
             )
 
 

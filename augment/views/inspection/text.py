@@ -26,6 +26,8 @@ _BAR = 40
 """Characters of the longest bar."""
 _NAME = 24
 """Characters of a class name before its bar."""
+_HEAD = 13
+"""Characters of a line before its value."""
 
 _ONE = {"images": "image", "classes": "class", "groups": "group", "rows": "row", "columns": "column"}
 
@@ -49,6 +51,21 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
         f"source       {facts['source']} ({FORMATS[facts['kind']]})",
         f"images       {facts['images']:,}, {inspected}",
         *_class_lines(facts["classes"]),
+        *_fact_lines(facts),
+        "",
+        *_problem_lines(facts["problems"], facts["background"], facts["splits"] is not None),
+        "",
+        f"Next: {facts['next'] or 'fix what is listed above, then inspect the source again'}",
+    ]
+
+
+def fact_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return groups, splits, sizes, colors, what an import would do, and notes, as names and values."""
+    return [(line[:_HEAD].strip(), line[_HEAD:]) for line in _fact_lines(facts)]
+
+
+def _fact_lines(facts: dict[str, Any]) -> list[str]:
+    return [
         *_group_lines(facts["groups"]),
         *_split_lines(facts["splits"], facts["classes"]["count"]),
         *_size_lines(facts["sizes"], "all images" if facts["inspected"] == facts["images"] else "all inspected images"),
@@ -56,11 +73,13 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
         f"background   {_shares(facts['background'], {'dark': 'dark', 'light': 'light'})}",
         f"import       {facts['preprocessing']}",
         *(f"note         {note}" for note in facts["notes"]),
-        "",
-        *_problem_lines(facts["problems"], facts["background"], facts["splits"] is not None),
-        "",
-        f"Next: {facts['next'] or 'fix what is listed above, then inspect the source again'}",
     ]
+
+
+def problem_kinds(background: dict[str, int]) -> dict[str, tuple[str, str]]:
+    """Return name and explanation of each kind of problem; `background` counts the images with each background."""
+    rare, common = sorted(background, key=lambda one: background[one])
+    return {kind: (name, why.format(rare=rare, common=common)) for kind, (name, why) in _KINDS.items()}
 
 
 def _class_lines(classes: dict[str, Any]) -> list[str]:
@@ -118,15 +137,14 @@ def _problem_lines(problems: dict[str, Any], background: dict[str, int], has_spl
     lines, absent = [], []
     if problems["labels"]:
         lines.append(f"  {'labels':15} {problems['labels']}; `augment run` refuses that")
-    rare, common = sorted(background, key=lambda one: background[one])
-    for kind, (name, why) in _KINDS.items():
+    for kind, (name, why) in problem_kinds(background).items():
         found = problems[kind]
         if not found["images"]:
             absent.append(name)
             continue
         least = "" if found.get("complete", True) else "at least "
         count = counted(found["images"], "pair" if kind == "near_duplicates" else "image")
-        details = ", ".join([why.format(rare=rare, common=common), *_pair_details(found)])
+        details = ", ".join([why, *_pair_details(found)])
         lines.append(f"  {name:15} {least}{count}: {details}")
         more = found["images"] - len(found["examples"])
         lines += [f"                    {_example(one)}" for one in found["examples"]]

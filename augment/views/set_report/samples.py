@@ -1,6 +1,5 @@
 """Samples of every class of a set: original images, and distorted ones, from as few chunks of shards as possible."""
 
-
 import math
 from concurrent.futures import ThreadPoolExecutor
 
