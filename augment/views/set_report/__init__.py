@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import EpochbankError
-from ...generation.epoch_content import rows_of_split
 from ...shared.html.page import check_page, write_page
 from ...shared.types import SPLITS
 from ...store.description import Description, read_description
 from ...store.manifest import read_manifest
 from ...store.objects.mirror import remote_url
+from ...store.order import rows_of_split
 from ..class_gallery.chart import ClassChart, class_chart
 from ..class_gallery.names import names_for_page
 from ..class_gallery.thumbnails import Thumbnails

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...generation.epoch_content import rows_of_split
 from ...shared.types import SPLITS
+from ...store.order import rows_of_split
 from ..bins import bins_of
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import EpochbankError
-from ...generation.epoch_content import rows_of_split
 from ...generation.stored_spec import stored_source
 from ...ingest.source_file import SourceFile
 from ...shared.progress import counted
 from ...shared.types import SPLITS
 from ...store.description import Description
+from ...store.order import rows_of_split
 from ..origins import origins_at
 from .pictures import Picture, picture
 

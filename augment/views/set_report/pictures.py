@@ -8,11 +8,11 @@ import numpy as np
 
 from ...distortion.recipe import Recipe
 from ...errors import EpochbankError
-from ...generation.epoch_content import order_at, position_of, rows_of_split
 from ...shared.html.thumbnails import webp_data_uri
 from ...shared.spacing import evenly_spaced
 from ...store.description import Description
 from ...store.manifest import Entry
+from ...store.order import order_at, position_of, rows_of_split
 from ..sample import spread
 from .parameters import distortions_at
 from .shards import Shards

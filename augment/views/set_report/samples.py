@@ -7,11 +7,11 @@ import numpy as np
 
 from ...distortion.recipe import Recipe
 from ...errors import EpochbankError
-from ...generation.epoch_content import order_at, rows_of_split
 from ...shared.types import Shape
 from ...shared.workers import core_count
 from ...store.description import Description
 from ...store.manifest import Entry
+from ...store.order import order_at, rows_of_split
 from ..class_gallery.thumbnails import Thumbnails, scope_of
 from .parameters import distortions_at
 from .shards import Shards
