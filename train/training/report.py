@@ -1,24 +1,19 @@
 """The report of a training run: learning curves, the mistakes, the most confused classes."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
 from ...augment.shared.atomic import new_file
-from ...augment.shared.html.charts import BLACK, BLUE, GRAY, ORANGE
+from ...augment.shared.html.charts import BLACK
+from .confused import CONFUSED_CLASSES, confused_pairs, most_confused
 from .evaluate import Evaluation
-from .history import best_epoch
+from .learning_curves import learning_curves
 from .mistakes import Origins, mistakes_sheet, write_mistakes
 from .plot_text import class_text
-
-_CONFUSED_CLASSES = 20
-_DECADE = 8
-"""The loss has a logarithmic axis if its largest value is at least this many times the smallest."""
 
 
 def write_report(
@@ -49,52 +44,14 @@ def write_report(
     return paths
 
 
-def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Plot loss and accuracy of training and validation by epoch, with the best epoch marked."""
-    figure = Figure((10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = np.arange(1, len(history["loss"]) + 1)
-    validated = "val_loss" in history
-    rows = [dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)]
-    best = best_epoch(rows)
-    # One epoch is a point, not a line.
-    style = {"marker": "o" if len(epochs) < 30 else None, "ms": 8 if len(epochs) == 1 else 3}
-    for axes, key, title in ((left, "loss", "Loss (cross-entropy, nats)"), (right, "accuracy", "Accuracy (%)")):
-        unit = 100 if key == "accuracy" else 1
-        axes.plot(epochs, unit * np.asarray(history[key]), color=BLUE, label="training", **style)
-        if validated:
-            axes.plot(epochs, unit * np.asarray(history[f"val_{key}"]), color=ORANGE, label="validation", **style)
-        if best is not None:
-            axes.axvline(best + 1, color=GRAY, lw=1, ls=":", label=f"best epoch: {best + 1}", zorder=0)
-        axes.set_title(title)
-        axes.set_xlabel("epoch")
-        axes.set_xlim(1 - max(0.5, 0.03 * len(epochs)), len(epochs) + max(0.5, 0.03 * len(epochs)))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.25)
-    _scale_loss(left, [*history["loss"], *history.get("val_loss", [])])
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    return figure
-
-
-def _scale_loss(axes: Axes, losses: list[float]) -> None:
-    """Make the axis logarithmic, with ticks at 1, 2 and 5, if the losses differ much."""
-    positive = [loss for loss in losses if np.isfinite(loss) and loss > 0]
-    if not positive or max(positive) < _DECADE * min(positive):
-        return
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
 def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
     """Plot the confusion matrix of the most confused classes: mistakes orange, correct predictions blue.
 
     `result` has at least one mistake.
     """
-    pairs = _confused_pairs(result.confusions)
-    every = len(names) <= _CONFUSED_CLASSES
-    shown = sorted(range(len(names)) if every else _most_confused(pairs, result.confusions))
+    pairs = confused_pairs(result.confusions)
+    every = len(names) <= CONFUSED_CLASSES
+    shown = sorted(range(len(names)) if every else most_confused(pairs, result.confusions))
     counts = np.array([[result.per_class[a, 0] if a == b else result.confusions[a, b] for b in shown] for a in shown])
     diagonal = np.eye(len(shown), dtype=bool)
     figure = Figure((0.42 * len(shown) + 3.8, 0.42 * len(shown) + 2.4), layout="compressed")
@@ -124,27 +81,3 @@ def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
         title = f"no two classes confused more than once;\nthe {len(shown)} classes with the most mistakes"
     axes.set_title(f"{split}: {title}\nblue: correct; orange: misclassified", fontsize=11)
     return figure
-
-
-def _confused_pairs(confusions: Counter[tuple[int, int]]) -> Counter[tuple[int, int]]:
-    """Return the number of mistakes between two classes, the smaller label first, in both directions together."""
-    pairs: Counter[tuple[int, int]] = Counter()
-    for (true, predicted), count in confusions.items():
-        pairs[min(true, predicted), max(true, predicted)] += count
-    return pairs
-
-
-def _most_confused(pairs: Counter[tuple[int, int]], confusions: Counter[tuple[int, int]]) -> set[int]:
-    """Return up to `_CONFUSED_CLASSES` classes, those of the most often confused pairs.
-
-    Of pairs that are equally often confused, those of classes with the most mistakes come first.
-    """
-    mistakes: Counter[int] = Counter()
-    for (true, _), count in confusions.items():
-        mistakes[true] += count
-    shown: set[int] = set()
-    order = sorted(pairs, key=lambda pair: (-pairs[pair], -mistakes[pair[0]] - mistakes[pair[1]], pair))
-    for pair in order:
-        if len(shown | set(pair)) <= _CONFUSED_CLASSES:
-            shown.update(pair)
-    return shown
