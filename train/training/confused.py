@@ -6,6 +6,13 @@ CONFUSED_CLASSES = 20
 """Number of classes of a confusion matrix, if there are more."""
 
 
+def matrix_classes(confusions: Counter[tuple[int, int]], classes: int) -> list[int]:
+    """Return the classes of the confusion matrix, ascending: all, or the most confused ones."""
+    if classes <= CONFUSED_CLASSES:
+        return list(range(classes))
+    return sorted(most_confused(confused_pairs(confusions), confusions))
+
+
 def confused_pairs(confusions: Counter[tuple[int, int]]) -> Counter[tuple[int, int]]:
     """Return the number of mistakes between two classes, the smaller label first, in both directions together."""
     pairs: Counter[tuple[int, int]] = Counter()

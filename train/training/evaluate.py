@@ -3,6 +3,7 @@
 import heapq
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from ...augment.shared.progress import Progress
 from ..feeding.sequence import EvaluationSequence
 from ..reading.stored_set import StoredSet
 from ..streaming.batches import EvaluationBatches
+from .evaluation_file import Predictions
 from .models import build_model, check_parameters
 from .outputs import returns_probabilities
 from .run_directory import best_model, check_trust, open_set_of, read_config
@@ -24,6 +26,8 @@ MISTAKES = np.dtype([("position", "i8"), ("true", "i4"), ("predicted", "i4"), ("
 
 _WORST = 48
 """Number of mistakes that are kept with their images."""
+_TOP = 5
+"""Number of classes that are kept of these."""
 
 
 @dataclass(frozen=True, order=True)
@@ -37,6 +41,10 @@ class Mistake:
     predicted: int = field(compare=False)
     image: np.ndarray = field(compare=False)
     """uint8 (H, W, C)."""
+    top_class: tuple[int, ...] = field(compare=False, default=())
+    """The five likeliest classes, the likeliest first."""
+    top_probability: tuple[float, ...] = field(compare=False, default=())
+    """Their probabilities."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,13 @@ class Evaluation:
         return {"accuracy": self.accuracy, "loss": self.loss, "images": self.num_images}
 
 
-def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Evaluation:
-    """Evaluate `model` on every batch of `data`. Raises `EpochbankError` if it returns no logits or probabilities."""
+def evaluate(
+    model: keras.Model, data: EvaluationSequence, classes: int, record: Callable[[Predictions], None] | None = None
+) -> Evaluation:
+    """Evaluate `model` on every batch of `data`, and call `record` with the predictions of each.
+
+    Raises `EpochbankError` if the model returns no logits or probabilities.
+    """
     batches = cast(EvaluationBatches, data.stream.batches)
     has_probabilities = returns_probabilities(model, data[0][0])
     worst: list[Mistake] = []
@@ -76,19 +89,26 @@ def evaluate(model: keras.Model, data: EvaluationSequence, classes: int) -> Eval
             outputs = np.asarray(model.predict_on_batch(images), np.float64)
             log_p = np.log(np.clip(outputs, 1e-7, 1)) if has_probabilities else _log_softmax(outputs)
             predicted = log_p.argmax(1)
-            loss -= float(log_p[np.arange(len(labels)), labels].sum())
+            every = np.arange(len(labels))
+            of_label, of_predicted = log_p[every, labels], log_p[every, predicted]
+            loss -= float(of_label.sum())
+            if record is not None:
+                record(Predictions(labels, predicted, np.exp(of_predicted), np.exp(of_label)))
             per_class[:, 1] += np.bincount(labels, minlength=classes)
             per_class[:, 0] += np.bincount(labels[predicted == labels], minlength=classes)
             wrong_at = np.flatnonzero(predicted != labels)
             some = np.empty(len(wrong_at), MISTAKES)
             some["position"], some["true"] = seen + wrong_at, labels[wrong_at]
             some["predicted"] = predicted[wrong_at]
-            some["probability"] = np.exp(log_p[wrong_at, predicted[wrong_at]])
+            some["probability"] = np.exp(of_predicted[wrong_at])
             mistakes.append(some)
             for at in wrong_at.tolist():
                 true, wrong = int(labels[at]), int(predicted[at])
                 confusions[true, wrong] += 1
-                mistake = Mistake(float(np.exp(log_p[at, wrong])), seen + at, true, wrong, images[at].copy())
+                confidence = float(np.exp(of_predicted[at]))
+                if len(worst) == _WORST and (confidence, seen + at) < (worst[0].confidence, worst[0].position):
+                    continue
+                mistake = Mistake(confidence, seen + at, true, wrong, images[at].copy(), *_likeliest(log_p[at]))
                 (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, mistake)
             seen += len(labels)
             progress.advance(len(labels))
@@ -113,11 +133,17 @@ def evaluate_run(run: Path, split: str, batch_size: int, trust: bool = False) ->
     return stored_set, evaluate_split(model, stored_set, split, batch_size)
 
 
-def evaluate_split(model: keras.Model, stored_set: StoredSet, split: str, batch_size: int) -> Evaluation:
-    """Evaluate `model` on a split of a set."""
+def evaluate_split(
+    model: keras.Model,
+    stored_set: StoredSet,
+    split: str,
+    batch_size: int,
+    record: Callable[[Predictions], None] | None = None,
+) -> Evaluation:
+    """Evaluate `model` on a split of a set, and call `record` with the predictions of each batch."""
     data = EvaluationSequence(stored_set, split, batch_size)
     try:
-        return evaluate(model, data, len(stored_set.class_names))
+        return evaluate(model, data, len(stored_set.class_names), record)
     finally:
         data.stream.close()
 
@@ -137,6 +163,12 @@ def load_best(model: keras.Model, run: Path) -> None:
             f"{path} is damaged, or is not a model of the function that {run / 'config.json'} names: {text}. "
             "Restore the model function as it was during training, or train again."
         ) from error
+
+
+def _likeliest(log_p: np.ndarray) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return the likeliest classes of an image, the likeliest first, and their probabilities."""
+    top = np.argsort(-log_p, kind="stable")[:_TOP]
+    return tuple(top.tolist()), tuple(np.exp(log_p[top]).tolist())
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

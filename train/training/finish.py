@@ -1,14 +1,12 @@
 """The end of a training run: evaluation of its best model, report and summary."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import keras
-import numpy as np
 
 from ...augment.console import notify
 from ...augment.shared.workers import core_count
@@ -17,14 +15,15 @@ from ..reading.stored_set import StoredSet
 from ..streaming.batches import TrainingBatches
 from ..streaming.data_wait import advice
 from ..streaming.schedule import ScheduledBatches
-from .evaluate import Evaluation, evaluate_split, load_best
+from .evaluate import Evaluation
 from .exposure import exposure
 from .fit_options import FitOptions
 from .history import read_history
+from .machine import describe_machine
 from .models import build_model
 from .run_directory import CHECKPOINT_FILE, SUMMARY, write_json
-
-_SPLITS = ("test", "validation")
+from .set_facts import named
+from .store_evaluation import SPLITS, Origins, store_evaluations
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,6 @@ class FitResult:
     """The training set."""
     files: list[Path]
     """The plots and tables of the report."""
-
-
-Origins = Callable[[Path, str, np.ndarray], list[str]]
-"""Returns where the images at these positions (int64 (n,)) of a split of the set at a path come from; '' if unknown."""
-
-
-def unknown_origins(path: Path, split: str, positions: np.ndarray) -> list[str]:
-    """Return that the origins are unknown."""
-    return [""] * len(positions)
 
 
 def finish(
@@ -90,14 +80,14 @@ def finish(
     stored_set, size = data.stream.stored_set, data.stream.batches.batch_size
     data_wait, thread_times = data.meter.total(), data.stream.thread_times()
     sentence = advice(data_wait, thread_times, stored_set.codec, core_count())
-    evaluations = _evaluations(model, stored_set, run, size)
+    evaluations = store_evaluations(model, stored_set, run, size, origins)
     files = _report(run, history, evaluations, stored_set, origins)
     num_epochs = len(history["loss"])
     batches = cast(TrainingBatches | ScheduledBatches, data.stream.batches)
     shown = world_size * options.views * sum(map(batches.shown, range(num_epochs)))
     summary = {
         "set": named(stored_set),
-        **{split: evaluations[split].summary() if split in evaluations else None for split in _SPLITS},
+        **{split: evaluations[split].summary() if split in evaluations else None for split in SPLITS},
         "epochs": num_epochs,
         "seconds": round(seconds, 1),
         "model": options.model,
@@ -110,6 +100,7 @@ def finish(
             "advice": sentence,
             "exposure": exposure(data, num_epochs),
         },
+        "machine": describe_machine(),
     }
     write_json(run / SUMMARY, summary)  # After the report: it says that the run is finished.
     (run / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -124,16 +115,10 @@ def complete_report(stored_set: StoredSet, options: FitOptions, run: Path, origi
     keras.config.set_dtype_policy(options.precision)
     model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
     size = options.batch_size_for(stored_set.num_images["train"])
-    evaluations = _evaluations(model, stored_set, run, size)
+    evaluations = store_evaluations(model, stored_set, run, size, origins)
     files = _report(run, history, evaluations, stored_set, origins)
     sentence = str(summary.get("data", {}).get("advice", ""))
     return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
-
-
-def _evaluations(model: keras.Model, stored_set: StoredSet, run: Path, size: int) -> dict[str, Evaluation]:
-    """Evaluate the model of the best epoch on the splits that the set has."""
-    load_best(model, run)
-    return {split: evaluate_split(model, stored_set, split, size) for split in _SPLITS if stored_set.num_images[split]}
 
 
 def _report(
@@ -148,15 +133,6 @@ def _report(
     shown = next(iter(evaluations), "")
     find = partial(origins, stored_set.path, shown)
     return write_report(run, history, evaluations.get(shown), shown, stored_set.class_names, find)
-
-
-def named(stored_set: StoredSet) -> dict[str, Any]:
-    """Return how a run names its set; one in an object store with the cache that its shards are fetched into."""
-    named = {"path": str(stored_set.path.resolve()), "fingerprint": stored_set.description.fingerprint}
-    if stored_set.remote is None:
-        return named
-    cache = stored_set.remote.cache
-    return {**named, "url": stored_set.name, "cache": str(cache.root), "cache_size": cache.size}
 
 
 def _fetched(stored_set: StoredSet) -> dict[str, int]:

@@ -13,15 +13,18 @@ from ...augment.store.usage import record_use
 from ..feeding.sequence import AugmentedSequence
 from ..reading.stored_set import StoredSet
 from .checkpoint import Checkpoint, CheckpointInterval
-from .finish import FitResult, Origins, finish, named, unknown_origins
+from .finish import FitResult, finish
 from .fit_options import FitOptions
 from .loop import train
+from .machine import describe_machine
 from .models import build_model
 from .prepare import prepare, release_lock, teacher_model, validation_of
 from .ranks import Ranks
 from .resumable import describe_best_model, locked, resumable
 from .run_directory import check_new, new_run, write_json
+from .set_facts import named, set_facts
 from .snapshot import Snapshot
+from .store_evaluation import Origins, unknown_origins
 
 
 def fit(
@@ -136,6 +139,7 @@ def _check_convergence(history: dict[str, list[float]], options: FitOptions, dir
 def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model, data: AugmentedSequence) -> dict[str, Any]:
     return {
         "set": named(stored_set),
+        "set_facts": set_facts(stored_set),
         "stored_epochs": list(stored_set.epochs),
         "classes": len(stored_set.class_names),
         "class_names": stored_set.class_names,
@@ -146,4 +150,5 @@ def _config(stored_set: StoredSet, options: FitOptions, model: keras.Model, data
         "parameters": model.count_params(),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
+        "machine": describe_machine(),
     }

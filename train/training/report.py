@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...augment.shared.atomic import new_file
 from ...augment.shared.html.charts import BLACK
-from .confused import CONFUSED_CLASSES, confused_pairs, most_confused
+from .confused import confused_pairs, matrix_classes
 from .evaluate import Evaluation
 from .learning_curves import learning_curves
 from .mistakes import Origins, mistakes_sheet, write_mistakes
@@ -50,8 +50,7 @@ def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
     `result` has at least one mistake.
     """
     pairs = confused_pairs(result.confusions)
-    every = len(names) <= CONFUSED_CLASSES
-    shown = sorted(range(len(names)) if every else most_confused(pairs, result.confusions))
+    shown = matrix_classes(result.confusions, len(names))
     counts = np.array([[result.per_class[a, 0] if a == b else result.confusions[a, b] for b in shown] for a in shown])
     diagonal = np.eye(len(shown), dtype=bool)
     figure = Figure((0.42 * len(shown) + 3.8, 0.42 * len(shown) + 2.4), layout="compressed")
@@ -73,7 +72,7 @@ def confusions(result: Evaluation, split: str, names: list[str]) -> Figure:
         label.set_fontproperties(font)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    if every:
+    if len(shown) == len(names):
         title = "all classes"
     elif max(pairs.values()) > 1:
         title = f"the {len(shown)} most confused classes"

@@ -13,7 +13,7 @@ from ...augment.shared.progress import counted
 from ...augment.store.usage import record_use
 from ..feeding.sequence import AugmentedSequence
 from .checkpoint_state import check_state
-from .finish import FitResult, Origins, complete_report, unknown_origins
+from .finish import FitResult, complete_report
 from .fit import follow_rank_0, run_training
 from .fit_options import check_options, read_options
 from .models import check_parameters
@@ -22,6 +22,7 @@ from .ranks import Ranks
 from .resumable import locked, resumable
 from .run_directory import CHECKPOINT_FILE, SUMMARY, check_trust, find_unfinished, open_set_of, with_epochs
 from .snapshot import Snapshot, read_snapshot
+from .store_evaluation import Origins, unknown_origins
 
 
 def resume(

@@ -1,8 +1,8 @@
 """The run directory: the files that one training run writes.
 
-`config.json` (options), `metrics.csv` (one row per epoch), `model.keras` (the best epoch), `summary.json`, the plots
-`learning-curves.png`, `mistakes.png` and `confusions.png`, the table `mistakes.csv`, and `checkpoint.npz` until the run
-is finished.
+`config.json` (options), `metrics.csv` (one row per epoch), `model.keras` (the best epoch), `evaluation.h5` (what it
+predicted), `summary.json`, the plots `learning-curves.png`, `mistakes.png` and `confusions.png`, the table
+`mistakes.csv`, and `checkpoint.npz` until the run is finished.
 """
 
 import json
