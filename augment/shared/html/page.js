@@ -51,6 +51,54 @@ const page = {
     add();
   },
 
+  /**
+   * Fill `holder` with a table of `rows` that can be sorted and searched. It has the first `step` rows; a button shows
+   * all. A column has a `name`; `value(row)`, to sort by; optionally `cell(row)`, its text or element, and `number`.
+   * `find(row)` is the text to search in, and `sort` the number of the column that it is sorted by at first.
+   */
+  table(holder, label, columns, rows, { find, sort = 0, descending = false, step = 20 } = {}) {
+    let order = { sort, descending }, all = false;
+    const search = page.element("input", { type: "search", placeholder: "search", "aria-label": `Search ${label}` });
+    const status = page.element("span", { class: "status", role: "status" });
+    const more = page.element("button", { type: "button" });
+    const headings = columns.map((column, number) => {
+      const button = page.element("button", { type: "button", class: "sort" }, column.name);
+      button.addEventListener("click", () => {
+        const again = order.sort === number;
+        order = { sort: number, descending: again ? !order.descending : Boolean(column.number) };
+        show();
+      });
+      return page.element("th", { scope: "col", class: column.number ? "number" : null }, button);
+    });
+    const body = page.element("tbody");
+    const show = () => {
+      const { value, number } = columns[order.sort];
+      const text = search.value.trim().toLowerCase();
+      const found = text ? rows.filter((row) => find(row).toLowerCase().includes(text)) : [...rows];
+      const compare = number ? (a, b) => value(a) - value(b) : (a, b) => page.collator.compare(value(a), value(b));
+      found.sort(order.descending ? (a, b) => compare(b, a) : compare);
+      headings.forEach((heading, at) => at === order.sort
+        ? heading.setAttribute("aria-sort", order.descending ? "descending" : "ascending")
+        : heading.removeAttribute("aria-sort"));
+      body.replaceChildren(...found.slice(0, all ? found.length : step).map((row) => page.element("tr", {},
+        ...columns.map((column) => page.element("td", { class: column.number ? "number" : "text" },
+          (column.cell ?? column.value)(row))))));
+      const shown = body.rows.length;
+      status.textContent = `${shown.toLocaleString("en")} of ${found.length.toLocaleString("en")} shown`;
+      more.hidden = !all && shown === found.length;
+      more.textContent = all ? `Show the first ${step}` : `Show all ${found.length.toLocaleString("en")}`;
+    };
+    search.addEventListener("input", show);
+    more.addEventListener("click", () => { all = !all; show(); });
+    const table = page.element("table", {}, page.element("caption", { class: "hidden" }, label),
+      page.element("thead", {}, page.element("tr", {}, ...headings)), body);
+    holder.replaceChildren(...(find && rows.length > step ? [page.element("div", { class: "filters" }, search)] : []),
+      page.element("div", { class: "scroll" }, table), page.element("div", { class: "filters" }, more, status));
+    show();
+  },
+
+  collator: new Intl.Collator("en", { numeric: true }),
+
   /** Make `element` act as a button for mouse and keyboard. */
   button(element, label, action) {
     element.setAttribute("role", "button");
