@@ -83,7 +83,8 @@ def controls_without_names(page: Any) -> list[str]:
       const named = (element) => element.getAttribute("aria-label") || element.textContent.trim() || element.alt
         || element.labels?.length || document.getElementById(element.getAttribute("aria-labelledby"));
       return [...document.querySelectorAll("button, a, input, select, summary, img, [role=button], [role=img]")]
-        .filter((element) => !named(element) && element.closest("[aria-hidden=true]") === null)
+        .filter((element) => !named(element) && element.closest("[aria-hidden=true]") === null
+          && !element.parentElement.closest("[role=img]"))
         .map((element) => element.outerHTML.slice(0, 200));
     }""")
 
