@@ -374,6 +374,34 @@ def runs(runs: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+              help="Path of the HTML file.  [default: report.html in the run directory]")  # fmt: skip
+@click.option("--evaluate", is_flag=True,
+              help="First evaluate the model again and store its predictions in the run directory, for runs of earlier "
+              "versions of epochbank. Needs the set.")  # fmt: skip
+@batch_size_option
+@trust_option
+def report(run: Path | None, out: Path | None, **options: Any) -> None:
+    """Write the report of a run as one HTML file.
+
+    RUN is a run directory or its name in runs/; the default is the newest run in runs/. `train fit` writes this report,
+    too. It has the learning curves, the confusions and worst mistakes with their images, the accuracy of each class,
+    the set, the settings, the machine, and the command that trains the run again.
+
+    \b
+    Examples:
+      train report
+      train report runs/digits-kanji-1f2e3d4c-20260101-120000 --out report.html
+      train report runs/old --evaluate
+    """
+    from .. import api
+    from .training.run_directory import choose_run
+
+    click.echo(f"{api.report_run(choose_run(run), out, **options)} written")
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path())
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print for each image.")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         remove,
         repair,
         report,
+        report_run,
         tag,
         verify,
     )
@@ -87,6 +88,7 @@ _MODULES = {
     "remove": ".api",
     "repair": ".api",
     "report": ".api",
+    "report_run": ".api",
     "resume": ".fitting",
     "study": ".studies",
     "tag": ".api",
@@ -130,6 +132,7 @@ __all__ = [
     "remove",
     "repair",
     "report",
+    "report_run",
     "resume",
     "study",
     "tag",

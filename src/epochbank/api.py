@@ -72,6 +72,7 @@ from .augment.lifecycle.store_gc import StoreGarbage, collect_store_garbage, fin
 from .augment.lifecycle.tag import add_tag, check_new_tag, remove_tag
 from .augment.lifecycle.verify import Deep, Verified, verify_set
 from .augment.shared.backend import PATIENCE, BackendName, backend_from, open_pool
+from .augment.shared.html.page import check_page
 from .augment.shared.reading_lock import ReadingLock
 from .augment.shared.status_file import StatusFile, status_file
 from .augment.shared.workers import core_count, kept_workers
@@ -96,6 +97,7 @@ from .train.training.backend import start_backend
 from .train.training.export import check_export, export_run
 from .train.training.image_arguments import check_image_paths
 from .train.training.run_directory import (
+    check_evaluation,
     check_model,
     check_shape,
     check_trust,
@@ -104,6 +106,7 @@ from .train.training.run_directory import (
     read_config,
 )
 from .train.training.run_list import RunFacts
+from .train.training.run_report.page import REPORT, write_run_report
 
 
 def generate(
@@ -728,6 +731,50 @@ def export(
     directory = find_run(_path(run))
     config, preprocessing = _prepared_run(directory, trust)
     return export_run(directory, config, format, Path(out), asdict(preprocessing), trust)
+
+
+def report_run(
+    run: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    evaluate: bool = False,
+    batch_size: int = 256,
+    trust: bool = False,
+) -> Path:
+    """Write the report of a run as one HTML file, and return its path. Neither Keras nor the set is needed.
+
+    Parameters
+    ----------
+    run
+        The run directory; None for the newest one in `runs/`.
+    out
+        The file; None for `report.html` in the run directory. A page that epochbank wrote is replaced.
+    evaluate
+        First evaluate the model again, and store its predictions in the run directory. This is for runs of earlier
+        versions of epochbank, which stored none, and needs Keras and the set.
+    batch_size
+        Images per batch of this evaluation.
+    trust
+        Import the module of the run's model for this evaluation, if that is a function; without it, such a run is
+        refused.
+
+    Raises
+    ------
+    EpochbankError
+        If there is no such run, it is damaged, Jinja2 is not installed, or `out` is another file.
+    """
+    check_numbers(batch_size=batch_size)
+    directory = find_run(_path(run))
+    page = directory / REPORT if out is None else Path(out)
+    check_page(page)
+    if evaluate:
+        check_trust(directory, read_config(directory), trust)
+        check_evaluation(directory)
+        notify(start_backend())
+        from .train.training.store_evaluation import evaluate_again
+
+        evaluate_again(directory, batch_size, trust, origins)
+    return write_run_report(directory, page)
 
 
 def _prepared_run(run: Path, trust: bool) -> tuple[dict[str, Any], Preprocessing]:

@@ -4,6 +4,8 @@ from collections import Counter
 
 CONFUSED_CLASSES = 20
 """Number of classes of a confusion matrix, if there are more."""
+PAIRS = 100
+"""Number of pairs (true class, predicted class) that a report lists. A run keeps images of these."""
 
 
 def matrix_classes(confusions: Counter[tuple[int, int]], classes: int) -> list[int]:
@@ -35,3 +37,8 @@ def most_confused(pairs: Counter[tuple[int, int]], confusions: Counter[tuple[int
         if len(shown | set(pair)) <= CONFUSED_CLASSES:
             shown.update(pair)
     return shown
+
+
+def ordered(confusions: Counter[tuple[int, int]]) -> list[tuple[tuple[int, int], int]]:
+    """Return the pairs (true class, predicted class) with their counts: the most frequent first, then by class."""
+    return sorted(confusions.items(), key=lambda item: (-item[1], item[0]))

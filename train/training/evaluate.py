@@ -121,16 +121,24 @@ def evaluate(
 def evaluate_run(run: Path, split: str, batch_size: int, trust: bool = False) -> tuple[StoredSet, Evaluation]:
     """Evaluate the best model of the run in directory `run` on `split` of the set that it was trained on.
 
-    Returns the set and the evaluation. Raises `EpochbankError` if the run has no model yet, its model is a function and
-    `trust` is False, or its set is missing or has been replaced.
+    Returns the set and the evaluation. Raises `EpochbankError` as `model_of_run` does.
+    """
+    model, stored_set = model_of_run(run, trust)
+    load_best(model, run)
+    return stored_set, evaluate_split(model, stored_set, split, batch_size)
+
+
+def model_of_run(run: Path, trust: bool) -> tuple[keras.Model, StoredSet]:
+    """Return a model like that of a run, without its weights, and the set that it was trained on.
+
+    Raises `EpochbankError` if the model is a function and `trust` is False, or the set is missing or has been replaced.
     """
     config = read_config(run)
     check_trust(run, config, trust)
     stored_set = open_set_of(run, config)
     model = build_model(config["model"], stored_set.shape, len(stored_set.class_names))
     check_parameters(model, config, run)
-    load_best(model, run)
-    return stored_set, evaluate_split(model, stored_set, split, batch_size)
+    return model, stored_set
 
 
 def evaluate_split(

@@ -19,7 +19,6 @@ The group of the split that reports show also has images, which are reduced to 9
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,15 +142,6 @@ class StoredEvaluation:
                 raise ValueError("its images are not those of its mistakes")
             origin = [bytes(text).decode(errors="replace") for text in _read(group, "origin", (len(position),))]
             return Shown(position, image, origin, worst, top, probability)
-
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """int64 (classes, 2): correctly classified images and all images of each class."""
-        counts = np.zeros((self.classes, 2), np.int64)
-        for some in self.predictions():
-            counts[:, 1] += np.bincount(some.label, minlength=self.classes)
-            counts[:, 0] += np.bincount(some.label[some.predicted == some.label], minlength=self.classes)
-        return counts
 
 
 def stored_evaluations(run: Path, classes: int) -> dict[str, StoredEvaluation]:

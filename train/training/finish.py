@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,7 +44,7 @@ class FitResult:
     stored_set: StoredSet
     """The training set."""
     files: list[Path]
-    """The plots and tables of the report."""
+    """The plots, tables and the page of the report."""
 
 
 def finish(
@@ -102,7 +103,8 @@ def finish(
         },
         "machine": describe_machine(),
     }
-    write_json(run / SUMMARY, summary)  # After the report: it says that the run is finished.
+    write_json(run / SUMMARY, summary)  # After the plots: it says that the run is finished.
+    files += write_page(run)
     (run / CHECKPOINT_FILE).unlink(missing_ok=True)
     return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
 
@@ -116,7 +118,7 @@ def complete_report(stored_set: StoredSet, options: FitOptions, run: Path, origi
     model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
     size = options.batch_size_for(stored_set.num_images["train"])
     evaluations = store_evaluations(model, stored_set, run, size, origins)
-    files = _report(run, history, evaluations, stored_set, origins)
+    files = [*_report(run, history, evaluations, stored_set, origins), *write_page(run)]
     sentence = str(summary.get("data", {}).get("advice", ""))
     return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
 
@@ -133,6 +135,22 @@ def _report(
     shown = next(iter(evaluations), "")
     find = partial(origins, stored_set.path, shown)
     return write_report(run, history, evaluations.get(shown), shown, stored_set.class_names, find)
+
+
+def write_page(run: Path) -> list[Path]:
+    """Write the report as HTML, from what the run directory records, and return its path.
+
+    Without Jinja2 there is none, and a message says how to get it.
+    """
+    from .run_report.page import write_run_report
+
+    if find_spec("jinja2") is None:
+        notify(
+            "report.html was not written, because Jinja2 is not installed. To get it: pip install 'epochbank[report]', "
+            f"then train report {run}"
+        )
+        return []
+    return [write_run_report(run)]
 
 
 def _fetched(stored_set: StoredSet) -> dict[str, int]:

@@ -3,7 +3,6 @@
 Memory is that of the images that are kept: `LARGEST` at most, for any number of held-out images.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 
 from ..feeding.sequence import EvaluationSequence
 from ..reading.stored_set import StoredSet
-from .confused import matrix_classes
+from .confused import PAIRS, matrix_classes, ordered
 from .evaluate import Evaluation
 from .evaluation_file import Predictions, Shown
 
@@ -21,8 +20,6 @@ LARGEST = 16 << 20
 """Bytes of all images, not compressed."""
 MOST = 1000
 """Number of all images."""
-PAIRS = 100
-"""Number of pairs (true class, predicted class) of which images are kept, besides those of the confusion matrix."""
 _WRONG, _CORRECT = 24, 6
 """Number of images of each pair that are kept, if the others leave room."""
 
@@ -65,11 +62,6 @@ def wanted(result: Evaluation) -> list[tuple[int, int]]:
     often = {pair: None for pair, _ in ordered(result.confusions)[:PAIRS]}
     inside = {pair: None for pair, _ in ordered(result.confusions) if {*pair} <= shown}
     return [*(often | inside), *((label, label) for label in sorted(shown))]
-
-
-def ordered(confusions: Counter[tuple[int, int]]) -> list[tuple[tuple[int, int], int]]:
-    """Return the pairs (true class, predicted class) with their counts: the most frequent first, then by class."""
-    return sorted(confusions.items(), key=lambda item: (-item[1], item[0]))
 
 
 def choose(predictions: Iterable[Predictions], pairs: list[tuple[int, int]], classes: int, room: int) -> np.ndarray:

@@ -171,15 +171,15 @@ def check_model(run: Path, config: dict[str, Any]) -> None:
     check_model_name(str(config.get("model")))
 
 
-def check_evaluation(run: Path, split: str) -> None:
+def check_evaluation(run: Path, split: str | None = None) -> None:
     """Raise `EpochbankError` if a run cannot be evaluated on a split, as far as that shows without its model.
 
-    Keras is not imported.
+    None stands for the test split, or for the validation split if there is no test split. Keras is not imported.
     """
     config = read_config(run)
     stored_set = open_set_of(run, config)
     check_classes(stored_set)
-    stored_set.check_split(split)
+    stored_set.check_split(split or ("test" if stored_set.num_images["test"] else "validation"))
     check_model(run, config)
 
 

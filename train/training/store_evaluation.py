@@ -9,9 +9,10 @@ import numpy as np
 
 from ...augment.shared.atomic import new_file
 from ...augment.shared.hdf5_output import hdf5_output
+from ...augment.shared.lock import writing
 from ...augment.store.digest import add, to_hex
 from ..reading.stored_set import StoredSet
-from .evaluate import Evaluation, evaluate_split, load_best
+from .evaluate import Evaluation, evaluate_split, load_best, model_of_run
 from .evaluation_file import EVALUATION, FORMAT, recorder, rows_of, write_shown
 from .kept_images import keep_images
 
@@ -52,6 +53,17 @@ def store_evaluations(
         find = partial(origins, stored_set.path, shown)
         write_shown(file[shown], keep_images(stored_set, shown, batch_size, result, rows, find))
     return evaluations
+
+
+def evaluate_again(run: Path, batch_size: int, trust: bool, origins: Origins) -> None:
+    """Evaluate the best model of a run, and write its `evaluation.h5`.
+
+    Raises `EpochbankError` if another process writes the run directory, the run has no model yet, its model is a
+    function and `trust` is False, or its set is missing or has been replaced.
+    """
+    with writing(run):
+        model, stored_set = model_of_run(run, trust)
+        store_evaluations(model, stored_set, run, batch_size, origins)
 
 
 def split_digest(stored_set: StoredSet, split: str) -> str:
