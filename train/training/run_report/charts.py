@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ....augment.shared.html.charts import ORANGE, svg
 from ....augment.shared.progress import duration
-from ..best_epoch import best_epoch
+from ..history import best_epoch
 from ..learning_curves import by_epoch, plot_curve
 
 if TYPE_CHECKING:

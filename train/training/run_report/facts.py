@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ....augment.shared.progress import counted, duration, size
-from ..best_epoch import best_epoch
+from ..history import best_epoch
 from ..reproduce import settings
 from ..run_record import RunRecord
 from ..statistics import wilson
