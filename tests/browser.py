@@ -82,7 +82,9 @@ def controls_without_names(page: Any) -> list[str]:
     return page.evaluate("""() => {
       const named = (element) => element.getAttribute("aria-label") || element.textContent.trim() || element.alt
         || element.labels?.length || document.getElementById(element.getAttribute("aria-labelledby"));
-      return [...document.querySelectorAll("button, a, input, select, summary, img, [role=button], [role=img]")]
+      // An image with an empty text is a decoration.
+      const kinds = "button, a, input, select, summary, img:not([alt]), [role=button], [role=img]";
+      return [...document.querySelectorAll(kinds)]
         .filter((element) => !named(element) && element.closest("[aria-hidden=true]") === null
           && !element.parentElement.closest("[role=img]"))
         .map((element) => element.outerHTML.slice(0, 200));
