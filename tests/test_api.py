@@ -172,7 +172,7 @@ FUNCTIONS = {
     "run": api.run, "plan": api.plan, "import": api.import_source, "inspect": api.inspect, "preview": api.preview,
     "explain": api.explain, "verify": api.verify, "info": api.info, "list": api.list_sets, "diff": api.diff,
     "tag": api.tag, "refresh": api.refresh, "repair": api.repair, "remove": api.remove, "gc": api.gc,
-    "export": api.export_set, "copy": api.copy_set,
+    "export": api.export_set, "copy": api.copy_set, "report": api.report,
 }  # fmt: skip
 KEYWORDS = {
     "run": api.GenerationKeywords, "plan": api.GenerationKeywords, "import": api.ImportKeywords,

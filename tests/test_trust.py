@@ -109,8 +109,11 @@ def test_code_of_others_is_refused_by_name(here: Path, program: Any, words: tupl
 
 @pytest.mark.parametrize(
     "words",
-    [("list",), ("info", "SET"), ("info", "SET", "--json"), ("verify", "SET", "--jobs", 1), ("diff", "SET", "SET")],
-)
+    [
+        ("list",), ("info", "SET"), ("info", "SET", "--json"), ("verify", "SET", "--jobs", 1), ("diff", "SET", "SET"),
+        ("report", "SET"),
+    ],
+)  # fmt: skip
 def test_looking_at_a_set_imports_nothing(here: Path, words: tuple[object, ...]) -> None:
     result = call(augment, *(here if word == "SET" else word for word in words))
     assert result.exit_code == 0, result.output

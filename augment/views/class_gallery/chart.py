@@ -99,8 +99,8 @@ def _figure(rows: list[tuple[str, int, str]], first: int, most: int, name: str, 
         axes.text(_NAME - 0.015, middle, _short(text), ha="right", va="center_baseline", fontsize=10, parse_math=False)
         axes.add_patch(Rectangle((_NAME, row + 0.14), length, 0.72, facecolor=BLUE))
         axes.text(_NAME + length + 0.015, middle, f"{count:,}", va="center_baseline", fontsize=10, color=GRAY)
-        # The whole row is the button.
-        axes.add_patch(Rectangle((0, row), 1, 1, facecolor="none", gid=f"hit-{first + row}"))
+        # The whole row is the button, above the text.
+        axes.add_patch(Rectangle((0, row), 1, 1, facecolor="none", zorder=9, gid=f"hit-{first + row}"))
     return svg(figure, name, label, interactive=True)
 
 

@@ -22,22 +22,20 @@ def names_for_page(names: Sequence[str], budget: int) -> list[str]:
     def cut(length: int) -> list[str]:
         return [shortened(name, lambda text: len(text) <= length) for name in names]
 
-    def fits(length: int) -> bool:
-        return sum(map(_bytes, cut(length))) <= budget
-
-    fitting = bisect_right(_LENGTHS, False, key=lambda length: not fits(length))
+    fitting = bisect_right(_LENGTHS, False, key=lambda length: _bytes(cut(length)) > budget)
     if fitting:
         return cut(_LENGTHS[fitting - 1])
     kept, left = [], budget
     for name in cut(_LENGTHS[0]):
-        left -= _bytes(name)
+        left -= _bytes([name])
         if left < 0:
             break
         kept.append(name)
     return kept
 
 
-def _bytes(name: str) -> int:
-    """Return the bytes of a name in the JSON of a page, where <, >, & and ' are escaped, and a comma."""
-    escaped = sum(name.count(character) for character in "<>&'")
-    return len(json.dumps(name, ensure_ascii=False).encode(errors="backslashreplace")) + 5 * escaped + 1
+def _bytes(names: list[str]) -> int:
+    """Return the bytes of names in the JSON of a page, where <, >, & and ' are escaped, with quotes and commas."""
+    text = "".join(names)
+    escaped = sum(text.count(character) for character in "<>&'")
+    return len(json.dumps(text, ensure_ascii=False).encode(errors="backslashreplace")) + 5 * escaped + 3 * len(names)

@@ -90,7 +90,7 @@ def report(directory: Path, out: Path | None, command: Callable[[dict[str, Any]]
     samples = read_samples(shards, description, recipe, min(_SAMPLES, _PAGE - used), len(names))
     counts = {split: _counts(directory, description, split) for split in SPLITS}
     chart = class_chart(description.class_names, np.sum(list(counts.values()), axis=0))
-    faults += [*shards.faults, *duplicates.faults]
+    faults = list(dict.fromkeys([*faults, *shards.faults, *duplicates.faults]))  # One shard may be met twice.
     write_page(
         out,
         Path(__file__).parent,
