@@ -54,9 +54,10 @@ const page = {
   /**
    * Fill `holder` with a table of `rows` that can be sorted and searched. It has the first `step` rows; a button shows
    * all. A column has a `name`; `value(row)`, to sort by; optionally `cell(row)`, its text or element, and `number`.
-   * `find(row)` is the text to search in, and `sort` the number of the column that it is sorted by at first.
+   * `find(row)` is the text to search in, and `sort` the number of the column that it is sorted by at first; without it,
+   * the rows keep their order.
    */
-  table(holder, label, columns, rows, { find, sort = 0, descending = false, step = 20 } = {}) {
+  table(holder, label, columns, rows, { find, sort = null, descending = false, step = 20 } = {}) {
     let order = { sort, descending }, all = false;
     const search = page.element("input", { type: "search", placeholder: "search", "aria-label": `Search ${label}` });
     const status = page.element("span", { class: "status", role: "status" });
@@ -72,11 +73,13 @@ const page = {
     });
     const body = page.element("tbody");
     const show = () => {
-      const { value, number } = columns[order.sort];
       const text = search.value.trim().toLowerCase();
       const found = text ? rows.filter((row) => find(row).toLowerCase().includes(text)) : [...rows];
-      const compare = number ? (a, b) => value(a) - value(b) : (a, b) => page.collator.compare(value(a), value(b));
-      found.sort(order.descending ? (a, b) => compare(b, a) : compare);
+      if (order.sort !== null) {
+        const { value, number } = columns[order.sort];
+        const compare = number ? (a, b) => value(a) - value(b) : (a, b) => page.collator.compare(value(a), value(b));
+        found.sort(order.descending ? (a, b) => compare(b, a) : compare);
+      }
       headings.forEach((heading, at) => at === order.sort
         ? heading.setAttribute("aria-sort", order.descending ? "descending" : "ascending")
         : heading.removeAttribute("aria-sort"));
