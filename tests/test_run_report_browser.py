@@ -9,6 +9,7 @@ import pytest
 
 from browser import PHONE, browser, controls_without_names, open_page, scrolls_sideways  # noqa: F401
 from conftest import glyphs
+from epochbank import api
 from epochbank.train.training.run_report.page import write_run_report
 from finished_run import finished_run
 
@@ -90,3 +91,25 @@ def test_a_report_is_readable_on_a_phone(report: Path, open_page: Callable[..., 
     body = page.evaluate("(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))")
     light = [sum(map(int, one[4:-1].split(","))) > 380 for one in body]
     assert light == [scheme == "dark", scheme == "light"]
+
+
+def test_a_comparison_shows_the_classes_of_each_run(tmp_path: Path, open_page: Callable[..., Any]) -> None:  # noqa: F811
+    """The list chooses the run; tables are sorted; the page is readable on a phone."""
+    names, labels = ["亜", "唖", "c"], (np.arange(60) % 3).astype(np.int32)
+    runs = []
+    for name, wrong in (("first", [0, 1]), ("second", [1]), ("third", [0, 3, 6])):
+        predicted = labels.copy()
+        predicted[wrong] = 2
+        runs.append(finished_run(tmp_path / name, names, labels, predicted, seed=len(runs)))
+    api.compare(runs, tmp_path / "compared.html")
+    page = open_page(tmp_path / "compared.html", viewport=PHONE)
+    rows = page.locator("#change-table tbody tr")
+    assert [row.split("\t")[:5] for row in rows.all_inner_texts()] == [["亜", "20", "19", "20", "+1"]]
+    page.get_by_label("Compare").select_option(label="third with first")
+    assert "third" in page.locator("#change-status").inner_text()
+    assert [row.split("\t")[0] for row in rows.all_inner_texts()] == ["亜", "唖"]
+    results = page.locator("table.sortable").first
+    results.get_by_role("button", name="test accuracy").press("Enter")
+    assert [row.split("\t")[0] for row in results.locator("tbody tr").all_inner_texts()] == ["third", "first", "second"]
+    assert not scrolls_sideways(page)
+    assert not controls_without_names(page)

@@ -402,6 +402,40 @@ def report(run: Path | None, out: Path | None, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--split", type=Choice(["validation", "test"]),
+              help="Split to compare on.  [default: test, or validation if a run was not tested]")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write the comparison as a page.")
+@json_option
+def compare(runs: tuple[Path, ...], split: str | None, html: Path | None, as_json: bool) -> None:
+    """Compare runs: settings, accuracies, classes.
+
+    RUN is a run directory or its name in runs/. Print the accuracies with 95 % confidence intervals (Wilson), the
+    settings that differ, McNemar's exact test between runs on the same images (p-values of several pairs adjusted by
+    Holm's method), and which classes each run classifies better or worse than the first one. Runs that differ in the
+    seed only have a mean and a standard error. The page also has the learning curves.
+
+    \b
+    Examples:
+      train compare runs/first runs/second
+      train compare runs/seed-* --html compared.html
+      train compare runs/first runs/second --json
+    """
+    from .. import api
+    from .training.compare.text import lines
+
+    comparison = api.comparison(runs, html, split=split)
+    for note in comparison.notes:
+        notify(note)
+    if as_json:
+        click.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(lines(comparison)))
+    if html is not None:
+        notify(f"{html} written")
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path())
 @click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to print for each image.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import (
+        compare,
         copy_set,
         diff,
         explain,
@@ -64,6 +65,7 @@ _MODULES = {
     "SourceFile": ".augment.ingest.source_file",
     "SparseSoftAccuracy": ".train.training.soft_loss",
     "SparseSoftCrossentropy": ".train.training.soft_loss",
+    "compare": ".api",
     "copy_set": ".api",
     "diff": ".api",
     "explain": ".api",
@@ -108,6 +110,7 @@ __all__ = [
     "SourceFile",
     "SparseSoftAccuracy",
     "SparseSoftCrossentropy",
+    "compare",
     "copy_set",
     "diff",
     "explain",

@@ -6,7 +6,7 @@ All functions raise `EpochbankError` for a foreseeable problem with the argument
 
 import os
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -94,6 +94,8 @@ from .augment.views.set_report import report as report_set
 from .train.feeding.augmented_set import AugmentedSet, open_set
 from .train.training import run_list
 from .train.training.backend import start_backend
+from .train.training.compare.comparison import Comparison, compare_runs
+from .train.training.compare.page import write_comparison
 from .train.training.export import check_export, export_run
 from .train.training.image_arguments import check_image_paths
 from .train.training.run_directory import (
@@ -775,6 +777,42 @@ def report_run(
 
         evaluate_again(directory, batch_size, trust, origins)
     return write_run_report(directory, page)
+
+
+def compare(runs: Sequence[str | Path], html: str | Path | None = None, *, split: str | None = None) -> dict[str, Any]:
+    """Compare two or more runs, and return the JSON values of `train compare --json`; write a page to `html`.
+
+    Neither Keras nor the sets are needed. McNemar's test and the classes are those of runs that were tested on the same
+    images; `notes` says which runs were not.
+
+    Parameters
+    ----------
+    runs
+        Run directories, or names of runs in `runs/`. The first one is what the classes of the others are compared with.
+    html
+        The HTML file; None for none. A page that epochbank wrote is replaced.
+    split
+        "test" or "validation"; None for the test split if all runs were evaluated on it, else the validation split.
+
+    Raises
+    ------
+    EpochbankError
+        If a run does not exist, is not finished or is damaged, if there are fewer than two, if no split was evaluated
+        in all of them, or if `html` cannot be written.
+    """
+    return comparison(runs, html, split=split).to_json()
+
+
+def comparison(runs: Sequence[str | Path], html: str | Path | None = None, *, split: str | None = None) -> Comparison:
+    """Compare runs as `compare` does, and return the whole comparison."""
+    if split not in (None, "test", "validation"):
+        raise EpochbankError(f"split={split!r} is unknown; expected 'test' or 'validation'.", usage=True)
+    if html is not None:
+        check_page(Path(html))
+    found = compare_runs([find_run(Path(run)) for run in runs], split)
+    if html is not None:
+        write_comparison(found, Path(html))
+    return found
 
 
 def _prepared_run(run: Path, trust: bool) -> tuple[dict[str, Any], Preprocessing]:

@@ -11,7 +11,7 @@ from ...augment.errors import EpochbankError
 from ...augment.shared.atomic import make_directory, write_text
 from ..feeding.augmented_set import AugmentedSet
 from ..training.fit import fit
-from ..training.fit_options import FitOptions
+from ..training.fit_options import WITHOUT_EFFECT, FitOptions
 from ..training.interrupt import Stopped
 from ..training.models import build_model
 from ..training.resume import resume
@@ -21,7 +21,7 @@ from .plot import write_plot
 from .results import Row, as_json, rows_of, table, verdict
 
 _SETTINGS = "study.json"
-_IGNORED = ("threads", "checkpoint_steps", "checkpoint_minutes", "seed")
+_IGNORED = (*WITHOUT_EFFECT, "seed")
 """Options that change no result, and the seed, which is that of each training."""
 
 

@@ -20,6 +20,9 @@ from ..streaming.schedule import Originals, parse_originals
 from .model_names import check_model_name
 from .trainable import check_classes
 
+WITHOUT_EFFECT = ("threads", "checkpoint_steps", "checkpoint_minutes")
+"""Options that change no result."""
+
 
 @dataclass(frozen=True)
 class FitOptions:

@@ -1,0 +1,1 @@
+"""Compare runs: settings, curves, accuracies with confidence intervals, McNemar's test, classes."""
