@@ -3,7 +3,8 @@
 docs/operations.png shows the operations on a handwritten digit, docs/operations-color.png on a photograph. Each has its
 default ranges: the first parameter in even steps from low to high, the others random. docs/inspect.png is what
 `augment inspect` draws for the digits. docs/kanji.png is what `augment preview` draws for printed characters, in the
-font of the extra `fonts` or one of the system.
+font of the extra `fonts` or one of the system. docs/gallery/ has the same of the other
+built-in recipes.
 """
 
 import sys
@@ -29,6 +30,8 @@ from epochbank.augment.views.inspection.findings import inspect_images
 
 _HERE = Path(__file__).parent
 _CHARACTERS = "永愛書道夢龍あか"
+_PHOTOGRAPHS = {"flower": (140, 0, 560, 420), "china": (0, 0, 420, 420)}
+"""Left, top, right and bottom of the part that is shown."""
 _COLUMNS = 8
 _GRAY = (
     "rotate", "shear", "scale", "sine", "affine", "perspective", "elastic", "stroke", "erase", "crop", "flip",
@@ -62,8 +65,7 @@ def digit() -> np.ndarray:
 
 def flower() -> np.ndarray:
     """Return a photograph, uint8 (128, 128, 3)."""
-    image = Image.fromarray(load_sample_image("flower.jpg")).crop((140, 0, 560, 420))
-    return fit(image, Preprocessing(128, 128, 3, invert=False))
+    return fit(photograph("flower"), Preprocessing(128, 128, 3, invert=False))
 
 
 def inspected() -> Image.Image:
@@ -74,22 +76,49 @@ def inspected() -> Image.Image:
         return class_sheet("digits, original images", class_rows(findings))
 
 
-def printed_characters() -> Image.Image:
-    """Return the preview of characters in a font, with distortions of the recipe for kanji."""
+def printed(character: str) -> Image.Image:
+    """Return a character in a font, gray, 64 x 64."""
+    text, font = pillow_text(character, 54)
+    if text != character:
+        sys.exit(f"no font has {character}; install one: pip install -e '.[fonts]'")
+    image = Image.new("L", (64, 64))
+    ImageDraw.Draw(image).text((32, 32), text, 255, font, anchor="mm")
+    return image
+
+
+def photograph(name: str) -> Image.Image:
+    """Return a square part of a photograph that scikit-learn distributes, RGB."""
+    return Image.fromarray(load_sample_image(f"{name}.jpg")).crop(_PHOTOGRAPHS[name])
+
+
+def preview(name: str, images: dict[str, Image.Image], recipe: str, side: int) -> Image.Image:
+    """Return what `augment preview` draws for a folder `name` with one image of each class."""
     with tempfile.TemporaryDirectory() as folder:
-        for character in _CHARACTERS:
-            text, font = pillow_text(character, 54)
-            if text != character:
-                sys.exit(f"no font has {character}; install one: pip install -e '.[fonts]'")
-            image = Image.new("L", (64, 64))
-            ImageDraw.Draw(image).text((32, 32), text, 255, font, anchor="mm")
-            (Path(folder) / "kanji" / character).mkdir(parents=True)
-            image.save(Path(folder) / "kanji" / character / "printed.png")
-        return epochbank.preview(Path(folder) / "kanji", "kanji", size=(64, 64))
+        for label, image in images.items():
+            (Path(folder) / name / label).mkdir(parents=True)
+            image.save(Path(folder) / name / label / "image.png")
+        return epochbank.preview(Path(folder) / name, recipe, size=(side, side))
+
+
+def gallery() -> dict[str, Image.Image]:
+    """Return a preview of each built-in recipe but `kanji`, and of the final recipes, by file name."""
+    kanji = {character: printed(character) for character in _CHARACTERS[:4]}
+    photographs = {name: photograph(name) for name in _PHOTOGRAPHS}
+    final = _HERE.parent / "train/streaming/final_recipes"
+    return {
+        "kanji-strong": preview("kanji", kanji, "kanji-strong", 64),
+        "handwriting": epochbank.preview("digits", "handwriting", limit=4),
+        "photo": preview("photographs", photographs, "photo", 128),
+        "final-characters": preview("kanji", kanji, str(final / "characters.toml"), 64),
+        "final-photo": preview("photographs", photographs, str(final / "photo.toml"), 128),
+    }
 
 
 if __name__ == "__main__":
-    printed_characters().quantize(64).save(_HERE / "kanji.png", optimize=True)
+    kanji = preview("kanji", {character: printed(character) for character in _CHARACTERS}, "kanji", 64)
+    kanji.quantize(64).save(_HERE / "kanji.png", optimize=True)
+    for name, sheet in gallery().items():
+        sheet.quantize(160).save(_HERE / f"gallery/{name}.png", optimize=True)
     for out, names, image in (("operations.png", _GRAY, digit()), ("operations-color.png", _RGB, flower())):
         sheet = contact_sheet("Operations with their default ranges, from low to high", [row(n, image) for n in names])
         sheet.quantize(160).save(_HERE / out, optimize=True)
