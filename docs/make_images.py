@@ -4,9 +4,10 @@ docs/operations.png shows the operations on a handwritten digit, docs/operations
 default ranges: the first parameter in even steps from low to high, the others random. docs/inspect.png is what
 `augment inspect` draws for the digits. docs/kanji.png is what `augment preview` draws for printed characters, in the
 font of the extra `fonts` or one of the system. docs/gallery/ has the same of the other
-built-in recipes.
+built-in recipes, docs/tutorials/letters.png what `augment inspect` draws for the images of a tutorial.
 """
 
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -114,6 +115,16 @@ def gallery() -> dict[str, Image.Image]:
     }
 
 
+def letters() -> Image.Image:
+    """Return the contact sheet of the images that the script in a tutorial writes."""
+    page = (_HERE / "tutorials/own-images.md").read_text()
+    script = page.split("```python\n# make_letters.py")[1].split("```")[0]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        exec(script, {})
+        epochbank.inspect("letters", "inspected", jobs=1)
+        return Image.open("inspected/sheet.png").convert("RGB")
+
+
 if __name__ == "__main__":
     kanji = preview("kanji", {character: printed(character) for character in _CHARACTERS}, "kanji", 64)
     kanji.quantize(64).save(_HERE / "kanji.png", optimize=True)
@@ -122,4 +133,5 @@ if __name__ == "__main__":
     for out, names, image in (("operations.png", _GRAY, digit()), ("operations-color.png", _RGB, flower())):
         sheet = contact_sheet("Operations with their default ranges, from low to high", [row(n, image) for n in names])
         sheet.quantize(160).save(_HERE / out, optimize=True)
+    letters().quantize(64).save(_HERE / "tutorials/letters.png", optimize=True)
     inspected().quantize(64).save(_HERE / "inspect.png", optimize=True)
