@@ -1,4 +1,4 @@
-"""`make overnight`, the command of the systemd unit in docs/sets.md, and the status file."""
+"""`make overnight`, the command of the systemd unit in docs/how-to/overnight.md, and the status file."""
 
 import configparser
 import json
@@ -44,7 +44,7 @@ def source(tmp_path: Path) -> Path:
 
 def unit_command() -> list[str]:
     """Return the words of ExecStart in the unit of the documentation."""
-    text = (ROOT / "docs/sets.md").read_text()
+    text = (ROOT / "docs/how-to/overnight.md").read_text()
     (unit,) = [block for block in re.findall(r"```ini\n(.*?)```", text, re.DOTALL) if "ExecStart" in block]
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(unit)
