@@ -22,6 +22,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"epochbank\.(augment|train)\..*"),  # Internal types in signatures.
 ]
 
+highlight_language = "text"
 myst_heading_anchors = 3
 autoclass_content = "both"
 autodoc_class_signature = "separated"
