@@ -22,7 +22,7 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment overnight train preview test test-long test-engines test-backends faults check format bench docs clean
+.PHONY: help setup augment overnight train preview test test-long test-docs test-engines test-backends faults check format bench docs site clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ test: $(READY) ## Run the fast tests on all cores, in a few minutes
 test-long: $(READY) ## Run the long tests: many kills, many random parameters
 	$(BIN)/python -m pytest -m long
 
+test-docs: $(READY) ## Run the code of every page of the documentation
+	$(BIN)/python -m pytest -m "long or not long" tests/test_docs.py
+
 test-engines: $(READY) ## Compare both engines on 200,000 random parameters, pixel by pixel
 	$(BIN)/python -m pytest -m long tests/test_compiled.py
 
@@ -74,6 +77,7 @@ test-backends: ## Run the tests of streaming and of exact resuming on JAX and to
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest tests/test_resume.py -k 'kills_gives or augmentation' \
 	  || exit 1; done
 	.venv-backends/bin/python -m pytest tests/test_object_training.py -k torch
+	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest -m "long or not long" tests/test_docs.py -k pytorch
 
 faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'
@@ -105,9 +109,15 @@ bench: $(READY) ## Run the benchmarks: generation, streaming and its peers, memo
 	$(BIN)/python benchmarks/objects.py
 	$(BIN)/python benchmarks/startup.py
 
-docs: $(READY) ## Write docs/cli.md and the figures of the operations from the code
+docs: $(READY) ## Write docs/cli.md, the pictures and the diagrams of the documentation from the code
 	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_images.py
+	$(BIN)/python docs/make_diagrams.py
+
+site: $(READY) ## Build the documentation as HTML in build/site; warnings and broken links are errors
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,docs]'
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	$(BIN)/python docs/check_site.py build/site
 
 clean: ## Remove .venv and caches; keep sets and runs
 	rm -rf $(VENV) .venv-backends .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
