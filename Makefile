@@ -22,7 +22,7 @@ BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment overnight train preview test test-long test-docs test-engines test-backends faults check format bench docs site clean
+.PHONY: help setup augment overnight train report preview test test-long test-docs test-engines test-backends faults check format bench docs site clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ overnight: $(READY) ## Stage 1 with a log and status.json in SETS; with REFRESH=
 
 train: $(READY) ## Stage 1, then stage 2: train on the set and evaluate
 	set=$$($(RUN) --print-path) && $(BIN)/train fit "$$set" $(TRAIN)
+
+report: $(READY) ## Show the report of the newest run in the web browser
+	$(BIN)/train report --open
 
 preview: $(READY) ## Write preview.png: originals of SOURCE with their distortions
 	$(BIN)/augment preview "$(SOURCE)" --recipe "$(RECIPE)" --sets "$(SETS)" --out preview.png $(PREVIEW)

@@ -271,8 +271,9 @@ def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
 @click.option("--out", type=click.Path(path_type=Path),
               help="HTML file to write.  [default: reports/ and the set's name]")  # fmt: skip
+@click.option("--open", "open_it", is_flag=True, help="Show the report in the web browser.")
 @sets_option
-def report(name: str | None, out: Path | None, sets: Path) -> None:
+def report(name: str | None, out: Path | None, open_it: bool, sets: Path) -> None:
     """Write a report on a set: one HTML file to look at and to pass on.
 
     It shows the recipe with stored images, samples of every class, splits and groups, near-duplicates, the label check,
@@ -282,15 +283,19 @@ def report(name: str | None, out: Path | None, sets: Path) -> None:
     \b
     Examples:
       augment report
+      augment report --open
       augment report sets/digits-kanji-1f2e3d4c --out digits.html
     """
     from .. import api
     from .errors import EpochbankError
+    from .shared.html.page import show_page
     from .shared.progress import size
     from .store.catalog import choose_set
 
     written = api.report(choose_set(name, sets), out)
     click.echo(f"{written.path}: {size(written.bytes)}")
+    if open_it:
+        show_page(written.path)
     if written.faults:
         raise EpochbankError("\n".join(["the report is incomplete:", *written.faults]))
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from object_server import ObjectServer, object_server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["BROWSER"] = "true"  # The browser of `--open`: a program that does nothing.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:  # A shell starts background jobs like this, and nohup does.
         signal.signal(_number, _handler)

@@ -178,7 +178,7 @@ KEYWORDS = {
     "run": api.GenerationKeywords, "plan": api.GenerationKeywords, "import": api.ImportKeywords,
     "preview": api.ImportKeywords, "inspect": api.SourceKeywords, "refresh": api.RefreshKeywords,
 }  # fmt: skip
-PRINTING = {"as_json", "digests", "print_path", "profile", "out", "yes"}
+PRINTING = {"as_json", "digests", "print_path", "profile", "out", "open_it", "yes"}
 """Options for printing a result or writing an image, which Python functions return."""
 
 

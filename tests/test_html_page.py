@@ -5,6 +5,8 @@ import hashlib
 import json
 import re
 import sys
+import webbrowser
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from matplotlib.figure import Figure
 
 from epochbank import EpochbankError
 from epochbank.augment.shared.html.charts import BLUE, svg
-from epochbank.augment.shared.html.page import check_page, render_page, write_page
+from epochbank.augment.shared.html.page import check_page, render_page, show_page, write_page
 
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 TEMPLATE = """{% extends "base.html.j2" %}{% import "macros.html.j2" as ui %}
@@ -121,3 +123,13 @@ def test_the_browser_draws_the_text_of_a_chart() -> None:
     figure = Figure()
     figure.subplots().set_title("亜")
     assert ">亜</text>" in svg(figure, "kanji", "Kanji")
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_page_is_shown(found: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A server has no browser, which is said."""
+    shown = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: shown.append(address) or found)
+    with nullcontext() if found else pytest.raises(EpochbankError, match="there is no web browser on this machine"):
+        show_page(tmp_path / "a b.html")
+    assert shown == [f"file://{tmp_path}/a%20b.html"]

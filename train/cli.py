@@ -380,9 +380,10 @@ def runs(runs: Path, as_json: bool) -> None:
 @click.option("--evaluate", is_flag=True,
               help="First evaluate the model again and store its predictions in the run directory, for runs of earlier "
               "versions of epochbank. Needs the set.")  # fmt: skip
+@click.option("--open", "open_it", is_flag=True, help="Show the report in the web browser.")
 @batch_size_option
 @trust_option
-def report(run: Path | None, out: Path | None, **options: Any) -> None:
+def report(run: Path | None, out: Path | None, open_it: bool, **options: Any) -> None:
     """Write the report of a run as one HTML file.
 
     RUN is a run directory or its name in runs/; the default is the newest run in runs/. `train fit` writes this report,
@@ -392,13 +393,18 @@ def report(run: Path | None, out: Path | None, **options: Any) -> None:
     \b
     Examples:
       train report
+      train report --open
       train report runs/digits-kanji-1f2e3d4c-20260101-120000 --out report.html
       train report runs/old --evaluate
     """
     from .. import api
+    from ..augment.shared.html.page import show_page
     from .training.run_directory import choose_run
 
-    click.echo(f"{api.report_run(choose_run(run), out, **options)} written")
+    written = api.report_run(choose_run(run), out, **options)
+    click.echo(f"{written} written")
+    if open_it:
+        show_page(written)
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import webbrowser
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,14 @@ def _is_page(path: Path) -> bool:
         return False
     with open(path, "rb") as file:
         return _MARK in file.read(_HEAD)
+
+
+def show_page(path: Path) -> None:
+    """Show a page in the user's web browser. Raises `EpochbankError` if there is none."""
+    if not webbrowser.open(path.resolve().as_uri()):
+        raise EpochbankError(
+            f"{path} is written, but there is no web browser on this machine. Open the file on another."
+        )
 
 
 def render_page(directory: Path, template: str, context: Mapping[str, Any], scripts: Sequence[str] = ()) -> str:
