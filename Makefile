@@ -74,7 +74,7 @@ test-engines: $(READY) ## Compare both engines on 200,000 random parameters, pix
 # One process per file: JAX warns if a later test forks, and warnings are errors.
 test-backends: ## Run the tests of streaming and of exact resuming on JAX and torch (in .venv-backends)
 	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
-	.venv-backends/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[backends,dev]'
+	.venv-backends/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[jax,torch,dev]'
 	for backend in jax torch; do for file in $(BACKEND_TESTS); do \
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest $$file || exit 1; done; \
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest tests/test_resume.py -k 'kills_gives or augmentation' \

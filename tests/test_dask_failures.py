@@ -31,7 +31,7 @@ def test_options_that_contradict_each_other_are_refused(tmp_path: Path, monkeypa
         assert f"--scheduler {wrong} is invalid; expected tcp://HOST:PORT" in refusal("--scheduler", wrong)
     assert "--patience" in refusal("--scheduler", "tcp://a:1", "--patience", "0")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'epochbank[dask]'" in refusal("--scheduler", "tcp://a:1")
+    assert "pip install 'epochbank[cluster]'" in refusal("--scheduler", "tcp://a:1")
     assert not list(tmp_path.iterdir())
 
 

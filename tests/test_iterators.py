@@ -150,7 +150,7 @@ def test_a_missing_framework_is_named(stored_set: AugmentedSet, monkeypatch: pyt
     del sys.modules["epochbank.train.feeding.torch_batches"]
     with pytest.raises(EpochbankError, match=r"TensorFlow cannot be imported .*pip install 'epochbank\[train\]'"):
         stored_set.to_tf_dataset(64)
-    with pytest.raises(EpochbankError, match=r"PyTorch cannot be imported .*pip install torch"):
+    with pytest.raises(EpochbankError, match=r"PyTorch cannot be imported .*pip install 'epochbank\[torch\]'"):
         stored_set.to_torch(64)
 
 

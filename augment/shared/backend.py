@@ -72,7 +72,7 @@ def backend_from(name: BackendName | None, scheduler: str | Path | None, patienc
         )
     if importlib.util.find_spec("distributed") is None:
         raise EpochbankError(
-            "--backend dask needs the package distributed, which is not installed; pip install 'epochbank[dask]'.",
+            "--backend dask needs the package distributed, which is not installed; pip install 'epochbank[cluster]'.",
             usage=True,
         )
     return Backend(address, patience)

@@ -105,7 +105,8 @@ class TorchBatches(IterableDataset):
         """`process` is (rank, world size); None for those of `process_here` at the time of an iteration."""
         if _import_error is not None:
             raise EpochbankError(
-                f"PyTorch cannot be imported ({_import_error}), but to_torch needs it. Install it: pip install torch."
+                f"PyTorch cannot be imported ({_import_error}), but to_torch needs it. "
+                "Install it: pip install 'epochbank[torch]'."
             ) from _import_error
         check_epochs(first_epoch, epochs)
         check_seed(seed)

@@ -5,8 +5,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 
 from ...augment.errors import EpochbankError
+
+_EXTRAS = {"tensorflow": "train", "jax": "jax", "torch": "torch"}
+"""The extra of epochbank that installs Keras and the backend."""
 
 
 def start_backend(connect: Callable[[], None] | None = None) -> str:
@@ -95,9 +99,20 @@ def _needed() -> Iterator[None]:
         yield
     except (ImportError, AttributeError) as error:
         raise EpochbankError(
-            f"Keras cannot be started ({error}); training needs it and one of its backends. "
-            "Install them: pip install 'epochbank[train]', or 'epochbank[train-cuda]' for an NVIDIA GPU."
+            f"Keras cannot be started ({error}); training needs it and one of its backends. {_fix()}"
         ) from error
+
+
+def _fix() -> str:
+    """Return how to get the backend that `KERAS_BACKEND` names, or another one that is installed."""
+    wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    fix = f"Install both: pip install 'epochbank[{_EXTRAS.get(wanted, 'train')}]'"
+    if wanted == "tensorflow":
+        fix += ", or 'epochbank[train-cuda]' for an NVIDIA GPU"
+    installed = [name for name in _EXTRAS if name != wanted and find_spec(name) is not None]
+    if installed:
+        fix += f"; or use {' or '.join(installed)}, which is installed: set KERAS_BACKEND={installed[0]}"
+    return f"{fix}."
 
 
 @contextmanager
