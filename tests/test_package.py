@@ -1,15 +1,20 @@
-"""The installed package: wheel, sdist and editable install have one importable name, `epochbank`."""
+"""The installed package: wheel, sdist and editable install have one importable name, `epochbank`; its extras."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from epochbank import EpochbankError, __version__
+from epochbank.train.training import backend
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,19 +44,23 @@ if __name__ == "__main__":
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Wheel and sdist, built from a copy of the checkout, without network access."""
     out = tmp_path_factory.mktemp("dist")
-    code = (
-        "import os, sys; from setuptools import build_meta\n"
-        "folder, out = sys.argv[1:]; os.chdir(folder); build_meta.build_wheel(out); build_meta.build_sdist(out)"
-    )
     copy = tmp_path_factory.mktemp("checkout") / "epochbank"
     ignored = {".git", ".venv", ".venv-backends", "sets", "runs", "tests", "benchmarks", "docs", "__pycache__"}
     copy.mkdir()
     for path in ROOT.iterdir():
         if path.name not in ignored and not path.name.startswith(".") and path.suffix != ".egg-info":
             subprocess.run(["cp", "-a", str(path), str(copy)], check=True)
-    subprocess.run([sys.executable, "-c", code, str(copy), str(out)], check=True, capture_output=True)
-    (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
-    return {"wheel": wheel, "sdist": sdist}
+    return {kind: build(kind, copy, out) for kind in ("wheel", "sdist")}
+
+
+def build(kind: str, folder: Path, out: Path) -> Path:
+    """Build the `wheel` or `sdist` of the project in `folder` into `out`; return its path."""
+    code = (
+        "import os, sys; from setuptools import build_meta; kind, folder, out = sys.argv[1:]; os.chdir(folder)\n"
+        "print(getattr(build_meta, f'build_{kind}')(out))"
+    )
+    words = [sys.executable, "-c", code, kind, str(folder), str(out)]
+    return out / subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[-1]
 
 
 @pytest.fixture(scope="session")
@@ -78,25 +87,33 @@ def run(folder: Path, *words: object, **environment: str) -> subprocess.Complete
 
 
 def test_wheel_and_sdist_hold_one_package_and_its_data(built: dict[str, Path]) -> None:
-    """All modules, the recipes and `py.typed` are regular files below `epochbank`."""
+    """All files of the checkout (modules, recipes, templates, `py.typed`) are regular files below `epochbank`."""
     with zipfile.ZipFile(built["wheel"]) as wheel:
         names = wheel.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"epochbank"}
     expected = {
-        "epochbank/py.typed", "epochbank/api.py", "epochbank/augment/cli.py", "epochbank/train/cli.py",
-        "epochbank/augment/distortion/recipes/kanji.toml", "epochbank/augment/sources/etl/reader.py",
-    }  # fmt: skip
-    assert expected <= set(names)
-    modules = {
-        f"{folder}/{path.relative_to(ROOT / folder)}"
-        for folder in ("augment", "train")
-        for path in (ROOT / folder).rglob("*.py")
+        f"epochbank/{path.relative_to(parent)}"
+        for parent, folder in ((ROOT, "augment"), (ROOT, "train"), (ROOT / "src/epochbank", "."))
+        for path in (parent / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {f"epochbank/{module}" for module in modules} <= set(names)
+    assert {"epochbank/py.typed", "epochbank/api.py", "epochbank/augment/distortion/recipes/kanji.toml"} <= expected
+    assert {name for name in names if name.startswith("epochbank/")} == expected
     with tarfile.open(built["sdist"]) as sdist:
         members = {"/".join(member.name.split("/")[1:]): member for member in sdist.getmembers()}
     assert all(members[f"src/{name}"].isfile() for name in expected)
+
+
+def test_the_wheel_from_the_sdist_is_that_of_the_checkout(built: dict[str, Path], tmp_path: Path) -> None:
+    """The sdist lacks nothing that a wheel has, though it has no symbolic links."""
+    with tarfile.open(built["sdist"]) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    with zipfile.ZipFile(built["wheel"]) as one, zipfile.ZipFile(build("wheel", folder, tmp_path)) as other:
+        assert {name: one.read(name) for name in one.namelist()} == {
+            name: other.read(name) for name in other.namelist()
+        }
 
 
 def test_nothing_called_augment_or_train_is_importable(installed: Path, tmp_path: Path) -> None:
@@ -110,7 +127,7 @@ def test_nothing_called_augment_or_train_is_importable(installed: Path, tmp_path
         run(tmp_path, installed / "python", "-m", f"epochbank.{name}", "--version").stdout
         for name in ("augment", "train")
     }
-    assert versions == {"epochbank, version 0.1.0\n"}
+    assert versions == {f"epochbank, version {__version__}\n"}
 
 
 @pytest.fixture
@@ -162,3 +179,39 @@ def test_an_editable_install_is_type_checked_from_outside(tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     errors = [line.split(": error: ")[0] for line in done.stdout.splitlines() if ": error: " in line]
     assert errors == ["user.py:3", "user.py:5"], done.stdout + done.stderr
+
+
+def test_named_extras_exist() -> None:
+    """Every extra in a message, a document or a make target is one of pyproject.toml."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    files = [*ROOT.glob("*.*"), ROOT / "Makefile", ROOT / "Dockerfile"]
+    for folder in ("augment", "train", "src", "docs", "examples", "faults", "tools"):
+        files += (ROOT / folder).rglob("*.*")
+    named: dict[str, Path] = {}
+    for path in files:
+        if path.suffix in {".py", ".md", ".toml", ".yaml", ".sbatch", ".sh", ""} and path.is_file():
+            for match in re.findall(r"(?:epochbank|\s'?\.)\[([a-z][a-z0-9,-]*)\]", path.read_text()):
+                named |= dict.fromkeys(match.split(","), path)
+    assert {"train", "train-cuda", "jax", "torch", "report", "cluster", "dev"} <= set(extras)
+    assert {"train", "cluster", "export", "dev"} <= set(named)
+    assert {extra: path for extra, path in named.items() if extra not in extras} == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"), [("", "train"), ("tensorflow", "train"), ("jax", "jax"), ("torch", "torch")]
+)
+def test_a_missing_backend_names_its_extra(name: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the extra of the backend that is asked for, and a backend that is installed."""
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    monkeypatch.setattr(backend, "find_spec", lambda module: object() if module == "torch" else None)
+    with pytest.raises(EpochbankError) as refused, backend._needed():
+        raise ImportError(f"No module named '{name}'")
+    assert f"pip install 'epochbank[{extra}]'" in str(refused.value)
+    assert ("set KERAS_BACKEND=torch" in str(refused.value)) == (name != "torch")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """CHANGELOG.md and CITATION.cff have the version of the package."""
+    versions = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == __version__
+    assert re.search(rf"^version: {re.escape(__version__)}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .train.training.run import Run, open_run
     from .train.training.soft_loss import SparseSoftAccuracy, SparseSoftCrossentropy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     "AugmentedSequence": ".train.feeding.sequence",
