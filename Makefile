@@ -19,10 +19,11 @@ KILLS   ?= 1000
 
 BACKEND_TESTS := $(addprefix tests/test_,$(addsuffix .py,keras iterators final mixing originals_schedule ranks))
 BIN   := $(VENV)/bin
+LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,golden codec shards table_formats tfrecord csv inspect export objects))
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment overnight train report preview test test-long test-docs test-engines test-backends faults check format bench docs site clean
+.PHONY: help setup augment overnight train report preview test test-long test-docs test-engines test-backends test-lowest package test-package faults check format bench docs site clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -82,6 +83,22 @@ test-backends: ## Run the tests of streaming and of exact resuming on JAX and to
 	.venv-backends/bin/python -m pytest tests/test_object_training.py -k torch
 	KERAS_BACKEND=torch .venv-backends/bin/python -m pytest -m "long or not long" tests/test_docs.py -k pytorch
 
+test-lowest: $(READY) ## Run tests of stage 1 with the lowest versions that pyproject.toml allows (in .venv-lowest)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct \
+		--editable '.[cluster,objects,parquet,report,tfrecord]'
+	$(BIN)/uv pip install --quiet --python .venv-lowest --constraint constraints.txt hypothesis pytest pytest-timeout
+	.venv-lowest/bin/python -m pytest $(LOWEST_TESTS)
+
+package: $(READY) ## Build wheel and sdist in dist/, check them, and generate a set in an empty environment
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
+	tools/check_package.sh $(BIN)/python
+
+test-package: $(READY) ## The same, with the newest dependencies and the quick start of README.md: some minutes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
+	tools/check_package.sh $(BIN)/python --full
+
 faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'
 	$(BIN)/python faults/kills.py --kills $(KILLS)
@@ -118,9 +135,9 @@ docs: $(READY) ## Write docs/cli.md, the pictures and the diagrams of the docume
 	$(BIN)/python docs/make_diagrams.py
 
 site: $(READY) ## Build the documentation as HTML in build/site; warnings and broken links are errors
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,docs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,report,dev,docs]'
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
 	$(BIN)/python docs/check_site.py build/site
 
 clean: ## Remove .venv and caches; keep sets and runs
-	rm -rf $(VENV) .venv-backends .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-backends .venv-lowest .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist src/*.egg-info
