@@ -112,8 +112,7 @@ faults: $(READY) ## Test with kills, failing system calls, full disks, damage, f
 check: $(READY) ## Check formatting, lint and types; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	MYPYPATH=src:benchmarks $(BIN)/mypy benchmarks/*.py
+	MYPYPATH=benchmarks $(BIN)/mypy --package epochbank $(patsubst benchmarks/%.py,--module %,$(wildcard benchmarks/*.py))
 
 format: $(READY) ## Format, and fix lint
 	$(BIN)/ruff format .
