@@ -49,9 +49,10 @@ def call(*words: object) -> Result:
 
 
 def classes_of(page: Path) -> dict[str, Any]:
-    """Return the data of the classes in a page."""
-    (text,) = re.findall(r'<script type="application/json" id="classes-data">(.*?)</script>', page.read_text(), re.S)
-    return json.loads(text)
+    """Return the data of the classes in a page, with their `images`."""
+    found = re.findall(r'<script type="application/json" id="classes-.*?">(.*?)</script>', page.read_text(), re.S)
+    data, images = map(json.loads, found)
+    return {**data, "images": images}
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@
   const pressed = new Set();
   const elements = bars.map((bar) => document.getElementById(bar.id));
   const more = page.element("button", { type: "button", class: "more" });
+  let images = null;
   let shown = [];
   let made = 0;
 
@@ -46,9 +47,13 @@
   const card = (index) => {
     const name = data.names[index];
     const counts = data.columns.map(([what, numbers]) => `${count(numbers[index])} ${what}`).join(", ");
-    const images = data.images[index].map((image) => thumbnail(name, image));
-    return page.element("li", {}, page.element("h3", {}, name || "''"), page.element("p", { class: "muted" }, counts),
-      images.length ? page.element("ul", { class: "gallery" }, ...images) : page.element("p", { class: "muted" }, "no image here"));
+    const made = page.element("li", {}, page.element("h3", {}, name || "''"), page.element("p", { class: "muted" }, counts));
+    if (images?.[index].length) {
+      made.append(page.element("ul", { class: "gallery" }, ...images[index].map((image) => thumbnail(name, image))));
+    } else if (images) {
+      made.append(page.element("p", { class: "muted" }, "no image here"));
+    }
+    return made;
   };
 
   const add = () => {
@@ -70,7 +75,7 @@
       : `${count(shown.length)} of ${count(all.length)} classes`;
     made = 0;
     list.replaceChildren();
-    list.classList.toggle("wide", shown.some((index) => data.images[index].length > WIDE));
+    list.classList.toggle("wide", images !== null && shown.some((index) => images[index].length > WIDE));
     add();
   };
 
@@ -95,4 +100,8 @@
   });
   list.after(more);
   filter();
+  document.addEventListener("DOMContentLoaded", () => {
+    images = page.data("classes-images");
+    filter();
+  });
 }

@@ -11,7 +11,6 @@ from ...shared.html.page import write_page
 from ...shared.types import SPLITS
 from ..class_gallery.chart import ClassChart, class_chart
 from ..class_gallery.names import names_for_page
-from ..class_gallery.thumbnails import Thumbnails
 from .distributions import size_chart, value_chart
 from .facts import BAD
 from .findings import Findings
@@ -53,7 +52,8 @@ def write_inspection_page(out: Path, findings: Findings, facts: dict[str, Any]) 
             "same": facts["problems"]["duplicates"],
             "near": facts["problems"]["near_duplicates"],
             "chart": chart,
-            "classes": _classes(findings, names, counts, chart, samples),
+            "classes": _classes(findings, names, counts, chart),
+            "images": [samples.by_class.get(label, []) for label in range(len(names))],
             "total_classes": len(class_names),
             "sampled": samples.scope,
             "sizes": size_chart(findings.facts["height"][usable], findings.facts["width"][usable]),
@@ -122,9 +122,7 @@ def _pairs(findings: Findings) -> list[dict[str, Any]]:
     return pairs
 
 
-def _classes(
-    findings: Findings, names: list[str], counts: np.ndarray, chart: ClassChart, samples: Thumbnails
-) -> dict[str, Any]:
+def _classes(findings: Findings, names: list[str], counts: np.ndarray, chart: ClassChart) -> dict[str, Any]:
     """Return the classes for the script."""
     scan = findings.scan
     columns = [["images", counts[: len(names)].tolist()]]
@@ -136,7 +134,6 @@ def _classes(
         "names": names,
         "sizes": counts[: len(names)].tolist(),
         "columns": columns,
-        "images": [samples.by_class.get(label, []) for label in range(len(names))],
         "kinds": ["image"],
         "bars": [bar.to_json() for bar in chart.bars],
     }

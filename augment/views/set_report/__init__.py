@@ -17,7 +17,6 @@ from ...store.objects.mirror import remote_url
 from ...store.order import rows_of_split
 from ..class_gallery.chart import ClassChart, class_chart
 from ..class_gallery.names import names_for_page
-from ..class_gallery.thumbnails import Thumbnails
 from ..info import info, rejections
 from ..recipe_words import check_words, recipe_words
 from . import facts as tables
@@ -104,7 +103,8 @@ def report(directory: Path, out: Path | None, command: Callable[[dict[str, Any]]
             "check": check_words(facts["recipe_settings"]),
             "pictures": pictures,
             "chart": chart,
-            "classes": _classes(names, counts, chart, samples),
+            "classes": _classes(names, counts, chart),
+            "images": [samples.by_class.get(label, []) for label in range(len(names))],
             "total_classes": len(description.class_names),
             "sampled": samples.scope,
             "groups": group_facts(directory),
@@ -135,7 +135,7 @@ def _counts(directory: Path, description: Description, split: str) -> np.ndarray
     return np.bincount(rows_of_split(directory, split).label, minlength=len(description.class_names))
 
 
-def _classes(names: list[str], counts: dict[str, np.ndarray], chart: ClassChart, samples: Thumbnails) -> dict[str, Any]:
+def _classes(names: list[str], counts: dict[str, np.ndarray], chart: ClassChart) -> dict[str, Any]:
     """Return the classes for the script."""
     columns = [[word, counts[split][: len(names)].tolist()] for split, word in
                (("train", "training"), ("validation", "validation"), ("test", "test"))]  # fmt: skip
@@ -143,7 +143,6 @@ def _classes(names: list[str], counts: dict[str, np.ndarray], chart: ClassChart,
         "names": names,
         "sizes": np.sum(list(counts.values()), axis=0)[: len(names)].tolist(),
         "columns": columns,
-        "images": [samples.by_class.get(label, []) for label in range(len(names))],
         "kinds": ["original", "distorted"],
         "bars": [bar.to_json() for bar in chart.bars],
     }
