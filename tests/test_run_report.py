@@ -4,7 +4,11 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import click
 import h5py
@@ -23,8 +27,9 @@ from epochbank.train.training.kept_images import choose
 from epochbank.train.training.reproduce import command, option
 from epochbank.train.training.run_directory import is_finished
 from epochbank.train.training.run_record import read_run
+from epochbank.train.training.run_report import charts
 from epochbank.train.training.run_report.image_data import encode
-from epochbank.train.training.run_report.page import REPORT, write_run_report
+from epochbank.train.training.run_report.page import REPORT, context, write_run_report
 from epochbank.train.training.run_report.tally import tally
 from finished_run import finished_run
 
@@ -174,6 +179,39 @@ def test_damaged_predictions_are_refused_by_name(run: Path, tmp_path: Path, dama
         write_run_report(run)
     assert damage == "newer" or "--evaluate" in str(refused.value)
     assert not (run / REPORT).exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "summary.json"])
+def test_values_of_others_give_a_page_or_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Any value of the two files may be replaced by a value of another kind."""
+    monkeypatch.setattr(charts, "curves", lambda history: [])
+    monkeypatch.setattr(charts, "data_wait", lambda history: None)
+    path, random = finished_run(tmp_path / "run", NAMES, LABELS, predictions()) / name, Random(0)
+    sound = path.read_text()
+    values = (None, [], {}, "x", -1, 1.5, [1, "a"], {"a": 1}, 10**30, float("nan"))
+    pages = 0
+    for place in places(json.loads(sound)):
+        path.write_text(json.dumps(replaced(json.loads(sound), place, random.choice(values))))
+        with suppress(EpochbankError):
+            pages += bool(context(read_run(path.parent)))
+    assert pages > 10
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of every value in a JSON document."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+def replaced(document: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """Return `document` with another value at one place."""
+    at = document
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return document
 
 
 def test_the_images_of_a_page_adapt() -> None:

@@ -91,7 +91,8 @@ def write_shown(group: h5py.Group, shown: Shown) -> None:
     chunk = (1, *shown.image.shape[1:])
     group.create_dataset("image", data=shown.image, chunks=chunk if shown.image.size else None,
                          compression="gzip" if shown.image.size else None)  # fmt: skip
-    group.create_dataset("origin", data=shown.origin, dtype=h5py.string_dtype())
+    origins = [origin.encode(errors="backslashreplace") for origin in shown.origin]
+    group.create_dataset("origin", data=origins, dtype=h5py.string_dtype())
 
 
 def rows_of(group: h5py.Group, num_images: int) -> Iterator[Predictions]:

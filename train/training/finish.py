@@ -44,7 +44,7 @@ class FitResult:
     stored_set: StoredSet
     """The training set."""
     files: list[Path]
-    """The plots, tables and the page of the report."""
+    """The page, the plots and the tables of the report."""
 
 
 def finish(
@@ -104,7 +104,7 @@ def finish(
         "machine": describe_machine(),
     }
     write_json(run / SUMMARY, summary)  # After the plots: it says that the run is finished.
-    files += write_page(run)
+    files = [*write_page(run), *files]
     (run / CHECKPOINT_FILE).unlink(missing_ok=True)
     return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
 
@@ -118,7 +118,8 @@ def complete_report(stored_set: StoredSet, options: FitOptions, run: Path, origi
     model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
     size = options.batch_size_for(stored_set.num_images["train"])
     evaluations = store_evaluations(model, stored_set, run, size, origins)
-    files = [*_report(run, history, evaluations, stored_set, origins), *write_page(run)]
+    files = _report(run, history, evaluations, stored_set, origins)
+    files = [*write_page(run), *files]
     sentence = str(summary.get("data", {}).get("advice", ""))
     return FitResult(run, summary, history, evaluations, sentence, stored_set, files)
 

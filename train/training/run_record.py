@@ -1,10 +1,10 @@
 """What a run directory records, for reports and comparisons: neither Keras nor the set is needed to read it."""
 
 import json
-import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...augment.errors import EpochbankError
 from .evaluation_file import StoredEvaluation, stored_evaluations
@@ -56,8 +56,16 @@ class RunRecord:
     def result(self, split: str) -> dict[str, Any] | None:
         """Return `accuracy`, `loss` and `images` of a split; None if it was not evaluated."""
         found = _table(self.summary or {}, split)
-        numbers = [found.get(key) for key in ("accuracy", "loss", "images")]
-        return found if all(isinstance(one, int | float) and math.isfinite(one) for one in numbers) else None
+        accuracy, loss, images = (found.get(key) for key in ("accuracy", "loss", "images"))
+        counted = type(images) is int and 0 < images < 1 << 62
+        measured = is_number(accuracy) and 0 <= accuracy <= 1 and is_number(loss)
+        return found if counted and measured else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration of the training; None if it is not recorded."""
+        found = (self.summary or {}).get("seconds")
+        return found if is_number(found) else None
 
     @property
     def evaluated(self) -> str | None:
@@ -78,6 +86,11 @@ def read_run(run: Path) -> RunRecord:
     return RunRecord(
         run, config, read_options(run, config), _summary(run), history, names, stored_evaluations(run, len(names))
     )
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether a value of a JSON file is a finite number that is not larger than a float can be."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _summary(run: Path) -> dict[str, Any] | None:

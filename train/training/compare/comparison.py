@@ -48,7 +48,7 @@ class Comparison:
         runs = [
             {"run": str(record.path), "set": record.fingerprint, "model": record.options.model,
              "seed": record.options.seed, "epochs": (record.summary or {}).get("epochs"),
-             "seconds": (record.summary or {}).get("seconds"), "loss": result.loss, "accuracy": result.accuracy,
+             "seconds": record.seconds, "loss": result.loss, "accuracy": result.accuracy,
              "interval_95": [result.low, result.high], "images": result.images}
             for record, result in zip(self.records, self.results, strict=True)
         ]  # fmt: skip

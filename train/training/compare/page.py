@@ -30,7 +30,7 @@ def context(comparison: Comparison) -> dict[str, Any]:
             {
                 "accuracy": percent(result.accuracy),
                 "interval": f"{100 * result.low:.2f} to {100 * result.high:.2f}",
-                "seconds": seconds if isinstance(seconds := (record.summary or {}).get("seconds"), int | float) else -1,
+                "seconds": -1 if record.seconds is None else record.seconds,
                 "epochs": (record.summary or {}).get("epochs", "-"),
                 "set": record.set_name,
             }

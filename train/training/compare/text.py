@@ -31,11 +31,10 @@ def _results(comparison: Comparison) -> list[str]:
     rows = [["run", f"{comparison.split} accuracy", "95 % interval", "loss", "images", "epochs", "time"]]
     for name, record, result in zip(comparison.names, comparison.records, comparison.results, strict=True):
         summary = record.summary or {}
-        seconds = summary.get("seconds")
         rows.append(
             [name, percent(result.accuracy), f"{100 * result.low:.2f} to {percent(result.high)}", f"{result.loss:.4f}",
              f"{result.images:,}", str(summary.get("epochs", "-")),
-             duration(seconds) if isinstance(seconds, int | float) else "-"]
+             "-" if record.seconds is None else duration(record.seconds)]
         )  # fmt: skip
     return table(rows)
 

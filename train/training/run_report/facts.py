@@ -25,8 +25,8 @@ def numbers(record: RunRecord) -> Rows:
         best = best_epoch(epochs)
         rows.append(("epochs", f"{len(epochs):,}" if best is None else f"{len(epochs):,} (best: {best + 1:,})"))
     summary = record.summary or {}
-    if isinstance(seconds := summary.get("seconds"), int | float):
-        rows.append(("training time", duration(seconds)))
+    if record.seconds is not None:
+        rows.append(("training time", duration(record.seconds)))
     for key, name in (("images_per_second", "images/s"), ("parameters", "parameters")):
         if isinstance(value := summary.get(key), int):
             rows.append((name, f"{value:,}"))
@@ -115,7 +115,7 @@ def _recipe(facts: dict[str, Any]) -> str | None:
     settings = facts.get("recipe_settings")
     stages = settings.get("stages") if isinstance(settings, dict) else None
     operations = [
-        " or ".join(str(one.get("op")) for one in stage["operations"])
+        " or ".join(str(one.get("op")) for one in stage["operations"] if isinstance(one, dict))
         for stage in (stages if isinstance(stages, list) else ())
         if isinstance(stage, dict) and isinstance(stage.get("operations"), list)
     ]

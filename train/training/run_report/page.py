@@ -1,5 +1,6 @@
 """Write the report of a run."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def context(record: RunRecord) -> dict[str, Any]:
     final = record.options.final
     return {
         "record": record,
+        "place": shlex.quote(str(record.path)),
         "numbers": numbers(record),
         "curves": curves(history) if history else [],
         "wait": data_wait(history) if history else None,
