@@ -25,10 +25,9 @@ nitpick_ignore_regex = [
 highlight_language = "text"
 myst_heading_anchors = 3
 autoclass_content = "both"
-autodoc_class_signature = "separated"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
+add_module_names = False
 napoleon_google_docstring = False
 python_maximum_signature_line_length = 88
 
@@ -43,8 +42,10 @@ def link_code(app: Sphinx, what: str, name: str, obj: object, options: object, l
     """Make code of text in single backticks, and links of the public names, as docstrings are not reStructuredText."""
 
     def role(match: re.Match[str]) -> str:
-        public = match[1].split("(")[0].split(".")[0] in epochbank.__all__ and re.fullmatch(r"[\w.]+", match[1])
-        return f":py:obj:`~epochbank.{match[1]}`" if public else f"``{match[1]}``"
+        if match[1] in epochbank.__all__:
+            return f":py:obj:`~epochbank.{match[1]}`"
+        keywords = match[1] in ("GenerationKeywords", "ImportKeywords", "SourceKeywords", "RefreshKeywords")
+        return f":py:obj:`~epochbank.arguments.{match[1]}`" if keywords else f"``{match[1]}``"
 
     text = re.sub(r"(?<![`:])`([^`]+)`(?!`)", role, "\n".join(lines))
     lines[:] = text.split("\n")

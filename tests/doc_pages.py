@@ -22,7 +22,7 @@ from epochbank.augment.shared.reading_lock import ReadingLock
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GROUPS = {"augment": epochbank.augment.cli.main, "train": epochbank.train.cli.main}
-RUN, DATA = {"sh", "python", "toml"}, {"text", "csv", "ini"}
+RUN, DATA = {"sh", "python", "toml"}, {"text", "ini"}
 """Languages of blocks that are run, and of outputs and files that are not."""
 _FENCE = re.compile(r"^( *)```(.*)$")
 _MARKER = re.compile(r"<!-- (not run|needs): (.*?)\s*-->$", re.DOTALL)

@@ -73,7 +73,7 @@ class LabelCheck:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to an image; frozen and validated, and its settings survive JSON."""
+    """The stages of operations that an image passes; immutable and validated."""
 
     name: str
     stages: tuple[Stage, ...]
@@ -129,7 +129,7 @@ def recipe_path(name_or_file: str | Path) -> Path:
 
 
 def load_recipe(name_or_file: str | Path) -> Recipe:
-    """Read a recipe by built-in name or path, and import the code that it names, which the user so trusts.
+    """Read a recipe by built-in name or path, and import the code that it names: only load recipes that you trust.
 
     Raises `EpochbankError`, which names the file, the key and the values that are allowed. Warns about old keys.
     """

@@ -236,9 +236,25 @@ def import_source(
     source: str | Path, file: str | Path, *, jobs: int | None = None, wait: bool = False,
     **keywords: Unpack[ImportKeywords],
 ) -> SourceFile:  # fmt: skip
-    """Import a source once, into the new source file `file` (.h5), which `generate` takes as its source.
+    """Import a source once, into a new source file, which `generate` takes as its source.
 
-    `wait` waits for another import into the same file, whose result is then refused like any existing file.
+    Parameters
+    ----------
+    source
+        As on the command line: "digits", a path, or "kind:path".
+    file
+        The new file; its name ends in `.h5` or `.hdf5`.
+    jobs
+        Worker processes; None for one per core.
+    wait
+        Wait for another import into the same file, whose result is then refused like any existing file.
+    **keywords
+        See `ImportKeywords`.
+
+    Raises
+    ------
+    EpochbankError
+        If there is no such source, some of its images cannot be used, `file` exists, or the disk is too small.
     """
     check_numbers(jobs=jobs)
     path = Path(file)
@@ -281,9 +297,27 @@ def inspect(
 ) -> dict[str, Any]:
     """Return what is in a source and what looks wrong, as JSON values; write tables and images of it to `out`.
 
-    `limit` is the number of images to inspect, the same share of every class; `font` a font file for class names in the
-    images. `out` None stands for `inspect/` and the source's name. `html` is an HTML file to write, too, which needs no
-    other file and no network.
+    Parameters
+    ----------
+    source
+        As on the command line: "digits", a path, or "kind:path".
+    out
+        Directory for tables and images; None for `inspect/` and the name of the source.
+    limit
+        Number of images to inspect, the same share of every class; None for all.
+    font
+        Font file for class names in the images; None for the first one that has their characters.
+    jobs
+        Worker processes; None for one per core.
+    html
+        HTML file to write, too, which needs no other file and no network.
+    **keywords
+        See `SourceKeywords`.
+
+    Returns
+    -------
+    dict
+        The contents of `report.json`.
     """
     check_numbers(jobs=jobs, limit=limit)
     return inspection.inspect(
@@ -302,7 +336,20 @@ def preview(
 ) -> Image.Image:
     """Return a contact sheet (RGB) of originals with their distortions: of a source by `recipe`, or of a stored set.
 
-    `trust` executes the code that the recipe of a stored set names; without it, such a set is refused.
+    Parameters
+    ----------
+    source
+        A source, as on the command line, or an open set, its path or its name in `sets`.
+    recipe
+        A built-in recipe's name, the path of a TOML file, or a recipe. A stored set has its own.
+    seed
+        Seed of the distortions of a source.
+    sets
+        Directory of the sets.
+    trust
+        Execute the code that the recipe of a stored set names; without it, such a set is refused.
+    **keywords
+        See `ImportKeywords`.
     """
     check_numbers(seed=seed)
     if isinstance(source, AugmentedSet):
@@ -506,7 +553,7 @@ def diff(
 def tag(
     name: str | Path | AugmentedSet, tag: str, *, remove: bool = False, sets: str | Path = DEFAULT_SETS
 ) -> list[str]:
-    """Give a set the tag `tag`, or take it away with `remove`; return all its tags."""
+    """Give a set the tag `tag`, or remove it with `remove`; return all its tags."""
     directory = _local(_directory(name, sets), "be tagged here; `augment run --name` tags it")
     return remove_tag(directory, tag) if remove else add_tag(directory, tag)
 
@@ -521,9 +568,26 @@ def refresh(
 ) -> RefreshResult:
     """Generate `epochs` new stored epochs of a set, and retire as many of the oldest.
 
-    The set keeps its number of epochs. The new epochs continue the numbering, so no epoch is generated twice. With
-    `cancel`, an interrupted refresh is canceled instead: nothing more is generated or retired, and what is published
-    stays.
+    The set keeps its number of epochs. The new epochs continue the numbering, so no epoch is generated twice. The same
+    call continues an interrupted refresh.
+
+    Parameters
+    ----------
+    name
+        An open set, or its path, directory name, tag or fingerprint; None for the newest set.
+    epochs
+        Number of new epochs, at most that of the set.
+    cancel
+        Cancel an interrupted refresh instead: nothing more is generated or retired, and what is published stays.
+    sets
+        Directory of the sets.
+    **keywords
+        See `RefreshKeywords`.
+
+    Returns
+    -------
+    RefreshResult
+        `new` and `retired`, the numbers of the epochs, and what else the refresh did.
     """
     with status_file(_path(keywords.get("status"))) as status:
         options = refresh_options(epochs, keywords)
@@ -559,10 +623,30 @@ def repair(
 ) -> Repaired:
     """Verify a set, and repair in place what is damaged or missing.
 
-    A shard is replaced only by one with the digest in the manifest; `refused` of the result lists the others.
-    `restored` lists what else was restored: `split.h5`, a source file in `sets/sources/`, and virtual datasets.
-    `trust` executes the code that the set's recipe names; without it, such a set is refused. `wait` waits for a
-    run that writes the set. `backend`, `scheduler` and `patience` are those of `verify`.
+    A shard is replaced only by one with the digest in the manifest.
+
+    Parameters
+    ----------
+    name
+        An open set, or its path, directory name, tag or fingerprint; None for the newest set.
+    sets
+        Directory of the sets.
+    jobs
+        Worker processes; None for one per core.
+    backend, scheduler, patience
+        Those of `verify`.
+    engine
+        Engine that computes the distortions.
+    trust
+        Execute the code that the set's recipe names; without it, such a set is refused.
+    wait
+        Wait for a run that writes the set.
+
+    Returns
+    -------
+    Repaired
+        `faults`, by file; `repaired`, the files that were replaced; `refused`, those whose shard was generated with
+        another digest; `restored`, other files such as `split.h5`, a source file and virtual datasets.
     """
     check_numbers(jobs=jobs)
     fix = "be repaired in place; `augment copy` of a sound copy to its URL uploads what is missing"
@@ -583,9 +667,31 @@ def export_set(
 ) -> Exported:
     """Export images of a set to the new directory `dest`, which appears when it is complete.
 
-    The training images are those of the stored `epochs` (numbers, or a string such as "0,2-4"; None for all).
-    `originals` adds the undistorted training split before them. The validation and test splits are undistorted.
-    `splits` limits the export to some splits. `run(dest)` uses the export as a source.
+    The validation and test splits are undistorted. `generate(dest)` uses the export as a source.
+
+    Parameters
+    ----------
+    name
+        An open set, or its path, directory name, tag or fingerprint.
+    dest
+        A new or an empty directory.
+    format
+        "webdataset", "tfrecord", "parquet" or "npz".
+    epochs
+        Stored epochs of the training images: numbers, or a string such as "0,2-4"; None for all, "none" for none.
+    originals
+        Add the undistorted training split, before the epochs.
+    splits
+        Export only these splits; None for all.
+    sets
+        Directory of the sets.
+    jobs
+        Worker processes; None for one per core.
+
+    Returns
+    -------
+    Exported
+        `num_images` of each split, the number of `files`, and their `bytes`.
     """
     check_numbers(jobs=jobs)
     return export_stored(
@@ -605,9 +711,27 @@ def copy_set(
 ) -> Copied:
     """Copy what is published of a set to the new directory `dest`, or into it if it exists; verify the copy.
 
-    `epochs` selects consecutive stored epochs (numbers, or a string such as "2-4"; None for all). `with_source` copies
-    the source file, too, which is needed to generate shards. After a kill, the same call continues. `dest` may be a URL
-    of an object store, such as "s3://bucket/sets/", and so may the name of the set.
+    After an interruption, the same call continues.
+
+    Parameters
+    ----------
+    name
+        An open set, or its path, directory name, tag or fingerprint; or its URL in an object store.
+    dest
+        Directory of the copy, or a URL in an object store, such as "s3://bucket/sets/".
+    epochs
+        Consecutive stored epochs: numbers, or a string such as "2-4"; None for all.
+    with_source
+        Also copy the source file, which is needed to generate shards.
+    sets
+        Directory of the sets.
+    jobs
+        Worker processes; None for one per core.
+
+    Returns
+    -------
+    Copied
+        `directory` of the copy, its `epochs`, `shards` and `bytes`.
     """
     check_numbers(jobs=jobs)
     directory, url = _directory(name, sets), url_of(dest)
@@ -637,10 +761,18 @@ def gc(
 ) -> tuple[list[Garbage] | list[StoreGarbage], list[str]]:
     """Remove what no set needs in `sets`, and return it with notes on what was kept, one sentence each.
 
-    These are orphaned shards, temporary files of runs that were stopped, source files that no set was made from, and,
-    with `unused_for`, sets that were neither trained on nor written to for this number of days. What a run writes or a
-    training reads is kept. With `dry_run` nothing is removed. If `sets` is a URL, these are shards that no manifest
-    lists and that were uploaded more than a day ago; `unused_for` must be None then.
+    These are orphaned shards, temporary files of runs that were stopped, and source files that no set was made from.
+    What a run writes or a training reads is kept. If `sets` is a URL, these are shards that no manifest lists and that
+    were uploaded more than a day ago.
+
+    Parameters
+    ----------
+    sets
+        Directory of the sets, or its URL in an object store.
+    unused_for
+        Also remove sets that were neither trained on nor written to for this number of days; None for a URL.
+    dry_run
+        Only return what would be removed.
     """
     if (url := url_of(sets)) is not None:
         if unused_for is not None:
@@ -725,9 +857,21 @@ def export(
 ) -> list[Path]:
     """Export the best model of a run by Keras' `export`, and write `classes.json` beside it; return both paths.
 
-    `format` is "savedmodel" (a directory), "onnx" or "tflite". `trust` imports the module of the run's model, if that
-    is a function; without it, such a run is refused. Raises `EpochbankError` if `out` exists, the run has no
-    model yet, or a module that Keras needs is not installed.
+    Parameters
+    ----------
+    run
+        The run directory; None for the newest one in `runs/`.
+    out
+        The new file, or the new directory of a SavedModel.
+    format
+        "savedmodel", "onnx" or "tflite".
+    trust
+        Import the module of the run's model, if that is a function; without it, such a run is refused.
+
+    Raises
+    ------
+    EpochbankError
+        If `out` exists, the run has no model yet, or a module that Keras needs is not installed.
     """
     check_export(format, Path(out))
     directory = find_run(_path(run))

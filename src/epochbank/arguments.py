@@ -77,22 +77,32 @@ class ImportKeywords(SourceKeywords, total=False):
     limit: int | None
     """Import only this many images, the same share of every class."""
     invert: Literal["auto", "yes", "no"]
+    """Invert images; "auto" inverts gray images if most of the sampled ones have a light background."""
     color: Literal["auto", "gray", "rgb"]
+    """Color mode; "auto" uses RGB if any sampled image is colored."""
     on_bad: Literal["refuse", "skip"]
+    """Refuse a source with unreadable images, or leave them out."""
 
 
 class GenerationKeywords(ImportKeywords, total=False):
     """Everything that `augment run` takes besides the source, the recipe and the number of epochs."""
 
     seed: int
+    """Seed of the distortions and of the order of each epoch; the default is 0."""
     validation: float
+    """Fraction of the images in the validation split, 0 to less than 1; the default is 0.1."""
     test: float
+    """Fraction of the images in the test split, 0 to less than 1; the default is 0.1."""
     per_class: tuple[int, int] | None
     """Least and most images of each class in an epoch."""
     codec: Literal["zstd", "lz4", "gzip", "none"] | None
+    """Compression of new shards; None for that of the set, or "zstd"."""
     shard_size: int | None
+    """Images in a shard; None for up to 64 MiB decoded."""
     chunk_size: int | None
+    """Images in a chunk; None for up to 512 KiB decoded."""
     engine: EngineName
+    """Engine that computes the distortions; every engine gives the same pixels."""
     jobs: int | None
     """Worker processes on this machine; None for one per core."""
     backend: BackendName | None
@@ -112,15 +122,20 @@ class GenerationKeywords(ImportKeywords, total=False):
     status: str | Path | None
     """File for the state of the run, for other programs."""
     sets: str | Path
+    """Directory of the sets, or its URL in an object store; the default is "sets"."""
 
 
 class RefreshKeywords(TypedDict, total=False):
     """Everything that `augment refresh` takes besides the set and the number of epochs."""
 
     codec: Literal["zstd", "lz4", "gzip", "none"] | None
+    """Compression of new shards; None for that of the set."""
     shard_size: int | None
+    """Images in a shard; None for up to 64 MiB decoded."""
     chunk_size: int | None
+    """Images in a chunk; None for up to 512 KiB decoded."""
     engine: EngineName
+    """Engine that computes the distortions; every engine gives the same pixels."""
     jobs: int | None
     """Worker processes on this machine; None for one per core."""
     backend: BackendName | None
