@@ -23,7 +23,7 @@ LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,golden codec shards tabl
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment overnight train report preview test test-long test-docs test-engines test-backends test-lowest package test-package faults check format bench docs site clean
+.PHONY: help setup augment overnight train report preview test test-long test-docs test-notebooks notebooks test-engines test-backends test-lowest package test-package faults check format bench docs site clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,16 @@ test-long: $(READY) ## Run the long tests: many kills, many random parameters
 
 test-docs: $(READY) ## Run the code of every page of the documentation
 	$(BIN)/python -m pytest -m "long or not long" tests/test_docs.py
+
+NOTEBOOK = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,notebook]'
+
+test-notebooks: $(READY) ## Execute the example notebooks, and compare the outputs with those that are stored
+	$(NOTEBOOK)
+	$(BIN)/python -m pytest -m "long or not long" tests/test_notebooks.py
+
+notebooks: $(READY) ## Execute the example notebooks, and store their outputs
+	$(NOTEBOOK)
+	$(BIN)/python examples/notebooks/execute.py
 
 test-engines: $(READY) ## Compare both engines on 200,000 random parameters, pixel by pixel
 	$(BIN)/python -m pytest -m long tests/test_compiled.py

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 _LONG = 1800
 """Seconds from which a time is also given in hours."""
-_NEW = "named after its content, after the import"
 
 
 def plan_line(plan: "GenerationPlan") -> str:
@@ -25,7 +24,7 @@ def plan_lines(plan: "GenerationPlan") -> list[str]:
     """Return a plan as the lines of text that `augment plan` prints."""
     total = sum(split.num_images for split in plan.splits.values())
     lines = [
-        f"set       {plan.location.directory if plan.location else _NEW}",
+        f"set       {plan.location.directory if plan.location else 'named after its content, after the import'}",
         f"images    {total:,} of {shape_text(plan.shape)}, {counted(plan.num_classes, 'class')}",
         *split_table(plan.splits, plan.num_classes),
         *balance_lines("balance   ", plan.per_class, plan.num_images["train"], plan.splits["train"]),
@@ -63,7 +62,7 @@ def plan_card(plan: "GenerationPlan") -> Card:
     lost = f"{counted(len(plan.lost), 'published shard')} missing or incomplete, which the run generates again"
     return Card(
         "GenerationPlan",
-        str(plan.location.directory) if plan.location else _NEW,
+        str(plan.location.directory) if plan.location else "a new set",
         [
             ("images", f"{shape_text(plan.shape)}, {counted(plan.num_classes, 'class')}"),
             *((line.split()[0], line.split(maxsplit=1)[1]) for line in splits),
