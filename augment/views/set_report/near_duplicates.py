@@ -70,17 +70,14 @@ def _found(directory: Path, description: Description, source: SourceFile) -> Nea
     near, same = source.column("near_duplicates"), source.column("duplicates")
     mislabeled, differ = same[_differ(labels, same)], _differ(labels, near)
     across = _differ(splits, near) & (splits[near] >= 0).all(axis=1)
-    least = "" if source.near_duplicates_complete else "At least "
     sentences = [
-        f"{least}{counted(len(near), 'pair')} of near-duplicates: {int(differ.sum()):,} of different classes, "
-        f"{int(across.sum()):,} in different splits.",
-        f"{counted(len(same), 'image')} identical to another one, {len(mislabeled):,} of them of a different class. "
-        "Identical images are always in the same split.",
+        _near_sentence(len(near), int(differ.sum()), int(across.sum()), source.near_duplicates_complete),
+        _same_sentence(len(same), len(mislabeled)),
     ]
     first = near[np.lexsort((~across, ~differ))]
     kinds = [(True, pair) for pair in mislabeled[:_PAIRS]] + [(False, pair) for pair in first[:_PAIRS]]
     chosen = kinds[:_PAIRS]
-    rows = np.unique([pair for _, pair in chosen])
+    rows = np.unique(np.array([pair for _, pair in chosen], np.int64))
     origins = dict(zip(rows.tolist(), origins_at(source.path, rows), strict=True))
 
     def side(row: int) -> Side:
@@ -90,6 +87,24 @@ def _found(directory: Path, description: Description, source: SourceFile) -> Nea
 
     pairs = [Pair(identical, side(other), side(one)) for identical, (one, other) in chosen]
     return NearDuplicates(sentences, pairs)
+
+
+def _near_sentence(pairs: int, differ: int, across: int, complete: bool) -> str:
+    if not pairs:
+        return "No two images are nearly identical."
+    return (
+        f"{'' if complete else 'At least '}{counted(pairs, 'pair')} of images that are nearly identical: {differ:,} of "
+        f"different classes, {across:,} in different splits."
+    )
+
+
+def _same_sentence(images: int, differ: int) -> str:
+    if not images:
+        return "No two images are identical."
+    return (
+        f"{counted(images, 'image')} identical to another one, {differ:,} of them of a different class. Identical "
+        "images are always in the same split."
+    )
 
 
 def _differ(column: np.ndarray, pairs: np.ndarray) -> np.ndarray:
