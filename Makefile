@@ -19,7 +19,7 @@ KILLS   ?= 1000
 
 BACKEND_TESTS := $(addprefix tests/test_,$(addsuffix .py,keras iterators final mixing originals_schedule ranks))
 BIN   := $(VENV)/bin
-LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,golden codec shards table_formats tfrecord csv inspect export objects))
+LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,golden codec shards table_formats tfrecord csv inspect export objects dask_run))
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
