@@ -23,7 +23,7 @@ LOWEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,golden codec shards tabl
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup augment overnight train report preview test test-long test-docs test-notebooks notebooks test-engines test-backends test-lowest package test-package faults check format bench docs site clean
+.PHONY: help setup augment overnight train report preview test test-long test-docs test-notebooks notebooks test-engines test-backends test-tracking test-lowest package test-package faults check format bench docs site clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -109,6 +109,13 @@ test-package: $(READY) ## The same, with the newest dependencies and the quick s
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
 	tools/check_package.sh $(BIN)/python --full
 
+test-tracking: ## Run the tests of TensorBoard, MLflow and Weights & Biases on all backends (in .venv-tracking)
+	test -x .venv-tracking/bin/python || $(PYTHON) -m venv .venv-tracking
+	.venv-tracking/bin/python -m pip install --quiet --constraint constraints.txt \
+	  --editable '.[train,jax,torch,report,dev,tensorboard,mlflow,wandb]'
+	for backend in tensorflow jax torch; do \
+	  KERAS_BACKEND=$$backend .venv-tracking/bin/python -m pytest -m long tests/test_tracking_packages.py || exit 1; done
+
 faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'
 	$(BIN)/python faults/kills.py --kills $(KILLS)
@@ -149,4 +156,4 @@ site: $(READY) ## Build the documentation as HTML in build/site; warnings and br
 	$(BIN)/python docs/check_site.py build/site
 
 clean: ## Remove .venv and caches; keep sets and runs
-	rm -rf $(VENV) .venv-backends .venv-lowest .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist src/*.egg-info
+	rm -rf $(VENV) .venv-backends .venv-lowest .venv-tracking .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist src/*.egg-info

@@ -115,6 +115,9 @@ def main() -> None:
               help="Minutes between checkpoints; 0 disables time-based checkpoints.")  # fmt: skip
 @click.option("--checkpoint-steps", type=click.IntRange(1),
               help="Steps between checkpoints, in addition to --checkpoint-minutes.")  # fmt: skip
+@click.option("--log", metavar="NAME,NAME,...",
+              help="Experiment trackers that receive the metrics: tensorboard, mlflow, wandb.  "
+              "[default: none]")  # fmt: skip
 @click.option("--run", type=click.Path(path_type=Path), help="New run directory.  [default: a new one in runs/]")
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="Continue this interrupted run, a path or a name in runs/, from its last checkpoint, with its "
@@ -141,6 +144,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
       train fit --final characters --mixup 0.2 --label-smoothing 0.1
       train fit --teacher cnn --distill 0.7:2
       train fit --wait
+      train fit --log tensorboard,mlflow
       train fit --resume runs/digits-kanji-1f2e3d4c-20260101-120000
     """
     from .training.processes import find_processes
@@ -169,6 +173,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
         from .training.fit_options import FitOptions, check_options
         from .training.model_names import check_model_name
         from .training.run_directory import check_new
+        from .training.tracker_names import check_installed
 
         options["follow"] = options["follow"] or wait
         if options["final"] is not None:
@@ -176,6 +181,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
         process = {} if processes is None else {"rank": processes.rank, "world_size": processes.world_size}
         fit_options = FitOptions(**options, **process)  # type: ignore[arg-type]
         check_model_name(fit_options.model)
+        check_installed(fit_options.trackers)
         check_follow(fit_options.follow, fit_options.world_size or 1)
         if run is not None and processes is None:  # With several, rank 0 checks it once they are connected.
             check_new(run)
@@ -238,7 +244,7 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
     context = click.get_current_context()
     given = [param for param in context.command.params
              if context.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT]  # fmt: skip
-    allowed = {"checkpoint_minutes", "checkpoint_steps", "threads", "follow", "model"}
+    allowed = {"checkpoint_minutes", "checkpoint_steps", "threads", "follow", "model", "log"}
     placing = {"rank", "world_size", "coordinator"}
     refused = [param.opts[0] if isinstance(param, click.Option) else "SET"
                for param in given if param.name not in {"resume", "trust", *placing, *allowed}]  # fmt: skip
@@ -246,7 +252,7 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
         raise EpochbankError(
             f"{', '.join(refused)} cannot be combined with --resume, which continues {resume} with the settings in its "
             "config.json; expected no other option than --checkpoint-minutes, --checkpoint-steps, --threads, --follow, "
-            "--trust, --rank, --world-size, --coordinator and the run's own --model. "
+            "--log, --trust, --rank, --world-size, --coordinator and the run's own --model. "
             "Remove the others, or start a new run without --resume.",
             usage=True,
         )

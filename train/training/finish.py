@@ -1,6 +1,7 @@
 """The end of a training run: evaluation of its best model, report and summary."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -56,6 +57,7 @@ def finish(
     seconds: float,
     world_size: int,
     origins: Origins,
+    publish: Callable[[dict[str, Any]], None],
 ) -> FitResult:
     """Evaluate the best model, write the report and `summary.json`, and delete the checkpoint.
 
@@ -77,6 +79,8 @@ def finish(
         Number of processes that trained it.
     origins
         Finds the origins of misclassified images for the report.
+    publish
+        Called with the summary before it is written, which marks the run as finished.
     """
     stored_set, size = data.stream.stored_set, data.stream.batches.batch_size
     data_wait, thread_times = data.meter.total(), data.stream.thread_times()
@@ -103,6 +107,7 @@ def finish(
         },
         "machine": describe_machine(),
     }
+    publish(summary)
     write_json(run / SUMMARY, summary)  # After the plots: it says that the run is finished.
     files = [*write_page(run), *files]
     (run / CHECKPOINT_FILE).unlink(missing_ok=True)

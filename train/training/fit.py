@@ -25,6 +25,7 @@ from .run_directory import check_new, new_run, write_json
 from .set_facts import named, set_facts
 from .snapshot import Snapshot
 from .store_evaluation import Origins, unknown_origins
+from .trackers import Trackers, tracking
 
 
 def fit(
@@ -85,16 +86,21 @@ def run_training(
     ranks: Ranks,
 ) -> FitResult:
     """Train on rank 0 from `snapshot`, by default from the beginning; evaluate, and finish the run in `directory`."""
-    checkpoint = _train(model, data, options, directory, snapshot, ranks)
-    ranks.trained = True
-    if ranks.several and keras.distribution.distribution() is not None:
-        # The other processes take no part in the evaluation.
-        keras.distribution.set_distribution(None)
-        stored_set = data.stream.stored_set
-        model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
-    history = checkpoint.history()
-    _check_convergence(history, options, directory)
-    return finish(model, data, options, directory, history, checkpoint.seconds, ranks.world_size, origins)
+    stored_set = data.stream.stored_set
+    config = _config(stored_set, options, model, data)
+    rows = snapshot.state["rows"] if snapshot is not None else []
+    with tracking(options.trackers, directory, config, rows) as trackers:
+        checkpoint = _train(model, data, options, directory, snapshot, ranks, trackers)
+        ranks.trained = True
+        if ranks.several and keras.distribution.distribution() is not None:
+            # The other processes take no part in the evaluation.
+            keras.distribution.set_distribution(None)
+            model = build_model(options.model, stored_set.shape, len(stored_set.class_names))
+        history = checkpoint.history()
+        _check_convergence(history, options, directory)
+        return finish(
+            model, data, options, directory, history, checkpoint.seconds, ranks.world_size, origins, trackers.finish
+        )
 
 
 def _train(
@@ -104,6 +110,7 @@ def _train(
     directory: Path,
     snapshot: Snapshot | None,
     ranks: Ranks,
+    trackers: Trackers,
 ) -> Checkpoint:
     return train(
         model,
@@ -115,6 +122,7 @@ def _train(
         interval=CheckpointInterval(options.checkpoint_steps, options.checkpoint_minutes),
         resume_from=snapshot,
         ranks=ranks,
+        trackers=trackers,
     )
 
 
@@ -124,7 +132,7 @@ def follow_rank_0(
     """Train on another rank than 0, which writes the run directory."""
     assert ranks.run is not None
     with resumable(ranks.run):
-        _train(model, data, options, ranks.run, snapshot, ranks)
+        _train(model, data, options, ranks.run, snapshot, ranks, Trackers())
 
 
 def _check_convergence(history: dict[str, list[float]], options: FitOptions, directory: Path) -> None:

@@ -18,9 +18,10 @@ from ..streaming.follow import check_follow
 from ..streaming.order import Shuffle
 from ..streaming.schedule import Originals, parse_originals
 from .model_names import check_model_name
+from .tracker_names import check_installed, parse_log
 from .trainable import check_classes
 
-WITHOUT_EFFECT = ("threads", "checkpoint_steps", "checkpoint_minutes")
+WITHOUT_EFFECT = ("threads", "checkpoint_steps", "checkpoint_minutes", "log")
 """Options that change no result."""
 
 
@@ -75,6 +76,8 @@ class FitOptions:
     """Steps between checkpoints; None disables step-based checkpoints."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; 0 disables time-based checkpoints."""
+    log: str | None = None
+    """Experiment trackers that receive the metrics, such as `tensorboard,mlflow,wandb`; None or `none` for none."""
 
     @property
     def share_of_originals(self) -> Originals:
@@ -85,6 +88,11 @@ class FitOptions:
         """Return the batch size for `num_images` training images."""
         share = self.share_of_originals
         return self.batch_size or suitable_batch_size(num_images, share if isinstance(share, float) else share.first)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The names in `log`. Raises `EpochbankError` if one is unknown."""
+        return parse_log(self.log)
 
     @property
     def batches(self) -> BatchOptions:
@@ -108,11 +116,12 @@ class FitOptions:
 
 
 def check_options(options: FitOptions, stored_set: StoredSet) -> None:
-    """Raise `EpochbankError` for an unknown model, a set that no model can learn, or impossible batches.
+    """Raise `EpochbankError` for an unknown model or tracker, a set that no model can learn, or impossible batches.
 
     Keras, whose import is slow, is not imported.
     """
     check_model_name(options.model)
+    check_installed(options.trackers)
     check_classes(stored_set)
     check_follow(options.follow, options.world_size or 1)
     num_images = stored_set.num_images["train"]
@@ -181,6 +190,8 @@ def _is_allowed(name: str, value: Any) -> bool:
             return bool(check_final(value))
         if isinstance(value, str) and name == "originals":
             return parse_originals(value, 1) is not None
+        if name == "log":
+            return parse_log(value) is not None
         if name == "distill":
             return bool(parse_distill(value))
         if name == "teacher":

@@ -18,6 +18,7 @@ from .ranks import Ranks
 from .run_directory import CHECKPOINT_FILE
 from .snapshot import Snapshot, build_state
 from .torch_ranks import TorchRanks, average_gradients, share_variables
+from .trackers import Trackers
 
 
 class MetricsFile(keras.callbacks.CSVLogger):
@@ -57,12 +58,13 @@ def train(
     interval: CheckpointInterval,
     resume_from: Snapshot | None,
     ranks: Ranks,
+    trackers: Trackers,
 ) -> Checkpoint:
     """Train the compiled `model` for up to `epochs` epochs, and return the checkpoint callback, which has the history.
 
     Writes `metrics.csv`, `model.keras` and checkpoints into `directory`, and closes both streams. Of several `ranks`,
-    only rank 0 writes and prints. Raises `Stopped` after a signal, and `EpochbankError` if a chunk is damaged or
-    `resume_from` belongs to another model.
+    only rank 0 writes, prints and uses `trackers`. Raises `Stopped` after a signal, and `EpochbankError` if a chunk is
+    damaged or `resume_from` belongs to another model.
     """
     logger = MetricsFile(directory / METRICS_FILE, append=resume_from is not None)
     with Interruption() as interruption:
@@ -79,7 +81,7 @@ def train(
         lines = EpochLines(epochs, data.stream.batches.steps)
         together = [TorchRanks(ranks, data, validation)] if ranks.on_torch else []
         callbacks = [*together, data.callback(report=False), StopAtNaN(ranks)]
-        callbacks += [logger, lines] if ranks.leads else []
+        callbacks += [logger, lines, trackers] if ranks.leads else []
         callbacks += [best, checkpoint]
         try:
             if resume_from is not None:

@@ -12,13 +12,15 @@ from .fit_options import FitOptions
 from .models import build_model, compile_model
 from .outputs import output_kind
 from .ranks import Ranks, without_distribution
+from .tracker_names import check_installed
 
 
 def prepare(stored_set: StoredSet, options: FitOptions, ranks: Ranks) -> tuple[keras.Model, AugmentedSequence]:
     """Return the compiled model and its data; both are independent of earlier computations in this process.
 
-    Raises `EpochbankError` if an option is out of range, or the model does not fit the set.
+    Raises `EpochbankError` if an option is out of range, a tracker is not installed, or the model does not fit the set.
     """
+    check_installed(options.trackers)
     shape, classes = stored_set.shape, len(stored_set.class_names)
     keras.utils.set_random_seed(options.seed)
     if options.deterministic:

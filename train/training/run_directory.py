@@ -2,7 +2,8 @@
 
 `config.json` (options), `metrics.csv` (one row per epoch), `model.keras` (the best epoch), `evaluation.h5` (what it
 predicted), `summary.json`, the plots `learning-curves.png`, `mistakes.png` and `confusions.png`, the table
-`mistakes.csv`, and `checkpoint.npz` until the run is finished.
+`mistakes.csv`, and `checkpoint.npz` until the run is finished. With `--log`, also `tensorboard/` and
+`trackers.json` (the ids of its runs in other trackers).
 """
 
 import json
