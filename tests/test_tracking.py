@@ -209,10 +209,10 @@ def test_a_tracker_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.Mon
     first = FakeTracker()
 
     def fail(*words: object) -> FakeTracker:
-        raise ValueError("No run with id 5\nat somewhere")
+        raise ValueError("No run with id 5 at http://me:secret@host/api\nmore")
 
     monkeypatch.setattr(tracker_runs, "OPEN", {"tensorboard": lambda *words: first, "mlflow": fail})
-    message = r"mlflow cannot log .*run: No run with id 5\. Fix .* train fit --resume .*run; with --log none,"
+    message = r"mlflow cannot log .*run: No run with id 5 at http://host/api\. Fix .* train fit --resume .*run; with --log none,"
     with (
         pytest.raises(EpochbankError, match=message),
         tracking(["tensorboard", "mlflow"], tmp_path / "run", CONFIG, []),

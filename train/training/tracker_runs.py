@@ -17,7 +17,7 @@ from typing import Any
 from ...augment.errors import EpochbankError
 from .event_files import TensorBoardRun
 from .run_directory import write_json
-from .trackers import Outcome, Settings, Tracker
+from .trackers import Outcome, Settings, Tracker, without_password
 
 RUN_IDS = "trackers.json"
 """The file in a run directory with the ids of its runs in MLflow and Weights & Biases."""
@@ -39,7 +39,7 @@ class MLflowRun:
         else:
             self._id = mlflow.start_run(run_id=earlier, nested=True).info.run_id
         self.epochs = 1 + max((metric.step for metric in self._client.get_metric_history(self._id, "loss")), default=-1)
-        self.place = f"run {self._id} at {re.sub('//[^/]*@', '//', mlflow.get_tracking_uri())}"
+        self.place = f"run {self._id} at {without_password(mlflow.get_tracking_uri())}"
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics in one request."""

@@ -1,6 +1,7 @@
 """Send what a training run measures to experiment trackers: TensorBoard, MLflow, Weights & Biases."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -183,7 +184,12 @@ def _simple(value: Any) -> str | int | float | bool:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def without_password(text: str) -> str:
+    """Return `text` without the user and password of a URL in it."""
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
 def _reason(error: Exception) -> str:
     """Return the first line of an error of a package, or its type."""
-    lines = str(error).strip().splitlines()
+    lines = without_password(str(error)).strip().splitlines()
     return (lines[0][:300] if lines else type(error).__name__).rstrip(".")
