@@ -20,6 +20,7 @@ from epochbank.train.training.fit_options import FitOptions
 from epochbank.train.training.loop import MetricsFile
 from epochbank.train.training.resume import resume
 from epochbank.train.training.run_directory import CHECKPOINT_FILE
+from epochbank.train.training.run_report import page
 
 
 def test_a_new_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -116,3 +117,22 @@ def test_a_checkpoint_that_cannot_be_removed_is_removed_by_the_resume(
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
     with pytest.raises(EpochbankError, match="is finished"):
         resume(run)
+
+
+def test_a_report_that_cannot_be_written_is_written_by_the_resume(
+    stored: AugmentedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is trained and has its summary, but it is finished only when it has its page."""
+    run = tmp_path / "run"
+
+    def fails(path: Path, *arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(page, "write_page", fails)
+        with pytest.raises(EpochbankError, match=r"No space left.*report[.]html.*train fit --resume"):
+            fit(stored, FitOptions(epochs=1, batch_size=16), run)
+    assert (run / CHECKPOINT_FILE).exists()
+    assert resume(run).files[0] == run / "report.html"
+    assert (run / "report.html").exists()
+    assert not (run / CHECKPOINT_FILE).exists()

@@ -77,10 +77,17 @@ def test_a_fit_writes_the_report_and_what_it_needs(tmp_path: Path, nothing_recip
     assert all(origin.startswith("images[") for origin in shown.origin)
     assert np.allclose(shown.top_probability.sum(1), 1, atol=1e-3)  # Of three classes, all are kept.
     assert read_run(run).machine["cores"] >= 1
-    before = page.read_bytes()
+    before = {path: path.read_bytes() for path in (page, run / EVALUATION)}
+    (run / EVALUATION).unlink()
+    assert "has no evaluation.h5" in write_run_report(run).read_text()
+    again = CliRunner().invoke(main, ["report", str(run), "--evaluate", "--batch-size", "32"])
+    assert again.exit_code == 0, again.output
     shutil.rmtree(sets)
+    page.unlink()
     assert CliRunner().invoke(main, ["report", str(run)]).exit_code == 0
-    assert page.read_bytes() == before
+    assert {path: path.read_bytes() for path in before} == before
+    refused = CliRunner().invoke(main, ["report", str(run), "--evaluate"])
+    assert "there is no set" in refused.stderr
 
 
 def test_the_page_has_what_the_run_recorded(run: Path) -> None:

@@ -118,6 +118,7 @@ def test_a_training_that_has_not_begun_leaves_no_run(digits: Path) -> None:
         ("train.training.report.write_report", signal.SIGHUP),
         pytest.param("train.training.finish.FitResult", signal.SIGTERM, marks=pytest.mark.long),
         pytest.param("train.training.finish.FitResult", signal.SIGKILL, marks=pytest.mark.long),
+        pytest.param("train.training.run_report.page.write_page", signal.SIGKILL, marks=pytest.mark.long),
     ],
 )
 def test_a_training_is_resumed(digits: Path, tmp_path: Path, where: str, number: int) -> None:
