@@ -1,4 +1,4 @@
-"""The command lines: help, examples, the README, output for scripts, closed pipes, old option names."""
+"""The command lines: help, examples, output for scripts, closed pipes, old option names."""
 
 import importlib
 import json
@@ -59,43 +59,6 @@ def test_the_command_line_reference_is_up_to_date() -> None:
         [sys.executable, ROOT / "docs/make_cli.py", "--print"], capture_output=True, text=True, check=True
     )
     assert (ROOT / "docs/cli.md").read_text() == generated.stdout
-
-
-def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All `augment` and `train` lines of the README's shell blocks run in order, on 200 digits."""
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    commands = [line for line in lines if line.split(" ")[0] in GROUPS and not re.search("omniglot|etl", line)]
-    assert len(commands) >= 8
-    Path("scans").mkdir()
-    Image.fromarray(glyphs(1)[0, :, :, 0]).save("scans/1.png")
-    output = ""
-    for line in commands:
-        group, *words = shlex.split(line, comments=True)
-        if words[0] in ("run", "plan", "preview") and "digits" in words:
-            words += ["--limit", "200"]
-        if "--resume" in words:  # Without its summary, the run looks interrupted.
-            next(Path("runs").glob("*/summary.json")).unlink()
-        elif words[0] == "fit":
-            words += ["--epochs", "1", "--batch-size", "32"]
-        if words[0] == "bench":
-            words += ["--seconds", "0", "--steps", "2"]
-        places = {"SET": "sets/digits-*", "OTHER": "sets/digits-*", "runs/RUN": "runs/*", "runs/OTHER": "runs/*"}
-        named = {word: (max if "OTHER" in word else min)(Path().glob(place)) for word, place in places.items()
-                 if word in words}  # fmt: skip
-        output += invoke(group, *(str(named.get(word, word)) for word in words))
-    assert "accuracy" in output
-
-
-def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's Python block runs on the newest set."""
-    monkeypatch.chdir(tmp_path)
-    invoke("augment", "run", "digits", "--limit", "200", "--epochs", "2", "--jobs", "1")
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    names: dict = {}
-    exec(block.replace("epochs=100", "epochs=1"), names)
-    assert len(names["data"][0][1]) > 0
 
 
 def test_split_applies_to_a_source_file_in_plan_and_run(tmp_path: Path) -> None:

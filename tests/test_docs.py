@@ -20,13 +20,14 @@ from doc_sources import SETUP
 from object_server import ObjectServer
 
 FAST = {
+    "README.md",
     "docs/how-to/custom-operation.md",
     "docs/gallery.md",
     "docs/sources.md#casia-hwdb",
     "docs/sources.md#csv-of-pixels",
     "docs/sources.md#python",
 }
-"""Pages and sections that take less than a few seconds and need no TensorFlow."""
+"""Pages and sections for every run of the tests: those that take a few seconds, and the README, which takes longer."""
 BY_SECTION = ("docs/sources.md",)
 """Pages whose sections are independent of each other: each has a working directory of its own."""
 
@@ -42,7 +43,7 @@ def cases() -> Iterator[object]:
         names = {f"{page}#{one.section}" if page in BY_SECTION else page for one in blocks(page) if runnable(one)}
         for name in sorted(names):
             yield pytest.param(
-                name, id=name, marks=() if name in FAST else (pytest.mark.long, pytest.mark.timeout(900))
+                name, id=name, marks=() if name in FAST else (pytest.mark.long, pytest.mark.timeout(1800))
             )
 
 

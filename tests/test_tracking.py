@@ -205,14 +205,14 @@ def test_a_tracker_that_fails_does_not_end_the_training(
 
 
 def test_a_tracker_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says how to go on. What was opened before is closed."""
+    """The error says how to continue. What was opened before is closed."""
     first = FakeTracker()
 
     def fail(*words: object) -> FakeTracker:
         raise ValueError("No run with id 5 at http://me:secret@host/api\nmore")
 
     monkeypatch.setattr(tracker_runs, "OPEN", {"tensorboard": lambda *words: first, "mlflow": fail})
-    message = r"mlflow cannot log .*run: No run with id 5 at http://host/api\. Fix .* train fit --resume .*run; with --log none,"
+    message = r"mlflow cannot log .*run: No run with id 5 at http://host/api\. Fix .* --resume .*run; with --log none"
     with (
         pytest.raises(EpochbankError, match=message),
         tracking(["tensorboard", "mlflow"], tmp_path / "run", CONFIG, []),
