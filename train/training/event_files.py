@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...augment.shared.atomic import make_directory, no_follow, refuse_links
-from .trackers import Outcome, Settings
+from .tracker import Outcome, Settings
 
 
 class TensorBoardRun:

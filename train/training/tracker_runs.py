@@ -1,7 +1,7 @@
 """A run in each of the experiment trackers, written with the package's own client.
 
 The Keras callbacks of the packages are not used, because they cannot continue a run with each epoch exactly once, and
-those of TensorBoard and Weights & Biases need TensorFlow. The metrics have the names that these callbacks give them.
+those of TensorBoard and Weights & Biases need TensorFlow.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from ...augment.errors import EpochbankError
 from .event_files import TensorBoardRun
 from .run_directory import write_json
-from .trackers import Outcome, Settings, Tracker, without_password
+from .tracker import Outcome, Settings, Tracker, without_password
 
 RUN_IDS = "trackers.json"
 """The file in a run directory with the ids of its runs in MLflow and Weights & Biases."""

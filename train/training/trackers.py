@@ -1,42 +1,21 @@
 """Send what a training run measures to experiment trackers: TensorBoard, MLflow, Weights & Biases."""
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import keras
 
 from ... import __version__
 from ...augment.console import notify
 from ...augment.errors import EpochbankError
-
-Outcome = Literal["finished", "interrupted", "failed"]
-Settings = dict[str, str | int | float | bool]
+from .tracker import Outcome, Settings, Tracker, without_password
 
 _SECONDS_BETWEEN_TRIES = 600.0
 """Time after which a tracker that failed is tried again: a server that is down may cost minutes each time."""
-
-
-class Tracker(Protocol):
-    """A run in an experiment tracker."""
-
-    epochs: int
-    """Number of epochs that the run has."""
-    place: str
-    """Where the run is found, for the user."""
-
-    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Add the metrics of `epoch`, counted from 0."""
-
-    def log_results(self, epochs: int, results: Mapping[str, float]) -> None:
-        """Add the results of a training of `epochs` epochs, once."""
-
-    def close(self, outcome: Outcome) -> None:
-        """End the run, or this session of it."""
 
 
 class Trackers(keras.callbacks.Callback):
@@ -182,11 +161,6 @@ def _simple(value: Any) -> str | int | float | bool:
         return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def without_password(text: str) -> str:
-    """Return `text` without the user and password of a URL in it."""
-    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def _reason(error: Exception) -> str:
