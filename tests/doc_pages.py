@@ -165,7 +165,6 @@ def _named(text: str) -> str:
     """Put the set and the run that exist in the place of those that stand for any, and folders here for others."""
     sets, runs = (sorted(Path(folder).glob("*-*/"), key=os.path.getmtime) for folder in ("sets", "runs"))
     if runs:
-        text = text.replace("runs/OTHER", str(runs[0]))
         text = re.sub(r"runs/(RUN\b|digits-kanji-[0-9a-f]{8}-20\d{6}-\d{6})", str(runs[-1]), text)
     if sets:
         text = re.sub(r"\b(digits-kanji|photos-photo)-[0-9a-f]{8}\b", sets[-1].name, text)
