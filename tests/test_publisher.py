@@ -258,7 +258,7 @@ def test_what_waits_is_published_together(tmp_path: Path) -> None:
         patched.setattr(Publisher, "_publish", slow)
         grouped = epochbank.generate("digits", sets=tmp_path / "grouped", **words)
     assert groups[0] == 1
-    assert max(groups) > 3
+    assert max(groups) > 1
     assert sum(groups) == len(read_manifest(grouped.path))
     assert api.verify(grouped.path, jobs=1) == []
     digests = [[one["digest"] for one in api.info(made.path)["epochs"]] for made in (usual, grouped)]

@@ -18,7 +18,9 @@ def read_history(directory: Path) -> dict[str, list[float]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
+        # Without validation, Keras' logger writes "NA" into columns for it.
+        names = [name for name in rows[0] if name != "epoch" and any(row[name] != "NA" for row in rows)]
+        history = {name: [float(row[name]) for row in rows] for name in names}
         if not {"loss", "accuracy"} <= set(history) or ("val_loss" in history) != ("val_accuracy" in history):
             raise ValueError(f"it has the columns {', '.join(map(str, history))}")
         return history
