@@ -1,13 +1,11 @@
 """An open set as HTML for notebooks."""
 
-import numpy as np
-
 from ...augment.errors import EpochbankError
 from ...augment.shared.html.card import Card, Picture, some
 from ...augment.shared.html.thumbnails import webp_data_uri
 from ...augment.shared.progress import counted, size
 from ...augment.shared.types import shape_text
-from ..reading.images_at import images_at
+from ..reading.images_at import named_images
 from ..reading.stored_set import StoredSet
 
 _PICTURES, _SIDE = 8, 64
@@ -50,9 +48,5 @@ def _pictures(stored_set: StoredSet) -> list[Picture]:
     """Return the first images of the first stored epoch. Raises `EpochbankError` if their shard is damaged."""
     if stored_set.remote is not None:
         return []
-    count = min(_PICTURES, stored_set.num_images["train"])
-    images, labels = images_at(stored_set.table("epoch", stored_set.epochs[0]), np.arange(count))
-    return [
-        Picture(webp_data_uri(image, side=_SIDE), stored_set.class_names[label])
-        for image, label in zip(images, labels.tolist(), strict=True)
-    ]
+    images, names = named_images(stored_set, "epoch", stored_set.epochs[0], _PICTURES)
+    return [Picture(webp_data_uri(image, side=_SIDE), name) for image, name in zip(images, names, strict=True)]

@@ -15,7 +15,7 @@ from ...augment.shared.shortened import shortened
 from ...augment.shared.spacing import evenly_spaced
 from ...augment.store.order import position_of, rows_of_split
 from ...augment.store.split_file import group_name
-from ..reading.images_at import images_at
+from ..reading.images_at import images_at, named_images
 from ..reading.stored_set import StoredSet
 
 COLUMNS = 8
@@ -39,8 +39,8 @@ def images_sheet(stored_set: StoredSet, epoch: int | None, n: int, split: str | 
     if split is None:
         number = stored_set.epochs[0] if epoch is None else epoch
         _check_epoch(stored_set, number)
-        table, where = stored_set.table("epoch", number), f"epoch {number}"
-        count = stored_set.num_images["train"]
+        images, names = named_images(stored_set, "epoch", number, n)
+        where, count = f"epoch {number}", stored_set.num_images["train"]
     else:
         if epoch is not None:
             raise EpochbankError(
@@ -48,10 +48,9 @@ def images_sheet(stored_set: StoredSet, epoch: int | None, n: int, split: str | 
                 usage=True,
             )
         stored_set.check_split(split)
-        table, where, count = stored_set.table(split), f"{split} split, undistorted", stored_set.num_images[split]
-    images, labels = images_at(table, np.arange(min(n, count)))
-    names = [_short(stored_set.class_names[label]) for label in labels.tolist()]
-    cells = [Cell(image, [name]) for image, name in zip(images, names, strict=True)]
+        images, names = named_images(stored_set, split, 0, n)
+        where, count = f"{split} split, undistorted", stored_set.num_images[split]
+    cells = [Cell(image, [_short(name)]) for image, name in zip(images, names, strict=True)]
     title = f"{stored_set.description.name}, {where}: {len(cells):,} of {counted(count, 'image')}"
     return contact_sheet(title, [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)])
 

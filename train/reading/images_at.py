@@ -2,7 +2,25 @@
 
 import numpy as np
 
+from ...augment.errors import EpochbankError
 from .chunk_table import ChunkTable
+from .stored_set import StoredSet
+
+
+def named_images(stored_set: StoredSet, split: str, epoch: int, count: int) -> tuple[np.ndarray, list[str]]:
+    """Return the first `count` images of a split or stored epoch, uint8 (n, H, W, C), and the names of their classes.
+
+    Raises `EpochbankError` if a chunk cannot be read or is damaged, or a label is not one of the classes.
+    """
+    table, names = stored_set.table(split, epoch), stored_set.class_names
+    images, labels = images_at(table, np.arange(min(count, int(table.chunk_sizes.sum()))))
+    wrong = [label for label in labels.tolist() if not 0 <= label < len(names)]
+    if wrong:
+        raise EpochbankError(
+            f"{stored_set.name} contains the label {wrong[0]}; expected 0 to {len(names) - 1}, the labels of its "
+            "classes. Restore the set from a copy, or generate it again."
+        )
+    return images, [names[label] for label in labels.tolist()]
 
 
 def images_at(table: ChunkTable, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
