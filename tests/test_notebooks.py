@@ -41,11 +41,7 @@ def test_there_are_two_notebooks() -> None:
     assert [path.stem for path in NOTEBOOKS] == ["handwriting-by-writers", "quick-start"]
 
 
-EXECUTED = [path for path in NOTEBOOKS if path.stem == "quick-start"]
-"""Those that are stored with outputs. The other one is to be executed: `make notebooks`."""
-
-
-@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_stored_outputs_are_complete_and_small(path: Path, execute: ModuleType) -> None:
     """Every cell was executed in order, without an error or a message on standard error, and shows no local path."""
     text = path.read_text(encoding="utf-8")
