@@ -41,7 +41,7 @@ $(READY): pyproject.toml constraints.txt
 
 RUN = $(BIN)/augment run "$(SOURCE)" --recipe "$(RECIPE)" --epochs $(EPOCHS) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT)
 
-augment: $(READY) ## Stage 1: generate a set from SOURCE, or what is missing of it
+augment: $(READY) ## Stage 1: generate a set from SOURCE, or complete it
 	$(RUN)
 
 overnight: $(READY) ## Stage 1 with a log and status.json in SETS; with REFRESH=K, renew K epochs of SET instead
@@ -71,7 +71,7 @@ test-docs: $(READY) ## Run the code of every page of the documentation
 
 NOTEBOOK = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,notebook]'
 
-test-notebooks: $(READY) ## Execute the example notebooks, and compare the outputs with those that are stored
+test-notebooks: $(READY) ## Execute the example notebooks, and compare their outputs with the stored ones
 	$(NOTEBOOK)
 	$(BIN)/python -m pytest -m "long or not long" tests/test_notebooks.py
 
@@ -105,7 +105,7 @@ package: $(READY) ## Build wheel and sdist in dist/, check them, and generate a 
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
 	tools/check_package.sh $(BIN)/python
 
-test-package: $(READY) ## The same, with the newest dependencies and the quick start of README.md: some minutes
+test-package: $(READY) ## Like package, but with the newest dependencies and the quick start of README.md; takes some minutes
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build twine
 	tools/check_package.sh $(BIN)/python --full
 
@@ -116,7 +116,7 @@ test-tracking: ## Run the tests of TensorBoard, MLflow and Weights & Biases on a
 	for backend in tensorflow jax torch; do \
 	  KERAS_BACKEND=$$backend .venv-tracking/bin/python -m pytest -m long tests/test_tracking_packages.py || exit 1; done
 
-faults: $(READY) ## Test with kills, failing system calls, full disks, damage, fuzzing; takes hours, ends at the first fault
+faults: $(READY) ## Test with kills, failing system calls, full disks, damage and fuzzing; takes hours, stops at the first fault
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev,fuzz]'
 	$(BIN)/python faults/kills.py --kills $(KILLS)
 	$(BIN)/python faults/syscalls.py
@@ -135,7 +135,7 @@ format: $(READY) ## Format, and fix lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Run the benchmarks: generation, streaming and its peers, memory, imports
+bench: $(READY) ## Run the benchmarks: generation, streaming and other loaders, memory, imports
 	$(BIN)/python benchmarks/generate.py
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/shuffle.py
@@ -145,7 +145,7 @@ bench: $(READY) ## Run the benchmarks: generation, streaming and its peers, memo
 	$(BIN)/python benchmarks/objects.py
 	$(BIN)/python benchmarks/startup.py
 
-docs: $(READY) ## Write docs/cli.md, the pictures and the diagrams of the documentation from the code
+docs: $(READY) ## Write docs/cli.md, and the figures and diagrams of the documentation, from the code
 	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_images.py
 	$(BIN)/python docs/make_diagrams.py

@@ -52,9 +52,9 @@ def main() -> None:
 @click.option("--profile", is_flag=True, help="Print where the time went, by step and operation.")
 @click.option("--print-path", is_flag=True, help="Print only the set's path, for scripts.")
 def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
-    """Generate a set, or what is missing of it.
+    """Generate a set, or complete it.
 
-    The set holds the training, validation and test splits of SOURCE, and distorted epochs of the training split.
+    The set contains the training, validation and test splits of SOURCE, and distorted epochs of the training split.
 
     SOURCE is `digits`, a folder with one folder per class, a .zip of one, arrays (.npz, .npy, .mat, HDF5), a list
     of images and labels (.csv, .tsv, .jsonl, .json), pixels in columns (.csv), .parquet, WebDataset (.tar) or
@@ -98,8 +98,8 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
 def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
     """Estimate images, bytes and hours of a run.
 
-    Print what `augment run` with the same arguments would write, how long it would take on this machine and on
-    more cores, measured by a calibration run with a sample of the images, and whether the disk can hold it.
+    Print what `augment run` with the same arguments would write, how long it would take on this machine and
+    with more cores, measured by a calibration run with a sample of the images, and whether the disk can hold it.
     Nothing is written.
 
     \b
@@ -244,7 +244,7 @@ def list_(sets: Path, runs: Path, as_json: bool) -> None:
 @sets_option
 @json_option
 def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
-    """Show what a set is and holds, and the parameters of its recipe.
+    """Show the contents of a set, and the parameters of its recipe.
 
     Without SET, the set that was written last.
 
@@ -274,7 +274,7 @@ def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
 @click.option("--open", "open_it", is_flag=True, help="Show the report in the web browser.")
 @sets_option
 def report(name: str | None, out: Path | None, open_it: bool, sets: Path) -> None:
-    """Write a report on a set: one HTML file to look at and to pass on.
+    """Write a report on a set: one HTML file to look at and to share.
 
     It shows the recipe with stored images, samples of every class, splits and groups, near-duplicates, the label check,
     sizes, and where the set comes from. The file needs no other file and no network. Without SET, the set that was
@@ -316,8 +316,8 @@ def report(name: str | None, out: Path | None, open_it: bool, sets: Path) -> Non
 def verify(name: str | None, sets: Path, as_json: bool, **keywords: Any) -> None:
     """Check a set, down to each image.
 
-    Compare everything on disk with what the set says that it holds: its splits and epochs, split.h5, the manifest,
-    every published shard, and the source file. Without SET, the set that was written last. Each fault is printed on one
+    Compare everything on disk with what the set records: its splits and epochs, split.h5, the manifest, every
+    published shard, and the source file. Without SET, the set that was written last. Each fault is printed on one
     line; if there is any, the exit code is 1.
 
     --deep recomputes images from source, recipe and seed. This finds shards that were changed together with their
@@ -378,10 +378,10 @@ def diff(a: str, b: str, sets: Path, as_json: bool) -> None:
 @main.command()
 @click.argument("name", metavar="SET", type=click.Path())
 @click.argument("tag")
-@click.option("--remove", is_flag=True, help="Take the tag away.")
+@click.option("--remove", is_flag=True, help="Remove the tag from the set.")
 @sets_option
 def tag(name: str, tag: str, remove: bool, sets: Path) -> None:
-    """Give a set a tag, a name to find it by.
+    """Give a set a tag, a name by which to find it.
 
     Every command that takes a SET takes a tag, too. A set may have several.
 
@@ -563,7 +563,8 @@ def copy(name: str, dest: str, **keywords: Any) -> None:
 def remove(name: str, yes: bool, sets: Path) -> None:
     """Remove a set.
 
-    Its source file stays; `augment gc` removes it if no other set needs it. A set that is written or read stays.
+    Its source file stays; `augment gc` removes it if no other set needs it. A set that is being written or read is
+    not removed.
 
     \b
     Example:
@@ -597,8 +598,8 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
     """Remove what no set needs.
 
     List orphaned shards, temporary files of runs that were stopped, and source files that no set was made from, with
-    their bytes; then ask, and remove them. What a run writes or a training reads stays. If --sets is the URL of an
-    object store, list shards that no manifest lists and that were uploaded more than a day ago.
+    their bytes; then ask, and remove them. Files that a run is writing, or that a training run is reading, are kept. If
+    --sets is the URL of an object store, list shards that no manifest lists and that were uploaded more than a day ago.
 
     \b
     Examples:

@@ -56,7 +56,7 @@ jobs_option = click.option(
 trust_option = click.option(
     "--trust", is_flag=True, help="Execute the code that the set's recipe names. Only for sets that you trust."
 )
-wait_option = click.option("--wait", is_flag=True, help="Wait if another run writes there.")
+wait_option = click.option("--wait", is_flag=True, help="Wait for another run that is writing the same files.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 recipe_option = click.option(
     "--recipe",
@@ -127,7 +127,7 @@ import_options = _options(
     ),
     click.option(
         "--fit", type=Choice(["pad", "crop", "stretch"]), default="pad",
-        help="How an image of another shape fills the frame: `pad` adds background, `crop` cuts off what is outside, "
+        help="How an image of another shape fills the frame: `pad` adds background, `crop` cuts off what does not fit, "
         "`stretch` changes the aspect ratio.",
     ),
     click.option(
@@ -188,18 +188,18 @@ shard_options = _options(
 limit_options = _options(
     click.option(
         "--keep-free", type=Bytes(), metavar="SIZE",
-        help="Bytes of the disk that stay free, such as 50GB: stop before a shard that would use them.",
+        help="Disk space to keep free, such as 50GB: stop before a shard that would use it.",
     ),
     click.option(
         "--max-bytes", type=Bytes(), metavar="SIZE",
-        help="Bytes that the --sets directory may occupy: stop before a shard that would exceed them.",
+        help="Largest size of the --sets directory, such as 2TB: stop before a shard that would exceed it.",
     ),
 )  # fmt: skip
 status_option = click.option(
     "--status", type=click.Path(path_type=Path), metavar="FILE",
-    help="Keep the state of the run in this file (JSON): done, total, rate and expected end.",
+    help="JSON file in which to keep the state of the run: done, total, rate and expected end.",
 )  # fmt: skip
-name_option = click.option("--name", metavar="TAG", help="Tag of the set: a name to find it by.")
+name_option = click.option("--name", metavar="TAG", help="Tag of the set, a name by which to find it.")
 run_options = _options(
     recipe_option,
     click.option("--epochs", type=click.IntRange(1), default=5, help="Number of distorted epochs in the set."),
@@ -210,7 +210,7 @@ run_options = _options(
     click.option(
         "--per-class", type=Range(), metavar="MIN:MAX",
         help="Balance the epochs: at least MIN images of each class in every epoch, by repeating images with new "
-        "distortions, and at most MAX, taken in rotation.",
+        "distortions, and at most MAX, chosen in rotation.",
     ),
     shard_options,
     limit_options,

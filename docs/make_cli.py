@@ -15,11 +15,11 @@ Both commands print results on standard output, and notes, progress and errors o
 | Code | Meaning |
 |---|---|
 | 0 | The command did what it was asked to do. |
-| 1 | The data or the machine is at fault: a damaged file, a full disk, a missing package. |
+| 1 | The cause is in the data or the machine: a damaged file, a full disk, a missing package. |
 | 2 | The arguments are wrong: an unknown option or name, a value out of range, options that exclude each other. |
 | 130 | Ctrl-C. Nothing incomplete is left, and the message says how to continue. |
+| 129, 143 | SIGHUP, SIGTERM; otherwise as 130. |
 | 141 | The program that reads the output has ended, as in `augment list \\| head -1`. |
-| 143 | SIGTERM; otherwise as 130. |
 
 A mistyped name gets a suggestion: "Did you mean kanji?" The spellings `grey` and `colour` are accepted for
 `gray` and `color`.

@@ -117,7 +117,7 @@ def test_what_an_earlier_version_did_not_record_is_left_out_with_a_sentence(run:
             document.pop(key, None)
         (run / name).write_text(json.dumps(document))
     text = write_run_report(run).read_text()
-    for sentence in ("has no evaluation.h5", "--evaluate", "does not record more of the machine", "more of its set"):
+    for sentence in ("has no evaluation.h5", "--evaluate", "do not record more of the machine", "more of the set"):
         assert sentence in text
     assert "Worst mistakes" not in text
 
@@ -126,7 +126,7 @@ def test_an_unfinished_run_has_a_page(run: Path) -> None:
     for name in ("summary.json", EVALUATION, "metrics.csv"):
         (run / name).unlink()
     text = write_run_report(run).read_text()
-    for sentence in ("This run is not finished", "No epoch is completed yet", f"train fit --resume {run}"):
+    for sentence in ("This run is not finished", "No epoch is complete yet", f"train fit --resume {run}"):
         assert sentence in text
 
 

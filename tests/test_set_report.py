@@ -91,7 +91,7 @@ def test_parameters_are_those_that_explain_computes(npz: Path, tmp_path: Path, m
             continue
         shown = [line.split()[0] for line in lines if not line.startswith(("draw", "no operation"))]
         assert shown == [stage["op"] for stage in facts["stages"]]
-        assert (f"draw {facts['attempt'] + 1}," in text) == (facts["attempt"] > 0)
+        assert (f"draw {facts['attempt'] + 1};" in text) == (facts["attempt"] > 0)
         for stage in facts["stages"]:
             assert stage["op"] != "rotate" or f"rotate {stage['degrees']:+z.1f}" in text
     assert len(attempts) == 4  # Accepted at once, after one and two rejections, and not at all.
@@ -173,7 +173,7 @@ def test_mislabeled_duplicates_come_first(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60) % 3)
     made = epochbank.generate(tmp_path / "a.npz", epochs=1, sets=tmp_path / "sets", **SHARDS)
     page = api.report(made, tmp_path / "page.html").path.read_text()
-    assert "1 image identical to another one, 1 of them of a different class" in page
+    assert "1 image is identical to another one, 1 of them of a different class" in page
     pairs = page.split('<ul class="pairs">')[1]
     assert re.findall(r'alt="row (\d+),', pairs)[:2] == ["7", "20"]
     assert "identical, different classes" in pairs

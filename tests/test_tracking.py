@@ -92,7 +92,7 @@ def test_names_of_trackers(text: str | None, names: tuple[str, ...]) -> None:
 def test_an_unknown_tracker_is_refused(text: str, closest: str | None, tmp_path: Path) -> None:
     done = CliRunner().invoke(train, ["fit", "--log", text, "--sets", str(tmp_path)])
     assert done.exit_code == 2
-    assert "expected one or several of tensorboard, mlflow, wandb" in done.stderr
+    assert "expected one or more of tensorboard, mlflow, wandb" in done.stderr
     assert closest is None or done.stderr.endswith(f"Did you mean `{closest}`?\n")
 
 
@@ -188,7 +188,7 @@ def test_a_tracker_that_fails_does_not_end_the_training(
     callback = callback_of(tracker, [])
     tracker.down = True
     callback.on_epoch_end(0, {"loss": math.nan})
-    message = "fake did not receive epoch 1 and later ones (no answer). Training continues, and this is tried again"
+    message = "fake did not receive epoch 1 and later ones (no answer). Training continues, and tries again"
     assert message in capsys.readouterr().err
     tracker.down = False
     now = 599.0
@@ -200,7 +200,7 @@ def test_a_tracker_that_fails_does_not_end_the_training(
     tracker.down = True
     callback.finish(SUMMARY)
     printed = capsys.readouterr().err
-    assert "fake did not receive the results (no answer). The run directory has all of them" in printed
+    assert "fake did not receive the results (no answer). The run directory has everything" in printed
     assert "fake: the run could not be closed (no answer)." in printed
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.group(cls=Commands, context_settings=HELP)
 @click.version_option(__version__, prog_name="epochbank")
 def main() -> None:
-    """Train on a set that `augment run` made, at the speed of the GPU.
+    """Train on a set that `augment run` generated, at the speed of the GPU.
 
     \b
     Start here:
@@ -105,7 +105,7 @@ def main() -> None:
               "retired ones.")  # fmt: skip
 @click.option("--wait", is_flag=True,
               help="Wait until the first epoch of SET is published, then train as with --follow. Without SET, wait for "
-              "the set that a run is making; if there is no run, use the newest set.")  # fmt: skip
+              "the set that a run is generating; if there is no run, use the newest set.")  # fmt: skip
 @click.option(
     "--deterministic",
     is_flag=True,
@@ -132,7 +132,7 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
     """Train a model on a set and evaluate it.
 
     SET is a path, a URL such as s3://bucket/sets/NAME, or a name in --sets; the default is the set that was written
-    last. The run directory holds the best model, the metrics and the plots. `train fit --resume RUN` continues an
+    last. The run directory contains the best model, the metrics and the plots. `train fit --resume RUN` continues an
     interrupted run with its original settings. Started by torchrun (Keras on torch) or srun (Keras on JAX or torch),
     several processes train one model.
 
@@ -268,7 +268,8 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
               "training.")  # fmt: skip
 @final_option
 @click.option("--seeds", type=click.IntRange(1), default=3,
-              help="Number of trainings, with seeds 0, 1, and so on, for each number of stored epochs.")  # fmt: skip
+              help="Number of training runs, with seeds 0, 1, and so on, for each number of stored "
+              "epochs.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(0), default=0.2,
               help="Difference in accuracy that does not matter, in percentage points.")  # fmt: skip
 @model_option
@@ -289,9 +290,9 @@ def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:
 def study(source: str, epochs_stored: str, as_json: bool, **options: Any) -> None:
     """Find out how many stored epochs suffice.
 
-    Generates the stored epochs that are missing, trains a model on each number of them, and compares the accuracies
-    with those of fresh distortion in each training epoch. All trainings have the same number of steps. The same command
-    continues an interrupted study. DIR gets a run directory for each training, results.json and results.png.
+    Generate the stored epochs that are missing, train a model on each number of them, and compare the accuracies with
+    those of fresh distortion in each training epoch. All training runs have the same number of steps. If the command is
+    interrupted, run it again to continue. DIR gets a directory for each run, results.json and results.png.
 
     \b
     Examples:
@@ -359,8 +360,8 @@ def evaluate(run: Path | None, split: str, batch_size: int, trust: bool, as_json
 def runs(runs: Path, as_json: bool) -> None:
     """List the runs, the newest last.
 
-    Each has its set, model, accuracy on the test split (or validation, if there is no test split), number of epochs,
-    and the time at which it was started.
+    Print the set, model, accuracy on the test split (or validation, if there is no test split), number of epochs, and
+    start time of each run.
 
     \b
     Example:
@@ -385,7 +386,7 @@ def runs(runs: Path, as_json: bool) -> None:
               help="Path of the HTML file.  [default: report.html in the run directory]")  # fmt: skip
 @click.option("--evaluate", is_flag=True,
               help="First evaluate the model again and store its predictions in the run directory, for runs of earlier "
-              "versions of epochbank. Needs the set.")  # fmt: skip
+              "versions of epochbank. This needs the set.")  # fmt: skip
 @click.option("--open", "open_it", is_flag=True, help="Show the report in the web browser.")
 @batch_size_option
 @trust_option
@@ -394,7 +395,7 @@ def report(run: Path | None, out: Path | None, open_it: bool, **options: Any) ->
 
     RUN is a run directory or its name in runs/; the default is the newest run in runs/. `train fit` writes this report,
     too. It has the learning curves, the confusions and worst mistakes with their images, the accuracy of each class,
-    the set, the settings, the machine, and the command that trains the run again.
+    the set, the settings, the machine, and the command that repeats the training.
 
     \b
     Examples:
@@ -458,8 +459,8 @@ def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, trust
     """Classify images with the best model of a run.
 
     RUN is a run directory or its name in runs/. IMAGES are files, or folders that are searched for images; unpack
-    archives first. They are prepared exactly as those of the set were: size, fit, color, inversion and value range.
-    Print the likeliest classes of each image with their probabilities; --json prints one JSON object per line.
+    archives first. They are prepared exactly like those of the set: size, fit, color, inversion and value range. Print
+    the likeliest classes of each image with their probabilities; --json prints one JSON object per line.
 
     \b
     Examples:
@@ -538,8 +539,8 @@ def bench(name: str | None, batch_size: int | None, originals: float, seconds: f
 
     SET is a path, a URL, or a name in --sets; the default is the set that was written last. With --model, also measure
     the headroom (the time of a training step on the stream, divided by that of a step on one cached batch) and the
-    utilization of an NVIDIA GPU. This takes at least five rounds, and more, for up to four times --seconds, while the
-    rounds differ.
+    utilization of an NVIDIA GPU. This takes at least five rounds, and more if the rounds differ, for up to four times
+    --seconds.
 
     \b
     Examples:

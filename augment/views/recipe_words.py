@@ -23,7 +23,7 @@ OPERATIONS = {
     "perspective": "moves the four corners of the image",
     "flip": "mirrors the image",
     "shift": "moves the image by whole pixels",
-    "crop": "cuts out a random box and enlarges it",
+    "crop": "crops a random box and resizes it to the size of the image",
     "albumentations": "applies an Albumentations pipeline",
 }
 """What each built-in operation does."""
@@ -64,8 +64,8 @@ def check_words(settings: dict[str, Any]) -> str:
     if check is None:
         return "The recipe has no label check."
     return (
-        f"Label check: if a distorted image has lost more than {100 * check['lost']:g} % of its ink, or is blank, new "
-        f"parameters are drawn, up to {check['attempts']} times in all."
+        f"Label check: if a distorted image has lost more than {100 * check['lost']:g} % of its ink, or is blank, "
+        f"epochbank draws new parameters, with at most {check['attempts']} draws in all."
     )
 
 

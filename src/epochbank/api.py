@@ -117,7 +117,7 @@ def generate(
     epochs: int = 5,
     **keywords: Unpack[GenerationKeywords],
 ) -> AugmentedSet:
-    """Generate a set, or what is missing of it, and open it.
+    """Generate a set, or complete it, and open it.
 
     Parameters
     ----------

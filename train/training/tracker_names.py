@@ -20,7 +20,7 @@ def parse_log(text: str | None) -> tuple[str, ...]:
     for name in names:
         if name not in TRACKER_NAMES:
             raise EpochbankError(
-                f"--log names the tracker {name!r}; expected one or several of {', '.join(TRACKER_NAMES)}, separated "
+                f"--log names the tracker {name!r}; expected one or more of {', '.join(TRACKER_NAMES)}, separated "
                 f"by commas, or none.{did_you_mean(name, TRACKER_NAMES)}",
                 usage=True,
             )

@@ -63,9 +63,9 @@ class Trackers(keras.callbacks.Callback):
         except Exception as error:  # Packages and servers fail with exceptions of many types.
             self._next_try[name] = time.monotonic() + _SECONDS_BETWEEN_TRIES
             later = (
-                f"Training continues, and this is tried again after {_SECONDS_BETWEEN_TRIES / 60:.0f} minutes."
+                f"Training continues, and tries again after {_SECONDS_BETWEEN_TRIES / 60:.0f} minutes."
                 if results is None
-                else "The run directory has all of them, in metrics.csv and summary.json."
+                else "The run directory has everything, in metrics.csv and summary.json."
             )
             lacks = "the results" if tracker.epochs == len(self._rows) else f"epoch {tracker.epochs + 1} and later ones"
             notify(f"{name} did not receive {lacks} ({_reason(error)}). {later}")

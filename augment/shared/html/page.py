@@ -78,7 +78,7 @@ def show_page(path: Path) -> None:
     """Show a page in the user's web browser. Raises `EpochbankError` if there is none."""
     if not webbrowser.open(path.resolve().as_uri()):
         raise EpochbankError(
-            f"{path} is written, but there is no web browser on this machine. Open the file on another."
+            f"{path} is written, but there is no web browser on this machine. Open the file on another machine."
         )
 
 

@@ -51,7 +51,7 @@
     if (images?.[index].length) {
       made.append(page.element("ul", { class: "gallery" }, ...images[index].map((image) => thumbnail(name, image))));
     } else if (images) {
-      made.append(page.element("p", { class: "muted" }, "no image here"));
+      made.append(page.element("p", { class: "muted" }, "no image on this page"));
     }
     return made;
   };

@@ -40,8 +40,8 @@ def check_directory(out: Path, source: str) -> None:
         table = out / name
         if table.exists() and not (table.is_file() and checksums.get(name) == file_checksum(table)):
             raise EpochbankError(
-                f"{table} exists and is not as epochbank wrote it; expected a new file. Move it away, or choose "
-                "another --out."
+                f"{table} exists and is not as epochbank wrote it; expected a new file or an unchanged one. Move it "
+                "away, or choose another --out."
             )
 
 

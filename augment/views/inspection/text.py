@@ -55,7 +55,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
         "",
         *_problem_lines(facts["problems"], facts["background"], facts["splits"] is not None),
         "",
-        f"Next: {facts['next'] or 'fix what is listed above, then inspect the source again'}",
+        f"Next: {facts['next'] or 'fix the problems above, then inspect the source again'}",
     ]
 
 
@@ -136,7 +136,7 @@ def _size_lines(sizes: dict[str, Any], all_images: str) -> list[str]:
 def _problem_lines(problems: dict[str, Any], background: dict[str, int], has_splits: bool) -> list[str]:
     lines, absent = [], []
     if problems["labels"]:
-        lines.append(f"  {'labels':15} {problems['labels']}; `augment run` refuses that")
+        lines.append(f"  {'labels':15} {problems['labels']}; `augment run` refuses such labels")
     for kind, (name, why) in problem_kinds(background).items():
         found = problems[kind]
         if not found["images"]:

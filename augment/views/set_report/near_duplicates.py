@@ -65,7 +65,7 @@ def near_duplicates(directory: Path, description: Description) -> NearDuplicates
 
 def _found(directory: Path, description: Description, source: SourceFile) -> NearDuplicates:
     if source.duplicates is None:
-        return NearDuplicates(["The source was imported by a version of epochbank that did not look for duplicates."])
+        return NearDuplicates(["The source was imported by a version of epochbank that did not search for duplicates."])
     labels, splits = source.column("label"), _splits(directory, source.num_images)
     near, same = source.column("near_duplicates"), source.column("duplicates")
     mislabeled, differ = same[_differ(labels, same)], _differ(labels, near)
@@ -91,10 +91,10 @@ def _found(directory: Path, description: Description, source: SourceFile) -> Nea
 
 def _near_sentence(pairs: int, differ: int, across: int, complete: bool) -> str:
     if not pairs:
-        return "No two images are nearly identical."
+        return "There are no near-duplicates."
     return (
-        f"{'' if complete else 'At least '}{counted(pairs, 'pair')} of images that are nearly identical: {differ:,} of "
-        f"different classes, {across:,} in different splits."
+        f"{'' if complete else 'At least '}{counted(pairs, 'pair')} of near-duplicates: {differ:,} of different "
+        f"classes, {across:,} in different splits."
     )
 
 
@@ -102,8 +102,8 @@ def _same_sentence(images: int, differ: int) -> str:
     if not images:
         return "No two images are identical."
     return (
-        f"{counted(images, 'image')} identical to another one, {differ:,} of them of a different class. Identical "
-        "images are always in the same split."
+        f"{counted(images, 'image')} {'is' if images == 1 else 'are'} identical to another one, {differ:,} of them of "
+        "a different class. Identical images are always in the same split."
     )
 
 

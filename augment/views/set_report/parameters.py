@@ -41,7 +41,9 @@ def distortions_at(
         some = np.flatnonzero(attempts == attempt)
         applied = draw_at(description, recipe, entry.epoch, positions[some], attempt).applied(recipe)
         for number, operations in zip(some.tolist(), applied, strict=True):
-            texts[number] = _text(operations) + (f"\ndraw {attempt + 1}, after rejected ones" if attempt else "")
+            texts[number] = _text(operations) + (
+                f"\ndraw {attempt + 1}; the label check rejected the earlier ones" if attempt else ""
+            )
     return texts
 
 

@@ -149,7 +149,8 @@ def _notes(records: Sequence[RunRecord], split: str, same: Sequence[Sequence[int
         groups = "; ".join(", ".join(str(records[number].path) for number in group) for group in same)
         notes.append(
             f"The {split} splits are not the same images (their digests or classes differ), so McNemar's test and the "
-            f"classes compare only runs within these groups: {groups}. Their accuracies are those of different images."
+            f"classes compare only runs within these groups: {groups}. The accuracies of the groups are those of "
+            "different images."
         )
     return notes
 

@@ -25,8 +25,8 @@
     cells.forEach((cell) => cell.setAttribute("aria-pressed",
       cell.dataset.true === String(label) && cell.dataset.predicted === String(predicted)));
     const what = `${name(label)} classified as ${name(predicted)}${correct ? " (correct)" : ""}`;
-    const which = numbers.length === count ? "" : !numbers.length ? ", of which the run keeps no image"
-      : `, of which ${numbers.length} with the ${correct ? "lowest" : "highest"} probability`;
+    const which = numbers.length === count ? "" : !numbers.length ? "; the run keeps no image of them"
+      : `; shown: the ${numbers.length} with the ${correct ? "lowest" : "highest"} probability`;
     document.getElementById("pair-status").textContent = `${count.toLocaleString("en")} x ${what}${which}`;
     const list = document.getElementById("pair-images");
     page.gallery(list, numbers.map((number) => {
