@@ -37,6 +37,7 @@ def test_a_run_gives_the_same_images(dask: Cluster) -> None:
     assert not dask.temporary()
 
 
+@pytest.mark.long
 def test_verify_and_repair(dask: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged shard is found, generated again on the cluster, and all images are recomputed there."""
     monkeypatch.syspath_prepend(dask.folder)

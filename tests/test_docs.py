@@ -20,14 +20,13 @@ from doc_sources import SETUP
 from object_server import ObjectServer
 
 FAST = {
-    "README.md",
     "docs/how-to/custom-operation.md",
     "docs/gallery.md",
     "docs/sources.md#casia-hwdb",
     "docs/sources.md#csv-of-pixels",
     "docs/sources.md#python",
 }
-"""Pages and sections for every run of the tests: those that take a few seconds, and the README, which takes longer."""
+"""Pages and sections that take a few seconds, for every run of the tests."""
 BY_SECTION = ("docs/sources.md",)
 """Pages whose sections are independent of each other: each has a working directory of its own."""
 

@@ -96,6 +96,7 @@ def test_a_run_that_was_never_begun_is_begun_by_the_same_command(
         fit(stored, FitOptions(epochs=1, batch_size=16), left.parent)
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_cannot_be_removed_is_removed_by_the_resume(
     stored: AugmentedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_checkpoint_that_cannot_be_removed_is_removed_by_the_resume(
         resume(run)
 
 
+@pytest.mark.long
 def test_a_report_that_cannot_be_written_is_written_by_the_resume(
     stored: AugmentedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

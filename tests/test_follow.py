@@ -270,7 +270,7 @@ def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_followed_set_is_not_removed(stored: Path, locks: None) -> None:
     data = following(stored)
-    with pytest.raises(EpochbankError, match="is being read by a training"):
+    with pytest.raises(EpochbankError, match="is being read by a training run"):
         api.remove(stored)
     del data
     assert api.remove(stored) > 0

@@ -206,6 +206,7 @@ def test_many_blocks_keep_the_order_of_images(tmp_path: Path) -> None:
 # Identity
 
 
+@pytest.mark.long
 def test_the_number_of_jobs_changes_nothing(tmp_path: Path) -> None:
     """One or two processes give the same digest, pixels, labels, groups and origins."""
     given = arrays(2_200, 8)
@@ -660,7 +661,7 @@ def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
 # Preallocated disk space
 
 
-@pytest.mark.parametrize("shape", [(20, 16, 1), (64, 64, 1), (5, 7, 3), (100, 90, 3)])
+@pytest.mark.parametrize("shape", [(64, 64, 1), (5, 7, 3)])
 def test_preallocation_does_not_change_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]
 ) -> None:

@@ -215,7 +215,7 @@ def start(source: Path, sets: Path, *words: str) -> subprocess.Popen:
 
 def kill_at_random_moments(tmp_path: Path, kills: int) -> None:
     source = tmp_path / "many.npz"
-    np.savez(source, images=glyphs(1500), labels=np.arange(1500) % 3)
+    np.savez(source, images=glyphs(600), labels=np.arange(600) % 3)
     expected = digests(run(source, tmp_path / "whole", "--epochs", "3"))
     sets, moments, rng = tmp_path / "killed", [], random.Random(os.urandom(8))
     for _ in range(kills):

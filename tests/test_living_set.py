@@ -438,6 +438,7 @@ def check(kind: type[LivingSet], examples: int, steps: int, **options: Any) -> N
     case("runTest").runTest()
 
 
+@pytest.mark.long
 def test_a_set_survives_what_happens_to_it(server: CommandServer, reference: Reference) -> None:
     check(machine(server, reference), examples=4, steps=14, derandomize=True, database=None)
 

@@ -105,6 +105,7 @@ def test_keras_needs_one_fit_per_epoch(stored_set: AugmentedSet) -> None:
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.long
 def test_fit(stored_set: AugmentedSet, tmp_path: Path) -> None:
     """`train fit` takes a schedule and final originals, and its learning rate reaches the end of its schedule."""
     run = tmp_path / "run"

@@ -53,9 +53,9 @@ def unit_command() -> list[str]:
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_the_command_of_the_unit_renews_epochs(source: Path, tmp_path: Path) -> None:
-    """It runs in the repository, writes the log and the status, and renews the epochs of the newest set."""
+    """It runs in the repository, writes the log and the status, and renews the epochs of the set that it names."""
     sets, venv = tmp_path / "sets", tmp_path / "venv"
-    stored = epochbank.generate(source, epochs=2, jobs=1, sets=sets)
+    stored = epochbank.generate(source, epochs=2, jobs=1, sets=sets, name="baseline")
     venv.mkdir()
     (venv / "bin").symlink_to(Path(sys.executable).parent)
     (venv / ".ready").touch()

@@ -139,7 +139,13 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("script", "python_path"), [("train.py", False), ("augment.py", True), ("experiment.py", False), ("train.py", True)]
+    ("script", "python_path"),
+    [
+        pytest.param("train.py", False, marks=pytest.mark.long),
+        pytest.param("augment.py", True, marks=pytest.mark.long),
+        pytest.param("experiment.py", False, marks=pytest.mark.long),
+        ("train.py", True),
+    ],
 )
 def test_a_user_may_call_modules_augment_and_train(
     installed: Path, project: Path, script: str, python_path: bool
@@ -166,6 +172,7 @@ def test_a_users_own_modules_do_not_reach_starting_workers(installed: Path, proj
     assert "Next: train fit" in run(project, installed / "augment", *words).stdout
 
 
+@pytest.mark.long
 def test_an_editable_install_is_type_checked_from_outside(tmp_path: Path) -> None:
     """mypy reports wrong uses of the public names in a user's script."""
     (tmp_path / "user.py").write_text(

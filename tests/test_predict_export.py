@@ -56,6 +56,7 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
+@pytest.mark.long
 def test_predict_prepares_images_as_the_set_was(run: Path, images: Path) -> None:
     """Size, color and inversion are those of the import; folders are searched; probabilities sum to 1."""
     found = list(epochbank.predict(run, [images, bar(True, 0)]))

@@ -148,6 +148,7 @@ def state_of(run: Path) -> dict[str, Any]:
     return read_snapshot(run / "checkpoint.npz").state
 
 
+@pytest.mark.long
 def test_resumed_after_kills_gives_the_same_result(digits: Path, reference: Path, run: Path) -> None:
     """SIGKILL within an epoch, after a row of metrics.csv, and after an epoch that is not the best."""
     last = len(metrics_of(reference)) - 1
@@ -167,6 +168,7 @@ def test_resumed_after_kills_gives_the_same_result(digits: Path, reference: Path
     assert_refused(1, ("fit", "--resume", run), f"{run} is finished", f"train evaluate {run}", "another --run")
 
 
+@pytest.mark.long
 def test_resumed_after_signals_on_a_growing_set_gives_the_same_result(
     digits: Path, reference: Path, run: Path, tmp_path: Path
 ) -> None:

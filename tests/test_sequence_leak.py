@@ -74,6 +74,7 @@ def stored_set(tmp_path_factory: pytest.TempPathFactory) -> AugmentedSet:
     return open_set(None, directory)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_and_threads_are_flat_over_many_fits(stored_set: AugmentedSet) -> None:
     """After each `fit`, `evaluate` and `predict` on a new sequence, threads and images are gone.

@@ -55,7 +55,12 @@ RUN = ("run", "digits", "--limit", 300, "--size", 16, "--epochs", 3, "--shard-si
 
 @pytest.mark.parametrize(
     ("number", "whom"),
-    [(signal.SIGINT, "group"), (signal.SIGTERM, "parent"), (signal.SIGTERM, "group"), (signal.SIGHUP, "group")],
+    [
+        (signal.SIGINT, "group"),
+        (signal.SIGTERM, "parent"),
+        pytest.param(signal.SIGTERM, "group", marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, "group", marks=pytest.mark.long),
+    ],
 )
 def test_a_run_keeps_what_is_published(tmp_path: Path, number: int, whom: str) -> None:
     """As shards are published, by two workers; the same command completes the set."""
@@ -115,7 +120,7 @@ def test_a_training_that_has_not_begun_leaves_no_run(digits: Path) -> None:
     [
         pytest.param("train.training.fit._config", signal.SIGINT, marks=pytest.mark.long),
         pytest.param("train.training.fit.train", signal.SIGTERM, marks=pytest.mark.long),
-        ("train.training.report.write_report", signal.SIGHUP),
+        pytest.param("train.training.report.write_report", signal.SIGHUP, marks=pytest.mark.long),
         pytest.param("train.training.finish.FitResult", signal.SIGTERM, marks=pytest.mark.long),
         pytest.param("train.training.finish.FitResult", signal.SIGKILL, marks=pytest.mark.long),
         pytest.param("train.training.run_report.page.write_page", signal.SIGKILL, marks=pytest.mark.long),

@@ -550,6 +550,7 @@ def omniglot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceFile]:
     path.unlink()
 
 
+@pytest.mark.long
 def test_omniglot_is_complete(omniglot: SourceFile) -> None:
     """All 25,968 images are found: each of 16 writers drew each of 1,623 classes once."""
     labels, groups = omniglot.column("label"), omniglot.column("group")

@@ -111,6 +111,7 @@ def test_verdict() -> None:
     assert "82.00 ± 25.41" in table(rows, 30)[1]
 
 
+@pytest.mark.long
 def test_a_study_trains_what_is_missing(stored_set: Path, tmp_path: Path) -> None:
     """It extends the set, trains each number, writes table and plot, and repeats nothing in a second call."""
     out = tmp_path / "study"
@@ -159,6 +160,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.long
 def test_an_interrupted_study_continues(stored_set: Path, tmp_path: Path) -> None:
     """Ctrl-C says how many trainings are done; the same command completes the others."""
     out = tmp_path / "study"
@@ -167,7 +169,7 @@ def test_an_interrupted_study_continues(stored_set: Path, tmp_path: Path) -> Non
         [sys.executable, "-c", INTERRUPTED, *words], capture_output=True, text=True, timeout=200, env={**os.environ}
     )
     assert done.returncode == 128 + signal.SIGINT, done.stderr[-2000:]
-    assert "of 3 trainings are done. Run the same command again to continue." in done.stderr
+    assert "of 3 training runs are done. Run the same command again to continue." in done.stderr
     assert "Traceback" not in done.stderr
     assert not (out / "results.json").exists()
     completed = call(*words)

@@ -469,6 +469,7 @@ def call(program: Any, *words: object) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_from_run_to_run(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run teaches another one: `augment teach`, `train fit --teacher`, interrupted and resumed to the bit."""
     monkeypatch.chdir(tmp_path)

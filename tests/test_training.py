@@ -128,7 +128,14 @@ def test_evaluation_finds_the_mistakes(digits: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-@pytest.mark.parametrize(("shape", "classes"), [((64, 64, 1), 10), ((28, 28, 3), 7), ((5, 9, 1), 2)])
+@pytest.mark.parametrize(
+    ("shape", "classes"),
+    [
+        pytest.param((64, 64, 1), 10, marks=pytest.mark.long),
+        ((28, 28, 3), 7),
+        pytest.param((5, 9, 1), 2, marks=pytest.mark.long),
+    ],
+)
 def test_built_in_models_take_any_image(name: str, shape: tuple[int, int, int], classes: int) -> None:
     """Any shape, gray and RGB, any number of classes: uint8 in, float32 logits out, and the model trains."""
     model = build_model(name, shape, classes)
@@ -196,6 +203,7 @@ def test_custom_model_is_trained_and_evaluated(
     assert evaluate_json("mine", "--trust")["accuracy"] == summary_of(Path("mine"))["test"]["accuracy"] > 0.3
 
 
+@pytest.mark.long
 def test_modules_in_the_working_directory_shadow_nothing(digits: Path, tmp_path: Path) -> None:
     """A custom model in `train.py` is found, next to modules named like those that epochbank and the model import."""
     (tmp_path / "train.py").write_text("import wave\n" + SOFTMAX_MODEL)
@@ -259,6 +267,7 @@ def test_divergence_ends_with_a_message(digits: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "r").glob("*.png"))
 
 
+@pytest.mark.long
 def test_mixed_precision_is_evaluated_alike(digits: Path, tmp_path: Path) -> None:
     """A run with a mixed policy has float32 logits, and `train evaluate` agrees with its summary."""
     run = tmp_path / "r"

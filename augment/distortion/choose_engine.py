@@ -40,7 +40,7 @@ def choose_engine(name: EngineName, recipe: Recipe, shape: Shape) -> Engine:
         return engine_named("compiled")
     if name == "compiled":
         raise EpochbankError(f"--engine compiled: {fault}. Omit the option or use --engine pillow.", usage=True)
-    notify(f"{fault}: this run falls back to Pillow, which is several times slower and computes the same images")
+    notify(f"{fault}: this run falls back to Pillow, which is several times slower")
     return PILLOW
 
 

@@ -100,8 +100,8 @@ def unread(path: Path) -> Iterator[None]:
                 fcntl.flock(descriptors[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise EpochbankError(
-                f"{path} is being read by a training or another run. Wait until it has finished, or stop it, then run "
-                "the same command again."
+                f"{path} is being read by a training run or another command. Wait until it has finished, or stop it, "
+                "then run the same command again."
             ) from error
         except OSError as error:
             raise EpochbankError(

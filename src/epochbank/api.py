@@ -777,7 +777,7 @@ def gc(
     if (url := url_of(sets)) is not None:
         if unused_for is not None:
             raise EpochbankError(
-                f"--unused-for cannot be combined with {url}: trainings on a set in an object store are not recorded "
+                f"--unused-for cannot be combined with {url}: training runs on a set in an object store are not recorded "
                 "there. Omit it.",
                 usage=True,
             )

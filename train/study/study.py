@@ -73,7 +73,9 @@ def run_study(
             try:
                 _train(stored_set, training, base, run)
             except Stopped as stopped:
-                text = f"{number - 1} of {len(trainings)} trainings are done. Run the same command again to continue."
+                text = (
+                    f"{number - 1} of {len(trainings)} training runs are done. Run the same command again to continue."
+                )
                 raise Stopped(text, stopped.number) from None
         accuracies[training] = json.loads((run / SUMMARY).read_text(encoding="utf-8"))[split]["accuracy"]
     rows = rows_of(accuracies)

@@ -68,9 +68,9 @@ def class_chart(names: Sequence[str], counts: np.ndarray) -> ClassChart:
         return ClassChart([], [], "size")
     rows, bars = [], []
     for number, (least, most, count) in enumerate(bins):
-        sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        label = f"{counted(count, 'class')} with {sizes} images"
-        rows.append((f"{sizes} images", count, label))
+        sizes = counted(least, "image") if least == most else f"{least:,} to {most:,} images"
+        label = f"{counted(count, 'class')} with {sizes}"
+        rows.append((sizes, count, label))
         bars.append(Bar(_id(number), label, least=least, most=most))
     return ClassChart(_figures(rows, "Number of classes by their number of images"), bars, "size")
 

@@ -46,7 +46,8 @@
   /** Return a class with its images. */
   const card = (index) => {
     const name = data.names[index];
-    const counts = data.columns.map(([what, numbers]) => `${count(numbers[index])} ${what}`).join(", ");
+    const counted = (what, number) => `${count(number)} ${what === "images" && number === 1 ? "image" : what}`;
+    const counts = data.columns.map(([what, numbers]) => counted(what, numbers[index])).join(", ");
     const made = page.element("li", {}, page.element("h3", {}, name || "''"), page.element("p", { class: "muted" }, counts));
     if (images?.[index].length) {
       made.append(page.element("ul", { class: "gallery" }, ...images[index].map((image) => thumbnail(name, image))));
