@@ -777,8 +777,8 @@ def gc(
     if (url := url_of(sets)) is not None:
         if unused_for is not None:
             raise EpochbankError(
-                f"--unused-for cannot be combined with {url}: training runs on a set in an object store are not recorded "
-                "there. Omit it.",
+                f"--unused-for cannot be combined with {url}: training runs on a set in an object store are not "
+                "recorded there. Omit it.",
                 usage=True,
             )
         objects, notes = find_store_garbage(url)
