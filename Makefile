@@ -152,7 +152,7 @@ docs: $(READY) ## Write docs/cli.md, and the figures and diagrams of the documen
 
 site: $(READY) ## Build the documentation as HTML in build/site; warnings and broken links are errors
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,report,dev,docs]'
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	$(BIN)/python -m sphinx --quiet --fresh-env --write-all --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
 	$(BIN)/python docs/check_site.py build/site
 
 clean: ## Remove .venv and caches; keep sets and runs
