@@ -149,6 +149,7 @@ docs: $(READY) ## Write docs/cli.md, and the figures and diagrams of the documen
 	$(BIN)/python docs/make_cli.py
 	$(BIN)/python docs/make_images.py
 	$(BIN)/python docs/make_diagrams.py
+	$(BIN)/python docs/make_screenshots.py
 
 site: $(READY) ## Build the documentation as HTML in build/site; warnings and broken links are errors
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,report,dev,docs]'
