@@ -48,7 +48,7 @@ overnight: $(READY) ## Stage 1 with a log and status.json in SETS; with REFRESH=
 	mkdir -p "$(SETS)"
 	trap : INT; { date; $(if $(REFRESH),$(BIN)/augment refresh $(SET) --epochs $(REFRESH) --sets "$(SETS)" --jobs $(JOBS) $(AUGMENT),$(RUN)) \
 		--status "$(SETS)/status.json" --wait; } >> "$(SETS)/overnight.log" 2>&1 \
-		|| { code=$$?; tail -n 1 "$(SETS)/overnight.log" >&2; echo "The log is $(SETS)/overnight.log." >&2; \
+		|| { code=$$?; tail -n 10 "$(SETS)/overnight.log" >&2; echo "The log is $(SETS)/overnight.log." >&2; \
 			if test $$code = 130; then echo "Run the same make command again to continue." >&2; fi; exit $$code; }
 
 train: $(READY) ## Stage 1, then stage 2: train on the set and evaluate

@@ -5,6 +5,7 @@ Each command imports the modules that it needs, so that `--help` is fast.
 
 import json
 import os
+import shlex
 import sys
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
@@ -236,7 +237,7 @@ def _print_result(result: "FitResult") -> None:
     shown = next(iter(result.evaluations), "")
     if shown and not result.evaluations[shown].confusions:
         click.echo(f"           no mistakes on the {shown} split, so there is no image of them")
-    click.echo(f"\nNext: train predict {result.run} IMAGE...")
+    click.echo(f"\nNext: train predict {shlex.quote(str(result.run))} IMAGE...")
 
 
 def _options_allowed_with_resume(resume: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ All functions raise `EpochbankError` for a foreseeable problem with the argument
 
 import os
 import reprlib
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -228,8 +229,11 @@ def plan(
                 resolved.source, command.recipe, command.held_out, command.per_class, command.imports, command.options,
                 pool,
             )  # fmt: skip
-    command_line = run_command(source, recipe, epochs, keywords, planned.suggested)
-    return planned if planned.refused else replace(planned, next=command_line)
+    if planned.refused:
+        return planned
+    if planned.location is not None and planned.estimate is None:
+        return replace(planned, next=shlex.join(["train", "fit", str(planned.location.directory)]))
+    return replace(planned, next=run_command(source, recipe, epochs, keywords, planned.suggested))
 
 
 def import_source(

@@ -21,7 +21,8 @@ def exposure(data: AugmentedSequence, num_epochs: int) -> str:
         kind = counted(len(passes), "stored epoch")
         parts.append(f"each image of {kind} {_times(min(passes.values()), max(passes.values()))}")
     if originals:
-        parts.append(f"each original {originals / batches.of(0).rank_images:.3g} times")
+        times = f"{originals / batches.of(0).rank_images:.3g}"
+        parts.append(f"each original {'once' if times == '1' else f'{times} times'}")
     if data.options.final is not None:
         parts.append("always with another final augmentation")
     return ", ".join(parts)

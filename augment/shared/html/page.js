@@ -87,7 +87,9 @@ const page = {
         ...columns.map((column) => page.element("td", { class: column.number ? "number" : "text" },
           (column.cell ?? column.value)(row))))));
       const shown = body.rows.length;
-      status.textContent = `${shown.toLocaleString("en")} of ${found.length.toLocaleString("en")} shown`;
+      status.textContent = found.length || !rows.length
+        ? `${shown.toLocaleString("en")} of ${found.length.toLocaleString("en")} shown`
+        : `none of ${rows.length.toLocaleString("en")} found`;
       more.hidden = !all && shown === found.length;
       more.textContent = all ? `Show the first ${step}` : `Show all ${found.length.toLocaleString("en")}`;
     };

@@ -40,19 +40,17 @@
     if (move) document.getElementById("pair-status").scrollIntoView({ block: "center" });
   };
 
+  // Buttons in both orders of reading, for the arrow keys; `cells` is by row.
+  const byRow = [...cells];
+  const byColumn = [...cells].sort((a, b) => a.dataset.predicted - b.dataset.predicted || byRow.indexOf(a) - byRow.indexOf(b));
   for (const cell of cells) {
     cell.addEventListener("click", () =>
       showPair(Number(cell.dataset.true), Number(cell.dataset.predicted), Number(cell.textContent)));
     cell.addEventListener("keydown", (event) => {
-      const [down, right] = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key] ?? [];
-      if (down === undefined) return;
+      const order = { ArrowRight: byRow, ArrowLeft: byRow, ArrowDown: byColumn, ArrowUp: byColumn }[event.key];
+      if (!order) return;
       event.preventDefault();
-      const rows = [...document.querySelectorAll(".matrix tbody tr")];
-      let row = rows.indexOf(cell.closest("tr")) + down, column = cell.parentElement.cellIndex + right;
-      for (; rows[row]?.cells[column]; row += down, column += right) {
-        const next = rows[row].cells[column].querySelector("button");
-        if (next) return next.focus();
-      }
+      order[order.indexOf(cell) + (event.key === "ArrowRight" || event.key === "ArrowDown" ? 1 : -1)]?.focus();
     });
   }
   if (data?.names.some((one) => [...one].length > 3)) document.querySelector(".matrix")?.classList.add("long");
