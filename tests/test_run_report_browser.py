@@ -50,6 +50,13 @@ def test_a_cell_shows_its_images(report: Path, open_page: Callable[..., Any]) ->
     assert before != after
     assert page.locator("#pair-status").inner_text().split(" x ")[1].startswith(after.split(":")[0])
     assert page.locator(".matrix button[aria-pressed=true]").count() == 1
+    for key in ("ArrowRight", "ArrowDown"):
+        page.locator(".matrix button").first.focus()
+        seen = set()
+        for _ in range(page.locator(".matrix button").count()):
+            seen.add(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+            page.keyboard.press(key)
+        assert len(seen) == page.locator(".matrix button").count(), key
 
 
 def test_classes_are_sorted_searched_and_shown(report: Path, open_page: Callable[..., Any]) -> None:  # noqa: F811
