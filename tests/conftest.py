@@ -15,6 +15,8 @@ from PIL import Image, ImageDraw
 from object_server import ObjectServer, object_server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # As many processes as cores: threads of TensorFlow would wait for each other.
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 os.environ["BROWSER"] = "true"  # The browser of `--open`: a program that does nothing.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:  # A shell starts background jobs like this, and nohup does.

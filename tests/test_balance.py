@@ -113,6 +113,7 @@ def make_set(source: Path, sets: Path, recipe: Path, epochs: int, jobs: int = 1,
     return generate(spec, sets, options, str(source), quiet=True).directory
 
 
+@pytest.mark.long
 def test_a_class_balanced_set(unbalanced: Path, nothing_recipe: Path, tmp_path: Path) -> None:
     """Stored epochs have each class within bounds, for any workers and shards; they can be extended, streamed,
     explained and previewed."""

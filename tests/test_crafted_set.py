@@ -148,6 +148,7 @@ def test_the_original_is_sound(sets: Path) -> None:
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
+@pytest.mark.long
 def test_a_crafted_set_gives_no_traceback(sets: Path, data: st.DataObject) -> None:
     """One to three values are replaced by odd ones, removed or added."""
     check(sets, data)

@@ -481,6 +481,7 @@ def test_waiting_for_nobody_ends(here: Path, stored: Path) -> None:
         wait_for_epoch(stored, here / "sets", idle=0.2)
 
 
+@pytest.mark.long
 def test_a_set_with_an_epoch_is_not_waited_for(stored: Path, tmp_path: Path) -> None:
     """`train fit --wait` then trains at once, as with --follow."""
     assert open_set(stored.name, stored.parent, wait=True).epochs == (0, 1, 2)

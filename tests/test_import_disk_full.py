@@ -163,6 +163,7 @@ def test_limits_on_the_size_of_files(tmp_path: Path, source: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "whole.h5"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_limited_command_ends_with_a_message_and_works_afterwards(tmp_path: Path, jobs: int) -> None:
     """The whole command in its own process, with workers: exit code 1, no crash at exit; then it succeeds."""

@@ -255,6 +255,7 @@ def distributed(stored_set: AugmentedSet, *arguments: str) -> list[dict[str, Any
     return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute needs TensorFlow")
 def test_mirrored_replicas_see_every_image_once(stored_set: AugmentedSet) -> None:
     """Under tf.distribute, which divides batches itself, an epoch shows every image."""

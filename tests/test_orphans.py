@@ -135,7 +135,8 @@ def kill_a_worker(sets: Path, epochs: int, moment: random.Random, at: int) -> No
     assert not list(sets.rglob(".tmp-*"))
 
 
-@pytest.mark.parametrize("left", [0, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("left", [0, 3])
 def test_a_run_ends_when_a_worker_is_killed(tmp_path: Path, left: int) -> None:
     """Near the end and at the very end: an error with the shards that are kept, or success; never a hang."""
     total = 8 + 1 + 1 + 2 * 8

@@ -144,7 +144,7 @@ def project(tmp_path: Path) -> Path:
         pytest.param("train.py", False, marks=pytest.mark.long),
         pytest.param("augment.py", True, marks=pytest.mark.long),
         pytest.param("experiment.py", False, marks=pytest.mark.long),
-        ("train.py", True),
+        pytest.param("train.py", True, marks=pytest.mark.long),
     ],
 )
 def test_a_user_may_call_modules_augment_and_train(

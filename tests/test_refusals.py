@@ -676,6 +676,7 @@ def console(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([script, *map(str, words)], capture_output=True, text=True, timeout=100, check=False)
 
 
+@pytest.mark.long
 def test_custom_operation_in_the_current_directory() -> None:
     """The installed command and its workers find a user's module in the current directory."""
     Path("my_module.py").write_text("def same(image, generator):\n    return image.copy()\n")
@@ -693,7 +694,10 @@ def module(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("moment", "kept"),
-    [("calibration", "No shard of this run was written"), ("generation", "of 5 shards of this run are kept")],
+    [
+        ("calibration", "No shard of this run was written"),
+        pytest.param("generation", "of 5 shards of this run are kept", marks=pytest.mark.long),
+    ],
 )
 def test_a_killed_worker(moment: str, kept: str) -> None:
     """If the system kills a worker, the message has cause and fix, and the same command completes the set."""
@@ -906,6 +910,7 @@ def test_no_space_for_the_beginning_of_a_set(made: Path, monkeypatch: pytest.Mon
     refused(augment, 1, words, *message, leaves=(LOCK, "sets/*/split.h5"))
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_grow(nothing_recipe: Path) -> None:
     """If the system refuses to let a shard grow, no incomplete file is left, and the same command completes the set."""
     write_arrays("a.npz", images=noise(6_000, 16, 16), labels=np.arange(6_000) % 3)

@@ -273,6 +273,7 @@ def use_old_names(run: Path) -> None:
     (run / "config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("old_names", [False, True])
 def test_resumed_run_has_its_whole_history(here: Path, old_names: bool) -> None:
     """Both epochs are in metrics.csv, the summary and the learning curves; so they are in a run of an old version."""

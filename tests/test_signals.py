@@ -57,7 +57,7 @@ RUN = ("run", "digits", "--limit", 300, "--size", 16, "--epochs", 3, "--shard-si
     ("number", "whom"),
     [
         (signal.SIGINT, "group"),
-        (signal.SIGTERM, "parent"),
+        pytest.param(signal.SIGTERM, "parent", marks=pytest.mark.long),
         pytest.param(signal.SIGTERM, "group", marks=pytest.mark.long),
         pytest.param(signal.SIGHUP, "group", marks=pytest.mark.long),
     ],

@@ -561,6 +561,7 @@ def test_omniglot_is_complete(omniglot: SourceFile) -> None:
     assert "images_background/Greek/character01" in omniglot.class_names
 
 
+@pytest.mark.long
 def test_omniglot_is_inverted(omniglot: SourceFile) -> None:
     """Dark ink on light paper becomes bright ink on black by default, and the import reports it."""
     sample = omniglot.read(np.arange(0, omniglot.num_images, 997))

@@ -202,7 +202,13 @@ def long_set(nothing_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("originals", "rank", "random_access"), [(0, None, False), (0.5, 1, False), (0, 1, True), (0.5, None, True)]
+    ("originals", "rank", "random_access"),
+    [
+        pytest.param(0, None, False, marks=pytest.mark.long),
+        pytest.param(0.5, 1, False, marks=pytest.mark.long),
+        (0, 1, True),
+        (0.5, None, True),
+    ],
 )
 def test_old_windows_are_dropped(
     long_set: AugmentedSet, originals: float, rank: int | None, random_access: bool

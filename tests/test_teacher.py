@@ -389,6 +389,7 @@ def test_a_flipped_byte_is_refused(made: Path, copy: AugmentedSet) -> None:
     assert epochbank.verify(copy, jobs=1) == []
 
 
+@pytest.mark.long
 def test_every_damaged_byte_of_a_shard_is_found(copy: AugmentedSet) -> None:
     """Wherever a byte of the file is changed, `verify` finds it, and nobody trains on other labels."""
     path = copy.path / "teachers/all/epoch-0001/0000000150.h5"

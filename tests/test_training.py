@@ -132,8 +132,8 @@ def test_evaluation_finds_the_mistakes(digits: Path) -> None:
     ("shape", "classes"),
     [
         pytest.param((64, 64, 1), 10, marks=pytest.mark.long),
-        ((28, 28, 3), 7),
-        pytest.param((5, 9, 1), 2, marks=pytest.mark.long),
+        pytest.param((28, 28, 3), 7, marks=pytest.mark.long),
+        ((5, 9, 1), 2),
     ],
 )
 def test_built_in_models_take_any_image(name: str, shape: tuple[int, int, int], classes: int) -> None:
@@ -191,7 +191,11 @@ def build(shape, classes):
 
 
 @pytest.mark.parametrize(
-    ("model", "source"), [("my_models:wide", SOFTMAX_MODEL), ("lambda_models:build", MODEL_WITH_LAMBDA)]
+    ("model", "source"),
+    [
+        ("my_models:wide", SOFTMAX_MODEL),
+        pytest.param("lambda_models:build", MODEL_WITH_LAMBDA, marks=pytest.mark.long),
+    ],
 )
 def test_custom_model_is_trained_and_evaluated(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, source: str
@@ -224,6 +228,7 @@ def test_a_misspelled_model_gets_a_suggestion(digits: Path, tmp_path: Path) -> N
     assert "Did you mean `cnn-small`?" in result.stderr
 
 
+@pytest.mark.long
 def test_bench_reports_stream_and_steps(digits: Path) -> None:
     """`train bench --model` prints the rate of the stream, and the time of a step on it and on a cached batch."""
     words = ("--seconds", 0, "--steps", 2, "--model", "cnn-small", "--batch-size", 32)
@@ -258,6 +263,7 @@ def test_old_spellings_work_and_print_the_new_name(digits: Path, old: str, new: 
         assert all(option in text for option in ("--originals", "--rank", "--world-size", "[images|chunks|shards]"))
 
 
+@pytest.mark.long
 def test_divergence_ends_with_a_message(digits: Path, tmp_path: Path) -> None:
     """A loss that is not finite ends the training without a summary or plots."""
     fitted = call("fit", digits, "--learning-rate", 1e30, "--epochs", 3, "--run", tmp_path / "r")
