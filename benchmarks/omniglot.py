@@ -109,7 +109,7 @@ def train(one: Training, options: list[str], stored_set: str, precision: str, ou
         command("train", "fit", *words, cwd=out)
     found = json.loads((run / "summary.json").read_text())
     errors = {split: 100 * (1 - found[split]["accuracy"]) for split in ERRORS}
-    return {**errors, "minutes": found["seconds"] / 60}
+    return {**errors, "minutes": found["seconds"] / 60, "precision": precision}
 
 
 def table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
