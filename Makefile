@@ -63,7 +63,7 @@ preview: $(READY) ## Write preview.png: originals of SOURCE with their distortio
 test: $(READY) ## Run the fast tests on all cores, in a few minutes
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile
 
-test-long: $(READY) ## Run the long tests: many kills, many random parameters
+test-long: $(READY) ## Run the long tests: whole training runs, many kills, many random parameters
 	$(BIN)/python -m pytest -m long
 
 test-docs: $(READY) ## Run the code of every page of the documentation
