@@ -40,14 +40,13 @@
     if (move) document.getElementById("pair-status").scrollIntoView({ block: "center" });
   };
 
-  // Buttons in both orders of reading, for the arrow keys; `cells` is by row.
-  const byRow = [...cells];
-  const byColumn = [...cells].sort((a, b) => a.dataset.predicted - b.dataset.predicted || byRow.indexOf(a) - byRow.indexOf(b));
+  // For the arrow keys: `cells` is in the order of rows, and sorting is stable.
+  const byColumn = [...cells].sort((a, b) => a.parentElement.cellIndex - b.parentElement.cellIndex);
   for (const cell of cells) {
     cell.addEventListener("click", () =>
       showPair(Number(cell.dataset.true), Number(cell.dataset.predicted), Number(cell.textContent)));
     cell.addEventListener("keydown", (event) => {
-      const order = { ArrowRight: byRow, ArrowLeft: byRow, ArrowDown: byColumn, ArrowUp: byColumn }[event.key];
+      const order = { ArrowRight: cells, ArrowLeft: cells, ArrowDown: byColumn, ArrowUp: byColumn }[event.key];
       if (!order) return;
       event.preventDefault();
       order[order.indexOf(cell) + (event.key === "ArrowRight" || event.key === "ArrowDown" ? 1 : -1)]?.focus();
