@@ -22,7 +22,7 @@ from epochbank.train.cli import main as train
 from epochbank.train.streaming.final import load_final
 from epochbank.train.study import study as study_module
 from epochbank.train.study.plan import Training, trainings
-from epochbank.train.study.results import Row, difference, rows_of, table, verdict
+from epochbank.train.study.results import Row, caveats, difference, rows_of, table, verdict
 from epochbank.train.training.fit_options import FitOptions
 
 
@@ -109,6 +109,16 @@ def test_verdict() -> None:
     assert "Fresh distortion was not trained" in verdict(rows[:2], 30, 0.002)
     assert "81.99" not in table(rows, 30)[1]
     assert "82.00 ± 25.41" in table(rows, 30)[1]
+
+
+def test_caveats() -> None:
+    """One seed, and an image that is worth more than the tolerance, are named; two seeds and many images are not."""
+    one, two = (rows_of({Training(4, False, seed): 0.9 for seed in range(seeds)}) for seeds in (1, 2))
+    assert caveats(two, 500, "test", 0.002) == []
+    assert caveats(one, 500, "test", 0.002) == ["One seed gives no standard error; --seeds 3 does."]
+    assert caveats(two, 40, "validation", 0.003) == [
+        "One of the 40 validation images is 2.5 points, more than the tolerance of 0.3."
+    ]
 
 
 @pytest.mark.long

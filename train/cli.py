@@ -314,7 +314,7 @@ def study(source: str, epochs_stored: str, as_json: bool, **options: Any) -> Non
         click.echo((result.directory / "results.json").read_text(encoding="utf-8"), nl=False)
         return
     click.echo("\n".join(result.table))
-    click.echo(f"\n{result.verdict}")
+    click.echo("\n" + " ".join([result.verdict, *result.caveats]))
     click.echo(f"plot       {result.directory / 'results.png'}")
 
 

@@ -102,6 +102,22 @@ def _smallest(rows: list[Row], reference: Row, fresh: int, tolerance: float) -> 
     )
 
 
+def caveats(rows: list[Row], images: int, split: str, tolerance: float) -> list[str]:
+    """Return, one sentence each, why differences of `tolerance` may be due to chance.
+
+    `images` is the number of images in `split`, on which the accuracies were measured.
+    """
+    found = []
+    if any(len(row.accuracy) < 2 for row in rows):
+        found.append("One seed gives no standard error; --seeds 3 does.")
+    if 1 / images > tolerance:
+        found.append(
+            f"One of the {images} {split} images is {POINTS / images:.1f} points, more than the tolerance of "
+            f"{POINTS * tolerance:.1f}."
+        )
+    return found
+
+
 def table(rows: list[Row], fresh: int) -> list[str]:
     """Return the rows as lines of text: accuracy in percent, with its 95 % confidence interval."""
     reference = next((row for row in rows if row.stored == fresh and not row.final), None)

@@ -18,7 +18,7 @@ from ..training.resume import resume
 from ..training.run_directory import SUMMARY, is_finished, with_epochs
 from .plan import Training
 from .plot import write_plot
-from .results import Row, as_json, rows_of, table, verdict
+from .results import Row, as_json, caveats, rows_of, table, verdict
 
 _SETTINGS = "study.json"
 _IGNORED = (*WITHOUT_EFFECT, "seed")
@@ -36,6 +36,8 @@ class StudyResult:
     """The rows as lines of text."""
     verdict: str
     """One sentence: how many stored epochs suffice."""
+    caveats: list[str]
+    """Why small differences may be due to chance: one seed, or few images."""
 
 
 def run_study(
@@ -80,6 +82,7 @@ def run_study(
         accuracies[training] = json.loads((run / SUMMARY).read_text(encoding="utf-8"))[split]["accuracy"]
     rows = rows_of(accuracies)
     sentence = verdict(rows, base.epochs, tolerance)
+    doubts = caveats(rows, stored_set.num_images[split], split, tolerance)
     found = {
         "set": {"path": str(stored_set.path), "fingerprint": stored_set.description.fingerprint},
         "split": split,
@@ -87,10 +90,11 @@ def run_study(
         "final": None if base.final is None else base.final["name"],
         "rows": as_json(rows, base.epochs),
         "verdict": sentence,
+        "caveats": doubts,
     }
     write_text(directory / "results.json", json.dumps(found, indent=1) + "\n")
     write_plot(directory / "results.png", rows, base.epochs, split, stored_set.path.name)
-    return StudyResult(directory, rows, table(rows, base.epochs), sentence)
+    return StudyResult(directory, rows, table(rows, base.epochs), sentence, doubts)
 
 
 def bytes_of_runs(stored_set: AugmentedSet, base: FitOptions, count: int) -> int:
