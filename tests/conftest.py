@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import platform
 import signal
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from PIL import Image, ImageDraw
 from object_server import ObjectServer, object_server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if platform.machine() == "x86_64":  # As `train` sets it, so that Keras computes the same in the tests.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # As many processes as cores: threads of TensorFlow would wait for each other.
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 os.environ["BROWSER"] = "true"  # The browser of `--open`: a program that does nothing.

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.train.cli import main as train
 from epochbank.train.streaming.batches import suitable_batch_size
+from epochbank.train.training.backend import start_backend
 from epochbank.train.training.evaluate import evaluate
 from epochbank.train.training.models import BUILT_IN, build_model, check_parameters, compile_model
 from epochbank.train.training.outputs import output_kind
@@ -148,6 +151,22 @@ def test_built_in_models_take_any_image(name: str, shape: tuple[int, int, int], 
     for _ in range(8):
         model.train_on_batch(images, np.zeros(4, np.int32))
     assert np.isfinite(before)
+
+
+@pytest.mark.parametrize(
+    ("machine", "given", "used"),
+    [("x86_64", None, "1"), ("AMD64", None, "1"), ("arm64", None, None), ("x86_64", "0", "0")],
+)
+def test_tensorflow_computes_by_onednn_on_x86(
+    monkeypatch: pytest.MonkeyPatch, machine: str, given: str | None, used: str | None
+) -> None:
+    """Unless the user decides otherwise."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given or "")
+    if given is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    start_backend()
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == used
 
 
 def test_a_run_of_an_earlier_model_of_the_same_name_is_refused() -> None:
