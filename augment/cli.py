@@ -1,4 +1,4 @@
-"""The command line of stage 1. It parses arguments, calls `epochbank.api`, and prints the results.
+"""The command line of stage 1. It parses arguments, calls the functions of `epochbank.api`, and prints the results.
 
 Each command imports what it needs, so that `--help` is fast.
 """
@@ -71,21 +71,21 @@ def run(source: str, profile: bool, print_path: bool, **keywords: Any) -> None:
       augment run letters/ --per-class 200:2000
       augment run digits --epochs 7 --profile
     """
-    from .. import api
+    from ..api import contents, generation
     from .store.objects.mirror import shown
     from .views.info import info_lines, split_lines
 
-    result = api.run(source, **keywords)
+    result = generation.run(source, **keywords)
     place = shown(result.directory)
     if print_path:
-        for line in split_lines(api.info(result.directory)) if result.log is not None else []:
+        for line in split_lines(contents.info(result.directory)) if result.log is not None else []:
             notify(line.strip())
         click.echo(os.fsencode(place))
         return
     if result.log is None:
         click.echo(f"{place} is complete: nothing to do.\n\nNext: train fit {place}")
         return
-    click.echo("\n".join([*info_lines(api.info(result.directory), details=False), *result.log.lines()]))
+    click.echo("\n".join([*info_lines(contents.info(result.directory), details=False), *result.log.lines()]))
     if profile:
         click.echo("\n" + "\n".join(result.log.profile.lines()))
     click.echo(f"\nNext: train fit {place}    (to look at it: augment preview {place})")
@@ -107,11 +107,11 @@ def plan(source: str, as_json: bool, sets: Path, **keywords: Any) -> None:
       augment plan digits --epochs 20
       augment plan digits --epochs 20 --json
     """
-    from .. import api
+    from ..api import generation
     from .shared.disk_space import check_disk_space
     from .store.objects.urls import url_of
 
-    planned = api.plan(source, sets=sets, **keywords)
+    planned = generation.plan(source, sets=sets, **keywords)
     click.echo(json.dumps(planned.to_json(), indent=2) if as_json else "\n".join(planned.lines()))
     if url_of(sets) is None:
         check_disk_space(sets, planned.bytes, "the set and its source file" if planned.import_estimate else "the set")
@@ -136,10 +136,10 @@ def preview(source: str, out: Path, **keywords: Any) -> None:
       augment preview digits --out preview.png
       augment preview sets/digits-kanji-1f2e3d4c --out stored.png
     """
-    from .. import api
+    from ..api import views
     from .views.png_file import save
 
-    save(api.preview(source, **keywords), out)
+    save(views.preview(source, **keywords), out)
 
 
 @main.command("import")
@@ -158,11 +158,11 @@ def import_(source: str, file: Path, **keywords: Any) -> None:
     Example:
       augment import omniglot.zip omniglot.h5 --size 64x64 --group-pattern '_(\\d+)\\.png$'
     """
-    from .. import api
+    from ..api import sources
     from .ingest.importer import listed
     from .shared.progress import counted
 
-    imported = api.import_source(source, file, **keywords)
+    imported = sources.import_source(source, file, **keywords)
     for note in [*imported.notes, *([f"left out:{listed(imported.skipped_names())}"] if imported.skipped else [])]:
         notify(note)
     click.echo(
@@ -199,10 +199,10 @@ def inspect(source: str, out: Path | None, as_json: bool, **keywords: Any) -> No
       augment inspect digits --html digits.html
       augment inspect omniglot.zip --group-pattern '_(\\d+)\\.png$' --limit 5000
     """
-    from .. import api
+    from ..api import sources
     from .views.inspection.text import report_lines
 
-    facts = api.inspect(source, out, **keywords)
+    facts = sources.inspect(source, out, **keywords)
     click.echo(json.dumps(facts, indent=2, ensure_ascii=False) if as_json else "\n".join(report_lines(facts)))
 
 
@@ -223,11 +223,11 @@ def list_(sets: Path, runs: Path, as_json: bool) -> None:
     """
     from datetime import datetime
 
-    from .. import api
+    from ..api import contents
     from .errors import EpochbankError
     from .views.list_table import list_lines
 
-    facts, faults = api.list_sets(sets, runs=runs)
+    facts, faults = contents.list_sets(sets, runs=runs)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
     elif facts:
@@ -253,11 +253,11 @@ def info(name: str | None, digests: bool, sets: Path, as_json: bool) -> None:
       augment info
       augment info sets/digits-kanji-1f2e3d4c --json
     """
-    from .. import api
+    from ..api import contents
     from .store.catalog import choose_set
     from .views.info import info_lines, rejections_lines
 
-    facts = api.info(choose_set(name, sets))
+    facts = contents.info(choose_set(name, sets))
     resampled = facts["resampled"]
     lines = rejections_lines(resampled) if resampled and "attempts" in resampled else []
     click.echo(
@@ -286,13 +286,13 @@ def report(name: str | None, out: Path | None, open_it: bool, sets: Path) -> Non
       augment report --open
       augment report sets/digits-kanji-1f2e3d4c --out digits.html
     """
-    from .. import api
+    from ..api import views
     from .errors import EpochbankError
     from .shared.html.page import show_page
     from .shared.progress import size
     from .store.catalog import choose_set
 
-    written = api.report(choose_set(name, sets), out)
+    written = views.report(choose_set(name, sets), out)
     click.echo(f"{written.path}: {size(written.bytes)}")
     if open_it:
         show_page(written.path)
@@ -329,14 +329,14 @@ def verify(name: str | None, sets: Path, as_json: bool, **keywords: Any) -> None
       augment verify baseline --deep
       augment verify baseline --deep --share 1
     """
-    from .. import api
+    from ..api import verification
     from .errors import EpochbankError
     from .lifecycle.verify import report, sound_lines
     from .store.catalog import choose_set
 
     directory = choose_set(name, sets)
     try:
-        result = api.verified(directory, **keywords)
+        result = verification.verified(directory, **keywords)
     except EpochbankError as error:
         if as_json and error.exit_code == 1:
             click.echo(json.dumps({"path": str(directory), "sound": False, "faults": [str(error)]}, indent=2))
@@ -364,14 +364,14 @@ def diff(a: str, b: str, sets: Path, as_json: bool) -> None:
     Example:
       augment diff baseline digits-kanji-1f2e3d4c
     """
-    from .. import api
+    from ..api import contents
     from .lifecycle.diff import differences
     from .lifecycle.diff_text import diff_lines
 
     if as_json:
-        click.echo(json.dumps(api.diff(a, b, sets=sets), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(contents.diff(a, b, sets=sets), indent=2, ensure_ascii=False))
         return
-    one, other = api.content(a, sets=sets), api.content(b, sets=sets)
+    one, other = contents.content(a, sets=sets), contents.content(b, sets=sets)
     click.echo("\n".join(diff_lines(one, other, differences(one, other))))
 
 
@@ -390,11 +390,11 @@ def tag(name: str, tag: str, remove: bool, sets: Path) -> None:
       augment tag sets/digits-kanji-1f2e3d4c baseline
       augment tag baseline baseline --remove
     """
-    from .. import api
+    from ..api import lifecycle
     from .store.catalog import find_set
 
     directory = find_set(name, sets)
-    tags = api.tag(directory, tag, remove=remove)
+    tags = lifecycle.tag(directory, tag, remove=remove)
     click.echo(f"{directory}: {', '.join(tags) or 'no tag'}")
 
 
@@ -465,10 +465,10 @@ def refresh(name: str | None, epochs: int, cancel: bool, sets: Path, **keywords:
       augment refresh baseline --epochs 5 --keep-free 50GB
       augment refresh baseline --cancel
     """
-    from .. import api
+    from ..api import generation
     from .lifecycle.refresh import refresh_lines
 
-    click.echo("\n".join(refresh_lines(api.refresh(name, epochs, cancel=cancel, sets=sets, **keywords))))
+    click.echo("\n".join(refresh_lines(generation.refresh(name, epochs, cancel=cancel, sets=sets, **keywords))))
 
 
 @main.command()
@@ -490,11 +490,11 @@ def repair(name: str | None, sets: Path, **keywords: Any) -> None:
     Example:
       augment repair sets/digits-kanji-1f2e3d4c
     """
-    from .. import api
+    from ..api import verification
     from .lifecycle.repair import check_refused, repair_lines
     from .store.catalog import choose_set
 
-    result = api.repair(choose_set(name, sets), **keywords)
+    result = verification.repair(choose_set(name, sets), **keywords)
     click.echo("\n".join(repair_lines(result)))
     check_refused(result)
 
@@ -525,10 +525,10 @@ def export(name: str, dest: Path, **keywords: Any) -> None:
       augment export baseline parquet/ --format parquet --epochs 0,2-4 --originals
       augment export baseline test/ --split test
     """
-    from .. import api
+    from ..api import exchange
     from .exchange.export import export_lines
 
-    click.echo("\n".join(export_lines(api.export_set(name, dest, **keywords))))
+    click.echo("\n".join(export_lines(exchange.export_set(name, dest, **keywords))))
 
 
 @main.command()
@@ -550,10 +550,10 @@ def copy(name: str, dest: str, **keywords: Any) -> None:
       augment copy baseline /mnt/backup/
       augment copy digits-kanji-1f2e3d4c other-sets/ --epochs 2-4 --with-source
     """
-    from .. import api
+    from ..api import exchange
     from .exchange.copy import copy_lines
 
-    click.echo("\n".join(copy_lines(api.copy_set(name, dest, **keywords))))
+    click.echo("\n".join(copy_lines(exchange.copy_set(name, dest, **keywords))))
 
 
 @main.command()
@@ -570,7 +570,7 @@ def remove(name: str, yes: bool, sets: Path) -> None:
     Example:
       augment remove sets/digits-kanji-1f2e3d4c
     """
-    from .. import api
+    from ..api import lifecycle
     from .lifecycle.remove import finish_removals
     from .shared.disk_space import bytes_below
     from .shared.progress import size
@@ -582,9 +582,9 @@ def remove(name: str, yes: bool, sets: Path) -> None:
         finish_removals(sets)  # The set that is to be removed may be one of these.
     directory = find_set(name, sets)
     if remote_url(directory) is not None:
-        api.remove(directory)  # Refuses.
+        lifecycle.remove(directory)  # Refuses.
     ask(f"Remove {directory} ({size(bytes_below(directory))})?", yes)
-    click.echo(f"{directory} removed: {size(api.remove(directory))}")
+    click.echo(f"{directory} removed: {size(lifecycle.remove(directory))}")
 
 
 @main.command()
@@ -606,7 +606,7 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
       augment gc --dry-run
       augment gc --unused-for 90 --yes
     """
-    from .. import api
+    from ..api import lifecycle
     from .lifecycle.gc import collect, gc_lines
     from .lifecycle.store_gc import collect_store_garbage
     from .shared.progress import counted, size
@@ -614,7 +614,7 @@ def gc(unused_for: float | None, dry_run: bool, yes: bool, sets: Path, as_json: 
 
     found: Any
     removed: Any
-    found, notes = api.gc(sets, unused_for=unused_for, dry_run=True)
+    found, notes = lifecycle.gc(sets, unused_for=unused_for, dry_run=True)
     if not as_json:
         click.echo("\n".join(gc_lines(found, notes)))
     removed, kept = [], notes
@@ -654,16 +654,16 @@ def explain(name: str, epoch: int, position: int, out: Path | None, sets: Path, 
     Example:
       augment explain sets/digits-kanji-1f2e3d4c 0 17 --out explained.png
     """
-    from .. import api
+    from ..api import views
     from .views.explain import explain_lines
     from .views.png_file import save
 
-    facts = api.explain(name, epoch, position, sets=sets, trust=trust)
+    facts = views.explain(name, epoch, position, sets=sets, trust=trust)
     if not facts["stored"]:
         notify(f"epoch {epoch}, position {position}, is not stored in {facts['set']}; this is what it would contain")
     click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(explain_lines(facts)))
     if out is not None:
-        save(api.explain_image(name, epoch, position, sets=sets, trust=trust), out)
+        save(views.explain_image(name, epoch, position, sets=sets, trust=trust), out)
 
 
 @main.command()

@@ -60,10 +60,10 @@ def _options(sets: Path, epochs: int) -> dict[str, Any]:
 
 def _make(sets: Path, shards: int) -> None:
     """Make the set: a real first epoch, and others whose files are sparse."""
-    from epochbank import api
+    from epochbank.api import generation
     from epochbank.augment.store.manifest import read_manifest, shard_file, write_manifest
 
-    directory = api.run("digits", jobs=1, **_options(sets, 1)).directory
+    directory = generation.run("digits", jobs=1, **_options(sets, 1)).directory
     entries = read_manifest(directory)
     first = [entry for entry in entries if entry.split == "epoch"]
     for epoch in range(1, _epochs(shards, len(first))):
@@ -74,7 +74,7 @@ def _make(sets: Path, shards: int) -> None:
                 file.truncate(one.bytes)
             entries.append(one)
     write_manifest(directory, entries)
-    api.run("digits", jobs=1, **_options(sets, _epochs(shards, len(first))))  # Adds the virtual datasets.
+    generation.run("digits", jobs=1, **_options(sets, _epochs(shards, len(first))))  # Adds the virtual datasets.
 
 
 def _epochs(shards: int, each: int) -> int:
@@ -157,13 +157,13 @@ def _publish(sets: Path, shards: int, timed: Callable[..., Any]) -> None:
 
 
 def _plan(sets: Path, epochs: int) -> Any:
-    from epochbank import api
+    import epochbank
     from epochbank.augment.generation import calibration
     from epochbank.augment.generation.calibration import Cost
 
     cost = Cost(seconds=1e-5, bytes=1000.0, shard_seconds=1e-3, shard_bytes=5000.0)
     vars(calibration)["on_all_cores"] = lambda work, tasks, count, jobs: enumerate([(cost, cost)] * count)
-    return api.plan("digits", jobs=2, **_options(sets, epochs))
+    return epochbank.plan("digits", jobs=2, **_options(sets, epochs))
 
 
 def _begin(directory: Path, timed: Callable[..., Any]) -> None:

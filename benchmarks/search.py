@@ -41,7 +41,8 @@ from epochbank.augment.distortion.recipe import Recipe, built_in_names, load_rec
 from epochbank.augment.generation.new_set import split_input
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import SourceOptions, open_source
+from epochbank.augment.sources import SourceOptions
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.split.holdout import HeldOut, split_key, split_rows
 from machine import machine
 from on_cores import OMNIGLOT, WRITER

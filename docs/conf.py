@@ -45,7 +45,7 @@ def link_code(app: Sphinx, what: str, name: str, obj: object, options: object, l
         if match[1] in epochbank.__all__:
             return f":py:obj:`~epochbank.{match[1]}`"
         keywords = match[1] in ("GenerationKeywords", "ImportKeywords", "SourceKeywords", "RefreshKeywords")
-        return f":py:obj:`~epochbank.arguments.{match[1]}`" if keywords else f"``{match[1]}``"
+        return f":py:obj:`~epochbank.api.keywords.{match[1]}`" if keywords else f"``{match[1]}``"
 
     text = re.sub(r"(?<![`:])`([^`]+)`(?!`)", role, "\n".join(lines))
     lines[:] = text.split("\n")

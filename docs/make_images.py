@@ -24,7 +24,8 @@ from epochbank.augment.ingest.block import usable_images
 from epochbank.augment.ingest.preprocess import Preprocessing, fit
 from epochbank.augment.shared.contact_sheet import Cell, contact_sheet
 from epochbank.augment.shared.fonts import pillow_text
-from epochbank.augment.sources import SourceOptions, open_source
+from epochbank.augment.sources import SourceOptions
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.views.explain import stage_facts, stage_text
 from epochbank.augment.views.inspection.class_sheet import class_rows, class_sheet
 from epochbank.augment.views.inspection.findings import inspect_images

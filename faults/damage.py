@@ -22,7 +22,8 @@ import click
 import numpy as np
 
 from common import RESULTS, Tries, table
-from epochbank import api, open_set
+from epochbank import open_set
+from epochbank.api import generation
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.check_source import check_source
 from epochbank.augment.ingest.source_file import open_source_file
@@ -135,7 +136,7 @@ def make_sets(work: Path) -> list[Victim]:
     np.savez(work / "a.npz", images=images, labels=np.arange(40) % 4, groups=np.arange(40) // 2)
     victims = []
     for codec in ("zstd", "lz4", "gzip", "none"):
-        stored = api.run(
+        stored = generation.run(
             work / "a.npz", "handwriting", 2, sets=work / codec, codec=codec, jobs=1, shard_size=16, chunk_size=8,
             invert="no",
         ).directory.relative_to(work)  # fmt: skip

@@ -50,7 +50,8 @@ def read_source(spec: str, folder: Path, **options: Any) -> None:
     """Do what an import does: identity, scan, the origin and pixels of the first images, and notes."""
     import numpy as np
 
-    from epochbank.augment.sources import SourceOptions, open_source
+    from epochbank.augment.sources import SourceOptions
+    from epochbank.augment.sources.find import open_source
 
     workspace = folder / "workspace"
     shutil.rmtree(workspace, ignore_errors=True)

@@ -67,7 +67,7 @@ class Driver:
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell has its background jobs ignore it.
         names = [
-            "epochbank.api",
+            "epochbank.api.generation",
             "epochbank.augment.generation.run",
             "numba",
             "joblib",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from epochbank import api
+import epochbank
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.source_file import open_source_file
@@ -253,7 +253,7 @@ def published(directory: Path) -> dict[int, str]:
     """Return the digest of each stored epoch 0 to 5 of the small set, generated without faults in `directory`."""
     directory.mkdir()
     _run(directory, 6)
-    facts = api.info(only_set(directory))
+    facts = epochbank.info(only_set(directory))
     return {one["epoch"]: one["digest"] for one in facts["epochs"]}
 
 

@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 import xxhash
 
-from epochbank import api
+import epochbank
+from epochbank.api import generation
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.shared.atomic import TEMPORARY
 from epochbank.augment.store.catalog import all_sets
@@ -131,7 +132,7 @@ def oracle(folder: Path) -> dict[int, str]:
 
     It runs in this process, so that its forks have the compiled code, and reads in a fork.
     """
-    result = api.run(
+    result = generation.run(
         "digits", epochs=ORACLE_EPOCHS, limit=150, size=(16, 16), shard_size=12, jobs=1, sets=folder / "sets"
     )
     code, answer = answer_of(
@@ -174,7 +175,7 @@ def end_faults(folder: Path, expected: Mapping[int, str]) -> list[str]:
     """Verify and stream every set below `folder`, and look for temporary files; return what is wrong."""
     faults = read_faults(folder, expected, damaged=False)
     for directory in all_sets(folder / "sets"):
-        faults += [f"verify: {fault}" for fault in api.verify(directory, jobs=1)]
+        faults += [f"verify: {fault}" for fault in epochbank.verify(directory, jobs=1)]
     return faults + [f"left: {path.relative_to(folder)}" for path in folder.rglob(f"{TEMPORARY}*")]
 
 

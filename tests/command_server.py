@@ -89,7 +89,6 @@ def _serve() -> None:
     import numpy as np
 
     import epochbank
-    from epochbank import api
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -97,8 +96,8 @@ def _serve() -> None:
         images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
         np.savez(f"{warm}/a.npz", images=images, labels=np.arange(20) % 2)
         stored = epochbank.generate(f"{warm}/a.npz", epochs=1, sets=f"{warm}/sets", jobs=1)
-        api.verify(stored.path, jobs=1)
-        api.repair(stored.path, jobs=1)
+        epochbank.verify(stored.path, jobs=1)
+        epochbank.repair(stored.path, jobs=1)
         del stored
     for line in sys.stdin:
         request = json.loads(line)
@@ -114,7 +113,8 @@ def _serve() -> None:
 
 def _run(request: dict[str, Any]) -> None:
     """Run a command in this process, which was forked for it, and end it."""
-    from epochbank import EpochbankError, api
+    import epochbank
+    from epochbank.api import generation
 
     result: dict[str, Any] = {}
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -122,9 +122,10 @@ def _run(request: dict[str, Any]) -> None:
     try:
         if request["kill_at"] is not None:
             _kill_at(request["kill_at"])
-        value = getattr(api, request["name"])(*request["arguments"], **request["keywords"])
+        function = generation.run if request["name"] == "run" else getattr(epochbank, request["name"])
+        value = function(*request["arguments"], **request["keywords"])
         result["value"] = [str(one) for one in value] if isinstance(value, list) else repr(value)
-    except EpochbankError as error:
+    except epochbank.EpochbankError as error:
         result["error"] = str(error)
     except BaseException:
         result["trace"] = traceback.format_exc()

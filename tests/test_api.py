@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 import epochbank
-from epochbank import api
+from epochbank.api import generation, views
+from epochbank.api.keywords import GenerationKeywords, ImportKeywords, RefreshKeywords, SourceKeywords
 from epochbank.augment.cli import main
 from epochbank.augment.generation.options import GenerationOptions
 from epochbank.augment.generation.plan import GenerationPlan
@@ -42,7 +43,7 @@ def test_generate_returns_the_open_set_that_the_command_line_finds(npz: Path, tm
     assert (facts["path"], facts["seed"], facts["shards"]) == (str(glyphs.path), 3, 10)
     assert epochbank.generate(npz, epochs=2, seed=3, sets=sets, **SMALL).epochs == (0, 1)
     assert len(list(sets.glob("*/set.json"))) == 1
-    assert api.run(npz, epochs=2, seed=3, sets=sets, **SMALL).log is None
+    assert generation.run(npz, epochs=2, seed=3, sets=sets, **SMALL).log is None
 
 
 def test_a_plan_has_what_generate_writes(npz: Path, tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_views_return_what_the_commands_print(npz: Path, tmp_path: Path) -> None
         epochbank.preview(npz, sets=tmp_path / "none"),
         epochbank.preview(npz, "handwriting", seed=1, sets=tmp_path / "none"),
         epochbank.preview(glyphs),
-        api.explain_image(glyphs.path, 0, 17),
+        views.explain_image(glyphs.path, 0, 17),
     ]
     assert all(isinstance(sheet, Image.Image) for sheet in sheets)
     assert not (tmp_path / "none").exists()
@@ -169,14 +170,15 @@ def test_invalid_values_are_refused_by_every_function(npz: Path, tmp_path: Path)
 
 
 FUNCTIONS = {
-    "run": api.run, "plan": api.plan, "import": api.import_source, "inspect": api.inspect, "preview": api.preview,
-    "explain": api.explain, "verify": api.verify, "info": api.info, "list": api.list_sets, "diff": api.diff,
-    "tag": api.tag, "refresh": api.refresh, "repair": api.repair, "remove": api.remove, "gc": api.gc,
-    "export": api.export_set, "copy": api.copy_set, "report": api.report,
+    "run": generation.run, "plan": epochbank.plan, "import": epochbank.import_source, "inspect": epochbank.inspect,
+    "preview": epochbank.preview, "explain": epochbank.explain, "verify": epochbank.verify, "info": epochbank.info,
+    "list": epochbank.list_sets, "diff": epochbank.diff, "tag": epochbank.tag, "refresh": epochbank.refresh,
+    "repair": epochbank.repair, "remove": epochbank.remove, "gc": epochbank.gc, "export": epochbank.export_set,
+    "copy": epochbank.copy_set, "report": epochbank.report,
 }  # fmt: skip
 KEYWORDS = {
-    "run": api.GenerationKeywords, "plan": api.GenerationKeywords, "import": api.ImportKeywords,
-    "preview": api.ImportKeywords, "inspect": api.SourceKeywords, "refresh": api.RefreshKeywords,
+    "run": GenerationKeywords, "plan": GenerationKeywords, "import": ImportKeywords, "preview": ImportKeywords,
+    "inspect": SourceKeywords, "refresh": RefreshKeywords,
 }  # fmt: skip
 PRINTING = {"as_json", "digests", "print_path", "profile", "out", "open_it", "yes"}
 """Options for printing a result or writing an image, which Python functions return."""
@@ -224,7 +226,7 @@ def test_every_keyword_reaches_an_option() -> None:
     """A keyword without a field of the same name would be ignored."""
     reached = {field.name for kind in (GenerationOptions, ImportOptions, SourceOptions) for field in fields(kind)}
     spec = {"seed", "validation", "test", "per_class", "sets", "name", "status", "scheduler", "patience"}
-    assert set(api.GenerationKeywords.__annotations__) <= reached | spec
+    assert set(GenerationKeywords.__annotations__) <= reached | spec
 
 
 def test_importing_epochbank_is_lazy() -> None:

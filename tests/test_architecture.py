@@ -34,7 +34,6 @@ LAYERS = (
     ("train.study",),
     ("train.benchmark",),
     # What people call.
-    ("arguments",),
     ("api",),
     ("fitting", "studies", "teaching"),
     ("augment.options", "train.options"),
@@ -49,13 +48,10 @@ COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store"
 
 def modules() -> dict[str, Path]:
     """Return the file of every module below `epochbank`, by its full name."""
-    files = {
-        f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py"
-        for name in ("api", "arguments", "fitting", "studies", "teaching")
-    }
-    for package in ("augment", "train"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
+    files = {f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py" for name in ("fitting", "studies", "teaching")}
+    for parent, package in ((ROOT / "src/epochbank", "api"), (ROOT, "augment"), (ROOT, "train")):
+        for path in sorted((parent / package).rglob("*.py")):
+            parts = path.relative_to(parent).with_suffix("").parts
             files[".".join([TOP, *(parts[:-1] if parts[-1] == "__init__" else parts)])] = path
     return {name: path for name, path in files.items() if path.exists()}
 
@@ -133,8 +129,7 @@ def test_modules_import_each_other_relatively() -> None:
             else:
                 continue
             assert not {one.split(".")[0] for one in named} & {"augment", "train", TOP}, f"{name}: {named}"
-        if name not in (f"{TOP}.api", f"{TOP}.arguments"):
-            assert facade_names(name) <= {"__version__", "api", "studies"}, name
+        assert facade_names(name) <= {"__version__", "studies"}, name
 
 
 def facade_names(name: str) -> set[str]:

@@ -17,9 +17,10 @@ from conftest import glyphs
 from epochbank.augment.cli import main
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import SourceOptions, open_source
+from epochbank.augment.sources import SourceOptions
 from epochbank.augment.sources.arrays.names import Part, find_parts, parse_name
 from epochbank.augment.sources.class_names import name_labels, read_class_names
+from epochbank.augment.sources.find import open_source
 
 COUNT, CLASSES = 60, 6
 GRAY = np.ascontiguousarray(glyphs(COUNT, (12, 12, 1))[..., 0])

@@ -26,7 +26,11 @@ def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> str:
         raise AssertionError("Keras is started")
 
-    for module in ("epochbank.train.training.backend", "epochbank.train.training.export", "epochbank.api"):
+    for module in (
+        "epochbank.train.training.backend",
+        "epochbank.train.training.export",
+        "epochbank.api.training_runs",
+    ):
         monkeypatch.setattr(f"{module}.start_backend", fail)
 
 

@@ -17,9 +17,10 @@ import pytest
 from PIL import Image
 
 from epochbank.augment.errors import EpochbankError
-from epochbank.augment.sources import SourceOptions, open_source
+from epochbank.augment.sources import SourceOptions
 from epochbank.augment.sources.archive import find_archive
 from epochbank.augment.sources.decode import BadImage, read_image
+from epochbank.augment.sources.find import open_source
 
 IHDR = struct.Struct(">2I5B")
 

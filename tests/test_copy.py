@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 import epochbank
 from conftest import glyphs
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
+from epochbank.api import generation
 from epochbank.augment.cli import main
 from epochbank.augment.exchange import copied_files
 from epochbank.augment.exchange import copy as copy_module
@@ -35,7 +36,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("sound")
     np.savez(directory / "a.npz", images=glyphs(100, (8, 8, 1)), labels=np.arange(100) % 4)
     stored = epochbank.generate(directory / "a.npz", epochs=4, sets=directory / "sets", **SMALL).path
-    api.refresh(stored, 1, jobs=1)
+    epochbank.refresh(stored, 1, jobs=1)
     return directory
 
 
@@ -68,32 +69,32 @@ def test_a_copy_is_the_same_set(here: Path) -> None:
     assert epochs_of(copy) == epochs_of(stored)
     assert epochbank.verify(copy, jobs=1) == []
     for one in (stored, copy):
-        api.refresh(one, 1, jobs=1)
+        epochbank.refresh(one, 1, jobs=1)
     assert list(epochs_of(copy)) == [2, 3, 4, 5]
     assert epochs_of(copy) == epochs_of(stored)
     (copy / read_manifest(copy)[-1].file).unlink()
-    assert len(api.repair(copy, jobs=1).repaired) == 1
-    api.run(here / "a.npz", epochs=5, sets=copy.parent, **SMALL)
+    assert len(epochbank.repair(copy, jobs=1).repaired) == 1
+    generation.run(here / "a.npz", epochs=5, sets=copy.parent, **SMALL)
 
 
 def test_without_its_source_a_copy_is_trained_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what is missing, verifies, and streams; `refresh` says what to do if SOURCE is gone, too."""
     copy = here / "elsewhere/copy"
     monkeypatch.setattr("epochbank.augment.lifecycle.restore_source._resolved", lambda *words: None)
-    assert api.copy_set(set_in(here), copy, jobs=1).source_file is None
+    assert epochbank.copy_set(set_in(here), copy, jobs=1).source_file is None
     shutil.rmtree(here / "sets")
     assert epochbank.verify(copy, jobs=1) == []
     assert len(list(epochbank.open_set(copy).batches(16, epochs=1))) > 0
     assert "is missing. The set can be trained on" in call("info", copy).stdout
     with pytest.raises(EpochbankError, match=r"no shard can be generated.*SOURCE was.*a\.npz"):
-        api.refresh(copy, 1, jobs=1)
+        epochbank.refresh(copy, 1, jobs=1)
 
 
 def test_places(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory, also one that a slash names, gets the set by its name; nothing is overwritten."""
     stored = set_in(here)
     (here / "there").mkdir()
-    assert api.copy_set(stored, here / "there", jobs=1).directory == here / "there" / stored.name
+    assert epochbank.copy_set(stored, here / "there", jobs=1).directory == here / "there" / stored.name
     monkeypatch.chdir(here)
     assert call("copy", stored, "new/", "--jobs", 1).exit_code == 0
     assert (here / "new" / stored.name / "set.json").exists()
@@ -104,37 +105,37 @@ def test_places(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (stored / "inside", "is in the set that is copied"),
     ):
         with pytest.raises(EpochbankError, match=message):
-            api.copy_set(stored, dest, jobs=1)
+            epochbank.copy_set(stored, dest, jobs=1)
     assert not list(here.rglob(".tmp-*"))
 
 
 def test_some_epochs(here: Path) -> None:
     """The numbers stay, the copy continues them, and gaps are refused."""
     stored, copy = set_in(here), here / "copy"
-    api.copy_set(stored, copy, epochs="2-3", jobs=1)
+    epochbank.copy_set(stored, copy, epochs="2-3", jobs=1)
     assert epochs_of(copy) == {number: digest for number, digest in epochs_of(stored).items() if number in (2, 3)}
     assert first_epoch(copy) == 2
     assert epochbank.verify(copy, jobs=1) == []
     assert not (copy / "epoch-0001").exists()
     for epochs, message in (("1,3", "have a gap"), ("0", "has no epoch 0"), ("none", "no epoch is selected")):
         with pytest.raises(EpochbankError, match=message):
-            api.copy_set(stored, here / "other", epochs=epochs, jobs=1)
+            epochbank.copy_set(stored, here / "other", epochs=epochs, jobs=1)
     assert not (here / "other").exists()
 
 
 def test_only_what_is_published_is_copied(here: Path) -> None:
     """Orphans, temporary files, an unfinished epoch and notes on use stay behind; names that are taken, too."""
     stored = set_in(here)
-    api.tag(stored, "mine")
+    epochbank.tag(stored, "mine")
     (stored / "epoch-0001/.tmp-aa-x").write_bytes(b"x")
     (stored / "epoch-0001/0000000777.h5").write_bytes(b"x")
     (stored / "notes.txt").write_text("x")
     file = next((here / "sets/sources").glob("*.h5"))
     limit = sum(path.stat().st_size for path in (here / "sets").rglob("*") if path.is_file()) + 12_000
     with pytest.raises(EpochbankError, match="--max-bytes"):
-        api.run(file, epochs=5, sets=here / "sets", max_bytes=limit, **SMALL)
+        generation.run(file, epochs=5, sets=here / "sets", max_bytes=limit, **SMALL)
     assert any(entry.epoch == 5 for entry in read_manifest(stored))
-    first, second = (api.copy_set(stored, here / "copies" / name, jobs=1) for name in "ab")
+    first, second = (epochbank.copy_set(stored, here / "copies" / name, jobs=1) for name in "ab")
     names = set(files(first.directory))
     assert not names & {"notes.txt", "epoch-0001/0000000777.h5", "log.jsonl"}
     assert not any(name.startswith("epoch-0005") or ".tmp" in name for name in names)
@@ -159,7 +160,7 @@ def test_a_damaged_shard_is_refused(here: Path, how: str) -> None:
     assert str(shard) in result.stderr
     assert "augment repair" in result.stderr
     assert sorted(path.name for path in here.iterdir()) == ["a.npz", "sets"]
-    api.repair(stored, jobs=1)
+    epochbank.repair(stored, jobs=1)
     assert call("copy", stored, here / "copy", "--jobs", 1).exit_code == 0
 
 
@@ -176,7 +177,7 @@ def test_what_was_written_is_read_back(here: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(copied_files, "_copy_shard", wrong)
     with pytest.raises(EpochbankError, match="was removed, because its verification failed"):
-        api.copy_set(set_in(here), here / "copy", jobs=1)
+        epochbank.copy_set(set_in(here), here / "copy", jobs=1)
     assert sorted(path.name for path in here.iterdir()) == ["a.npz", "sets"]
 
 
@@ -194,17 +195,17 @@ def test_an_interrupted_copy_is_continued(here: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(copied_files, "_copy_shard", counted)
     limit: tuple[int, BaseException] = (4, OSError(28, "No space left on device"))
     with pytest.raises(EpochbankError, match=r"No space left on device\. 4 of 27 shards are in .*run the same command"):
-        api.copy_set(stored, here / "copy", jobs=1)
+        epochbank.copy_set(stored, here / "copy", jobs=1)
     limit = (7, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        api.copy_set(stored, here / "copy", jobs=1)
+        epochbank.copy_set(stored, here / "copy", jobs=1)
     assert not (here / "copy").exists()
     (left,) = here.glob(".tmp-*")
     (left / copied[0]).write_bytes(b"damaged")
     (left / "epoch-0099").mkdir()
     (left / "epoch-0099/0000000000.h5").write_bytes(b"of another time")
     limit = (-1, KeyboardInterrupt())
-    api.copy_set(stored, here / "copy", jobs=1)
+    epochbank.copy_set(stored, here / "copy", jobs=1)
     assert len(copied) == len(read_manifest(stored)) + 1
     assert not list(here.glob(".tmp-*"))
     assert not (here / "copy/epoch-0099").exists()
@@ -216,8 +217,8 @@ def test_after_sigkill_the_same_command_completes_the_copy(here: Path, share: fl
     """There is no copy, or all of it."""
     stored = set_in(here)
     code = (
-        "import time\n"
-        "from epochbank import api\n"
+        "import time, epochbank\n"
+        "epochbank.copy_set\n"
         "from epochbank.augment.exchange import copied_files\n"
         "write = copied_files.copy_file\n"
         "def slow(*words):\n"
@@ -225,7 +226,7 @@ def test_after_sigkill_the_same_command_completes_the_copy(here: Path, share: fl
         "    return write(*words)\n"
         "copied_files.copy_file = slow\n"
         "print('begins', flush=True)\n"
-        f"api.copy_set({str(stored)!r}, {str(here / 'copy')!r}, jobs=1)\n"
+        f"epochbank.copy_set({str(stored)!r}, {str(here / 'copy')!r}, jobs=1)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
@@ -235,7 +236,7 @@ def test_after_sigkill_the_same_command_completes_the_copy(here: Path, share: fl
     if (here / "copy").exists():
         assert epochbank.verify(here / "copy", jobs=1) == []
     else:
-        api.copy_set(stored, here / "copy", jobs=1)
+        epochbank.copy_set(stored, here / "copy", jobs=1)
     assert epochs_of(here / "copy") == epochs_of(stored)
     assert not list(here.glob(".tmp-*"))
 
@@ -245,7 +246,7 @@ def test_two_copies_to_one_place(here: Path) -> None:
     workspace = here / ".tmp-copy-copy"
     workspace.mkdir()
     with writing(workspace / LOCK), pytest.raises(EpochbankError, match=r"copy is being written by another run"):
-        api.copy_set(set_in(here), here / "copy", jobs=1)
+        epochbank.copy_set(set_in(here), here / "copy", jobs=1)
 
 
 def test_gc_removes_what_a_stopped_copy_left(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,26 +255,26 @@ def test_gc_removes_what_a_stopped_copy_left(here: Path, monkeypatch: pytest.Mon
     publish = copy_module._publish
 
     def collecting(workspace: Path, target: Path) -> None:
-        seen.append([one.path.name for one in api.gc(here / "sets")[0]])
+        seen.append([one.path.name for one in epochbank.gc(here / "sets")[0]])
         publish(workspace, target)
 
     monkeypatch.setattr(copy_module, "_publish", collecting)
-    api.copy_set(stored, here / "sets/copy", jobs=1)
+    epochbank.copy_set(stored, here / "sets/copy", jobs=1)
     assert seen == [[]]
     shutil.copytree(here / "sets/copy", here / "sets/.tmp-copy-other")
-    assert [one.path.name for one in api.gc(here / "sets")[0]] == [".tmp-copy-other"]
+    assert [one.path.name for one in epochbank.gc(here / "sets")[0]] == [".tmp-copy-other"]
 
 
 def test_a_source_file_of_the_user_is_found_by_the_copy(here: Path) -> None:
     """A set that was made from a source file elsewhere names it beside the copy, if it is copied with it."""
     file = next((here / "sets/sources").glob("*.h5")).rename(here / "mine.h5")
     stored = epochbank.generate(file, epochs=1, sets=here / "own", **SMALL).path
-    copied = api.copy_set(stored, here / "away/copy", with_source=True, jobs=1)
+    copied = epochbank.copy_set(stored, here / "away/copy", with_source=True, jobs=1)
     assert copied.source_file == here / "away/sources/mine.h5"
     assert json.loads((copied.directory / "set.json").read_text())["source"]["path"] == "../sources/mine.h5"
     assert epochbank.info(copied.directory)["fingerprint"] == epochbank.info(stored)["fingerprint"]
     file.unlink()
-    api.refresh(copied.directory, 1, jobs=1)
+    epochbank.refresh(copied.directory, 1, jobs=1)
     assert epochbank.verify(copied.directory, jobs=1) == []
 
 
@@ -284,6 +285,6 @@ def test_a_damaged_source_file_is_not_copied(here: Path) -> None:
     data[data.index(bytes(glyphs(1, (8, 8, 1)))) + 20] ^= 1
     file.write_bytes(data)
     with pytest.raises(EpochbankError, match="images were changed"):
-        api.copy_set(set_in(here), here / "away/copy", with_source=True, jobs=1)
+        epochbank.copy_set(set_in(here), here / "away/copy", with_source=True, jobs=1)
     assert not (here / "away").exists()
-    assert api.copy_set(set_in(here), here / "away/copy", jobs=1).shards == 27
+    assert epochbank.copy_set(set_in(here), here / "away/copy", jobs=1).shards == 27

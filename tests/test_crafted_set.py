@@ -14,8 +14,10 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import epochbank
 from conftest import glyphs
-from epochbank import EpochbankError, api, open_set
+from epochbank import EpochbankError, open_set
+from epochbank.api import contents
 from epochbank.augment.cli import main
 from epochbank.augment.ingest.stored_preprocessing import stored_preprocessing
 from epochbank.augment.store.description import fingerprint_of
@@ -133,7 +135,7 @@ def answers(directory: Path) -> None:
         for images, _ in opened.batches(8, epochs=1, originals=0.5):
             assert images.dtype == np.uint8
         stored_preprocessing(opened.description.source, opened.description.shape)
-        api.origins(opened, "validation", np.arange(2))
+        contents.origins(opened, "validation", np.arange(2))
 
 
 def original(sets: Path) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def original(sets: Path) -> dict[str, Any]:
 def test_the_original_is_sound(sets: Path) -> None:
     """Otherwise the tests below would try nothing."""
     with copy_with(sets, original(sets)) as directory:
-        assert api.verify(directory, jobs=1, deep=True) == []
+        assert epochbank.verify(directory, jobs=1, deep=True) == []
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -13,8 +13,9 @@ from PIL import Image
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.importer import ImportOptions, import_source
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.lists import source as list_source
 from epochbank.augment.sources.paths import PathList
 

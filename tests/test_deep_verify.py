@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import epochbank
 from conftest import glyphs
-from epochbank import api
 from epochbank.augment.cli import main
 from epochbank.augment.lifecycle.recompute import draw_sample
 from epochbank.augment.shared.threads import read_on_all_cores
@@ -127,7 +127,7 @@ def test_sound_sets_are_the_same_when_they_are_recomputed(stored: Path) -> None:
     again = call("verify", stored, "--deep", "--seed", facts["deep"]["seed"], "--jobs", 1)
     assert again.exit_code == 0
     assert f"{drawn} of {facts['deep']['of']} images were recomputed and are the same" in again.stdout
-    assert api.verify(stored, deep=True, share=1, jobs=1) == []
+    assert epochbank.verify(stored, deep=True, share=1, jobs=1) == []
 
 
 def test_balanced_epochs_and_custom_operations_are_recomputed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +189,8 @@ def test_the_share_is_checked(stored: Path) -> None:
     """A share is above 0 and up to 1, in Python and on the command line."""
     for share in ("0", "1.5", "nan"):
         assert call("verify", stored, "--deep", "--share", share).exit_code == 2
-        with pytest.raises(api.EpochbankError, match="expected a number above 0 up to 1"):
-            api.verify(stored, deep=True, share=float(share))
+        with pytest.raises(epochbank.EpochbankError, match="expected a number above 0 up to 1"):
+            epochbank.verify(stored, deep=True, share=float(share))
 
 
 def entry(epoch: int, start: int, num_images: int, split: str = "epoch") -> Entry:

@@ -10,7 +10,6 @@ from click.testing import CliRunner, Result
 
 import epochbank
 from conftest import glyphs
-from epochbank import api
 from epochbank.augment.cli import main
 from epochbank.augment.lifecycle.content import SetContent
 from epochbank.augment.lifecycle.diff import Difference, differences
@@ -116,7 +115,7 @@ def test_command_and_python_compare_stored_sets(npz: Path, tmp_path: Path) -> No
     assert f"new set beside {first.path}; the new set differs from it in seed 0 -> 4" in run.stderr
     second = next(path for path in sets.glob("*/set.json") if path.parent != first.path).parent
     printed = json.loads(call("diff", first.path, second.name, "--sets", sets, "--json").stdout)
-    assert printed == api.diff(first, second, sets=sets)
+    assert printed == epochbank.diff(first, second, sets=sets)
     assert printed["differences"] == [{"part": "seed", "setting": "", "a": 0, "b": 4}]
     assert not printed["same"]
     lines = call("diff", first.path, second, "--sets", sets).stdout.splitlines()
@@ -133,5 +132,5 @@ def test_a_changed_source_is_named(tmp_path: Path) -> None:
         source = tmp_path / str(number) / "a.npz"
         np.savez(source, images=glyphs(60, (8, 8, 1)), labels=np.arange(60) % classes)
         paths.append(epochbank.generate(source, epochs=1, jobs=1, sets=tmp_path / "sets").path)
-    found = api.diff(*paths)["differences"]
+    found = epochbank.diff(*paths)["differences"]
     assert [one["setting"] for one in found if one["part"] == "source"] == ["digest", "classes"]

@@ -15,7 +15,7 @@ from epochbank.augment.ingest.dhash import dhash
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.near_duplicates import find_duplicates, find_near_duplicates, near_pairs
 from epochbank.augment.ingest.source_file import open_source_file
-from epochbank.augment.sources import open_source
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.store.digest import image_digests
 
 few = settings(deadline=None, max_examples=60)

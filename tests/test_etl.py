@@ -17,12 +17,13 @@ from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.preprocess import Preprocessing, fit
 from epochbank.augment.ingest.source_file import SourceFile, mapped, open_source_file
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.etl import EtlSource, catalog, holds_etl
 from epochbank.augment.sources.etl.characters import group_of, jis0201, jis0208, parse_characters, read_table
 from epochbank.augment.sources.etl.file_scan import Task, scan_file
 from epochbank.augment.sources.etl.places import find_files
 from epochbank.augment.sources.etl.records import RECORDS, values
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.folders.source import FolderSource, ZipSource
 
 Named = tuple[str, int]

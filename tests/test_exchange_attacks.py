@@ -19,7 +19,7 @@ from PIL import Image
 
 import epochbank
 from conftest import glyphs
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.ingest.workspace import sweep_workspaces_of
 from epochbank.augment.shared.tfrecord import encode_example, write_record
 
@@ -55,7 +55,7 @@ def tar(path: Path, members: list[tuple[str, bytes]], format: int = tarfile.GNU_
 
 
 def imported(source: Path, tmp_path: Path) -> None:
-    api.import_source(source, tmp_path / "imported.h5", jobs=1)
+    epochbank.import_source(source, tmp_path / "imported.h5", jobs=1)
 
 
 def test_a_set_that_was_replaced_is_exported_with_its_own_groups(tmp_path: Path) -> None:
@@ -65,14 +65,14 @@ def test_a_set_that_was_replaced_is_exported_with_its_own_groups(tmp_path: Path)
         place = tmp_path / "set"
         shutil.rmtree(place, ignore_errors=True)
         made.rename(place)
-        api.export_set(place, tmp_path / f"out-{writers}", "npz", jobs=1)
+        epochbank.export_set(place, tmp_path / f"out-{writers}", "npz", jobs=1)
         with np.load(tmp_path / f"out-{writers}/arrays.npz") as arrays:
             assert {name.decode().split()[0] for name in arrays["train_groups"]} == {writers}
 
 
 def test_a_shard_that_is_damaged_between_two_exports_is_not_exported(made: Path, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(made, tmp_path / "set"))
-    api.export_set(copied, tmp_path / "out", splits="test", jobs=1)
+    epochbank.export_set(copied, tmp_path / "out", splits="test", jobs=1)
     (shard,) = (copied / "test").glob("*.h5")
     with h5py.File(shard) as file:
         at = file["row"].id.get_offset()
@@ -80,7 +80,7 @@ def test_a_shard_that_is_damaged_between_two_exports_is_not_exported(made: Path,
     content[at] ^= 1
     shard.write_bytes(content)
     with pytest.raises(EpochbankError, match="is damaged: its checksum is wrong"):
-        api.export_set(copied, tmp_path / "again", splits="test", jobs=1)
+        epochbank.export_set(copied, tmp_path / "again", splits="test", jobs=1)
 
 
 @pytest.mark.parametrize("format", ["webdataset", "tfrecord", "parquet", "npz"])
@@ -88,7 +88,7 @@ def test_images_of_one_row_stay_in_one_split(made: Path, tmp_path: Path, format:
     """An export of one split without groups is split again when it is used as a source."""
     if format == "tfrecord":
         pytest.importorskip("google_crc32c")
-    api.export_set(made, tmp_path / "out", format, splits="train", originals=True, jobs=1)
+    epochbank.export_set(made, tmp_path / "out", format, splits="train", originals=True, jobs=1)
     assert json.loads((tmp_path / "out/epochbank.json").read_text())["groups"] == "row"
     again = epochbank.generate(tmp_path / "out", epochs=1, sets=tmp_path / "again", **SMALL).path
     with h5py.File(again / "split.h5") as file:
@@ -105,7 +105,7 @@ def test_images_of_one_row_stay_in_one_split(made: Path, tmp_path: Path, format:
 
 def test_an_export_with_one_image_of_each_row_has_no_groups(made: Path, tmp_path: Path) -> None:
     """So the split of its images is as even over the classes as that of the source."""
-    api.export_set(made, tmp_path / "out", "npz", epochs=[1], jobs=1)
+    epochbank.export_set(made, tmp_path / "out", "npz", epochs=[1], jobs=1)
     with np.load(tmp_path / "out/arrays.npz") as arrays:
         assert "train_groups" not in arrays
     assert json.loads((tmp_path / "out/epochbank.json").read_text())["groups"] == "none"
@@ -114,7 +114,7 @@ def test_an_export_with_one_image_of_each_row_has_no_groups(made: Path, tmp_path
 def test_balanced_epochs_have_groups(tmp_path: Path) -> None:
     """One epoch shows a row several times."""
     made = generated(tmp_path / "made", epochs=1, per_class=(30, 40))
-    api.export_set(made, tmp_path / "out", "npz", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", "npz", jobs=1)
     with np.load(tmp_path / "out/arrays.npz") as arrays:
         assert arrays["train_groups"].tolist() == [f"row {row}".encode() for row in arrays["train_rows"]]
         assert arrays["test_groups"].tolist() == [f"row {row}".encode() for row in arrays["test_rows"]]
@@ -168,7 +168,7 @@ def test_virtual_datasets_on_many_levels_are_refused(tmp_path: Path) -> None:
         virtual(tmp_path / f"{number}.h5", f"{number - 1}.h5", "images")
     imported(tmp_path / "20.h5", tmp_path)
     with pytest.raises(EpochbankError, match="on more than 32 levels"):
-        api.import_source(tmp_path / "59.h5", tmp_path / "59-imported.h5", jobs=1)
+        epochbank.import_source(tmp_path / "59.h5", tmp_path / "59-imported.h5", jobs=1)
 
 
 def test_an_import_and_an_export_leave_a_stopped_copy(made: Path, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_an_import_and_an_export_leave_a_stopped_copy(made: Path, tmp_path: Path
     left.with_name(f"{left.name}-out").mkdir()
     sweep_workspaces_of(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [stopped.name]
-    api.export_set(made, tmp_path / "out", splits="test", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", splits="test", jobs=1)
     assert stopped.is_dir()
 
 
@@ -188,8 +188,8 @@ def test_a_pipe_is_no_source(tmp_path: Path, name: str) -> None:
     """Opening it would wait for its writer."""
     os.mkfifo(tmp_path / name)
     for call in (
-        lambda: api.plan(tmp_path / name, sets=tmp_path / "sets"),
-        lambda: api.inspect(tmp_path / name),
+        lambda: epochbank.plan(tmp_path / name, sets=tmp_path / "sets"),
+        lambda: epochbank.inspect(tmp_path / name),
         lambda: imported(tmp_path / name, tmp_path),
     ):
         with pytest.raises(EpochbankError, match="is not a file"):
@@ -200,7 +200,7 @@ def test_a_pipe_holds_no_class_names(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "names.txt")
     np.savez(tmp_path / "a.npz", images=glyphs(6, (6, 6, 1)), labels=np.arange(6) % 3)
     with pytest.raises(EpochbankError, match=r"names.txt is not a file"):
-        api.import_source(tmp_path / "a.npz", tmp_path / "a.h5", class_names=str(tmp_path / "names.txt"), jobs=1)
+        epochbank.import_source(tmp_path / "a.npz", tmp_path / "a.h5", class_names=str(tmp_path / "names.txt"), jobs=1)
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -228,7 +228,7 @@ def test_many_members_of_gzip_take_little_time(tmp_path: Path) -> None:
     for damage, message in ((packed.read_bytes()[:-5100], "gzip"), (packed.read_bytes() + b"garbage", "gzip")):
         (tmp_path / "c.tar.gz").write_bytes(damage)
         with pytest.raises(EpochbankError, match=f"cannot be read as {message}"):
-            api.import_source(tmp_path / "c.tar.gz", tmp_path / "c.h5", jobs=1)
+            epochbank.import_source(tmp_path / "c.tar.gz", tmp_path / "c.h5", jobs=1)
 
 
 INVALID = ["a\0b", "a\ud800"]
@@ -279,7 +279,7 @@ def test_labels_of_many_digits_in_lists(tmp_path: Path, name: str) -> None:
     for options in ({}, {"class_names": str(tmp_path / "names.txt")}):
         (tmp_path / "names.txt").write_text("zero\none\n")
         with pytest.raises(EpochbankError) as refused:
-            api.import_source(tmp_path / name, tmp_path / "a.h5", jobs=1, **options)  # type: ignore[arg-type]
+            epochbank.import_source(tmp_path / name, tmp_path / "a.h5", jobs=1, **options)  # type: ignore[arg-type]
         assert len(str(refused.value)) < 1500
 
 
@@ -298,7 +298,7 @@ def test_class_names_that_cannot_be_stored(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=glyphs(6, (6, 6, 1)), labels=np.arange(6) % 2)
     (tmp_path / "names.json").write_text('["a", "b\\ud800"]')
     with pytest.raises(EpochbankError, match=r"label 1 a name that .* not valid Unicode"):
-        api.import_source(tmp_path / "a.npz", tmp_path / "a.h5", class_names=str(tmp_path / "names.json"), jobs=1)
+        epochbank.import_source(tmp_path / "a.npz", tmp_path / "a.h5", class_names=str(tmp_path / "names.json"), jobs=1)
 
 
 def test_too_few_descriptors_are_not_damage(made: Path, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_too_few_descriptors_are_not_damage(made: Path, tmp_path: Path) -> None:
     assert "repair" not in done.stdout
 
 
-@pytest.mark.parametrize("call", [api.export_set, api.copy_set])
+@pytest.mark.parametrize("call", [epochbank.export_set, epochbank.copy_set])
 def test_a_destination_below_a_missing_directory(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
 ) -> None:
@@ -329,7 +329,7 @@ def test_a_destination_below_a_missing_directory(
     monkeypatch.chdir(tmp_path / "here")
     call(made, "nope/../out", jobs=1)
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["out"]
-    if call == api.export_set:
+    if call == epochbank.export_set:
         with pytest.raises(EpochbankError, match="is not empty"):
             call(made, "nope/..", jobs=1)
     else:
@@ -337,7 +337,7 @@ def test_a_destination_below_a_missing_directory(
     assert not (tmp_path / "here/nope").exists()
 
 
-@pytest.mark.parametrize("call", [api.export_set, api.copy_set])
+@pytest.mark.parametrize("call", [epochbank.export_set, epochbank.copy_set])
 def test_a_long_name_is_refused(made: Path, tmp_path: Path, call: Any) -> None:
     """There is no room for the temporary name beside it."""
     with pytest.raises(EpochbankError, match="has a name of 245 bytes; expected at most 225"):

@@ -23,7 +23,7 @@ from PIL import Image
 
 import epochbank
 from conftest import glyphs
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.cli import main
 from epochbank.augment.exchange import export as export_module
 from epochbank.augment.exchange.export import export_lines
@@ -150,7 +150,7 @@ def from_npz(path: Path) -> dict[str, list[Row]]:
 def test_webdataset_has_the_images_of_the_set(made: Path, tmp_path: Path) -> None:
     """Members are in stored order, and the same export has the same bytes."""
     for name in ("one", "other"):
-        api.export_set(made, tmp_path / name, originals=True, jobs=1)
+        epochbank.export_set(made, tmp_path / name, originals=True, jobs=1)
     assert by_split(tmp_path / "one", "*.tar", from_tar) == expected(made, originals=True)
     assert (tmp_path / "one/class_names.txt").read_text(encoding="utf-8").splitlines() == NAMES
     files = [path.name for path in (tmp_path / "one").iterdir()]
@@ -164,7 +164,7 @@ def test_parquet_has_the_images_of_the_set(made: Path, tmp_path: Path) -> None:
     """The metadata have the class names, as `datasets` reads them, and README.md the files of each split."""
     from pyarrow.parquet import ParquetFile
 
-    api.export_set(made, tmp_path / "out", "parquet", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", "parquet", jobs=1)
     assert by_split(tmp_path / "out/data", "*.parquet", from_parquet) == expected(made)
     with ParquetFile(tmp_path / "out/data/train-00000-of-00001.parquet") as file:
         features = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
@@ -180,9 +180,9 @@ def test_row_groups_are_small(monkeypatch: pytest.MonkeyPatch, made: Path, tmp_p
     from pyarrow.parquet import ParquetFile
 
     monkeypatch.setattr("epochbank.augment.exchange.parquet._ROWS", 7)
-    api.export_set(made, tmp_path / "rows", "parquet", epochs=0, splits=["train"], jobs=1)
+    epochbank.export_set(made, tmp_path / "rows", "parquet", epochs=0, splits=["train"], jobs=1)
     monkeypatch.setattr("epochbank.augment.exchange.parquet._BYTES", 1)
-    api.export_set(made, tmp_path / "bytes", "parquet", epochs=0, splits=["train"], jobs=1)
+    epochbank.export_set(made, tmp_path / "bytes", "parquet", epochs=0, splits=["train"], jobs=1)
     for name, most in (("rows", 7), ("bytes", 1)):
         with ParquetFile(tmp_path / name / "data/train-00000-of-00001.parquet") as file:
             groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
@@ -191,7 +191,7 @@ def test_row_groups_are_small(monkeypatch: pytest.MonkeyPatch, made: Path, tmp_p
 
 
 def test_npz_has_the_images_of_the_set(made: Path, tmp_path: Path) -> None:
-    api.export_set(made, tmp_path / "out", "npz", originals=True, jobs=1)
+    epochbank.export_set(made, tmp_path / "out", "npz", originals=True, jobs=1)
     assert from_npz(tmp_path / "out/arrays.npz") == expected(made, originals=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["arrays.npz", "epochbank.json"]
 
@@ -216,7 +216,7 @@ def test_tfrecord_has_the_images_of_the_set(made: Path, tmp_path: Path) -> None:
             rows.append(Row(image.numpy().tobytes(), int(one["image/class/label"]), *texts, *numbers))
         return rows
 
-    api.export_set(made, tmp_path / "out", "tfrecord", epochs=[1], jobs=1)
+    epochbank.export_set(made, tmp_path / "out", "tfrecord", epochs=[1], jobs=1)
     assert by_split(tmp_path / "out", "*-of-00001.tfrecord", read) == expected(made, (1,))
 
 
@@ -229,7 +229,7 @@ def test_large_splits_are_divided_into_files(
 ) -> None:  # fmt: skip
     """The files of a split have the same number of images, whatever the shards; several processes write them."""
     monkeypatch.setattr(export_module, "_FILE_BYTES", 130_000 if format == "webdataset" else 6_000)
-    result = api.export_set(made, tmp_path / "out", format, jobs=2)
+    result = epochbank.export_set(made, tmp_path / "out", format, jobs=2)
     assert by_split(tmp_path / "out", pattern, read) == expected(made)
     sizes = [len(read(path)) for path in sorted((tmp_path / "out").glob(pattern)) if path.name.startswith("train")]
     assert len(sizes) > 3
@@ -238,7 +238,7 @@ def test_large_splits_are_divided_into_files(
 
 
 def test_an_export_says_where_it_comes_from(made: Path, tmp_path: Path) -> None:
-    result = api.export_set(made, tmp_path / "out", "npz", epochs="0,2", jobs=1)
+    result = epochbank.export_set(made, tmp_path / "out", "npz", epochs="0,2", jobs=1)
     about = json.loads((tmp_path / "out/epochbank.json").read_text(encoding="utf-8"))
     assert about["set"] == made.name
     assert about["fingerprint"] == epochbank.info(made)["fingerprint"]
@@ -250,11 +250,12 @@ def test_an_export_says_where_it_comes_from(made: Path, tmp_path: Path) -> None:
 
 def test_splits_and_epochs_are_selected(made: Path, tmp_path: Path) -> None:
     whole = expected(made)
-    api.export_set(made, tmp_path / "test", splits=["test"], jobs=1)
+    epochbank.export_set(made, tmp_path / "test", splits=["test"], jobs=1)
     assert by_split(tmp_path / "test", "*.tar", from_tar) == {"test": whole["test"]}
-    api.export_set(made, tmp_path / "train", splits=["train"], epochs=(2, 0, 0), jobs=1)
+    epochbank.export_set(made, tmp_path / "train", splits=["train"], epochs=(2, 0, 0), jobs=1)
     assert by_split(tmp_path / "train", "*.tar", from_tar) == {"train": expected(made, (0, 2))["train"]}
-    api.export_set(made, tmp_path / "originals", splits=("train", "validation"), epochs="none", originals=True, jobs=1)
+    splits = ("train", "validation")
+    epochbank.export_set(made, tmp_path / "originals", splits=splits, epochs="none", originals=True, jobs=1)
     found = by_split(tmp_path / "originals", "*.tar", from_tar)
     assert found == {"train": expected(made, (), True)["train"], "validation": whole["validation"]}
 
@@ -264,7 +265,7 @@ def test_color_images_stay_the_same(tmp_path: Path) -> None:
     images = glyphs(40, (5, 7, 3))
     np.savez(tmp_path / "c.npz", images=images, labels=np.arange(40) % 2)
     made = epochbank.generate(tmp_path / "c.npz", epochs=1, sets=tmp_path / "sets", **SMALL).path
-    api.export_set(made, tmp_path / "out", epochs="none", originals=True, jobs=1)
+    epochbank.export_set(made, tmp_path / "out", epochs="none", originals=True, jobs=1)
     for split in ("train", "validation", "test"):
         with tarfile.open(tmp_path / f"out/{split}-000000.tar") as tar:
             files = {one.name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr]
@@ -273,7 +274,7 @@ def test_color_images_stay_the_same(tmp_path: Path) -> None:
             assert "group" not in about
             image = Image.open(io.BytesIO(files[name]))
             assert np.array_equal(np.asarray(image), images[about["row"]])
-    api.export_set(made, tmp_path / "arrays", "npz", jobs=1)
+    epochbank.export_set(made, tmp_path / "arrays", "npz", jobs=1)
     with np.load(tmp_path / "arrays/arrays.npz") as arrays:
         assert "train_groups" not in arrays
         assert np.array_equal(arrays["test_images"], images[arrays["test_rows"]])
@@ -284,7 +285,7 @@ def test_balanced_epochs_have_the_right_groups(tmp_path: Path) -> None:
     made = epochbank.generate(
         source(tmp_path / "a.npz"), epochs=1, sets=tmp_path / "sets", per_class=(30, 40), **SMALL
     ).path
-    api.export_set(made, tmp_path / "out", splits="train", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", splits="train", jobs=1)
     assert by_split(tmp_path / "out", "*.tar", from_tar)["train"] == stored(made, "epoch-0000")
 
 
@@ -293,7 +294,7 @@ def test_odd_class_names_are_stored_as_json(tmp_path: Path) -> None:
     names = ["two\nlines", " blank", "x"]
     np.savez(tmp_path / "a.npz", images=glyphs(30, (6, 6, 1)), labels=np.arange(30) % 3, class_names=np.array(names))
     made = epochbank.generate(tmp_path / "a.npz", epochs=1, sets=tmp_path / "sets", **SMALL).path
-    api.export_set(made, tmp_path / "out", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", jobs=1)
     assert not (tmp_path / "out/class_names.txt").exists()
     assert json.loads((tmp_path / "out/class_names.json").read_text()) == names
 
@@ -314,7 +315,7 @@ def test_odd_class_names_are_stored_as_json(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_wrong_words_are_refused(made: Path, tmp_path: Path, keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(EpochbankError, match=message) as refused:
-        api.export_set(made, tmp_path / "out", **{"jobs": 1, **keywords})
+        epochbank.export_set(made, tmp_path / "out", **{"jobs": 1, **keywords})
     assert refused.value.exit_code == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -326,13 +327,13 @@ def test_no_file_is_overwritten(made: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for name, message in (("full", "is not empty"), ("file", "is a file"), ("file/below", "is a file")):
         with pytest.raises(EpochbankError, match=message):
-            api.export_set(made, tmp_path / name, jobs=1)
+            epochbank.export_set(made, tmp_path / name, jobs=1)
     with pytest.raises(EpochbankError, match="is in the set"):
-        api.export_set(made, made / "out", jobs=1)
+        epochbank.export_set(made, made / "out", jobs=1)
     assert (tmp_path / "full/mine").read_text() == (tmp_path / "file").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to("empty")
-    api.export_set(made, tmp_path / "link", splits="test", jobs=1)
+    epochbank.export_set(made, tmp_path / "link", splits="test", jobs=1)
     assert (tmp_path / "empty/test-000000.tar").exists()
     assert not any(path.name.startswith(TEMPORARY) for path in tmp_path.iterdir())
 
@@ -347,7 +348,7 @@ def test_what_appears_during_an_export_stays(made: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(export_module, "_write", slow)
     with pytest.raises(EpochbankError, match="appeared during the export"):
-        api.export_set(made, tmp_path / "out", jobs=1)
+        epochbank.export_set(made, tmp_path / "out", jobs=1)
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
 
 
@@ -358,9 +359,9 @@ def test_an_error_after_the_rename_leaves_nothing(made: Path, tmp_path: Path, mo
     with monkeypatch.context() as patched:
         patched.setattr("epochbank.augment.exchange.place.sync_directory", failing)
         with pytest.raises(OSError, match="Input/output error"):
-            api.export_set(made, tmp_path / "out", jobs=1)
+            epochbank.export_set(made, tmp_path / "out", jobs=1)
     assert list(tmp_path.iterdir()) == []
-    api.export_set(made, tmp_path / "out", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", jobs=1)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -375,17 +376,17 @@ def test_a_damaged_shard_is_never_exported(copied: Path, tmp_path: Path, format:
     content[at + 8] ^= 1
     shard.write_bytes(content)
     with pytest.raises(EpochbankError, match=r"0000000050.h5 is damaged: .* `augment repair"):
-        api.export_set(copied, tmp_path / "out", format, jobs=1)
+        epochbank.export_set(copied, tmp_path / "out", format, jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == ["sets"]
-    api.repair(copied, jobs=1)
-    api.export_set(copied, tmp_path / "out", format, jobs=1)
+    epochbank.repair(copied, jobs=1)
+    epochbank.export_set(copied, tmp_path / "out", format, jobs=1)
 
 
 def test_a_lost_shard_is_reported(copied: Path, tmp_path: Path) -> None:
     sorted(copied.glob("validation/*.h5"))[0].unlink()
-    api.export_set(copied, tmp_path / "out", splits="test", jobs=1)
+    epochbank.export_set(copied, tmp_path / "out", splits="test", jobs=1)
     with pytest.raises(EpochbankError, match="missing or incomplete"):
-        api.export_set(copied, tmp_path / "all", jobs=1)
+        epochbank.export_set(copied, tmp_path / "all", jobs=1)
 
 
 def test_a_set_without_a_published_epoch(copied: Path, tmp_path: Path) -> None:
@@ -394,15 +395,15 @@ def test_a_set_without_a_published_epoch(copied: Path, tmp_path: Path) -> None:
     (copied / "manifest.jsonl").write_text("".join(line for line in lines if '"epoch-' not in line))
     (copied / "manifest.check").unlink()
     with pytest.raises(EpochbankError, match="no published epoch"):
-        api.export_set(copied, tmp_path / "out", jobs=1)
-    api.export_set(copied, tmp_path / "out", epochs="none", originals=True, jobs=1)
+        epochbank.export_set(copied, tmp_path / "out", jobs=1)
+    epochbank.export_set(copied, tmp_path / "out", epochs="none", originals=True, jobs=1)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_full_disk_leaves_nothing(made: Path, tmp_path: Path, format: Any) -> None:
     """The message names DEST; a limit on the size of files stands for a full disk."""
     code = (
-        "import resource, signal, sys; from epochbank import api; from epochbank.augment.cli import main\n"
+        "import epochbank, resource, signal, sys; epochbank.export_set; from epochbank.augment.cli import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
         f"main(['export', {str(made)!r}, {str(tmp_path / 'out')!r}, '--format', {format!r}, '--jobs', '1'])"
     )
@@ -417,7 +418,7 @@ def test_the_space_is_checked_before(made: Path, tmp_path: Path, monkeypatch: py
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=16 << 20))
     with pytest.raises(EpochbankError, match=r"the export needs .* choose another disk for DEST"):
-        api.export_set(made, tmp_path / "out", jobs=1)
+        epochbank.export_set(made, tmp_path / "out", jobs=1)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -425,7 +426,7 @@ def test_the_estimate_fits(made: Path, tmp_path: Path, monkeypatch: pytest.Monke
     """The bytes that are asked for are at least those of the export, and less than twice as many."""
     asked: list[int] = []
     monkeypatch.setattr(export_module, "check_disk_space", lambda where, needed, *_: asked.append(needed))
-    result = api.export_set(made, tmp_path / "out", format, jobs=1)
+    result = epochbank.export_set(made, tmp_path / "out", format, jobs=1)
     small = 12_000  # Files have headers, and tar files end with up to 10 kB of zeros.
     assert result.bytes - 3 * small < asked[0] < 2 * result.bytes
 
@@ -444,12 +445,12 @@ def test_an_export_that_was_killed_is_removed_by_the_next(made: Path, tmp_path: 
             assert process.stdout.readline() == b"ready\n"
             if number == signal.SIGKILL:
                 with pytest.raises(EpochbankError, match="being written by another export"):
-                    api.export_set(made, tmp_path / "out", jobs=1)
+                    epochbank.export_set(made, tmp_path / "out", jobs=1)
             os.kill(process.pid, number)
         assert process.returncode == (143 if number == signal.SIGTERM else -number)
         left = list(tmp_path.iterdir())
         assert [path.name.startswith(TEMPORARY) for path in left] == [True] * (number == signal.SIGKILL)
-    api.export_set(made, tmp_path / "out", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -461,22 +462,22 @@ def test_a_refresh_deletes_nothing_that_is_exported(
 
     def slow(task: Any) -> int:
         if not (copied / "epoch-0003").exists():
-            assert api.refresh(copied, 3, jobs=1).left
+            assert epochbank.refresh(copied, 3, jobs=1).left
         return write(task)
 
     monkeypatch.setattr(export_module, "write_file", slow)
-    api.export_set(copied, tmp_path / "out", jobs=1)
+    epochbank.export_set(copied, tmp_path / "out", jobs=1)
     assert by_split(tmp_path / "out", "*.tar", from_tar) == expected(made)
     with unread(copied):
         pass
     with pytest.raises(EpochbankError, match="has no epoch 0"):
-        api.export_set(copied, tmp_path / "later", epochs=0, jobs=1)
+        epochbank.export_set(copied, tmp_path / "later", epochs=0, jobs=1)
 
 
 def test_a_missing_package_is_named(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(EpochbankError, match=r"PyArrow, which is not installed.*epochbank\[parquet\]"):
-        api.export_set(made, tmp_path / "out", "parquet", jobs=1)
+        epochbank.export_set(made, tmp_path / "out", "parquet", jobs=1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -496,7 +497,7 @@ def test_the_command(made: Path, tmp_path: Path) -> None:
 def test_an_export_locks_only_while_it_reads(made: Path, tmp_path: Path) -> None:
     """It needs no permission to write in the set, and reads beside other readers."""
     lock = ReadingLock(made)
-    api.export_set(made, tmp_path / "out", splits="test", jobs=1)
+    epochbank.export_set(made, tmp_path / "out", splits="test", jobs=1)
     lock.close()
     with unread(made):
         pass

@@ -27,7 +27,6 @@ LIMITED = """
 import os, resource, sys
 from pathlib import Path
 import joblib
-from epochbank import api
 from epochbank.augment.cli import main
 kind, more, *words = sys.argv[1:]
 if kind == "memory":
@@ -181,7 +180,7 @@ def test_list_says_that_its_directory_is_not_there(
     assert epochbank.list_sets() == ([], [])  # Nothing was generated yet.
     disk = tmp_path / "disk"
     disk.mkdir()
-    monkeypatch.setattr(epochbank.api, "all_sets", lambda sets: [disk.rmdir()][1:])
+    monkeypatch.setattr("epochbank.api.contents.all_sets", lambda sets: [disk.rmdir()][1:])
     assert epochbank.list_sets(disk)[1] == [
         f"{disk} does not exist; expected the directory of the sets. Choose another one with --sets."
     ]

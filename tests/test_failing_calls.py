@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import epochbank
 from conftest import glyphs
-from epochbank import api
+from epochbank.api import generation
 from epochbank.augment.cli import main
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest import workspace
@@ -29,7 +30,7 @@ from epochbank.augment.lifecycle import refresh, remove
 from epochbank.augment.shared import atomic, lock
 from epochbank.augment.shared.hdf5_output import hdf5_input, hdf5_output
 from epochbank.augment.shared.signals import deferred
-from epochbank.augment.sources import open_source
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.store.manifest import Entry
 from epochbank.augment.store.shard import Run, ShardTask, write_shard
 from epochbank.augment.store.shard_read import read_run
@@ -181,7 +182,7 @@ def test_an_import_whose_last_sync_fails_can_be_repeated(
 def stored(tmp_path: Path, nothing_recipe: Path) -> Path:
     """A set of two epochs of 40 images."""
     np.savez(tmp_path / "a.npz", images=glyphs(40, SHAPE), labels=np.arange(40) % 4)
-    result = api.run(tmp_path / "a.npz", recipe=nothing_recipe, epochs=2, sets=tmp_path / "sets", jobs=1)
+    result = generation.run(tmp_path / "a.npz", recipe=nothing_recipe, epochs=2, sets=tmp_path / "sets", jobs=1)
     return result.directory
 
 
@@ -190,10 +191,10 @@ def test_a_refresh_that_fails_at_its_end_is_continued(stored: Path, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(refresh, "remove_retired", Failing(refresh.remove_retired, 2))
         with pytest.raises(OSError, match=stored.name):
-            api.refresh(stored, 1, jobs=1)
-    assert [one["epoch"] for one in api.info(stored)["epochs"]] == [1, 2]
-    result = api.refresh(stored, 1, jobs=1)
-    assert [one["epoch"] for one in api.info(stored)["epochs"]] == [1, 2]
+            epochbank.refresh(stored, 1, jobs=1)
+    assert [one["epoch"] for one in epochbank.info(stored)["epochs"]] == [1, 2]
+    result = epochbank.refresh(stored, 1, jobs=1)
+    assert [one["epoch"] for one in epochbank.info(stored)["epochs"]] == [1, 2]
     assert result.new == []
     assert not (stored / refresh.NAME).exists()
 
@@ -204,9 +205,9 @@ def test_a_removal_that_fails_halfway_says_what_is_left(
     with monkeypatch.context() as patch:
         patch.setattr(remove.shutil, "rmtree", Failing(shutil.rmtree, 0))
         with pytest.raises(EpochbankError, match=r"is removed, but .* `augment gc` removes them"):
-            api.remove(stored)
+            epochbank.remove(stored)
     assert not stored.exists()
-    api.gc(tmp_path / "sets")
+    epochbank.gc(tmp_path / "sets")
     assert not list((tmp_path / "sets").glob(".tmp-*"))
 
 
@@ -215,7 +216,7 @@ def test_a_run_removes_what_an_import_could_not_remove(tmp_path: Path, stored: P
     source = next((tmp_path / "sets/sources").glob("*.h5"))
     left = source.parent / f".tmp-{0:016x}12345678-{source.name}"
     left.mkdir()
-    api.run(tmp_path / "a.npz", recipe=nothing_recipe, epochs=2, sets=tmp_path / "sets", jobs=1)
+    generation.run(tmp_path / "a.npz", recipe=nothing_recipe, epochs=2, sets=tmp_path / "sets", jobs=1)
     assert not left.exists()
 
 
@@ -224,7 +225,7 @@ def test_no_memory_is_a_message(stored: Path, monkeypatch: pytest.MonkeyPatch, e
     def fails(*arguments: Any, **keywords: Any) -> None:
         raise error
 
-    monkeypatch.setattr(api, "info", fails)
+    monkeypatch.setattr("epochbank.api.contents.info", fails)
     result = CliRunner().invoke(main, ["info", str(stored)])
     assert result.exit_code == 1
     assert "memory ran out" in result.stderr
@@ -246,10 +247,10 @@ def test_what_remains_of_a_set_that_was_never_begun_is_removed_by_the_next_gc(
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", fails_at_the_end)
-        _, notes = api.gc(tmp_path / "sets")
+        _, notes = epochbank.gc(tmp_path / "sets")
     assert "Read-only" in " ".join(notes)
     assert shutil.rmtree is rmtree
-    api.gc(tmp_path / "sets")
+    epochbank.gc(tmp_path / "sets")
     assert not list((tmp_path / "sets").iterdir())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import glyphs
-from epochbank import api
+from epochbank.api import generation
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.shared.atomic import new_file
 from epochbank.train.feeding.augmented_set import AugmentedSet, open_set
@@ -71,7 +71,7 @@ def stored(tmp_path: Path, nothing_recipe: Path) -> AugmentedSet:
     """A set of one epoch of 40 images of four classes."""
     np.savez(tmp_path / "a.npz", images=glyphs(40, (8, 8, 1)), labels=np.arange(40) % 4)
     return open_set(
-        api.run(tmp_path / "a.npz", recipe=nothing_recipe, epochs=1, sets=tmp_path / "sets", jobs=1).directory
+        generation.run(tmp_path / "a.npz", recipe=nothing_recipe, epochs=1, sets=tmp_path / "sets", jobs=1).directory
     )
 
 

@@ -16,7 +16,7 @@ from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.preprocess import Preprocessing, color_values, fit
 from epochbank.augment.ingest.resize import resizer
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import open_source
+from epochbank.augment.sources.find import open_source
 
 FITS = ("pad", "crop", "stretch")
 

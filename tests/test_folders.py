@@ -24,9 +24,10 @@ from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import open_source_file
 from epochbank.augment.shared.progress import Count
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.archive import find_archive
 from epochbank.augment.sources.decode import BadImage, read_image
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.paths import PathList, PathWriter
 
 

@@ -14,7 +14,8 @@ from conftest import glyphs
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.split_words import split_in
 
 PIXELS = glyphs(400, (12, 12, 1))[..., 0]

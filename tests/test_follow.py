@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 
 import epochbank
 from conftest import small_set
-from epochbank import AugmentedSequence, EpochbankError, api, open_set
+from epochbank import AugmentedSequence, EpochbankError, open_set
+from epochbank.api import generation
 from epochbank.augment.lifecycle.refresh import remove_retired
 from epochbank.augment.shared.lock import LOCK, writing
 from epochbank.train.cli import main
@@ -153,7 +154,7 @@ def test_an_epoch_is_finished_and_the_next_one_is_new(stored: Path) -> None:
     data = following(stored)
     first = shown(data, 0, 2)
     images = {epoch: stored_images(stored, epoch) for epoch in range(3)}
-    result = api.refresh(stored, 3, jobs=1)
+    result = epochbank.refresh(stored, 3, jobs=1)
     assert (result.retired, result.left) == ([0, 1, 2], True)
     assert folders(stored)[0] == 0
     assert sorted(first + shown(data, 2)) == images[0]
@@ -169,17 +170,17 @@ def test_only_what_is_read_is_kept(stored: Path) -> None:
     """Of five retired epochs, the current one and the one that was expected next keep their files."""
     data = following(stored)
     shown(data)
-    api.refresh(stored, 2, jobs=1)
+    epochbank.refresh(stored, 2, jobs=1)
     assert folders(stored) == [0, 1, 2, 3, 4]
     data.show(1)
     assert data.stored_epochs == [0, 2]
-    api.refresh(stored, 3, jobs=1)
+    epochbank.refresh(stored, 3, jobs=1)
     assert folders(stored) == [2, 3, 5, 6, 7]
     assert sorted(shown(data)) == sorted(shown(data))
     data.close()
-    api.gc(stored.parent)
+    epochbank.gc(stored.parent)
     data.show(2)
-    assert api.gc(stored.parent)
+    assert epochbank.gc(stored.parent)
     assert folders(stored) == [5, 6, 7]
 
 
@@ -189,7 +190,7 @@ def test_batches_that_were_decoded_ahead_are_not_stale(here: Path) -> None:
     stored = next((here / "one").glob("*/set.json")).parent
     data = following(stored, prefetch=20)
     for epoch in range(4):
-        api.run(here / "a.npz", epochs=epoch + 1, sets=here / "one", **SMALL)
+        generation.run(here / "a.npz", epochs=epoch + 1, sets=here / "one", **SMALL)
         data.show(epoch)
         assert sorted(shown(data)) == stored_images(stored, epoch)
     data.show(4)
@@ -202,7 +203,7 @@ def test_a_second_fit_shows_what_there_is(stored: Path) -> None:
     for epoch in range(2):
         data.show(epoch)
         shown(data)
-    api.refresh(stored, 3, jobs=1)
+    epochbank.refresh(stored, 3, jobs=1)
     for epoch in range(2):
         data.show(epoch)
         batches = [bytes_of(data[at][0]) for at in range(len(data))]
@@ -221,7 +222,7 @@ def test_a_damaged_manifest_does_not_end_a_training(stored: Path, capsys: pytest
     assert data.stored_epochs == [0, 1, 2, 0, 1]
     assert capsys.readouterr().err.count("warning: training continues with the known stored epochs") == 1
     (stored / "manifest.jsonl").write_bytes(sound)
-    api.refresh(stored, 1, jobs=1)
+    epochbank.refresh(stored, 1, jobs=1)
     data.show(5)
     assert data.stored_epochs[-1] == 3
     assert "now has the stored epochs 1 to 3" in capsys.readouterr().err
@@ -271,16 +272,16 @@ def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_followed_set_is_not_removed(stored: Path, locks: None) -> None:
     data = following(stored)
     with pytest.raises(EpochbankError, match="is being read by a training run"):
-        api.remove(stored)
+        epochbank.remove(stored)
     del data
-    assert api.remove(stored) > 0
+    assert epochbank.remove(stored) > 0
     assert not list(stored.parent.glob(".tmp-*"))
 
 
 def test_a_followed_epoch_is_not_deleted(stored: Path, locks: None) -> None:
     data = following(stored)
     shown(data)
-    api.refresh(stored, 2, jobs=1)
+    epochbank.refresh(stored, 2, jobs=1)
     assert not remove_retired(stored)
     assert 0 in folders(stored)
     del data
@@ -319,7 +320,7 @@ def test_fit_takes_up_new_epochs(stored: Path, shuffle: bool) -> None:
     data = following(stored)
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    then = Then(lambda epoch: epoch == 1 and api.refresh(stored, 3, jobs=1))
+    then = Then(lambda epoch: epoch == 1 and epochbank.refresh(stored, 3, jobs=1))
     callbacks = [data.callback(), then]
     history = model.fit(data, epochs=5, shuffle=shuffle, verbose=0, callbacks=callbacks).history
     assert history["stored_epoch"] == [0, 1, 3, 4, 5]
@@ -376,9 +377,9 @@ def test_resuming_is_exact_on_a_set_that_changes(
         stored = set_in(copied)
 
         def grow(copied: Path = copied) -> None:
-            api.run(copied / "a.npz", epochs=4, sets=copied / "sets", **SMALL)
+            generation.run(copied / "a.npz", epochs=4, sets=copied / "sets", **SMALL)
 
-        at[0, 2] = lambda stored=stored: api.refresh(stored, 1, jobs=1)
+        at[0, 2] = lambda stored=stored: epochbank.refresh(stored, 1, jobs=1)
         at[1, 3] = grow if name == "plain" else interrupt
         if name == "plain":
             fit(open_set(stored), OPTIONS, run)
@@ -401,7 +402,7 @@ def test_the_interrupted_epoch_was_retired(
     at[1, 3] = interrupt
     with pytest.raises(Stopped):
         fit(open_set(stored), replace(OPTIONS, epochs=3, follow=False), run)
-    api.refresh(stored, 3, jobs=1)
+    epochbank.refresh(stored, 3, jobs=1)
     with pytest.raises(EpochbankError, match=f"train fit --resume {run} --follow"):
         resume(run, trust=True)
     capsys.readouterr()

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.source_file import open_source_file
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.casia.samples import as_table, read_samples
+from epochbank.augment.sources.find import open_source
 
 Sample = tuple[bytes, np.ndarray]
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
+from epochbank.augment.sources.find import open_source
 
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 

@@ -18,7 +18,7 @@ from epochbank.augment.ingest import workspace as workspaces
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import open_source_file
 from epochbank.augment.ingest.workspace import publish_new, sweep_workspaces, workspace_for
-from epochbank.augment.sources import open_source
+from epochbank.augment.sources.find import open_source
 
 WAITING = """
 import sys, time

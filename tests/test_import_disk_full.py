@@ -17,7 +17,7 @@ from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import open_source_file
 from epochbank.augment.shared.hdf5_output import hdf5_output
-from epochbank.augment.sources import open_source
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.store.split_file import SplitRows, read_split, write_split
 
 PWRITE, TRUNCATE = os.pwrite, os.ftruncate

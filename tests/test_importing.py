@@ -24,8 +24,9 @@ from epochbank.augment.ingest import source_file
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.resolve import prepare_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.store.description import fingerprint_of, read_description
 
 

@@ -22,7 +22,7 @@ from epochbank.augment.ingest.source_file import open_source_file
 from epochbank.augment.shared import fonts
 from epochbank.augment.shared.contact_sheet import ACCENT
 from epochbank.augment.shared.fonts import pillow_text
-from epochbank.augment.sources import open_source
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.views import preview
 from epochbank.augment.views.inspection import findings
 from epochbank.augment.views.inspection.class_sheet import Row, class_sheet

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import epochbank
 from conftest import glyphs
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.cli import main
 from epochbank.augment.distortion.recipe import load_recipe, recipe_from_settings
 from epochbank.augment.ingest import source_seal
@@ -87,9 +87,9 @@ def test_a_goal_that_no_refresh_recorded_is_damage(stored: Path, goal: Any) -> N
 def test_a_goal_of_the_set_is_continued(stored: Path) -> None:
     """Also the largest one, and one that is reached already, which only the file is left of."""
     (stored / "refresh.json").write_text('{"first": 3, "stop": 6}')
-    assert api.refresh(stored, 1, jobs=1).new == [3, 4, 5]
+    assert epochbank.refresh(stored, 1, jobs=1).new == [3, 4, 5]
     (stored / "refresh.json").write_text('{"first": 3, "stop": 6}')
-    assert api.refresh(stored, 1, jobs=1).new == []
+    assert epochbank.refresh(stored, 1, jobs=1).new == []
     assert not (stored / "refresh.json").exists()
 
 
@@ -253,7 +253,7 @@ def test_gc_goes_through_the_rest(stored: Path) -> None:
         assert kept.exists()
         assert f"note: {kept} is a" in result.stdout
     assert (sets / "linked/.lock").exists()
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
 
 
 def test_what_cannot_be_removed_is_noted(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_what_cannot_be_removed_is_noted(stored: Path, monkeypatch: pytest.Monke
         unlink(path, *words, **keywords)
 
     monkeypatch.setattr(Path, "unlink", failing)
-    removed, kept = api.gc(stored.parent)
+    removed, kept = epochbank.gc(stored.parent)
     assert [one.path.name for one in removed] == ["a.h5", "c.h5"]
     assert kept == [f"{sources / 'b.h5'} cannot be removed: Input/output error. Check the disk and the permissions."]
 
@@ -285,7 +285,7 @@ def test_repair_says_that_a_set_is_unfinished(stored: Path) -> None:
     assert "sound" not in result.output
     assert "is unfinished" in result.stderr
     assert "same `augment run` again to complete it. So are 2 more" in result.stderr
-    assert len(api.repair(stored, jobs=1).unfinished) == 3
+    assert len(epochbank.repair(stored, jobs=1).unfinished) == 3
 
 
 def test_a_refreshed_set_is_not_unfinished(stored: Path) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from epochbank.augment.cli import main as augment
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.lists.paths import PathFinder, Template
 from epochbank.augment.sources.similar_names import similar_names
 

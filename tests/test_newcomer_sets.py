@@ -16,13 +16,13 @@ from click.testing import CliRunner, Result
 
 import epochbank
 from conftest import small_set
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.cli import main as augment
 from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.shared.lock import LOCK, writing
 from epochbank.augment.shared.progress import Progress, progress_text
-from epochbank.augment.sources import SourceOptions, open_source
-from epochbank.augment.sources.find import KINDS
+from epochbank.augment.sources import SourceOptions
+from epochbank.augment.sources.find import KINDS, open_source
 from epochbank.augment.store import manifest
 from epochbank.augment.store.catalog import find_set
 from epochbank.augment.views.inspection.text import FORMATS
@@ -73,7 +73,7 @@ def interrupt_refresh(stored: Path, shards: int, epochs: int = 2) -> None:
         patched.setattr(Publisher, "_publish", interrupted)
         patched.setattr(manifest, "GROUP", 1)
         with pytest.raises(KeyboardInterrupt):
-            api.refresh(stored, epochs, jobs=1)
+            epochbank.refresh(stored, epochs, jobs=1)
 
 
 # --- An interrupted refresh -------------------------------------------------------------------------------------------
@@ -117,21 +117,21 @@ def test_a_canceled_refresh_keeps_what_is_published(stored: Path) -> None:
     assert (stored / "manifest.jsonl").read_bytes() == lines
     assert "refresh" not in call("list").stdout
     assert epochbank.open_set(stored).epochs == (1, 2, 3)
-    (fault,) = api.verify(stored, jobs=1)
+    (fault,) = epochbank.verify(stored, jobs=1)
     assert "epoch-0004 is unfinished" in fault
-    assert api.refresh(stored, 1, jobs=1).new == [4]
+    assert epochbank.refresh(stored, 1, jobs=1).new == [4]
     assert epochbank.open_set(stored).epochs == (2, 3, 4)
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
 
 
 def test_a_canceled_refresh_is_extended_by_run(stored: Path) -> None:
     """The advice of --cancel holds: `augment run` completes the incomplete epoch."""
     interrupt_refresh(stored, shards=2, epochs=1)
-    canceled = api.refresh(stored, cancel=True)
+    canceled = epochbank.refresh(stored, cancel=True)
     assert (canceled.canceled, canceled.kept, canceled.incomplete) == (True, [0, 1, 2], [3])
     epochbank.generate("a.npz", epochs=4, **SMALL)
     assert epochbank.open_set(stored).epochs == (0, 1, 2, 3)
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
 
 
 def test_only_an_unfinished_refresh_can_be_canceled(stored: Path) -> None:
@@ -155,7 +155,7 @@ def test_only_an_unfinished_refresh_can_be_canceled(stored: Path) -> None:
 
 def test_a_tag_and_a_directory_of_the_same_name_are_refused(stored: Path) -> None:
     """The message names both; a path with a slash and a `Path` mean the directory."""
-    api.tag(stored, "baseline")
+    epochbank.tag(stored, "baseline")
     shutil.copytree(stored, "baseline")
     Path("baseline", "tags.json").unlink()
     result = call("info", "baseline")

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 
 import epochbank
 from conftest import glyphs
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.shared.progress import size
 from epochbank.augment.store.manifest import Entry, read_manifest
 from epochbank.augment.store.objects import cache as cache_module
@@ -66,7 +66,7 @@ def stored(sound: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     url = f"file://{tmp_path_factory.mktemp('store')}/{sound.name}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EPOCHBANK_CACHE", str(tmp_path_factory.mktemp("copying")))
-        api.copy_set(sound, url)
+        epochbank.copy_set(sound, url)
     return url
 
 
@@ -600,7 +600,7 @@ def test_a_transfer_that_was_cut_off_leaves_nothing_visible(
 ) -> None:
     """A connection that is closed in the middle is continued; wrong bytes are refused, twice."""
     url = f"s3://bucket/{sound.name}"
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     cache = ShardCache(tmp_path / "cache")
     directory, entry = open_mirror(url, cache), read_manifest(sound)[0]
     server.cut_off = 2
@@ -621,7 +621,7 @@ def test_a_transfer_that_was_cut_off_leaves_nothing_visible(
 def test_the_first_batch_needs_few_shards(sound: Path, server: ObjectServer, tmp_path: Path) -> None:
     """Training begins before an epoch is fetched; a store that dies then ends in one sentence."""
     url = f"s3://bucket/{sound.name}"
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     data = epochbank.open_set(url, cache=tmp_path / "cache")
     before = server.sent
     next(iter(data.batches(32, epochs=1, threads=1)))
@@ -663,7 +663,7 @@ def test_fit_and_evaluate(sound: Path, stored: str, tmp_path: Path, monkeypatch:
 def test_a_program_that_ends_early_does_not_fetch_the_rest(sound: Path, server: ObjectServer, tmp_path: Path) -> None:
     """Python waits for threads when it ends, which must not fetch a whole epoch before that."""
     url = f"s3://bucket/{sound.name}"
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     code = (
         "import sys, epochbank\n"
         "from epochbank.train.streaming import order\n"

@@ -17,7 +17,8 @@ from click.testing import CliRunner, Result
 
 import epochbank
 from conftest import small_set
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
+from epochbank.api import generation
 from epochbank.augment.cli import main
 from epochbank.augment.lifecycle import refresh as refreshing
 from epochbank.augment.store.manifest import Entry, ManifestWriter, first_epoch, read_manifest
@@ -133,7 +134,7 @@ def test_a_copy_is_continued_without_uploading_again(
 def test_a_changed_object_is_found(sound: Path, server: ObjectServer) -> None:
     """`verify` reads what is in the store, also if the cache has the shard; segments that were changed are refused."""
     url, entry = f"s3://bucket/{sound.name}", read_manifest(sound)[2]
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     with epochbank_shard(url):
         pass
     name = f"bucket/{sound.name}/{shard_object(read_manifest(sound)[0])}"
@@ -151,7 +152,7 @@ def test_a_changed_object_is_found(sound: Path, server: ObjectServer) -> None:
 def test_readers_trust_no_listing_and_fetch_only_new_segments(sound: Path, server: ObjectServer) -> None:
     """An open mirror asks for the last known segment and for those that follow."""
     url = f"s3://bucket/{sound.name}"
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     epochbank.info(url)
     before = server.requests.copy()
     epochbank.info(url)
@@ -166,7 +167,7 @@ def test_readers_trust_no_listing_and_fetch_only_new_segments(sound: Path, serve
 def test_of_two_writers_one_wins_and_the_other_says_so(sound: Path, tmp_path: Path, server: ObjectServer) -> None:
     """The number of a segment is the fence: the slower writer ends, and nothing of the faster one is lost."""
     url = f"s3://bucket/{sound.name}"
-    api.copy_set(sound, url, epochs="0")
+    epochbank.copy_set(sound, url, epochs="0")
     writers = [Mirror(tmp_path / name, Bucket(url)) for name in ("one", "two")]
     for one in writers:
         one.pull()
@@ -249,7 +250,7 @@ def test_a_run_writes_to_a_store_and_is_extended_from_another_machine(
     assert not list((tmp_path / "cache/writing").rglob("[0-9]*.h5"))
     puts = shard_puts(server)
     assert puts == len(read_manifest(stored.path))
-    assert api.run(source, epochs=1, sets="s3://bucket/sets", **SMALL).log is None
+    assert generation.run(source, epochs=1, sets="s3://bucket/sets", **SMALL).log is None
     assert shard_puts(server) == puts
     monkeypatch.setenv("EPOCHBANK_CACHE", str(tmp_path / "another machine"))
     result = call(
@@ -305,7 +306,7 @@ def test_a_killed_run_is_continued(sound: Path, tmp_path: Path, server: ObjectSe
 def test_gc_removes_what_no_manifest_lists(sound: Path, server: ObjectServer) -> None:
     """Only objects that are a day old; a run that writes at the same time ends, because its segment is taken."""
     url = f"s3://bucket/sets/{sound.name}"
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     prefix = f"bucket/sets/{sound.name}"
     for name, age in (("old", 2 * 86400), ("new", 3600)):
         key = f"{prefix}/shards/epoch-0000/0000000000-{name}.h5"
@@ -315,7 +316,7 @@ def test_gc_removes_what_no_manifest_lists(sound: Path, server: ObjectServer) ->
             server.modified[key] = time.time() - 2 * 86400
     writer = Mirror(open_mirror(url), Bucket(url))
     writer.pull()
-    found, notes = api.gc("s3://bucket/sets", dry_run=True)
+    found, notes = epochbank.gc("s3://bucket/sets", dry_run=True)
     assert ([one.path for one in found], notes) == ([f"s3://{prefix}/shards/epoch-0000/0000000000-old.h5"], [])
     done = call("gc", "--sets", "s3://bucket/sets", "--yes")
     assert done.exit_code == 0, done.output
@@ -330,7 +331,7 @@ def test_gc_removes_what_no_manifest_lists(sound: Path, server: ObjectServer) ->
 def test_what_cannot_be_done_in_a_store_is_refused(sound: Path, server: ObjectServer) -> None:
     """A command that would change the mirror instead of the set changes nothing."""
     url = f"s3://bucket/{sound.name}"
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     before = dict(server.objects)
     for words in (("tag", url, "best"), ("repair", url), ("remove", url, "--yes"), ("refresh", url, "--cancel"),
                   ("gc", "--sets", "s3://bucket", "--unused-for", 3), ("copy", url, "s3://bucket/other"),
@@ -508,7 +509,7 @@ def test_an_interrupted_refresh_that_another_machine_has_overtaken_is_forgotten(
 ) -> None:
     """Its goal, which only this machine knows, does not fit the epochs in the store any more."""
     url = f"s3://bucket/sets/{sound.name}"
-    api.copy_set(sound, url)
+    epochbank.copy_set(sound, url)
     with stopped_before_uploads():
         epochbank.refresh(url, 1, jobs=1)
     with monkeypatch.context() as patch:

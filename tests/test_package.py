@@ -98,7 +98,11 @@ def test_wheel_and_sdist_hold_one_package_and_its_data(built: dict[str, Path]) -
         for path in (parent / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {"epochbank/py.typed", "epochbank/api.py", "epochbank/augment/distortion/recipes/kanji.toml"} <= expected
+    assert {
+        "epochbank/py.typed",
+        "epochbank/api/contents.py",
+        "epochbank/augment/distortion/recipes/kanji.toml",
+    } <= expected
     assert {name for name in names if name.startswith("epochbank/")} == expected
     with tarfile.open(built["sdist"]) as sdist:
         members = {"/".join(member.name.split("/")[1:]): member for member in sdist.getmembers()}

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from conftest import glyphs
 from epochbank.augment.cli import main as augment
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.lists.pixel_columns import is_header
 
 COUNT = 12

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import epochbank
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.generation.budget import Budget
 from epochbank.augment.generation.calibration import Estimate
 from epochbank.augment.generation.publisher import Publisher
@@ -260,6 +260,6 @@ def test_what_waits_is_published_together(tmp_path: Path) -> None:
     assert groups[0] == 1
     assert max(groups) > 1
     assert sum(groups) == len(read_manifest(grouped.path))
-    assert api.verify(grouped.path, jobs=1) == []
-    digests = [[one["digest"] for one in api.info(made.path)["epochs"]] for made in (usual, grouped)]
+    assert epochbank.verify(grouped.path, jobs=1) == []
+    digests = [[one["digest"] for one in epochbank.info(made.path)["epochs"]] for made in (usual, grouped)]
     assert digests[0] == digests[1]

@@ -22,8 +22,9 @@ from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import open_source_file
 from epochbank.augment.shared.progress import Progress
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.python.items import to_pixels
 from epochbank.augment.sources.python.spool import Spool
 from epochbank.augment.sources.value_range import BYTES, ValueRanges, in_bytes

@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 import epochbank
 from conftest import small_set
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
+from epochbank.api import generation
 from epochbank.augment.cli import main
 from epochbank.augment.generation import budget
 from epochbank.augment.generation.publisher import Publisher
@@ -65,12 +66,12 @@ def folders(stored: Path) -> list[str]:
 def test_refresh_keeps_the_number_of_epochs(here: Path, digests: list[str]) -> None:
     """New epochs are those that a larger set would have; the files of the retired ones are gone."""
     stored = set_in(here)
-    result = api.refresh(stored, 2, jobs=1)
+    result = epochbank.refresh(stored, 2, jobs=1)
     assert (result.new, result.retired, result.left) == ([3, 4], [0, 1], False)
     assert numbers_of(stored) == [2, 3, 4]
     assert digests_of(stored) == digests[2:5]
     assert folders(stored) == ["epoch-0002", "epoch-0003", "epoch-0004"]
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
     assert not (stored / "refresh.json").exists()
     assert "new          1 epoch: 5" in call("refresh", stored, "--jobs", 1).stdout
     assert digests_of(stored) == digests[3:6]
@@ -79,17 +80,17 @@ def test_refresh_keeps_the_number_of_epochs(here: Path, digests: list[str]) -> N
 def test_all_epochs_are_renewed(here: Path, digests: list[str]) -> None:
     """As many new epochs as the set has; `tests/test_lifecycle_attacks.py` has the refusal of more."""
     stored = set_in(here)
-    assert api.refresh(stored, 3, jobs=1).new == [3, 4, 5]
+    assert epochbank.refresh(stored, 3, jobs=1).new == [3, 4, 5]
     assert digests_of(stored) == digests[3:6]
 
 
 def test_run_goes_on_after_retired_epochs(here: Path, digests: list[str]) -> None:
     """`--epochs` counts the epochs that a set has, and retired ones are never generated again."""
     stored, source = set_in(here), here / "a.npz"
-    api.refresh(stored, 1, jobs=1)
-    assert api.run(source, epochs=3, sets=here / "sets", **SMALL).log is None
+    epochbank.refresh(stored, 1, jobs=1)
+    assert generation.run(source, epochs=3, sets=here / "sets", **SMALL).log is None
     assert epochbank.plan(source, epochs=3, sets=here / "sets", **SMALL).shards == ()
-    api.run(source, epochs=5, sets=here / "sets", **SMALL)
+    generation.run(source, epochs=5, sets=here / "sets", **SMALL)
     assert digests_of(stored) == digests[1:6]
     assert epochbank.explain(stored, 0, 3)["label"] >= 0
 
@@ -98,7 +99,7 @@ def test_a_retirement_is_an_appended_line(here: Path) -> None:
     """Published lines stay as they are, the last ones retire epochs, and damage to one is found."""
     stored = set_in(here)
     before = (stored / "manifest.jsonl").read_bytes()
-    api.refresh(stored, 1, jobs=1)
+    epochbank.refresh(stored, 1, jobs=1)
     after = (stored / "manifest.jsonl").read_bytes()
     assert after.startswith(before)
     assert json.loads(after.splitlines()[-1])["part"] == "retired"
@@ -127,18 +128,18 @@ def test_an_interrupted_refresh_is_continued(
         patched.setattr(manifest, "GROUP", 1)
         if kept < 10:
             with pytest.raises(KeyboardInterrupt):
-                api.refresh(stored, 2, jobs=1)
+                epochbank.refresh(stored, 2, jobs=1)
             assert len(numbers_of(stored)) == 3
             assert digests_of(stored) == digests[numbers_of(stored)[0] :][:3]
             assert not list(stored.rglob(".tmp-*"))
         else:
-            api.refresh(stored, 2, jobs=1)
+            epochbank.refresh(stored, 2, jobs=1)
     if kept < 10:
         result = call("refresh", stored, "--epochs", 7, "--jobs", 1)
         assert result.exit_code == 0, result.output
         assert "continues an interrupted refresh" in result.stderr
     assert digests_of(stored) == digests[2:5]
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
 
 
 def test_a_lost_shard_completes_no_epoch_twice(here: Path, digests: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,10 +156,10 @@ def test_a_lost_shard_completes_no_epoch_twice(here: Path, digests: list[str], m
     monkeypatch.setattr(Publisher, "_publish", checked)
     monkeypatch.setattr(manifest, "GROUP", 1)
     with pytest.raises(KeyboardInterrupt):
-        api.refresh(stored, 1, jobs=1)
+        epochbank.refresh(stored, 1, jobs=1)
     (stored / "epoch-0003" / "0000000000.h5").unlink()
     left[0] = 99
-    api.refresh(stored, 1, jobs=1)
+    epochbank.refresh(stored, 1, jobs=1)
     assert left[0] == 95
     assert digests_of(stored) == digests[1:4]
 
@@ -169,7 +170,7 @@ def test_a_training_keeps_the_epochs_that_it_reads(here: Path) -> None:
     open_set = epochbank.open_set(stored)
     stream = open_set.batches(16, epochs=3, originals=0)
     next(iter(stream))
-    result = api.refresh(stored, 3, jobs=1)
+    result = epochbank.refresh(stored, 3, jobs=1)
     assert result.left
     assert len(folders(stored)) == 6
     images = sum(len(batch[0]) for batch in open_set.batches(16, epochs=3, originals=0, first_epoch=0))
@@ -177,7 +178,7 @@ def test_a_training_keeps_the_epochs_that_it_reads(here: Path) -> None:
     assert epochbank.open_set(stored).epochs == (3, 4, 5)
     assert numbers_of(stored) == [3, 4, 5]
     del open_set, stream
-    assert not api.refresh(stored, 1, jobs=1).left
+    assert not epochbank.refresh(stored, 1, jobs=1).left
     assert folders(stored) == ["epoch-0004", "epoch-0005", "epoch-0006"]
 
 
@@ -188,13 +189,13 @@ def test_an_epoch_without_a_published_one_is_refused(here: Path) -> None:
         writer.append(retirement(epoch))
     writer.close()
     with pytest.raises(EpochbankError, match="no published epoch to retire"):
-        api.refresh(stored, 1, jobs=1)
+        epochbank.refresh(stored, 1, jobs=1)
 
 
 def test_a_damaged_goal_is_reported(here: Path) -> None:
     (set_in(here) / "refresh.json").write_text('{"stop": 4')
     with pytest.raises(EpochbankError, match=r"refresh\.json is damaged"):
-        api.refresh(set_in(here), 1, jobs=1)
+        epochbank.refresh(set_in(here), 1, jobs=1)
 
 
 # --- Limits ---------------------------------------------------------------------------------------------------
@@ -223,12 +224,12 @@ def test_max_bytes_is_never_exceeded(here: Path, monkeypatch: pytest.MonkeyPatch
     assert bytes_below(sets) <= limit + 1000  # The line in the log of the set.
     assert len(read_manifest(set_in(here))) == shards + len(used)
     assert not list(sets.rglob(".tmp-*"))
-    assert all("is unfinished" in fault for fault in api.verify(set_in(here), jobs=1))
+    assert all("is unfinished" in fault for fault in epochbank.verify(set_in(here), jobs=1))
     counted = []
     monkeypatch.setattr(budget, "bytes_below", lambda path: counted.append(path) or bytes_below(path))
     assert call(*words, "--max-bytes", "1GB").exit_code == 0
     assert len(counted) == 1  # Far from the limit, not once for each shard.
-    assert api.verify(set_in(here), jobs=1) == []
+    assert epochbank.verify(set_in(here), jobs=1) == []
 
 
 def test_what_others_write_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +249,7 @@ def test_what_others_write_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(budget, "_FACTOR", 0)
     monkeypatch.setattr(manifest, "GROUP", 1)
     with pytest.raises(EpochbankError, match="1 of 5 shards of this run are kept"):
-        api.run(file, epochs=4, sets=sets, max_bytes=limit, **SMALL)
+        generation.run(file, epochs=4, sets=sets, max_bytes=limit, **SMALL)
 
 
 def test_what_is_published_counts_at_once(tmp_path: Path) -> None:
@@ -294,7 +295,7 @@ def test_keep_free_ends_a_refresh(here: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_an_import_that_exceeds_a_limit_is_not_begun(sound: Path, tmp_path: Path) -> None:
     """100 images of 8 x 8 need 6,400 bytes at least."""
     with pytest.raises(EpochbankError, match=r"--max-bytes.*source file needs about 6\.4 kB"):
-        api.run(sound / "a.npz", epochs=1, sets=tmp_path / "sets", max_bytes=6000, **SMALL)
+        generation.run(sound / "a.npz", epochs=1, sets=tmp_path / "sets", max_bytes=6000, **SMALL)
     assert bytes_below(tmp_path / "sets") == 0
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import epochbank
 from conftest import between_machines, glyphs
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.cli import main
 from epochbank.augment.shared.lock import LOCK, writing
 from epochbank.augment.shared.reading_lock import ReadingLock, unread
@@ -65,7 +65,7 @@ def litter(sets: Path) -> set[Path]:
 
 def test_a_sound_directory_has_no_garbage(sets: Path) -> None:
     before = files(sets)
-    assert api.gc(sets, unused_for=1) == ([], [])
+    assert epochbank.gc(sets, unused_for=1) == ([], [])
     assert "nothing to remove" in call("gc", "--sets", sets).stdout
     assert files(sets) == before
 
@@ -86,7 +86,7 @@ def test_exactly_the_garbage_is_listed_and_removed(sets: Path) -> None:
     assert files(sets) == before
     assert not (sets / "a-kanji-00000000").exists()
     assert not (all_sets(sets)[0] / "epoch-0009").exists()
-    assert all(api.verify(one, jobs=1) == [] for one in all_sets(sets))
+    assert all(epochbank.verify(one, jobs=1) == [] for one in all_sets(sets))
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
@@ -109,9 +109,9 @@ def test_remove_takes_one_set(sets: Path) -> None:
     assert all_sets(sets) == [second]
     assert not list(sets.glob(".tmp-*"))
     assert source.exists()
-    removed, notes = api.gc(sets)
+    removed, notes = epochbank.gc(sets)
     assert ([one.path for one in removed], notes) == ([source], [])
-    assert api.verify(second, jobs=1) == []
+    assert epochbank.verify(second, jobs=1) == []
 
 
 def test_sets_that_are_written_or_read_stay(sets: Path) -> None:
@@ -121,16 +121,16 @@ def test_sets_that_are_written_or_read_stay(sets: Path) -> None:
     before = files(first)
     with writing(first / LOCK):
         assert "is being written" in call("remove", first, "--yes").stderr
-        _, kept = api.gc(sets)
+        _, kept = epochbank.gc(sets)
     assert any("is being written" in note for note in kept)
     assert files(first) == before | {LOCK}
     open_set = epochbank.open_set(first)
     assert "is being read" in call("remove", first, "--yes").stderr
-    _, kept = api.gc(sets, unused_for=0)
+    _, kept = epochbank.gc(sets, unused_for=0)
     assert any("is being read" in note for note in kept)
     assert files(first) == before | {LOCK}
     del open_set
-    assert api.remove(first) > 0
+    assert epochbank.remove(first) > 0
     assert not first.exists()
 
 
@@ -139,12 +139,12 @@ def test_a_source_that_a_run_reads_stays(sets: Path) -> None:
     litter(sets)
     source = sets / "sources/unneeded-0123456789ab.h5"
     lock = ReadingLock(source)
-    removed, kept = api.gc(sets)
+    removed, kept = epochbank.gc(sets)
     assert source.exists()
     assert any(str(source) in note for note in kept)
     assert len(removed) == 6
     lock.close()
-    assert [one.path for one in api.gc(sets)[0]] == [source]
+    assert [one.path for one in epochbank.gc(sets)[0]] == [source]
 
 
 def test_an_unreadable_set_keeps_all_sources(sets: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_unreadable_set_keeps_all_sources(sets: Path) -> None:
     litter(sets)
     first = all_sets(sets)[0]
     (first / "set.json").write_text("{")
-    found, notes = api.gc(sets, dry_run=True)
+    found, notes = epochbank.gc(sets, dry_run=True)
     assert {one.kind for one in found} == {"temporary", "beginning"}
     assert any("All source files are kept" in note for note in notes)
 
@@ -165,11 +165,11 @@ def test_unused_sets_are_those_neither_trained_on_nor_written(sets: Path) -> Non
         for name in ("set.json", "manifest.jsonl"):
             os.utime(directory / name, (long_ago, long_ago))
     record_use(first, Path("runs/x"))
-    assert api.gc(sets, unused_for=101, dry_run=True)[0] == []
-    found, _ = api.gc(sets, unused_for=99, dry_run=True)
+    assert epochbank.gc(sets, unused_for=101, dry_run=True)[0] == []
+    found, _ = epochbank.gc(sets, unused_for=99, dry_run=True)
     assert {(one.kind, one.path) for one in found if one.kind == "set"} == {("set", second)}
     assert {one.kind for one in found} == {"set", "source"}
-    api.gc(sets, unused_for=99)
+    epochbank.gc(sets, unused_for=99)
     assert all_sets(sets) == [first]
 
 
@@ -183,9 +183,9 @@ def test_a_killed_removal_leaves_no_half_of_a_set(sets: Path, monkeypatch: pytes
     with monkeypatch.context() as patched:
         patched.setattr("epochbank.augment.lifecycle.remove.shutil.rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            api.remove(first)
+            epochbank.remove(first)
     assert all_sets(sets) == [second]
-    assert {one.kind for one in api.gc(sets)[0]} == {"temporary", "source"}
+    assert {one.kind for one in epochbank.gc(sets)[0]} == {"temporary", "source"}
     assert not list(sets.glob(".tmp-*"))
 
 
@@ -195,9 +195,9 @@ def test_an_open_set_can_be_pickled(sets: Path) -> None:
     copy = pickle.loads(pickle.dumps(open_set))
     del open_set
     with pytest.raises(EpochbankError, match="is being read"):
-        api.remove(copy.path)
+        epochbank.remove(copy.path)
     del copy
-    api.remove(all_sets(sets)[0])
+    epochbank.remove(all_sets(sets)[0])
 
 
 def test_a_reader_on_another_machine_keeps_a_set(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+import epochbank
 from conftest import glyphs
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
+from epochbank.api import generation
 from epochbank.augment.cli import main
 from epochbank.augment.generation import new_set as new_set_module
 from epochbank.augment.ingest.source_file import open_source_file
@@ -70,14 +72,14 @@ def test_exactly_the_damaged_shards_are_replaced(stored: Path) -> None:
     assert (stored / "manifest.jsonl").read_bytes() == manifest
     touched = {path for path in stored.rglob("*.h5") if path.stat().st_mtime_ns != times.get(path)}
     assert touched == {missing, short, flipped}
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
     assert "is sound: nothing to repair" in call("repair", stored, "--jobs", 1).stdout
 
 
 def test_a_lost_directory_is_repaired(stored: Path) -> None:
     before = contents(stored)
     shutil.rmtree(stored / "epoch-0001")
-    result = api.repair(stored, jobs=1)
+    result = epochbank.repair(stored, jobs=1)
     assert result.repaired == [one.file for one in read_manifest(stored) if one.epoch == 1]
     assert contents(stored) == before
 
@@ -108,7 +110,7 @@ def test_a_shard_with_another_digest_is_refused(stored: Path, monkeypatch: pytes
 
 def hide_original(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let SOURCE lead nowhere, so that it cannot be imported again."""
-    monkeypatch.setattr("epochbank.augment.lifecycle.restore_source.open_source", refuse)
+    monkeypatch.setattr("epochbank.augment.sources.find.open_source", refuse)
 
 
 def refuse(*arguments: object) -> None:
@@ -120,13 +122,13 @@ def test_without_its_source_a_set_says_what_it_can_do(stored: Path, monkeypatch:
     hide_original(monkeypatch)
     source = next((stored.parent / "sources").glob("*.h5"))
     moved = source.rename(source.with_suffix(".moved"))
-    assert api.repair(stored, jobs=1).faults == {}
+    assert epochbank.repair(stored, jobs=1).faults == {}
     shard = stored / read_manifest(stored)[0].file
     shard.unlink()
     with pytest.raises(EpochbankError, match=r"does not exist, so no shard can be generated.*set can be trained on"):
-        api.repair(stored, jobs=1)
+        epochbank.repair(stored, jobs=1)
     moved.rename(source)
-    assert api.repair(stored, jobs=1).repaired == [read_manifest(stored)[0].file]
+    assert epochbank.repair(stored, jobs=1).repaired == [read_manifest(stored)[0].file]
 
 
 def test_a_damaged_source_repairs_nothing_wrong(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +148,7 @@ def test_a_damaged_source_repairs_nothing_wrong(stored: Path, monkeypatch: pytes
 def test_repair_waits_for_no_other_writer(stored: Path) -> None:
     """A set that another run writes is left alone."""
     with writing(stored / LOCK), pytest.raises(EpochbankError, match="being written by another run"):
-        api.repair(stored, jobs=1)
+        epochbank.repair(stored, jobs=1)
 
 
 # --- What is not a shard --------------------------------------------------------------------------------------
@@ -167,12 +169,12 @@ def test_split_is_computed_again(stored: Path, how: str) -> None:
     else:
         flip(path, 900)
     with pytest.raises(EpochbankError, match=r"run `augment repair`"):
-        api.info(stored)
+        epochbank.info(stored)
     result = call("repair", stored, "--jobs", 1)
     assert result.exit_code == 0, result.output
     assert "split.h5: restored" in result.stdout
     assert contents(stored) == before
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
 
 
 @pytest.mark.parametrize(
@@ -184,10 +186,10 @@ def test_split_of_groups_and_named_splits_is_computed_again(tmp_path: Path, give
     images[7] = images[90]
     splits = np.where(np.arange(120) % 6 == 0, "test", "train")
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(120) % 4, groups=np.arange(120) // 6, splits=splits)
-    stored = api.run(tmp_path / "a.npz", epochs=1, jobs=1, sets=tmp_path / "sets", **given).directory
+    stored = generation.run(tmp_path / "a.npz", epochs=1, jobs=1, sets=tmp_path / "sets", **given).directory
     before = contents(stored)
     (stored / "split.h5").unlink()
-    assert api.repair(stored, jobs=1).restored == ["split.h5"]
+    assert epochbank.repair(stored, jobs=1).restored == ["split.h5"]
     assert contents(stored) == before
 
 
@@ -197,7 +199,7 @@ def test_a_split_with_another_checksum_is_refused(stored: Path, monkeypatch: pyt
     before = (stored / "split.h5").read_bytes()
     monkeypatch.setattr(restore_split_module, "rows_of_splits", other_rows)
     with pytest.raises(EpochbankError, match="with a different checksum"):
-        api.repair(stored, jobs=1)
+        epochbank.repair(stored, jobs=1)
     assert (stored / "split.h5").read_bytes() == before
     assert not list(stored.rglob(".tmp-*"))
 
@@ -224,7 +226,7 @@ def test_the_source_is_imported_again(stored: Path, command: str, how: str) -> N
     assert "importing it again from SOURCE" in result.stderr
     assert open_source_file(path).digest == before
     assert sorted(one.name for one in path.parent.iterdir()) == [path.name]
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []
 
 
 def test_a_source_with_other_contents_is_not_taken(sound: Path, tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_python_that_a_set_names_is_not_executed(stored: Path, monkeypatch: pyte
     sources_of(stored).unlink()
     (stored / read_manifest(stored)[0].file).unlink()
     with pytest.raises(EpochbankError, match="no shard can be generated"):
-        api.repair(stored, jobs=1)
+        epochbank.repair(stored, jobs=1)
 
 
 def test_a_lost_set_json_is_written_by_the_same_run(stored: Path, sound: Path) -> None:
@@ -266,9 +268,9 @@ def test_a_lost_set_json_is_written_by_the_same_run(stored: Path, sound: Path) -
     manifest = (stored / "manifest.jsonl").read_bytes()
     flip(stored / "set.json", 100)
     with pytest.raises(EpochbankError, match=r"remove it and run the same `augment run` again.*cannot"):
-        api.repair(stored, jobs=1)
+        epochbank.repair(stored, jobs=1)
     (stored / "set.json").unlink()
-    assert api.run(sound.parent / "a.npz", shard_size=20, chunk_size=5, **words).log is None
+    assert generation.run(sound.parent / "a.npz", shard_size=20, chunk_size=5, **words).log is None
     assert (stored / "set.json").read_bytes() == before
     assert (stored / "manifest.jsonl").read_bytes() == manifest
-    assert api.verify(stored, jobs=1) == []
+    assert epochbank.verify(stored, jobs=1) == []

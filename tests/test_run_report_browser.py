@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import epochbank
 from browser import PHONE, browser, controls_without_names, open_page, scrolls_sideways  # noqa: F401
 from conftest import glyphs
-from epochbank import api
 from epochbank.train.training.run_report.page import write_run_report
 from finished_run import finished_run
 
@@ -108,7 +108,7 @@ def test_a_comparison_shows_the_classes_of_each_run(tmp_path: Path, open_page: C
         predicted = labels.copy()
         predicted[wrong] = 2
         runs.append(finished_run(tmp_path / name, names, labels, predicted, seed=len(runs)))
-    api.compare(runs, tmp_path / "compared.html")
+    epochbank.compare(runs, tmp_path / "compared.html")
     page = open_page(tmp_path / "compared.html", viewport=PHONE)
     rows = page.locator("#change-table tbody tr")
     assert [row.split("\t")[:5] for row in rows.all_inner_texts()] == [["亜", "20", "19", "20", "+1"]]

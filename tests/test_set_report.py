@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from epochbank.arguments import stored_run_command
 
 import epochbank
 from conftest import glyphs
-from epochbank import api
-from epochbank.arguments import stored_run_command
 from epochbank.augment.cli import main
 from epochbank.augment.distortion.operations import BUILT_IN
 from epochbank.augment.shared.html.page import render_page
@@ -115,7 +114,7 @@ def test_images_are_of_the_class_that_shows_them(made: Path, tmp_path: Path) -> 
     """The row in the text of an image has the label of its class, and its pixels are those of the source."""
     with np.load(tmp_path / "glyphs.npz") as arrays:
         labels = arrays["labels"]
-    for label, images in enumerate(classes_of(api.report(made, tmp_path / "page.html").path)["images"]):
+    for label, images in enumerate(classes_of(epochbank.report(made, tmp_path / "page.html").path)["images"]):
         for *_, text in images:
             assert labels[int(text.rsplit(" ", 1)[1])] == label
 
@@ -151,7 +150,7 @@ def test_no_shard_is_there(made: Path, tmp_path: Path) -> None:
     """What split.h5 and the manifest say is in the report even then."""
     for shard in made.glob("*/*.h5"):
         shard.unlink()
-    written = api.report(made, tmp_path / "page.html")
+    written = epochbank.report(made, tmp_path / "page.html")
     assert len(written.faults) == 1
     assert "14 of the 14 shards" in written.faults[0]
     assert classes_of(written.path)["images"] == [[]] * 6
@@ -160,7 +159,7 @@ def test_no_shard_is_there(made: Path, tmp_path: Path) -> None:
 def test_without_the_source_file(made: Path, tmp_path: Path) -> None:
     """A set is complete without it, so this is no fault; only near-duplicates are unknown."""
     shutil.rmtree(tmp_path / "sets/sources")
-    written = api.report(made, tmp_path / "page.html")
+    written = epochbank.report(made, tmp_path / "page.html")
     assert not written.faults
     assert "does not exist, so its near-duplicates cannot be shown" in written.path.read_text()
 
@@ -172,7 +171,7 @@ def test_mislabeled_duplicates_come_first(tmp_path: Path) -> None:
     images[31] = images[50].clip(3) - 3
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(60) % 3)
     made = epochbank.generate(tmp_path / "a.npz", epochs=1, sets=tmp_path / "sets", **SHARDS)
-    page = api.report(made, tmp_path / "page.html").path.read_text()
+    page = epochbank.report(made, tmp_path / "page.html").path.read_text()
     assert "1 image is identical to another one, 1 of them of a different class" in page
     pairs = page.split('<ul class="pairs">')[1]
     assert re.findall(r'alt="row (\d+),', pairs)[:2] == ["7", "20"]
@@ -189,7 +188,7 @@ def test_a_shard_is_opened_few_times(made: Path, tmp_path: Path, monkeypatch: py
         return read_index(directory, entry, **options)
 
     monkeypatch.setattr(shard_read, "read_index", counted)
-    api.report(made, tmp_path / "page.html")
+    epochbank.report(made, tmp_path / "page.html")
     assert max(opened.values()) <= 3
 
 
@@ -199,9 +198,9 @@ def test_few_shards_are_fetched_from_a_store(
     """One of the training split, and one of each of the first epochs; the page says so."""
     pytest.importorskip("obstore")
     monkeypatch.setenv("EPOCHBANK_CACHE", str(tmp_path / "cache"))
-    api.copy_set(made, "s3://bucket/sets/", jobs=1)
+    epochbank.copy_set(made, "s3://bucket/sets/", jobs=1)
     server.requests.clear()
-    written = api.report(f"s3://bucket/sets/{made.name}", tmp_path / "page.html")
+    written = epochbank.report(f"s3://bucket/sets/{made.name}", tmp_path / "page.html")
     fetched = [name for name in server.requests if name.startswith("GET") and ".h5" in name and "/split" not in name]
     assert len(fetched) == 3
     assert not written.faults
@@ -265,7 +264,7 @@ def test_bars_of_many_classes() -> None:
 def test_recipe_that_means_something_else_now(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The images are shown without parameters, and the report says why."""
     monkeypatch.setitem(BUILT_IN, "rotate", BUILT_IN["shear"])
-    written = api.report(made, tmp_path / "page.html")
+    written = epochbank.report(made, tmp_path / "page.html")
     assert any("cannot be restored" in fault for fault in written.faults)
     assert all(images for images in classes_of(written.path)["images"])
     assert read_description(made).recipe in written.path.read_text()

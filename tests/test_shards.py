@@ -15,8 +15,9 @@ from PIL import Image
 
 from epochbank.augment.errors import EpochbankError
 from epochbank.augment.shared.tfrecord import encode_example, write_record
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.find import open_source
 
 Members = list[tuple[str, bytes | str]]
 

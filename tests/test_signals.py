@@ -84,7 +84,7 @@ def test_an_import_leaves_nothing(tmp_path: Path, number: int, whom: str) -> Non
 @pytest.mark.parametrize(
     ("words", "where"),
     [
-        (("inspect", "digits", "--limit", 50), "augment.views.inspection.open_source"),
+        (("inspect", "digits", "--limit", 50), "augment.sources.find.open_source"),
         (("verify",), "augment.store.verify.verify"),
         (("preview", "digits"), "augment.views.png_file.save"),
     ],

@@ -27,9 +27,9 @@ import etl_writer
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
 from epochbank.augment.shared.tfrecord import encode_example, write_record
-from epochbank.augment.sources import Reader, Scan, Source, SourceOptions, open_source
+from epochbank.augment.sources import Reader, Scan, Source, SourceOptions
 from epochbank.augment.sources.decode import BadImage
-from epochbank.augment.sources.find import KINDS
+from epochbank.augment.sources.find import KINDS, open_source
 
 Change = Callable[[], object]
 

@@ -17,8 +17,9 @@ from epochbank.augment.errors import EpochbankError
 from epochbank.augment.ingest.check_source import check_before_use, check_source
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import DamagedSource, SourceFile, open_source_file
-from epochbank.augment.sources import SourceOptions, open_source
+from epochbank.augment.sources import SourceOptions
 from epochbank.augment.sources.arrays.source import Hdf5Source
+from epochbank.augment.sources.find import open_source
 
 
 def call(*words: object) -> Result:

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from epochbank.augment.errors import EpochbankError
-from epochbank.augment.sources import Scan, open_source
+from epochbank.augment.sources import Scan
 from epochbank.augment.sources.arrays import checks
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.lists import csv_pixels, csv_table, json_stream, parquet_spool
 
 

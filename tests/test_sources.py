@@ -17,8 +17,9 @@ from epochbank.augment.generation.new_set import compute_split
 from epochbank.augment.generation.spec import SetSpec
 from epochbank.augment.ingest.importer import ImportOptions, import_source
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
-from epochbank.augment.sources import Scan, SourceOptions, open_source
+from epochbank.augment.sources import Scan, SourceOptions
 from epochbank.augment.sources.decode import BadImage
+from epochbank.augment.sources.find import open_source
 from epochbank.augment.sources.value_range import ValueRanges, in_bytes
 
 OMNIGLOT = Path(__file__).parents[2] / "shared" / "data" / "omniglot-drawers-01-16.zip"

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import epochbank
-from epochbank import EpochbankError, api
+from epochbank import EpochbankError
 from epochbank.augment.cli import main as augment
 from epochbank.augment.shared.atomic import TEMPORARY
 from epochbank.augment.store import catalog
@@ -36,7 +36,7 @@ def sets(npz: Path, tmp_path: Path) -> Path:
 def test_a_set_is_found_by_every_name(sets: Path) -> None:
     """Path, directory name, tag, and a prefix of the fingerprint of four digits or more, in any case."""
     _, second = all_sets(sets)
-    api.tag(second, "baseline")
+    epochbank.tag(second, "baseline")
     fingerprint = read_description(second).fingerprint
     for name in (second, str(second), second.name, "baseline", fingerprint[:4], fingerprint[:12].upper(), fingerprint):
         assert find_set(name, sets) == second, name
@@ -56,7 +56,7 @@ def test_ambiguity_lists_the_candidates(sets: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_typo_in_a_tag_names_the_closest(sets: Path) -> None:
-    api.tag(all_sets(sets)[0], "baseline")
+    epochbank.tag(all_sets(sets)[0], "baseline")
     result = call("info", "baselnie", "--sets", sets)
     assert result.exit_code == 1
     assert "Did you mean `baseline`?" in result.stderr
@@ -72,8 +72,8 @@ def test_a_tag_belongs_to_one_set(sets: Path) -> None:
     assert f"{first} has the tag 'best' already" in refused.stderr
     assert call("tag", "best", "best", "--remove", "--sets", sets).exit_code == 0
     assert not (first / "tags.json").exists()
-    assert api.tag(second, "best") == ["best"]
-    assert api.tag(second, "also") == ["also", "best"]
+    assert epochbank.tag(second, "best") == ["best"]
+    assert epochbank.tag(second, "also") == ["also", "best"]
     refused = call("tag", second, "bets", "--remove")
     assert "Did you mean `best`?" in refused.stderr
 
@@ -82,7 +82,7 @@ def test_a_tag_belongs_to_one_set(sets: Path) -> None:
 def test_impossible_tags_are_refused(sets: Path, tag: str) -> None:
     """A tag is neither a path, nor an option, nor a source, nor a directory in `sets/`."""
     with pytest.raises(EpochbankError, match="tag") as refused:
-        api.tag(all_sets(sets)[0], tag)
+        epochbank.tag(all_sets(sets)[0], tag)
     assert refused.value.exit_code == 2
     assert read_tags(all_sets(sets)[0]) == []
 
@@ -102,7 +102,7 @@ def test_run_gives_a_name(npz: Path, sets: Path) -> None:
 
 def test_damaged_tags_are_reported_and_hide_no_other_set(sets: Path) -> None:
     first, second = all_sets(sets)
-    api.tag(second, "best")
+    epochbank.tag(second, "best")
     (first / "tags.json").write_text("{")
     assert find_set("best", sets) == second
     facts, faults = epochbank.list_sets(sets)
@@ -149,7 +149,7 @@ def test_last_use_and_runs_are_listed(sets: Path, tmp_path: Path, monkeypatch: p
     assert rows[1][:6] == ["run-1", second.name, "cnn", "75.00", "%", "4"]
     assert rows[2][:5] == ["run-2", second.name, "cnn", "-", "unfinished"]
     printed = json.loads(call("runs", "--runs", runs, "--json", group=train).stdout)
-    assert printed == api.list_runs(runs)[0]
+    assert printed == epochbank.list_runs(runs)[0]
     assert list_runs(tmp_path / "none") == ([], [])
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from epochbank import api
+import epochbank
+from epochbank.api import generation
 from epochbank.augment.ingest.source_file import SourceFile, open_source_file
 from epochbank.augment.store.virtual_epoch import virtual_files
 
@@ -31,7 +32,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         row = {"path": f"images/{k}.png", "label": NAMES[k % 3], "writer": f"w{k % 10}-{k % 4}", "split": split}
         rows.append(row)
     (root / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    api.run(root / "list.jsonl", epochs=2, size=(12, 10), sets=root / "sets", name="letters", jobs=1, invert="no")
+    words = {"size": (12, 10), "sets": root / "sets", "name": "letters", "jobs": 1, "invert": "no"}
+    generation.run(root / "list.jsonl", epochs=2, **words)
     return root
 
 
@@ -41,7 +43,7 @@ def directory(root: Path) -> Path:
 
 def taken(source: Path, tmp_path: Path, **options: str) -> SourceFile:
     """Import a source as `augment run` does."""
-    api.import_source(source, tmp_path / "back.h5", jobs=1, **options)
+    epochbank.import_source(source, tmp_path / "back.h5", jobs=1, **options)
     return open_source_file(tmp_path / "back.h5")
 
 
@@ -69,7 +71,7 @@ def names_of(file: SourceFile) -> list[str]:
 @pytest.mark.parametrize("format", ["webdataset", "tfrecord", "parquet", "npz"])
 def test_export_is_a_source(made: Path, tmp_path: Path, format: str) -> None:
     """Images, classes, splits and groups are those of the set, in order."""
-    api.export_set("letters", tmp_path / "export", format=format, sets=made / "sets", jobs=1)
+    epochbank.export_set("letters", tmp_path / "export", format=format, sets=made / "sets", jobs=1)
     file = taken(tmp_path / "export", tmp_path)
     parts = [expected(made, split) for split in ("epochs", "validation", "test")]
     images, labels, rows = map(np.concatenate, zip(*parts, strict=True))
@@ -86,7 +88,7 @@ def test_export_is_a_source(made: Path, tmp_path: Path, format: str) -> None:
 @pytest.mark.parametrize("format", ["webdataset", "tfrecord", "parquet", "npz"])
 def test_export_of_one_split_is_a_source(made: Path, tmp_path: Path, format: str) -> None:
     """The test split alone is split again; classes keep their names."""
-    api.export_set("letters", tmp_path / "export", format=format, splits=["test"], sets=made / "sets", jobs=1)
+    epochbank.export_set("letters", tmp_path / "export", format=format, splits=["test"], sets=made / "sets", jobs=1)
     file = taken(tmp_path / "export", tmp_path)
     images, labels, _ = expected(made, "test")
     np.testing.assert_array_equal(contents(file)[0], images)
@@ -96,10 +98,10 @@ def test_export_of_one_split_is_a_source(made: Path, tmp_path: Path, format: str
 
 def test_set_of_an_export_has_the_same_test_images(made: Path, tmp_path: Path) -> None:
     """`augment run DEST` makes a set; its test split is that of the first set."""
-    api.export_set(
+    epochbank.export_set(
         "letters", tmp_path / "export", format="webdataset", originals=True, epochs=[1], sets=made / "sets", jobs=1
     )
-    api.run(tmp_path / "export", epochs=1, sets=tmp_path / "sets", jobs=1)
+    generation.run(tmp_path / "export", epochs=1, sets=tmp_path / "sets", jobs=1)
     images = [expected(root, "test")[0] for root in (made, tmp_path)]
     np.testing.assert_array_equal(*images)
     assert len(expected_epoch(tmp_path)) == 2 * len(expected_epoch(made))

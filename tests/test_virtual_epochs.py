@@ -16,7 +16,7 @@ import pytest
 
 import epochbank
 from conftest import small_set
-from epochbank import api
+from epochbank.api import generation
 from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.shared.disk_space import bytes_below
 from epochbank.augment.store import virtual_writer
@@ -90,16 +90,16 @@ def test_older_sets_get_them_from_the_next_writer(here: Path) -> None:
     stored, words = set_in(here), {"sets": here / "sets", **SMALL}
     remove_virtual(stored)
     assert epochbank.verify(stored, jobs=1) == []
-    assert api.run(here / "a.npz", epochs=2, **words).log is None
+    assert generation.run(here / "a.npz", epochs=2, **words).log is None
     assert virtual_files(stored) == ALL
     remove_virtual(stored)
-    assert api.repair(stored, jobs=1).restored == ALL
+    assert epochbank.repair(stored, jobs=1).restored == ALL
     assert virtual_files(stored) == ALL
     remove_virtual(stored)
-    api.run(here / "a.npz", epochs=3, **words)
+    generation.run(here / "a.npz", epochs=3, **words)
     assert virtual_files(stored) == sorted([*ALL, "epoch-0002.h5"])
     remove_virtual(stored)
-    api.refresh(stored, 1, jobs=1)
+    epochbank.refresh(stored, 1, jobs=1)
     assert virtual_files(stored) == ["epoch-0001.h5", "epoch-0002.h5", "epoch-0003.h5", *ALL[2:]]
 
 
@@ -114,7 +114,7 @@ def test_they_appear_and_go_with_their_epochs(here: Path, monkeypatch: pytest.Mo
         return publish(*arguments, **keywords)
 
     monkeypatch.setattr(Publisher, "_publish", checked)
-    assert api.refresh(stored, 2, jobs=1).left
+    assert epochbank.refresh(stored, 2, jobs=1).left
     assert virtual_files(stored) == ["epoch-0002.h5", "epoch-0003.h5", *ALL[2:]]
     assert epochbank.verify(stored, jobs=1) == []
     del reader
@@ -132,7 +132,7 @@ def test_damage_is_found_and_repaired(here: Path, at: int) -> None:
     assert str(path) in fault
     assert "`augment repair` makes it again" in fault
     assert len(list(epochbank.open_set(stored).batches(16, epochs=1, originals=0))) > 0
-    assert api.repair(stored, jobs=1).restored == ["epoch-0001.h5"]
+    assert epochbank.repair(stored, jobs=1).restored == ["epoch-0001.h5"]
     assert path.read_bytes() == before
 
 
@@ -144,11 +144,11 @@ def test_a_file_that_shows_something_else_is_found(here: Path) -> None:
     first, second = epochbank.verify(stored, jobs=1)
     assert "epoch-0001.h5, a virtual dataset, shows other shards than the manifest lists" in first
     assert "epoch-0007.h5 is a virtual dataset of an epoch or split that is not published" in second
-    found, _ = api.gc(here / "sets", dry_run=True)
+    found, _ = epochbank.gc(here / "sets", dry_run=True)
     assert [(one.path.name, one.kind) for one in found] == [("epoch-0007.h5", "virtual")]
-    api.gc(here / "sets")
+    epochbank.gc(here / "sets")
     assert virtual_files(stored) == ALL
-    assert api.repair(stored, jobs=1).restored == ["epoch-0001.h5"]
+    assert epochbank.repair(stored, jobs=1).restored == ["epoch-0001.h5"]
     assert epochbank.verify(stored, jobs=1) == []
 
 
@@ -161,12 +161,12 @@ def test_a_full_disk_loses_nothing(here: Path, monkeypatch: pytest.MonkeyPatch, 
 
     with monkeypatch.context() as patched:
         patched.setattr(virtual_writer, "new_file", full)
-        assert api.run(here / "a.npz", epochs=4, **words).log is not None
+        assert generation.run(here / "a.npz", epochs=4, **words).log is not None
     assert capfd.readouterr().err.count("was not written: No space left on device") == 1
     assert [one["epoch"] for one in epochbank.info(stored)["epochs"]] == [0, 1, 2, 3]
     assert virtual_files(stored) == ALL
     assert not list(stored.rglob(".tmp-*"))
-    api.run(here / "a.npz", epochs=4, **words)
+    generation.run(here / "a.npz", epochs=4, **words)
     assert len(virtual_files(stored)) == 7
 
 
@@ -175,7 +175,7 @@ def test_they_keep_the_limits(here: Path, capfd: Any) -> None:
     sets = here / "sets"
     remove_virtual(set_in(here))
     limit, file = bytes_below(sets) + 100, next((sets / "sources").glob("*.h5"))
-    api.run(file, epochs=2, sets=sets, max_bytes=limit, **SMALL)
+    generation.run(file, epochs=2, sets=sets, max_bytes=limit, **SMALL)
     assert "--max-bytes" in capfd.readouterr().err
     assert bytes_below(sets) <= limit
     assert virtual_files(set_in(here)) == []
@@ -197,7 +197,7 @@ def test_a_kill_before_the_file_is_written_is_made_good(sound: Path, tmp_path: P
     stored = next(tmp_path.glob("*/set.json")).parent
     assert len(epochbank.info(stored)["epochs"]) == 2
     assert "epoch-0001.h5" not in virtual_files(stored)
-    assert api.run(sound / "a.npz", epochs=2, sets=tmp_path, jobs=1, shard_size=20).log is None
+    assert generation.run(sound / "a.npz", epochs=2, sets=tmp_path, jobs=1, shard_size=20).log is None
     assert virtual_files(stored) == ALL
 
 
@@ -222,6 +222,6 @@ def test_a_complete_set_that_cannot_be_written_to_stays_as_it_is(here: Path, mon
     stored = set_in(here)
     remove_virtual(stored)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert api.run(here / "a.npz", epochs=2, sets=here / "sets", **SMALL).log is None
+    assert generation.run(here / "a.npz", epochs=2, sets=here / "sets", **SMALL).log is None
     assert virtual_files(stored) == []
     assert json.loads((stored / "set.json").read_text())["format"] == 1

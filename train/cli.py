@@ -160,10 +160,10 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
         check_trust(run, find_unfinished(run), trust, given)
 
         def train(ranks: "Ranks") -> "FitResult | None":
-            from .. import api
+            from ..api import contents
             from .training.resume import resume as resume_fit
 
-            return resume_fit(run, trust=trust, model_name=given, origins=api.origins, ranks=ranks, **changes)
+            return resume_fit(run, trust=trust, model_name=given, origins=contents.origins, ranks=ranks, **changes)
     else:
         from ..augment.store.catalog import choose_set
         from ..augment.store.objects.urls import url_of
@@ -192,14 +192,14 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
         check_options(fit_options, stored_set)
 
         def train(ranks: "Ranks") -> "FitResult | None":
-            from .. import api
+            from ..api import contents
             from .training.fit import fit as fit_model
 
             ranks.say(
                 f"{stored_set.name}: {stored_set.num_images['train']:,} training images, "
                 f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
             )
-            return fit_model(stored_set, fit_options, run, origins=api.origins, ranks=ranks)
+            return fit_model(stored_set, fit_options, run, origins=contents.origins, ranks=ranks)
 
     result = _train_together(processes, train)
     if result is not None:
@@ -405,11 +405,11 @@ def report(run: Path | None, out: Path | None, open_it: bool, **options: Any) ->
       train report runs/digits-kanji-1f2e3d4c-20260101-120000 --out report.html
       train report runs/old --evaluate
     """
-    from .. import api
+    from ..api import training_runs
     from ..augment.shared.html.page import show_page
     from .training.run_directory import choose_run
 
-    written = api.report_run(choose_run(run), out, **options)
+    written = training_runs.report_run(choose_run(run), out, **options)
     click.echo(f"{written} written")
     if open_it:
         show_page(written)
@@ -435,10 +435,10 @@ def compare(runs: tuple[Path, ...], split: str | None, html: Path | None, as_jso
       train compare runs/seed-* --html compared.html
       train compare runs/first runs/second --json
     """
-    from .. import api
+    from ..api import training_runs
     from .training.compare.text import lines
 
-    comparison = api.comparison(runs, html, split=split)
+    comparison = training_runs.comparison(runs, html, split=split)
     for note in comparison.notes:
         notify(note)
     if as_json:
@@ -468,7 +468,7 @@ def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, trust
       train predict runs/digits-kanji-1f2e3d4c-20260101-120000 scan.png
       train predict runs/mine scans/ --top 1 --json
     """
-    from .. import api
+    from ..api import training_runs
     from .training.image_arguments import check_image_paths
     from .training.run_directory import check_trust, find_run, read_config
 
@@ -476,7 +476,7 @@ def predict(run: Path, images: tuple[str, ...], top: int, batch_size: int, trust
     directory = find_run(run)
     check_trust(directory, read_config(directory), trust)
     unreadable = 0
-    for found in api.predict(run, images, top=top, batch_size=batch_size, trust=trust):
+    for found in training_runs.predict(run, images, top=top, batch_size=batch_size, trust=trust):
         unreadable += "error" in found
         click.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(_prediction_lines(found)))
     if unreadable:
@@ -508,9 +508,9 @@ def export(run: Path, format_name: str, out: Path, trust: bool) -> None:
       train export runs/mine --out exported/digits
       train export runs/mine --format tflite --out exported/digits.tflite
     """
-    from .. import api
+    from ..api import training_runs
 
-    for path in api.export(run, out, format_name, trust=trust):
+    for path in training_runs.export(run, out, format_name, trust=trust):
         click.echo(f"{path} written")
 
 

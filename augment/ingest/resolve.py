@@ -12,7 +12,7 @@ from ..errors import EpochbankError
 from ..shared.atomic import make_directory, move, naming
 from ..shared.command_words import option_words
 from ..shared.lock import writing
-from ..sources import Scan, Source, SourceOptions, open_source
+from ..sources import Scan, Source, SourceOptions
 from ..sources.base import size_and_mtime
 from .importer import ImportOptions, import_source
 from .source_file import (
@@ -53,6 +53,8 @@ def resolve_source(name: str, sets: Path, options: ImportOptions) -> ResolvedSou
     """
     if is_source_file(Path(name)):
         return ResolvedSource(None, _checked_source_file(Path(name), options))
+    from ..sources.find import open_source
+
     source = open_source(name, options.source)
     with naming(name):
         identity = source.identity()

@@ -19,7 +19,7 @@ from ..ingest.source_file import is_source_file, open_source_file
 from ..ingest.workspace import sweep_workspaces
 from ..shared.atomic import make_directory, move, naming
 from ..shared.lock import writing
-from ..sources import Source, SourceOptions, open_source
+from ..sources import Source, SourceOptions
 from ..store.description import Description
 
 _PYTHON = "python:"
@@ -59,6 +59,8 @@ def _resolved(description: Description, name: str, why: str) -> tuple[Source, Im
 
     The set may be somebody else's, and its SOURCE any folder: SOURCE is read once, and only if its name fits.
     """
+    from ..sources.find import open_source
+
     spec = description.source["spec"]
     if spec.startswith(_PYTHON) or is_source_file(Path(spec)):
         return None

@@ -13,32 +13,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import (
-        compare,
-        copy_set,
-        diff,
-        explain,
-        export,
-        export_set,
-        gc,
-        generate,
-        import_source,
-        info,
-        inspect,
-        list_runs,
-        list_sets,
-        open_source_file,
-        plan,
-        predict,
-        preview,
-        refresh,
-        remove,
-        repair,
-        report,
-        report_run,
-        tag,
-        verify,
-    )
+    from .api.contents import diff, info, list_sets
+    from .api.exchange import copy_set, export_set
+    from .api.generation import generate, plan, refresh
+    from .api.lifecycle import gc, remove, tag
+    from .api.sources import import_source, inspect, open_source_file
+    from .api.training_runs import compare, export, list_runs, predict, report_run
+    from .api.verification import repair, verify
+    from .api.views import explain, preview, report
     from .augment.distortion.recipe import Recipe, load_recipe
     from .augment.errors import EpochbankError
     from .augment.generation.plan import GenerationPlan
@@ -65,37 +47,37 @@ _MODULES = {
     "SourceFile": ".augment.ingest.source_file",
     "SparseSoftAccuracy": ".train.training.soft_loss",
     "SparseSoftCrossentropy": ".train.training.soft_loss",
-    "compare": ".api",
-    "copy_set": ".api",
-    "diff": ".api",
-    "explain": ".api",
-    "export": ".api",
-    "export_set": ".api",
+    "compare": ".api.training_runs",
+    "copy_set": ".api.exchange",
+    "diff": ".api.contents",
+    "explain": ".api.views",
+    "export": ".api.training_runs",
+    "export_set": ".api.exchange",
     "fit": ".fitting",
-    "gc": ".api",
-    "generate": ".api",
-    "import_source": ".api",
-    "info": ".api",
-    "inspect": ".api",
-    "list_runs": ".api",
-    "list_sets": ".api",
+    "gc": ".api.lifecycle",
+    "generate": ".api.generation",
+    "import_source": ".api.sources",
+    "info": ".api.contents",
+    "inspect": ".api.sources",
+    "list_runs": ".api.training_runs",
+    "list_sets": ".api.contents",
     "load_recipe": ".augment.distortion.recipe",
     "open_run": ".train.training.run",
     "open_set": ".train.feeding.augmented_set",
-    "open_source_file": ".api",
-    "plan": ".api",
-    "predict": ".api",
-    "preview": ".api",
-    "refresh": ".api",
-    "remove": ".api",
-    "repair": ".api",
-    "report": ".api",
-    "report_run": ".api",
+    "open_source_file": ".api.sources",
+    "plan": ".api.generation",
+    "predict": ".api.training_runs",
+    "preview": ".api.views",
+    "refresh": ".api.generation",
+    "remove": ".api.lifecycle",
+    "repair": ".api.verification",
+    "report": ".api.views",
+    "report_run": ".api.training_runs",
     "resume": ".fitting",
     "study": ".studies",
-    "tag": ".api",
+    "tag": ".api.lifecycle",
     "teach": ".teaching",
-    "verify": ".api",
+    "verify": ".api.verification",
 }
 """The module of each public name."""
 

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import api
-from .arguments import DEFAULT_SETS
+from .api.contents import origins
+from .api.values import DEFAULT_SETS
 from .augment.console import notify
 from .augment.errors import EpochbankError
 from .augment.shared.progress import counted
@@ -67,7 +67,7 @@ def fit(
         f"{stored_set.name}: {stored_set.num_images['train']:,} training images, "
         f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
     )
-    result = fit_model(stored_set, fit_options, directory, origins=api.origins)
+    result = fit_model(stored_set, fit_options, directory, origins=origins)
     assert result is not None
     return open_run(result.run)
 
@@ -101,7 +101,7 @@ def resume(run: str | os.PathLike[str] | None = None, *, trust: bool = False, **
     _start()
     from .train.training.resume import resume as resume_fit
 
-    result = resume_fit(directory, trust=trust, origins=api.origins, **options)
+    result = resume_fit(directory, trust=trust, origins=origins, **options)
     assert result is not None
     return open_run(result.run)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import DEFAULT_RECIPE, DEFAULT_SETS, check_numbers
+from .api.values import DEFAULT_RECIPE, DEFAULT_SETS, check_numbers
 from .augment.distortion.recipe import Recipe
 from .augment.errors import EpochbankError
 from .augment.generation.options import GenerationOptions
@@ -118,7 +118,7 @@ def _open(
         return source
     directory = named_set(source, sets_path(sets))
     if directory is None:
-        from .api import generate, plan
+        from .api.generation import generate, plan
 
         planned = plan(source, recipe, needed, sets=sets, jobs=jobs)
         check_disk_space(Path(sets), planned.bytes, f"the study with {needed} stored epochs", _LESS)

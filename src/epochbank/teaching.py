@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .arguments import DEFAULT_SETS, check_numbers
+from .api.values import DEFAULT_SETS, check_numbers
 from .augment.console import notify
 from .augment.errors import EpochbankError
 from .augment.store.teachers import teacher_path

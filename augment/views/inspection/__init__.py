@@ -17,7 +17,7 @@ from ...shared.command_words import option_words
 from ...shared.fonts import check_font
 from ...shared.html.page import check_page
 from ...shared.progress import size
-from ...sources import Source, SourceOptions, kind_of, open_source
+from ...sources import Source, SourceOptions
 from ...split.few_classes import label_problem
 from ..png_file import save
 from .class_sheet import class_rows, class_sheet
@@ -102,6 +102,8 @@ def inspect(
 
 def _source(spec: str, options: SourceOptions) -> Source | SourceFileSource:
     if not is_source_file(Path(spec)):
+        from ...sources.find import open_source
+
         return open_source(spec, options)
     given = option_words(asdict(options), asdict(SourceOptions()))[::2]
     if given:
@@ -115,6 +117,8 @@ def _source(spec: str, options: SourceOptions) -> Source | SourceFileSource:
 
 def _kind(source: Source | SourceFileSource) -> str:
     """Return the kind of a source, such as `folder`, `npz` or `source file`."""
+    from ...sources.find import kind_of
+
     return "source file" if isinstance(source, SourceFileSource) else kind_of(source)
 
 
