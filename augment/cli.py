@@ -364,14 +364,14 @@ def diff(a: str, b: str, sets: Path, as_json: bool) -> None:
     Example:
       augment diff baseline digits-kanji-1f2e3d4c
     """
-    from ..api import contents
+    from ..api import set_differences
     from .lifecycle.diff import differences
     from .lifecycle.diff_text import diff_lines
 
     if as_json:
-        click.echo(json.dumps(contents.diff(a, b, sets=sets), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(set_differences.diff(a, b, sets=sets), indent=2, ensure_ascii=False))
         return
-    one, other = contents.content(a, sets=sets), contents.content(b, sets=sets)
+    one, other = set_differences.content(a, sets=sets), set_differences.content(b, sets=sets)
     click.echo("\n".join(diff_lines(one, other, differences(one, other))))
 
 

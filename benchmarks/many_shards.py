@@ -159,7 +159,7 @@ def _publish(sets: Path, shards: int, timed: Callable[..., Any]) -> None:
 def _plan(sets: Path, epochs: int) -> Any:
     import epochbank
     from epochbank.augment.generation import calibration
-    from epochbank.augment.generation.calibration import Cost
+    from epochbank.augment.generation.estimate import Cost
 
     cost = Cost(seconds=1e-5, bytes=1000.0, shard_seconds=1e-3, shard_bytes=5000.0)
     vars(calibration)["on_all_cores"] = lambda work, tasks, count, jobs: enumerate([(cost, cost)] * count)

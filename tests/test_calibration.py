@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from conftest import glyphs
 from epochbank.augment.cli import main
-from epochbank.augment.generation.calibration import Estimate
+from epochbank.augment.generation.estimate import Estimate
 from epochbank.augment.shared.profile import Profile
 
 SMALL = ("--shard-size", "64", "--chunk-size", "16", "--jobs", "1")

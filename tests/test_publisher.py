@@ -14,7 +14,7 @@ import pytest
 import epochbank
 from epochbank import EpochbankError
 from epochbank.augment.generation.budget import Budget
-from epochbank.augment.generation.calibration import Estimate
+from epochbank.augment.generation.estimate import Estimate
 from epochbank.augment.generation.publisher import Publisher
 from epochbank.augment.generation.run_log import RunLog
 from epochbank.augment.shared.disk_space import Limits

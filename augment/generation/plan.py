@@ -14,7 +14,8 @@ from ..store.manifest import Entry, first_epoch, read_manifest
 from ..store.presence import lost_shards
 from ..store.shard import ShardTask
 from .advice import recipe_notes, sampled, suggested_recipe
-from .calibration import Estimate, calibrate
+from .calibration import calibrate
+from .estimate import Estimate
 from .location import SetLocation
 from .missing import missing_shards
 from .new_set import ComputedSplit, compute_split

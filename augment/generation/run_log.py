@@ -13,7 +13,7 @@ from ..shared.atomic import no_follow
 from ..shared.profile import Profile
 from ..shared.progress import counted, duration, size
 from ..store.manifest import Entry
-from .calibration import Estimate
+from .estimate import Estimate
 
 NAME = "log.jsonl"
 

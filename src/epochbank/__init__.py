@@ -13,10 +13,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api.contents import diff, info, list_sets
+    from .api.contents import info, list_sets
     from .api.exchange import copy_set, export_set
     from .api.generation import generate, plan, refresh
     from .api.lifecycle import gc, remove, tag
+    from .api.set_differences import diff
     from .api.sources import import_source, inspect, open_source_file
     from .api.training_runs import compare, export, list_runs, predict, report_run
     from .api.verification import repair, verify
@@ -49,7 +50,7 @@ _MODULES = {
     "SparseSoftCrossentropy": ".train.training.soft_loss",
     "compare": ".api.training_runs",
     "copy_set": ".api.exchange",
-    "diff": ".api.contents",
+    "diff": ".api.set_differences",
     "explain": ".api.views",
     "export": ".api.training_runs",
     "export_set": ".api.exchange",

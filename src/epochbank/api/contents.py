@@ -1,4 +1,4 @@
-"""What sets hold, and what differs between them."""
+"""What sets hold, and where their images come from."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 
 from ..augment.errors import EpochbankError
-from ..augment.lifecycle import diff as diffs
-from ..augment.lifecycle.content import SetContent, stored_content
 from ..augment.store.catalog import all_sets, sets_path
 from ..augment.store.manifest import read_manifest
 from ..augment.store.objects.mirror import remote_url
@@ -66,19 +64,6 @@ def list_sets(
 
 def _with_trainings(facts: dict[str, Any], runs: list[RunFacts]) -> dict[str, Any]:
     return facts | {"trainings": [run.path for run in runs if run.fingerprint == facts["fingerprint"]]}
-
-
-def content(name: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS) -> SetContent:
-    """Return the content of a set, as `augment diff` compares it."""
-    return stored_content(directory_of(name, sets))
-
-
-def diff(
-    a: str | Path | AugmentedSet, b: str | Path | AugmentedSet, *, sets: str | Path = DEFAULT_SETS
-) -> dict[str, Any]:
-    """Return what differs between sets `a` and `b`: the keys of `augment diff --json`."""
-    one, other = content(a, sets=sets), content(b, sets=sets)
-    return diffs.to_json(one, other, diffs.differences(one, other))
 
 
 def origins(name: str | Path | AugmentedSet, split: str, positions: np.ndarray) -> list[str]:
