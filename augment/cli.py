@@ -427,7 +427,7 @@ def teach(name: str, as_json: bool, **keywords: Any) -> None:
       augment teach sets/digits-kanji-1f2e3d4c --model runs/digits-kanji-1f2e3d4c-20260101-120000 --name cnn
       augment teach baseline --model big.keras --top 5
     """
-    from ..teaching import teach as write_labels
+    from ..api.teaching import teach as write_labels
 
     result = write_labels(name, **keywords)
     if as_json:

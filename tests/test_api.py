@@ -117,7 +117,7 @@ def test_recipes_may_be_names_files_or_objects(npz: Path, tmp_path: Path) -> Non
     path = tmp_path / "handwriting.toml"
     path.write_text(CliRunner().invoke(main, ["recipes", "handwriting"]).stdout)
     epochbank.import_source(npz, tmp_path / "g.h5", jobs=1)
-    plans = [epochbank.plan(tmp_path / "g.h5", one, 1, sets=tmp_path) for one in ("handwriting", path, recipe)]
+    plans = [epochbank.plan(tmp_path / "g.h5", one, 1, sets=tmp_path, jobs=1) for one in ("handwriting", path, recipe)]
     assert len({plan.to_json()["fingerprint"] for plan in plans}) == 1
 
 

@@ -35,7 +35,6 @@ LAYERS = (
     ("train.benchmark",),
     # What people call.
     ("api",),
-    ("fitting", "studies", "teaching"),
     ("augment.options", "train.options"),
     ("augment.cli", "train.cli"),
     ("augment.__main__", "train.__main__"),
@@ -48,12 +47,12 @@ COMMON = ("augment.errors", "augment.console", "augment.shared", "augment.store"
 
 def modules() -> dict[str, Path]:
     """Return the file of every module below `epochbank`, by its full name."""
-    files = {f"{TOP}.{name}": ROOT / f"src/epochbank/{name}.py" for name in ("fitting", "studies", "teaching")}
+    files = {}
     for parent, package in ((ROOT / "src/epochbank", "api"), (ROOT, "augment"), (ROOT, "train")):
         for path in sorted((parent / package).rglob("*.py")):
             parts = path.relative_to(parent).with_suffix("").parts
             files[".".join([TOP, *(parts[:-1] if parts[-1] == "__init__" else parts)])] = path
-    return {name: path for name, path in files.items() if path.exists()}
+    return files
 
 
 MODULES = modules()
@@ -129,7 +128,7 @@ def test_modules_import_each_other_relatively() -> None:
             else:
                 continue
             assert not {one.split(".")[0] for one in named} & {"augment", "train", TOP}, f"{name}: {named}"
-        assert facade_names(name) <= {"__version__", "studies"}, name
+        assert facade_names(name) <= {"__version__"}, name
 
 
 def facade_names(name: str) -> set[str]:

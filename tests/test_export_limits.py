@@ -27,6 +27,7 @@ LIMITED = """
 import os, resource, sys
 from pathlib import Path
 import joblib
+from epochbank.api import exchange, verification
 from epochbank.augment.cli import main
 kind, more, *words = sys.argv[1:]
 if kind == "memory":

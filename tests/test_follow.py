@@ -10,7 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow.python.framework.config import disable_op_determinism
 
 import epochbank
 from conftest import small_set
@@ -340,7 +341,7 @@ def build(shape, classes):
 
 
 @pytest.fixture
-def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int], Callable[[], object]]:
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[tuple[int, int], Callable[[], object]]]:
     """What to do before a step: by training epoch and number of the step. The model is quick, and draws no report."""
     (tmp_path / "follow_model.py").write_text(MODEL)
     monkeypatch.syspath_prepend(tmp_path)
@@ -353,7 +354,8 @@ def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int],
         original(self, batch, logs)
 
     monkeypatch.setattr(Checkpoint, "on_train_batch_begin", hooked)
-    return actions
+    yield actions
+    disable_op_determinism()  # `deterministic=True` made this process deterministic for good.
 
 
 def interrupt() -> None:

@@ -662,7 +662,7 @@ def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
 # Preallocated disk space
 
 
-@pytest.mark.parametrize("shape", [(64, 64, 1), (5, 7, 3)])
+@pytest.mark.parametrize("shape", [pytest.param((64, 64, 1), marks=pytest.mark.long), (5, 7, 3)])
 def test_preallocation_does_not_change_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]
 ) -> None:

@@ -20,7 +20,7 @@ from epochbank.augment.cli import main
 from epochbank.augment.distortion.recipe import load_recipe, recipe_from_settings
 from epochbank.augment.ingest import source_seal
 from epochbank.augment.ingest.source_file import stored_facts
-from epochbank.augment.lifecycle import restore_source as restoring
+from epochbank.augment.sources import find
 from epochbank.augment.store.description import fingerprint_of
 from epochbank.augment.store.manifest import ManifestWriter, read_manifest, retirement, write_manifest
 from epochbank.augment.store.tags import read_tags
@@ -95,7 +95,7 @@ def test_a_goal_of_the_set_is_continued(stored: Path) -> None:
 
 def test_epochs_that_would_be_retired_at_once_are_not_generated(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal comes before the source is read, and leaves the set as it was."""
-    monkeypatch.setattr(restoring, "open_source", lambda *words: pytest.fail("SOURCE was read"))
+    monkeypatch.setattr(find, "open_source", lambda *words: pytest.fail("SOURCE was read"))
     source_file(stored).unlink()
     before = {path: path.stat().st_mtime_ns for path in stored.rglob("*")}
     result = call("refresh", stored, "--epochs", 4, "--jobs", 1)
@@ -126,7 +126,7 @@ def test_the_source_of_a_strangers_set_is_read_once(
     source_file(stored).unlink()
     shutil.rmtree(stored / "epoch-0000")
     listed = []
-    kind = type(restoring.open_source(str(tmp_path / "tree")))
+    kind = type(find.open_source(str(tmp_path / "tree")))
     monkeypatch.setattr(kind, "identity", lambda self: listed.append(self.path) or ["folder"])
     for name, times in (("usr-0123456789ab.h5", 0), ("tree-0123456789ab.h5", 1)):
         rewrite(

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from epochbank.arguments import stored_run_command
 
 import epochbank
 from conftest import glyphs
+from epochbank.api.commands import stored_run_command
 from epochbank.augment.cli import main
 from epochbank.augment.distortion.operations import BUILT_IN
 from epochbank.augment.shared.html.page import render_page

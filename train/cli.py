@@ -300,7 +300,7 @@ def study(source: str, epochs_stored: str, as_json: bool, **options: Any) -> Non
       train study digits --epochs-stored 1,2 --epochs 4 --seeds 2
       train study sets/digits-kanji-1f2e3d4c --final characters
     """
-    from .. import studies
+    from ..api import studies
 
     try:
         numbers = [int(number) for number in epochs_stored.split(",")]

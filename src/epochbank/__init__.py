@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.contents import info, list_sets
     from .api.exchange import copy_set, export_set
+    from .api.fitting import fit, resume
     from .api.generation import generate, plan, refresh
     from .api.lifecycle import gc, remove, tag
     from .api.set_differences import diff
     from .api.sources import import_source, inspect, open_source_file
+    from .api.studies import study
+    from .api.teaching import teach
     from .api.training_runs import compare, export, list_runs, predict, report_run
     from .api.verification import repair, verify
     from .api.views import explain, preview, report
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
     from .augment.errors import EpochbankError
     from .augment.generation.plan import GenerationPlan
     from .augment.ingest.source_file import SourceFile
-    from .fitting import fit, resume
-    from .studies import study
-    from .teaching import teach
     from .train.feeding.augmented_set import AugmentedSet, open_set
     from .train.feeding.sequence import AugmentedSequence
     from .train.streaming.schedule import OriginalsSchedule
@@ -54,7 +54,7 @@ _MODULES = {
     "explain": ".api.views",
     "export": ".api.training_runs",
     "export_set": ".api.exchange",
-    "fit": ".fitting",
+    "fit": ".api.fitting",
     "gc": ".api.lifecycle",
     "generate": ".api.generation",
     "import_source": ".api.sources",
@@ -74,10 +74,10 @@ _MODULES = {
     "repair": ".api.verification",
     "report": ".api.views",
     "report_run": ".api.training_runs",
-    "resume": ".fitting",
-    "study": ".studies",
+    "resume": ".api.fitting",
+    "study": ".api.studies",
     "tag": ".api.lifecycle",
-    "teach": ".teaching",
+    "teach": ".api.teaching",
     "verify": ".api.verification",
 }
 """The module of each public name."""

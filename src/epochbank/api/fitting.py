@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .api.contents import origins
-from .api.values import DEFAULT_SETS
-from .augment.console import notify
-from .augment.errors import EpochbankError
-from .augment.shared.progress import counted
-from .train.feeding.augmented_set import AugmentedSet, open_set
-from .train.streaming.final import load_final
-from .train.training.fit_options import check_options, checked_options
-from .train.training.run import Run, open_run
-from .train.training.run_directory import check_new, check_trust, find_run, find_unfinished
+from ..augment.console import notify
+from ..augment.errors import EpochbankError
+from ..augment.shared.progress import counted
+from ..train.feeding.augmented_set import AugmentedSet, open_set
+from ..train.streaming.final import load_final
+from ..train.training.fit_options import check_options, checked_options
+from ..train.training.run import Run, open_run
+from ..train.training.run_directory import check_new, check_trust, find_run, find_unfinished
+from .contents import origins
+from .values import DEFAULT_SETS
 
 _RESUMED = ("threads", "checkpoint_steps", "checkpoint_minutes", "follow")
 """Options that may differ when a run is continued, because they change nothing that is computed."""
@@ -61,7 +61,7 @@ def fit(
     stored_set = open_set(name, sets)
     check_options(fit_options, stored_set)
     _start()
-    from .train.training.fit import fit as fit_model
+    from ..train.training.fit import fit as fit_model
 
     notify(
         f"{stored_set.name}: {stored_set.num_images['train']:,} training images, "
@@ -99,7 +99,7 @@ def resume(run: str | os.PathLike[str] | None = None, *, trust: bool = False, **
     directory = find_run(None if run is None else Path(run))
     check_trust(directory, find_unfinished(directory), trust)
     _start()
-    from .train.training.resume import resume as resume_fit
+    from ..train.training.resume import resume as resume_fit
 
     result = resume_fit(directory, trust=trust, origins=origins, **options)
     assert result is not None
@@ -108,6 +108,6 @@ def resume(run: str | os.PathLike[str] | None = None, *, trust: bool = False, **
 
 def _start() -> None:
     """Start Keras, and print which backend and devices it uses."""
-    from .train.training.backend import start_backend
+    from ..train.training.backend import start_backend
 
     notify(start_backend())

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__
-from .api.values import DEFAULT_SETS, check_numbers
-from .augment.console import notify
-from .augment.errors import EpochbankError
-from .augment.store.teachers import teacher_path
-from .train.feeding.augmented_set import AugmentedSet, open_set
-from .train.training.teacher_model import find_teacher_model
-from .train.training.trainable import check_classes
+from .. import __version__
+from ..augment.console import notify
+from ..augment.errors import EpochbankError
+from ..augment.store.teachers import teacher_path
+from ..train.feeding.augmented_set import AugmentedSet, open_set
+from ..train.training.teacher_model import find_teacher_model
+from ..train.training.trainable import check_classes
+from .values import DEFAULT_SETS, check_numbers
 
 if TYPE_CHECKING:
-    from .train.training.teach import TeachResult
+    from ..train.training.teach import TeachResult
 
 
 def teach(
@@ -73,9 +73,9 @@ def teach(
         if teacher is not None:
             raise
         raise EpochbankError(f"{error} Choose one with --name.", usage=True) from error
-    from .train.training.backend import start_backend
+    from ..train.training.backend import start_backend
 
     notify(start_backend())
-    from .train.training.teach import teach as write_labels
+    from ..train.training.teach import teach as write_labels
 
     return write_labels(stored_set, found, chosen, top, batch_size, __version__)

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .api.values import DEFAULT_RECIPE, DEFAULT_SETS, check_numbers
-from .augment.distortion.recipe import Recipe
-from .augment.errors import EpochbankError
-from .augment.generation.options import GenerationOptions
-from .augment.lifecycle.extend import extend
-from .augment.shared.disk_space import check_disk_space
-from .augment.shared.workers import core_count
-from .augment.store.catalog import named_set, sets_path
-from .train.feeding.augmented_set import AugmentedSet, open_set
-from .train.streaming.final import load_final
-from .train.study.plan import trainings
-from .train.training.fit_options import FitOptions, check_options
+from ..augment.distortion.recipe import Recipe
+from ..augment.errors import EpochbankError
+from ..augment.generation.options import GenerationOptions
+from ..augment.lifecycle.extend import extend
+from ..augment.shared.disk_space import check_disk_space
+from ..augment.shared.workers import core_count
+from ..augment.store.catalog import named_set, sets_path
+from ..train.feeding.augmented_set import AugmentedSet, open_set
+from ..train.streaming.final import load_final
+from ..train.study.plan import trainings
+from ..train.training.fit_options import FitOptions, check_options
+from .values import DEFAULT_RECIPE, DEFAULT_SETS, check_numbers
 
 if TYPE_CHECKING:
-    from .train.study.study import StudyResult
+    from ..train.study.study import StudyResult
 
 
 def study(
@@ -92,10 +92,10 @@ def study(
     check_options(base, first)
     for one in plan[: len(plan) // seeds]:
         check_options(one.options(base), first)
-    from .train.training.backend import start_backend
+    from ..train.training.backend import start_backend
 
     start_backend()
-    from .train.study.study import begin, bytes_of_runs, run_study
+    from ..train.study.study import begin, bytes_of_runs, run_study
 
     directory = Path(out or Path("studies") / first.path.name)
     begin(first, base, directory)
@@ -118,7 +118,7 @@ def _open(
         return source
     directory = named_set(source, sets_path(sets))
     if directory is None:
-        from .api.generation import generate, plan
+        from .generation import generate, plan
 
         planned = plan(source, recipe, needed, sets=sets, jobs=jobs)
         check_disk_space(Path(sets), planned.bytes, f"the study with {needed} stored epochs", _LESS)
