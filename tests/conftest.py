@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import gc
 import os
 import platform
 import signal
@@ -24,6 +25,13 @@ os.environ["BROWSER"] = "true"  # The browser of `--open`: a program that does n
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:  # A shell starts background jobs like this, and nohup does.
         signal.signal(_number, _handler)
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collections pass over TensorFlow's modules and the tests themselves: millions of objects."""
+    gc.collect()
+    gc.freeze()
+
 
 SHAPES: list[tuple[int, int, int]] = [
     (64, 64, 1), (64, 64, 3), (28, 28, 1), (63, 65, 1), (65, 63, 3), (48, 80, 1), (17, 5, 3), (5, 17, 1), (3, 3, 1),

@@ -27,6 +27,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.mark.long
 def test_a_run_gives_the_same_images(dask: Cluster) -> None:
     """With one and with two threads a worker, and a manifest without duplicates."""
     run = dask.begin(sets="sets-plain", epochs=4)

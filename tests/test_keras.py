@@ -77,9 +77,9 @@ def epochs_of(steps: list[np.ndarray]) -> list[list[int]]:
     return [np.concatenate(steps[at : at + BATCHES]).tolist() for at in range(0, len(steps), BATCHES)]
 
 
-@pytest.mark.parametrize("built", [True, False])
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("with_callback", [True, False])
+@pytest.mark.parametrize(
+    ("with_callback", "workers", "built"), [(True, 1, True), (True, 3, False), (False, 1, False), (False, 3, True)]
+)
 def test_every_epoch_shows_every_image_once(
     stored_set: AugmentedSet, with_callback: bool, workers: int, built: bool
 ) -> None:
@@ -122,8 +122,7 @@ def test_start_skips_batches_of_an_epoch(stored_set: AugmentedSet) -> None:
     assert epochs_of(model.steps) == [shown(stored_set, 2)]
 
 
-@pytest.mark.parametrize("with_callback", [True, False])
-@pytest.mark.parametrize("steps", [5, 10, 20])
+@pytest.mark.parametrize(("steps", "with_callback"), [(5, True), (10, False), (10, True), (20, False)])
 def test_steps_per_epoch(stored_set: AugmentedSet, steps: int, with_callback: bool) -> None:
     """With shorter Keras epochs, every image is still shown once before any is shown again."""
     data, model = sequence(stored_set), recording()

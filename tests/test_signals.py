@@ -215,8 +215,16 @@ def test_handlers_are_set_before_a_command_begins() -> None:
 # Standard streams
 
 
-@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("words", ["info", "info missing", "run digits --limit 300 --size 16 --epochs 4 --jobs 2"])
+SHORT_RUN = "run digits --limit 300 --size 16 --epochs 4 --jobs 2"
+
+
+@pytest.mark.parametrize(
+    ("words", "streams"),
+    [
+        ("info", ">&-"), ("info", ">&- 2>&-"), ("info missing", "2>&-"), ("info missing", "<&- >&- 2>&-"),
+        (SHORT_RUN, "2>/dev/full"), (SHORT_RUN, "<&- >&- 2>&-"), (SHORT_RUN, ">&-"),
+    ],
+)  # fmt: skip
 def test_streams_that_cannot_be_written(digits: Path, words: str, streams: str) -> None:
     """A closed stream or a full disk for messages changes no exit code, and prints no traceback."""
     command = f"{sys.executable} -m epochbank.augment {words} {streams}"

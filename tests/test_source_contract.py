@@ -346,7 +346,7 @@ SAMPLES: dict[str, Callable[[int], Sample]] = {
 Make = Callable[[int], Sample]
 
 
-@pytest.fixture(params=SAMPLES)
+@pytest.fixture(params=[pytest.param(one, marks=pytest.mark.long if "compressed" in one else ()) for one in SAMPLES])
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())

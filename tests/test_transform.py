@@ -144,6 +144,7 @@ def test_what_is_no_function_is_refused_at_once(stored_set: AugmentedSet) -> Non
             build()
 
 
+@pytest.mark.long
 def test_the_examples_of_the_training_page_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
