@@ -1,4 +1,4 @@
-"""How long the commands take to print their help, and how long `import epochbank` takes.
+"""How long the commands take to print their help and to list sets, and how long `import epochbank` takes.
 
     python benchmarks/startup.py              # a few seconds
 
@@ -20,6 +20,7 @@ _BIN = Path(sys.executable).parent
 _COMMANDS = {
     "augment --help": [str(_BIN / "augment"), "--help"],
     "train --help": [str(_BIN / "train"), "--help"],
+    "augment list": [str(_BIN / "augment"), "list"],
     "python -c pass": [sys.executable, "-c", "pass"],
     "python -c 'import epochbank'": [sys.executable, "-c", "import epochbank"],
 }
