@@ -14,6 +14,7 @@ fit` keeps is that of the epoch with the highest validation accuracy. Finished t
 an interrupted one is continued.
 """
 
+import csv
 import json
 from dataclasses import dataclass
 from math import sqrt
@@ -32,9 +33,11 @@ BATCH, EPOCHS = 128, {"406": 12, "1623": 36}
 """Images per batch; training epochs with half originals by number of classes."""
 TEACHER = "handwriting"
 ERRORS = ("test", "validation")
-OF_ALL_CLASSES = ("originals only", "what helped", "stronger recipe", "earlier cnn, originals only")
-RECIPES = {"stronger recipe": (str(Path(__file__).with_name("stronger.toml")), 50)}
+RECIPES = {
+    f"{name} recipe": (str(Path(__file__).with_name(f"{name}.toml")), 50) for name in ("stronger", "perspective")
+}
 """Recipe and number of stored epochs of parts that do not have `handwriting` with 17 stored epochs."""
+OF_ALL_CLASSES = ("originals only", "what helped", *RECIPES, "earlier cnn, originals only")
 
 
 def parts(epochs: int) -> dict[str, list[str]]:
@@ -50,7 +53,7 @@ def parts(epochs: int) -> dict[str, list[str]]:
     return {
         "earlier cnn, originals only": [*earlier, *originals],
         "what helped": helped,
-        "stronger recipe": helped,
+        **dict.fromkeys(RECIPES, helped),
         "originals only": originals,
         "earlier cnn, handwriting": [*earlier, *half],
         "handwriting": half,
@@ -99,7 +102,10 @@ class Training:
 
 
 def train(one: Training, options: list[str], stored_set: str, precision: str, out: Path) -> dict[str, Any]:
-    """Train with `options`, unless it is done; return the error rates in percent, and minutes of training."""
+    """Train with `options`, unless it is done; return the error rates in percent, and minutes of training.
+
+    `another_alphabet` is the part of the error in the test that `taken_for_another_alphabet` counts.
+    """
     run = out / one.run
     if not (run / "summary.json").exists():
         common = ["--model", "cnn", "--batch-size", str(BATCH), "--precision", precision, "--patience", "0"]
@@ -109,14 +115,25 @@ def train(one: Training, options: list[str], stored_set: str, precision: str, ou
         command("train", "fit", *words, cwd=out)
     found = json.loads((run / "summary.json").read_text())
     errors = {split: 100 * (1 - found[split]["accuracy"]) for split in ERRORS}
-    return {**errors, "minutes": found["seconds"] / 60, "precision": precision}
+    other = 100 * taken_for_another_alphabet(run / "mistakes.csv") / found["test"]["images"]
+    return {**errors, "another_alphabet": other, "minutes": found["seconds"] / 60, "precision": precision}
+
+
+def taken_for_another_alphabet(mistakes: Path) -> int:
+    """Return how many mistakes in the test confuse characters of different alphabets, which may have the same shape."""
+    with open(mistakes, newline="", encoding="utf-8") as file:
+        pairs = [(Path(row["class"]).parent, Path(row["predicted"]).parent) for row in csv.DictReader(file)]
+    return sum(true != predicted for true, predicted in pairs)
 
 
 def table(rows: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return the results of each part by seed as Markdown: means with their standard errors."""
-    lines = [f"| | {' | '.join(f'error, {one}' for one in ERRORS)} | seeds | minutes |", "|---|---|---|---|---|"]
+    heads = [*(f"error, {one}" for one in ERRORS), "of the test: another alphabet", "seeds", "minutes"]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for part, found in rows.items():
         cells = [_mean_and_error([one[split] for one in found.values()]) for split in ERRORS]
+        known = [one["another_alphabet"] for one in found.values() if "another_alphabet" in one]
+        cells.append(_mean_and_error(known) if known else "")
         minutes = mean(one["minutes"] for one in found.values())
         lines.append(f"| {part} | {' | '.join(cells)} | {len(found)} | {minutes:.0f} |")
     return "\n".join(lines)
