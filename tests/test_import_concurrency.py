@@ -92,6 +92,21 @@ def test_a_file_that_appears_during_an_import_is_kept(tmp_path: Path, monkeypatc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "o.h5"]
 
 
+def test_a_file_that_appears_before_an_import_begins_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another import has finished between the first look for the file and the lock: the source is not read."""
+    np.savez(tmp_path / "a.npz", images=glyphs(30), labels=np.arange(30) % 3)
+    source = open_source(str(tmp_path / "a.npz"))
+    import_source(source, tmp_path / "o.h5", ImportOptions(), 1, quiet=True)
+    before = (tmp_path / "o.h5").read_bytes()
+    monkeypatch.setattr(type(source), "scan", lambda *_: pytest.fail("the source was read"))
+    with pytest.raises(EpochbankError, match=r"o\.h5 exists; expected a new file"):
+        import_source(source, tmp_path / "o.h5", ImportOptions(), 1, wait=True, quiet=True)
+    assert (tmp_path / "o.h5").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "o.h5"]
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_publishing_never_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     """Not even a broken symbolic link is replaced, with or without hard links."""

@@ -110,6 +110,8 @@ def import_source(
     make_directory(path.parent)
     try:
         with workspace_for(path, wait=wait) as workspace:
+            if path.exists() and not replace:  # Another import finished just before this one had its workspace.
+                raise EpochbankError(f"{path} exists; expected a new file. Remove it or choose another name.")
             with quiet_progress(quiet):
                 scan = source.scan(workspace, jobs)
             _refuse_unusable(scan, options)
