@@ -31,13 +31,14 @@ RESULTS = Path(__file__).parent / "results/omniglot.json"
 HANDWRITING = ("handwriting", 17)
 BATCH, EPOCHS = 128, {"406": 12, "1623": 36}
 """Images per batch; training epochs with half originals by number of classes."""
-TEACHER = "handwriting"
+TEACHERS = {"teacher": "handwriting", "what helped, teacher": "what helped"}
+"""Part whose model of the same seed is the teacher."""
 ERRORS = ("test", "validation")
 RECIPES = {
     f"{name} recipe": (str(Path(__file__).with_name(f"{name}.toml")), 50) for name in ("stronger", "perspective")
 }
 """Recipe and number of stored epochs of parts that do not have `handwriting` with 17 stored epochs."""
-OF_ALL_CLASSES = ("originals only", "what helped", *RECIPES, "earlier cnn, originals only")
+OF_ALL_CLASSES = ("originals only", "what helped", "what helped, teacher", *RECIPES, "earlier cnn, originals only")
 
 
 def parts(epochs: int) -> dict[str, list[str]]:
@@ -53,6 +54,7 @@ def parts(epochs: int) -> dict[str, list[str]]:
     return {
         "earlier cnn, originals only": [*earlier, *originals],
         "what helped": helped,
+        "what helped, teacher": [*helped, "--distill", "0.7:1"],
         **dict.fromkeys(RECIPES, helped),
         "originals only": originals,
         "earlier cnn, handwriting": [*earlier, *half],
@@ -63,7 +65,7 @@ def parts(epochs: int) -> dict[str, list[str]]:
         "CutMix": [*half, "--cutmix", "0.5"],
         "label smoothing": [*half, "--label-smoothing", "0.1"],
         "finish on originals": ["--originals", "0.5", "--epochs", str(epochs + 1), "--finish-on-originals", "2"],
-        "teacher": [*half, "--teacher", TEACHER, "--distill", "0.5:2"],
+        "teacher": [*half, "--distill", "0.5:2"],
     }
 
 
@@ -100,6 +102,11 @@ class Training:
         """Name of the run directory."""
         return f"{self.part.replace(', ', '-').replace(' ', '-')}-{self.seed}"
 
+    @property
+    def teacher(self) -> "Training | None":
+        """The training whose model is the teacher."""
+        return Training(TEACHERS[self.part], self.seed) if self.part in TEACHERS else None
+
 
 def train(one: Training, options: list[str], stored_set: str, precision: str, out: Path) -> dict[str, Any]:
     """Train with `options`, unless it is done; return the error rates in percent, and minutes of training.
@@ -110,6 +117,8 @@ def train(one: Training, options: list[str], stored_set: str, precision: str, ou
     if not (run / "summary.json").exists():
         common = ["--model", "cnn", "--batch-size", str(BATCH), "--precision", precision, "--patience", "0"]
         words = [stored_set, *common, *options, "--threads", "1", "--seed", str(one.seed), "--run", one.run]
+        if one.teacher is not None:
+            words += ["--teacher", one.teacher.run]
         if (run / "config.json").exists():
             words = ["--resume", one.run, "--trust"]
         command("train", "fit", *words, cwd=out)
@@ -176,26 +185,27 @@ def main(
     for recipe, epochs in {RECIPES.get(part, HANDWRITING) for part in wanted}:
         options = ["--recipe", recipe, "--size", f"{side}x{side}", "--epochs", str(epochs), "--group-pattern", WRITER]
         sets[recipe, epochs] = command("augment", "run", str(source), *options, "--print-path", cwd=out).strip()
+
+    def set_of(part: str) -> str:
+        return sets[RECIPES.get(part, HANDWRITING)]
+
     # Seed by seed, so that there are results for all parts early.
     trainings = [
         Training(part, seed) for seed in range(first_seed, first_seed + seeds) for part in options_of if part in wanted
     ]
-    teacher = Training("handwriting", 0)
-    first = [one for one in trainings if one.part != "teacher"]
-    if "teacher" in wanted and teacher not in first:
-        first.append(teacher)
+    teachers = {one: one.teacher for one in trainings if one.teacher is not None}
 
     def train_each(trainings: list[Training]) -> dict[Training, dict[str, Any]]:
         def trained(one: Training) -> dict[str, Any]:
-            return train(one, options_of[one.part], sets[RECIPES.get(one.part, HANDWRITING)], precision, out)
+            return train(one, options_of[one.part], set_of(one.part), precision, out)
 
-        found = on_each_core(trained, trainings)
-        return dict(zip(trainings, found, strict=True))
+        return dict(zip(trainings, on_each_core(trained, trainings), strict=True))
 
-    results = train_each(first)
-    if "teacher" in wanted:
-        command("augment", "teach", sets[HANDWRITING], "--model", teacher.run, "--name", TEACHER, cwd=out)
-        results |= train_each([one for one in trainings if one.part == "teacher"])
+    others = [one for one in trainings if one not in teachers]
+    results = train_each(list(dict.fromkeys([*others, *teachers.values()])))
+    for one, teacher in teachers.items():
+        command("augment", "teach", set_of(one.part), "--model", teacher.run, "--name", teacher.run, cwd=out)
+    results |= train_each(list(teachers))
     rows = {
         part: {str(one.seed): results[one] for one in trainings if one.part == part}
         for part in options_of
