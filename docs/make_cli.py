@@ -7,6 +7,7 @@ import click
 
 import epochbank.augment.cli
 import epochbank.train.cli
+from epochbank.augment.console import HELP
 
 _EXIT_CODES = """## Exit codes
 
@@ -38,7 +39,7 @@ def reference() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    settings = {**epochbank.augment.cli.HELP, "terminal_width": 100}
+    settings = {**HELP, "terminal_width": 100}
     return f"```\n{command.get_help(click.Context(command, info_name=name, **settings))}\n```\n"
 
 

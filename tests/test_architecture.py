@@ -35,7 +35,6 @@ LAYERS = (
     ("train.benchmark",),
     # What people call.
     ("api",),
-    ("augment.options", "train.options"),
     ("augment.cli", "train.cli"),
     ("augment.__main__", "train.__main__"),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .console import Bytes, Choice
+from ..console import Bytes, Choice
 
 
 class Size(click.ParamType):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..augment.console import Bytes, Choice
+from ...augment.console import Bytes, Choice
 
 sets_option = click.option("--sets", type=click.Path(path_type=Path), default="sets", help="Directory of the sets.")
 trust_option = click.option("--trust", is_flag=True,
