@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .... import __version__
+from ...console import notify
 from ...errors import EpochbankError
 from ..atomic import check_name, make_directory, write_text
 
@@ -75,11 +76,9 @@ def _is_page(path: Path) -> bool:
 
 
 def show_page(path: Path) -> None:
-    """Show a page in the user's web browser. Raises `EpochbankError` if there is none."""
+    """Show a page in the user's web browser; print a note if this machine has none, as most servers do."""
     if not webbrowser.open(path.resolve().as_uri()):
-        raise EpochbankError(
-            f"{path} is written, but there is no web browser on this machine. Open the file on another machine."
-        )
+        notify(f"there is no web browser on this machine: copy {path} to one that has, and open it there")
 
 
 def render_page(directory: Path, template: str, context: Mapping[str, Any], scripts: Sequence[str] = ()) -> str:
