@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ..training.processes import Processes
     from ..training.ranks import Ranks
 
+    Train = Callable[[Ranks], FitResult | None]
+
 
 @main.command()
 @click.argument("name", metavar="[SET]", required=False, type=click.Path())
@@ -125,61 +127,82 @@ def fit(name: str | None, run: Path | None, resume: Path | None, wait: bool, cac
 
     processes = find_processes(os.environ, rank, world_size, coordinator)
     if resume is not None:
-        from ..training.run_directory import check_trust, find_run, find_unfinished
-
-        changes = _options_allowed_with_resume(resume)
-        given = changes.pop("model", None)
-        run = find_run(resume)
-        check_trust(run, find_unfinished(run), trust, given)
-
-        def train(ranks: "Ranks") -> "FitResult | None":
-            from ...api import contents
-            from ..training.resume import resume as resume_fit
-
-            return resume_fit(run, trust=trust, model_name=given, origins=contents.origins, ranks=ranks, **changes)
+        train = _continued(resume, trust)
     else:
-        from ...augment.store.catalog import choose_set
-        from ...augment.store.objects.urls import url_of
-        from ..feeding.augmented_set import open_set
-        from ..feeding.wait import wait_for_epoch
-        from ..streaming.final import load_final
-        from ..streaming.follow import check_follow
-        from ..training.fit_options import FitOptions, check_options
-        from ..training.model_names import check_model_name
-        from ..training.run_directory import check_new
-        from ..training.tracker_names import check_installed
-
         options["follow"] = options["follow"] or wait
-        if options["final"] is not None:
-            options["final"] = load_final(str(options["final"]))
-        process = {} if processes is None else {"rank": processes.rank, "world_size": processes.world_size}
-        fit_options = FitOptions(**options, **process)  # type: ignore[arg-type]
-        check_model_name(fit_options.model)
-        check_installed(fit_options.trackers)
-        check_follow(fit_options.follow, fit_options.world_size or 1)
-        if run is not None and processes is None:  # With several, rank 0 checks it once they are connected.
-            check_new(run)
-        url = url_of(name)
-        place = url or (wait_for_epoch(name, sets) if wait else choose_set(name, sets))
-        stored_set = open_set(place, wait=wait and url is not None, cache=cache, cache_size=cache_size)
-        check_options(fit_options, stored_set)
-
-        def train(ranks: "Ranks") -> "FitResult | None":
-            from ...api import contents
-            from ..training.fit import fit as fit_model
-
-            ranks.say(
-                f"{stored_set.name}: {stored_set.num_images['train']:,} training images, "
-                f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
-            )
-            return fit_model(stored_set, fit_options, run, origins=contents.origins, ranks=ranks)
-
+        train = _begun(name, sets, run, processes, wait, options, {"cache": cache, "cache_size": cache_size})
     result = _train_together(processes, train)
     if result is not None:
         _print_result(result)
 
 
-def _train_together(processes: "Processes | None", train: "Callable[[Ranks], FitResult | None]") -> "FitResult | None":
+def _begun(
+    name: str | None,
+    sets: Path,
+    run: Path | None,
+    processes: "Processes | None",
+    wait: bool,
+    options: dict[str, object],
+    cache: dict[str, Any],
+) -> "Train":
+    """Check the options, open the set, and return the training of a new run."""
+    from ...augment.store.catalog import choose_set
+    from ...augment.store.objects.urls import url_of
+    from ..feeding.augmented_set import open_set
+    from ..feeding.wait import wait_for_epoch
+    from ..streaming.final import load_final
+    from ..streaming.follow import check_follow
+    from ..training.fit_options import FitOptions, check_options
+    from ..training.model_names import check_model_name
+    from ..training.run_directory import check_new
+    from ..training.tracker_names import check_installed
+
+    if options["final"] is not None:
+        options["final"] = load_final(str(options["final"]))
+    process = {} if processes is None else {"rank": processes.rank, "world_size": processes.world_size}
+    fit_options = FitOptions(**options, **process)  # type: ignore[arg-type]
+    check_model_name(fit_options.model)
+    check_installed(fit_options.trackers)
+    check_follow(fit_options.follow, fit_options.world_size or 1)
+    if run is not None and processes is None:  # With several, rank 0 checks it once they are connected.
+        check_new(run)
+    url = url_of(name)
+    place = url or (wait_for_epoch(name, sets) if wait else choose_set(name, sets))
+    stored_set = open_set(place, wait=wait and url is not None, **cache)
+    check_options(fit_options, stored_set)
+
+    def train(ranks: "Ranks") -> "FitResult | None":
+        from ...api import contents
+        from ..training.fit import fit as fit_model
+
+        ranks.say(
+            f"{stored_set.name}: {stored_set.num_images['train']:,} training images, "
+            f"{counted(len(stored_set.epochs), 'stored epoch')}, {counted(len(stored_set.class_names), 'class')}"
+        )
+        return fit_model(stored_set, fit_options, run, origins=contents.origins, ranks=ranks)
+
+    return train
+
+
+def _continued(resume: Path, trust: bool) -> "Train":
+    """Check the options and the run, and return the training that continues it."""
+    from ..training.run_directory import check_trust, find_run, find_unfinished
+
+    changes = _options_allowed_with_resume(resume)
+    given = changes.pop("model", None)
+    run = find_run(resume)
+    check_trust(run, find_unfinished(run), trust, given)
+
+    def train(ranks: "Ranks") -> "FitResult | None":
+        from ...api import contents
+        from ..training.resume import resume as resume_fit
+
+        return resume_fit(run, trust=trust, model_name=given, origins=contents.origins, ranks=ranks, **changes)
+
+    return train
+
+
+def _train_together(processes: "Processes | None", train: "Train") -> "FitResult | None":
     """Start Keras, connect the processes that train one model, and train."""
     from ..training.backend import start_backend
 
