@@ -31,14 +31,25 @@ RESULTS = Path(__file__).parent / "results/omniglot.json"
 HANDWRITING = ("handwriting", 17)
 BATCH, EPOCHS = 128, {"406": 12, "1623": 36}
 """Images per batch; training epochs with half originals by number of classes."""
-TEACHERS = {"teacher": "handwriting", "what helped, teacher": "what helped"}
+TEACHERS = {
+    "teacher": "handwriting",
+    "what helped, teacher": "what helped",
+    "what helped, teacher, finish on originals": "what helped",
+}
 """Part whose model of the same seed is the teacher."""
 ERRORS = ("test", "validation")
 RECIPES = {
     f"{name} recipe": (str(Path(__file__).with_name(f"{name}.toml")), 50) for name in ("stronger", "perspective")
 }
 """Recipe and number of stored epochs of parts that do not have `handwriting` with 17 stored epochs."""
-OF_ALL_CLASSES = ("originals only", "what helped", "what helped, teacher", *RECIPES, "earlier cnn, originals only")
+OF_ALL_CLASSES = (
+    "originals only",
+    "what helped",
+    "what helped, finish on originals",
+    "what helped, teacher, finish on originals",
+    *RECIPES,
+    "earlier cnn, originals only",
+)
 
 
 def parts(epochs: int) -> dict[str, list[str]]:
@@ -49,12 +60,20 @@ def parts(epochs: int) -> dict[str, list[str]]:
     earlier = ["--model", "omniglot:earlier_cnn"]
     originals = ["--originals", "1", "--epochs", str(2 * epochs)]
     half = ["--originals", "0.5", "--epochs", str(epochs)]
-    fewer = ["--originals", "0.3", "--epochs", str(round(1.4 * epochs))]
-    helped = [*fewer, "--final", "characters", "--label-smoothing", "0.1"]
+    number = round(1.4 * epochs)
+    last = round(0.16 * number)
+    fewer = ["--originals", "0.3", "--epochs", str(number)]
+    cheap = ["--final", "characters", "--label-smoothing", "0.1"]
+    helped = [*fewer, *cheap]
+    finish = ["--epochs", str(round(number + 0.3 * last)), "--finish-on-originals", str(last)]
+    finished = ["--originals", "0.3", *finish, *cheap]
+    distill = ["--distill", "0.7:1"]
     return {
         "earlier cnn, originals only": [*earlier, *originals],
         "what helped": helped,
-        "what helped, teacher": [*helped, "--distill", "0.7:1"],
+        "what helped, teacher": [*helped, *distill],
+        "what helped, finish on originals": finished,
+        "what helped, teacher, finish on originals": [*finished, *distill],
         **dict.fromkeys(RECIPES, helped),
         "originals only": originals,
         "earlier cnn, handwriting": [*earlier, *half],
