@@ -14,9 +14,9 @@ from conftest import small_set
 from epochbank import EpochbankError
 from epochbank.api import generation
 from epochbank.augment.cli import main
+from epochbank.augment.console import Bytes
 from epochbank.augment.generation import budget
 from epochbank.augment.generation.publisher import Publisher
-from epochbank.augment.options import Bytes
 from epochbank.augment.shared.disk_space import Limits, bytes_below
 from epochbank.augment.store import manifest
 from epochbank.augment.store.manifest import Entry, ManifestWriter, first_epoch, read_manifest, retirement
