@@ -2,9 +2,9 @@
 
     python benchmarks/omniglot_alphabets.py omniglot/1623/originals-only-0 omniglot/1623/what-helped-0
 
-The arguments are runs of `benchmarks/omniglot.py`. For each, and for the average of their probabilities, it prints the
-error, the error if the alphabet is known (the likeliest class of the true one), and the share of images whose class is
-not among the two likeliest.
+The arguments are runs of `benchmarks/omniglot.py` with the same classes. For each, and for the average of their
+probabilities, it prints the error, the error if the alphabet is known (the likeliest class of the true one), and the
+share of images whose class is not among the two likeliest.
 """
 
 from pathlib import Path, PurePosixPath
@@ -46,19 +46,18 @@ def main(runs: tuple[Path, ...]) -> None:
 
     from epochbank import open_run
 
+    opened = [open_run(path) for path in runs]
+    models = [run.load_model() for run in opened]
+    stored_set = opened[0].open_set()
+    alphabet = np.array([str(PurePosixPath(name).parent) for name in stored_set.class_names])
     for split in SPLITS:
-        total: np.ndarray | float = 0.0
-        for path in runs:
-            run = open_run(path)
-            stored_set, model = run.open_set(), run.load_model()
-            alphabet = np.array([str(PurePosixPath(name).parent) for name in stored_set.class_names])
-            data = stored_set.split(split)
-            probability = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(data, verbose=0)))
-            label = np.concatenate([data[index][1] for index in range(len(data))])
-            total = total + probability
+        data = stored_set.split(split)
+        label = np.concatenate([data[index][1] for index in range(len(data))])
+        each = [keras.ops.convert_to_numpy(keras.ops.softmax(one.predict(data, verbose=0))) for one in models]
+        for path, probability in zip(runs, each, strict=True):
             _print(split, path.name, errors(probability, label, alphabet))
         if len(runs) > 1:
-            _print(split, "average of these", errors(np.asarray(total), label, alphabet))
+            _print(split, "average of these", errors(np.mean(each, axis=0), label, alphabet))
 
 
 def _print(split: str, name: str, found: dict[str, float]) -> None:
